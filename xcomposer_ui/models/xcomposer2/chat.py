@@ -1,0 +1,226 @@
+"""`chat` and `stream_chat`: a question about pictures in, an answer and the longer history out."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+from transformers import LogitsProcessorList, RepetitionPenaltyLogitsProcessor, StoppingCriteria, StoppingCriteriaList
+
+from xcomposer_ui.models.xcomposer2.prompt import IMAGE_MARK, META_INSTRUCTION, History, prompt_text, with_marks
+from xcomposer_ui.models.xcomposer2.tokenizer import TURN_END
+
+Picture = str | PathLike[str] | Image.Image | Tensor
+ChatHistory = list[tuple[str, str]]
+
+
+class BosRepetitionPenalty(RepetitionPenaltyLogitsProcessor):  # type: ignore[misc]
+    """The repetition penalty over what was generated and the start token, which stood first in the original's ids."""
+
+    def __init__(self, penalty: float, bos: int) -> None:
+        super().__init__(penalty)
+        self.bos = bos
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        start = torch.full((input_ids.shape[0], 1), self.bos, dtype=torch.long, device=input_ids.device)
+        return super().__call__(torch.cat((start, input_ids), dim=1), scores)
+
+
+class TextQueue:
+    """A streamer for `generate` that decodes as it goes and hands each text so far to a queue."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self.texts: queue.Queue[str | None] = queue.Queue()
+        self._tokenizer = tokenizer
+        self._ids: list[int] | None = None
+
+    def put(self, value: Tensor) -> None:
+        if self._ids is None:  # `generate` hands over the prompt first
+            self._ids = []
+            return
+        self._ids += value.flatten().tolist()
+        self.texts.put(answer_text(self._tokenizer, self._ids))
+
+    def end(self) -> None:
+        self.texts.put(None)
+
+
+class StopWhenSet(StoppingCriteria):  # type: ignore[misc]
+    """Ends `generate` after the token during which `event` was set."""
+
+    def __init__(self, event: threading.Event) -> None:
+        self.event = event
+
+    def __call__(self, input_ids: Tensor, scores: Tensor, **kwargs: Any) -> Tensor:
+        return torch.full((input_ids.shape[0],), self.event.is_set(), dtype=torch.bool, device=input_ids.device)
+
+
+def answer_text(tokenizer: Any, ids: Sequence[int]) -> str:
+    """The answer that generated `ids` spell: without special tokens, and without a character that is not whole yet."""
+    text: str = tokenizer.decode(list(ids), skip_special_tokens=True).split(TURN_END)[0]
+    return text.rstrip("\ufffd")
+
+
+class ChatMixin:
+    """What users hold: `preprocess`, `chat`, `stream_chat`. The model brings the rest."""
+
+    @torch.no_grad()
+    def chat(
+        self,
+        tokenizer: Any,
+        query: str,
+        image: Picture | Sequence[Picture] | None = None,
+        history: History = (),
+        *,
+        do_sample: bool = True,
+        max_new_tokens: int = 1024,
+        temperature: float = 1.0,
+        top_p: float = 0.8,
+        repetition_penalty: float = 1.005,
+        num_beams: int = 1,
+        meta_instruction: str | None = None,
+        hd_num: int | None = None,
+        streamer: Any | None = None,
+        **generate_arguments: Any,
+    ) -> tuple[str, ChatHistory]:
+        """Answer `query`; returns (answer, history with this turn added).
+
+        image: a path, a PIL picture, pixels as `preprocess` gives them, a list of those, or None for text only.
+        Pixels keep the dtype they come in, and the tower hands its features on in that dtype.
+        history: earlier (query, answer) pairs. `<ImageHere>` in a query marks a picture's place; where no query has
+        one, pictures stand in front of the first.
+        temperature above 0; top_p in 0..1 (both count only with do_sample). meta_instruction: None for the model's
+        own, "" for none. hd_num: tiled members only. The rest goes to `generate`.
+        Raises ValueError where marks and pictures do not match, RuntimeError where dtypes clash.
+        """
+        meta = self._meta_instruction(meta_instruction)
+        inputs = self.prompt_inputs(tokenizer, query, image, history, meta, hd_num=hd_num)
+        if do_sample:
+            generate_arguments.update(temperature=temperature, top_p=top_p, top_k=0)
+        processors = LogitsProcessorList(generate_arguments.pop("logits_processor", None) or [])
+        if repetition_penalty != 1:
+            processors.append(BosRepetitionPenalty(repetition_penalty, tokenizer.bos_token_id))
+        ids = self.generate(
+            **inputs,
+            do_sample=do_sample,
+            max_new_tokens=max_new_tokens,
+            num_beams=num_beams,
+            logits_processor=processors,
+            eos_token_id=[tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids(TURN_END)],
+            pad_token_id=tokenizer.pad_token_id,
+            streamer=streamer,
+            **generate_arguments,
+        )
+        prompt = inputs["input_ids"].shape[1] if "input_ids" in inputs else 0  # embeddings are not given back
+        answer = answer_text(tokenizer, ids[0, prompt:].tolist())
+        return answer, [*history, (query, answer)]
+
+    def stream_chat(
+        self, tokenizer: Any, query: str, *args: Any, history: History = (), **kwargs: Any
+    ) -> Generator[tuple[str, ChatHistory], None, None]:
+        """Takes what `chat` takes, and yields (answer so far, history with it) after every token.
+
+        Closing the generator stops the model after its current token. Raises what `chat` raises.
+        """
+        if len(args) > 1:  # (image, history) may come by position, as in `chat`
+            history, args = args[1], args[:1]
+        texts, stop, failed = TextQueue(tokenizer), threading.Event(), []
+        criteria = StoppingCriteriaList([*(kwargs.pop("stopping_criteria", None) or []), StopWhenSet(stop)])
+        surroundings = thread_surroundings(self.device.type)
+
+        def work() -> None:
+            try:
+                with surroundings():
+                    self.chat(
+                        tokenizer, query, *args, history=history, streamer=texts, stopping_criteria=criteria, **kwargs
+                    )
+            except BaseException as error:  # handed to the caller's thread below
+                failed.append(error)
+            finally:
+                texts.end()
+
+        worker = threading.Thread(target=work, name="stream_chat", daemon=True)
+        worker.start()
+        try:
+            for text in iter(texts.texts.get, None):
+                yield text, [*history, (query, text)]
+        finally:
+            stop.set()
+            worker.join()
+        if failed:
+            raise failed[0]
+
+    def preprocess(self, image: str | PathLike[str] | Image.Image, hd_num: int | None = None) -> Tensor:
+        """Normalised pixels, (1, 3, H, W) float32, on the vision tower's device.
+
+        hd_num: tiled members only. Raises OSError where a path is no picture.
+        """
+        if not isinstance(image, Image.Image):
+            with Image.open(Path(image)) as opened:
+                image = opened.convert("RGB")
+        return self.pixels_of(image, hd_num).to(self.vit.device)
+
+    def prompt_inputs(
+        self,
+        tokenizer: Any,
+        query: str,
+        image: Picture | Sequence[Picture] | None = None,
+        history: History = (),
+        meta_instruction: str = "",
+        *,
+        hd_num: int | None = None,
+    ) -> dict[str, Tensor]:
+        """What `generate` and the model take: inputs_embeds (1, T, width), im_mask (1, T); input_ids for text only."""
+        pictures = [] if image is None else list(image) if isinstance(image, (list, tuple)) else [image]
+        if not pictures:
+            # The published code writes <s> into the text, and the tokenizer adds its own: two stand in front.
+            text = "<s>" + prompt_text(query, history, meta_instruction)
+            ids = tokenizer(text, return_tensors="pt").input_ids[:, : self.config.max_prompt_tokens]
+            return {"input_ids": ids.to(self.device)}
+        query, history = with_marks(query, history, len(pictures))
+        parts = prompt_text(query, history, meta_instruction).split(IMAGE_MARK)
+        pixels = [p if isinstance(p, Tensor) else self.preprocess(p, hd_num) for p in pictures]
+        return self.joined_inputs([tokenizer(part).input_ids if part else [] for part in parts], pixels)
+
+    def joined_inputs(self, parts: Sequence[Sequence[int]], pixels: Sequence[Tensor]) -> dict[str, Tensor]:
+        """Token ids between pictures and the pictures' pixels to inputs_embeds (1, T, width) and im_mask (1, T).
+
+        parts: one more than pictures; an empty one adds nothing. The prompt is cut at the model's longest.
+        """
+        pieces: list[tuple[Tensor, bool]] = []
+        for n, ids in enumerate(parts):
+            if ids:
+                pieces.append((self.model.tok_embeddings(torch.tensor([list(ids)], device=self.device)), False))
+            if n < len(pixels):
+                pieces.append((self.encode_image(pixels[n]).to(self.device), True))
+        embeds = torch.cat([piece for piece, _ in pieces], dim=1)
+        mask = torch.cat([torch.full(p.shape[:2], kind, device=self.device) for p, kind in pieces], dim=1)
+        longest = self.config.max_prompt_tokens
+        return {"inputs_embeds": embeds[:, :longest], "im_mask": mask[:, :longest]}
+
+    def _meta_instruction(self, given: str | None) -> str:
+        if given is not None:
+            return given
+        own = self.config.meta_instruction
+        return META_INSTRUCTION if own is None else own
+
+
+def thread_surroundings(device_type: str) -> Callable[[], AbstractContextManager[None]]:
+    """The caller's autocast, to be entered in another thread: torch keeps it per thread."""
+    enabled, dtype = torch.is_autocast_enabled(device_type), torch.get_autocast_dtype(device_type)
+    caching = torch.is_autocast_cache_enabled()
+
+    @contextmanager
+    def surroundings() -> Iterator[None]:
+        with torch.autocast(device_type, dtype, enabled=enabled, cache_enabled=caching):
+            yield
+
+    return surroundings

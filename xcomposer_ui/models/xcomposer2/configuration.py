@@ -1,0 +1,157 @@
+"""The configuration of the InternLM-XComposer2 family, read from the published checkpoints' own config.json.
+
+They hold neither a vision configuration nor a PLoRA rank, because their own code has both fixed; the defaults here
+are those values (https://huggingface.co/internlm/internlm-xcomposer2-vl-7b, config.json).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from transformers import CLIPVisionConfig, PretrainedConfig
+
+ARCHITECTURE = "InternLMXComposer2ForCausalLM"
+
+CLIP_VIT_L_14: dict[str, Any] = {
+    "hidden_size": 1024,
+    "intermediate_size": 4096,
+    "num_hidden_layers": 24,
+    "num_attention_heads": 16,
+    "patch_size": 14,
+    "hidden_act": "quick_gelu",
+    "layer_norm_eps": 1e-5,
+}
+
+
+class InternLMXComposer2Config(PretrainedConfig):  # type: ignore[misc]
+    """Sizes of an InternLM-XComposer2 model; the defaults are the single-image 7B member's.
+
+    img_size: side of the square picture that the vision tower sees, in pixels, a multiple of its patch size.
+    vision_config: fields of a CLIPVisionConfig; what is missing is CLIP ViT-L/14's.
+    plora_rank, plora_alpha: of the low-rank addition at image tokens; it is scaled by alpha / rank.
+    rope_scaling: None or {"type": "dynamic", "factor": f}.
+    max_length: most prompt tokens, picture included; the rest is cut off.
+    meta_instruction: the system turn when `chat` is given none; None for the family's, "" for no system turn.
+    rotary_dtype: what the tables of rotary positions are rounded to, in torch's spelling; "float32" leaves them
+    exact. A file that does not say it means the dtype that its weights are stored in.
+
+    Raises ValueError where sizes contradict one another, or the scaling of RoPE is none that the family has.
+    """
+
+    model_type = "internlmxcomposer2"
+    keys_to_ignore_at_inference = ["past_key_values"]  # noqa: RUF012  (transformers reads it from the class)
+
+    def __init__(
+        self,
+        vocab_size: int = 92544,
+        hidden_size: int = 4096,
+        intermediate_size: int = 14336,
+        num_hidden_layers: int = 32,
+        num_attention_heads: int = 32,
+        num_key_value_heads: int | None = 8,
+        max_position_embeddings: int = 32768,
+        rms_norm_eps: float = 1e-5,
+        rope_theta: float = 1e6,
+        rope_scaling: dict[str, Any] | None = None,
+        initializer_range: float = 0.02,
+        img_size: int = 490,
+        max_length: int = 4096,
+        vision_config: dict[str, Any] | CLIPVisionConfig | None = None,
+        plora_rank: int = 256,
+        plora_alpha: int = 256,
+        meta_instruction: str | None = None,
+        rotary_dtype: str = "float32",
+        pad_token_id: int = 2,
+        bos_token_id: int = 1,
+        eos_token_id: int = 2,
+        tie_word_embeddings: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        self.vocab_size = vocab_size
+        self.hidden_size = hidden_size
+        self.intermediate_size = intermediate_size
+        self.num_hidden_layers = num_hidden_layers
+        self.num_attention_heads = num_attention_heads
+        self.num_key_value_heads = num_attention_heads if num_key_value_heads is None else num_key_value_heads
+        self.max_position_embeddings = max_position_embeddings
+        self.rms_norm_eps = rms_norm_eps
+        self.initializer_range = initializer_range
+        self.img_size = img_size
+        self.max_prompt_tokens = kwargs.pop("max_prompt_tokens", max_length)
+        self.plora_rank = plora_rank
+        self.plora_alpha = plora_alpha
+        self.meta_instruction = meta_instruction
+        self.pad_token_id = pad_token_id
+        self.bos_token_id = bos_token_id
+        self.eos_token_id = eos_token_id
+        self.tie_word_embeddings = tie_word_embeddings
+        # The library would rewrite `rope_scaling` into a layout of its own; kept apart, a saved configuration reads
+        # back the same under every release.
+        self.rope_base = kwargs.pop("rope_base", float(rope_theta))
+        self.rope_dynamic_factor = kwargs.pop("rope_dynamic_factor", _dynamic_factor(rope_scaling))
+        self.rotary_dtype = rotary_dtype
+        # Some published files say `use_cache: false`; answering without the cache would take quadratic time.
+        kwargs["use_cache"] = True
+        self.vision_config = _vision_config(vision_config, img_size)
+        super().__init__(**kwargs)
+        self._check()
+
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
+        """As transformers' own, with `rotary_dtype` taken from what the file says of its weights.
+
+        The published code builds those tables in the dtype that the checkpoint is made in and keeps them through any
+        later cast, so they are constants of the checkpoint as its weights are. Computed anew in float32, logits
+        differ from the original's by 1.8e-4 on the small reference cases; rounded like this, by 3e-6.
+        """
+        stored = config_dict.get("dtype") or config_dict.get("torch_dtype") or "float32"
+        config_dict = {"rotary_dtype": str(stored).removeprefix("torch."), **config_dict}
+        return super().from_dict(config_dict, **kwargs)
+
+    @property
+    def head_dim(self) -> int:
+        """Width of one attention head of the language model."""
+        return int(self.hidden_size // self.num_attention_heads)
+
+    @property
+    def image_tokens(self) -> int:
+        """Tokens that one picture takes in the prompt of a single-image member."""
+        return int(self.img_size // self.vision_config.patch_size) ** 2
+
+    def _check(self) -> None:
+        if self.hidden_size % self.num_attention_heads:
+            raise ValueError(
+                f"hidden_size {self.hidden_size} is no multiple of num_attention_heads {self.num_attention_heads}"
+            )
+        if self.num_attention_heads % self.num_key_value_heads:
+            raise ValueError(
+                f"num_attention_heads {self.num_attention_heads} is no multiple of "
+                f"num_key_value_heads {self.num_key_value_heads}"
+            )
+        architectures = getattr(self, "architectures", None)
+        if architectures and ARCHITECTURE not in architectures:
+            raise ValueError(f"a checkpoint of {architectures[0]} is no {ARCHITECTURE}; load it by its own class")
+
+
+class InternLM2TypedConfig(InternLMXComposer2Config):
+    """The same configuration where config.json calls itself `internlm2`, as a part of the family does."""
+
+    model_type = "internlm2"
+
+
+def _vision_config(given: dict[str, Any] | CLIPVisionConfig | None, img_size: int) -> CLIPVisionConfig:
+    if isinstance(given, CLIPVisionConfig):
+        return given
+    return CLIPVisionConfig(**{**CLIP_VIT_L_14, "image_size": img_size, **(given or {})})
+
+
+def _dynamic_factor(rope_scaling: dict[str, Any] | None) -> float | None:
+    """The factor of dynamic RoPE scaling, None where there is none."""
+    if not rope_scaling:
+        return None
+    kind = rope_scaling.get("rope_type", rope_scaling.get("type"))
+    if kind in (None, "default"):
+        return None
+    if kind != "dynamic":
+        raise ValueError(f"rope_scaling of type {kind!r} is not of this family; it has 'dynamic' or none")
+    return float(rope_scaling.get("factor", 1.0))

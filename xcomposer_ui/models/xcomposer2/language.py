@@ -1,0 +1,196 @@
+"""InternLM2 with PLoRA: the language model of the family, under the checkpoints' own names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers.cache_utils import Cache
+
+from xcomposer_ui.models.xcomposer2.configuration import InternLMXComposer2Config
+
+
+@dataclass(frozen=True)
+class Positions:
+    """What every block of one forward shares, worked out once.
+
+    cos, sin: (B, 1, T, head_dim), in the dtype of the hidden states.
+    image: flat indices of the image tokens among B·T, or None where there is none (always while decoding).
+    mask: (B, 1, T, K) bool, True where a query may look; None for plain causal attention.
+    causal: whether `mask` None means causal (prefill) or everything (one new token).
+    """
+
+    cos: Tensor
+    sin: Tensor
+    image: Tensor | None
+    mask: Tensor | None
+    causal: bool
+
+
+class PLoRALinear(nn.Linear):
+    """y = W x, and at image tokens y += alpha / rank · B (A x): the family's partial low-rank adaptation."""
+
+    def __init__(self, in_features: int, out_features: int, config: InternLMXComposer2Config) -> None:
+        super().__init__(in_features, out_features, bias=False)
+        self.scale = config.plora_alpha / config.plora_rank
+        self.Plora_A = nn.Linear(in_features, config.plora_rank, bias=False)
+        self.Plora_B = nn.Linear(config.plora_rank, out_features, bias=False)
+
+    def forward(self, x: Tensor, image: Tensor | None = None) -> Tensor:
+        """x: (B, T, in). image: flat indices into B·T of the tokens that get the addition."""
+        y = super().forward(x)
+        if image is None:
+            return y
+        addition = self.Plora_B(self.Plora_A(x.flatten(0, 1)[image])) * self.scale  # (image tokens, out)
+        y.flatten(0, 1).index_add_(0, image, addition)
+        return y
+
+
+class RMSNorm(nn.Module):
+    """Computed in float32, cast back, then weighted."""
+
+    def __init__(self, width: int, eps: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        wide = x.float()
+        wide = wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.eps)
+        return self.weight * wide.to(x.dtype)
+
+
+def rotary_table(config: InternLMXComposer2Config, positions: Tensor, length: int) -> tuple[Tensor, Tensor]:
+    """cos and sin, each (B, 1, T, head_dim) in `config.rotary_dtype`, for `positions` (B, T) of `length` tokens.
+
+    With dynamic scaling by a factor f, a sequence longer than the model was made for stretches the base:
+    base · (f · length / max − (f − 1)) ^ (d / (d − 2)), d the head's width.
+    """
+    d, base = config.head_dim, config.rope_base
+    longest, factor = config.max_position_embeddings, config.rope_dynamic_factor
+    if factor is not None and length > longest:
+        base = base * (factor * length / longest - (factor - 1)) ** (d / (d - 2))
+    exponents = torch.arange(0, d, 2, dtype=torch.float32, device=positions.device) / d
+    frequencies = 1.0 / base**exponents
+    angles = positions[:, None, :, None].float() * frequencies  # (B, 1, T, d / 2)
+    angles = torch.cat((angles, angles), dim=-1)
+    stored = getattr(torch, config.rotary_dtype)
+    return angles.cos().to(stored), angles.sin().to(stored)
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotary embedding of x (B, heads, T, d), its halves paired: (x1, x2) to (x1 cos − x2 sin, x2 cos + x1 sin)."""
+    first, second = x.chunk(2, dim=-1)
+    return x * cos + torch.cat((-second, first), dim=-1) * sin
+
+
+class Attention(nn.Module):
+    """Grouped-query attention with rotary positions. `wqkv` packs, for each key/value head, its queries, key, value."""
+
+    def __init__(self, config: InternLMXComposer2Config, layer: int) -> None:
+        super().__init__()
+        self.layer = layer
+        self.head_dim = config.head_dim
+        self.key_value_heads = config.num_key_value_heads
+        self.group = config.num_attention_heads // config.num_key_value_heads
+        packed = (config.num_attention_heads + 2 * config.num_key_value_heads) * config.head_dim
+        self.wqkv = PLoRALinear(config.hidden_size, packed, config)
+        self.wo = PLoRALinear(config.num_attention_heads * config.head_dim, config.hidden_size, config)
+
+    def forward(self, x: Tensor, at: Positions, cache: Cache | None) -> Tensor:
+        batch, length, _ = x.shape
+        packed = self.wqkv(x, at.image).view(batch, length, self.key_value_heads, self.group + 2, self.head_dim)
+        q = packed[..., : self.group, :].flatten(2, 3).transpose(1, 2)  # (B, heads, T, d)
+        k = packed[..., -2, :].transpose(1, 2)  # (B, key/value heads, T, d)
+        v = packed[..., -1, :].transpose(1, 2)
+        q, k = rotate(q, at.cos, at.sin), rotate(k, at.cos, at.sin)
+        if cache is not None:
+            k, v = cache.update(k, v, self.layer)
+        return self.wo(self._attend(q, k, v, at).transpose(1, 2).flatten(2), at.image)
+
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, at: Positions) -> Tensor:
+        if at.mask is None and not at.causal:
+            # One new token looks at everything. Its group's queries become the rows of one query, so that keys and
+            # values are read where they lie instead of being repeated for each head.
+            rows = q.view(q.shape[0], self.key_value_heads, self.group, self.head_dim)
+            return F.scaled_dot_product_attention(rows, k, v).view_as(q)
+        k, v = (t.repeat_interleave(self.group, dim=1) for t in (k, v))
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=at.mask, is_causal=at.causal and at.mask is None)
+
+
+class FeedForward(nn.Module):
+    """SwiGLU: w2(silu(w1 x) · w3 x)."""
+
+    def __init__(self, config: InternLMXComposer2Config) -> None:
+        super().__init__()
+        self.w1 = PLoRALinear(config.hidden_size, config.intermediate_size, config)
+        self.w3 = PLoRALinear(config.hidden_size, config.intermediate_size, config)
+        self.w2 = PLoRALinear(config.intermediate_size, config.hidden_size, config)
+
+    def forward(self, x: Tensor, image: Tensor | None) -> Tensor:
+        return self.w2(F.silu(self.w1(x, image)) * self.w3(x, image), image)
+
+
+class Block(nn.Module):
+    def __init__(self, config: InternLMXComposer2Config, layer: int) -> None:
+        super().__init__()
+        self.attention_norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.attention = Attention(config, layer)
+        self.ffn_norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.feed_forward = FeedForward(config)
+
+    def forward(self, x: Tensor, at: Positions, cache: Cache | None) -> Tensor:
+        x = x + self.attention(self.attention_norm(x), at, cache)
+        return x + self.feed_forward(self.ffn_norm(x), at.image)
+
+
+class InternLM2Model(nn.Module):
+    """Embeddings (B, T, width) to final hidden states (B, T, width)."""
+
+    def __init__(self, config: InternLMXComposer2Config) -> None:
+        super().__init__()
+        self.config = config
+        self.tok_embeddings = nn.Embedding(config.vocab_size, config.hidden_size, config.pad_token_id)
+        self.layers = nn.ModuleList(Block(config, n) for n in range(config.num_hidden_layers))
+        self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+
+    def forward(
+        self,
+        embeds: Tensor,
+        im_mask: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        cache: Cache | None = None,
+    ) -> Tensor:
+        """im_mask: (B, T) bool, True at image tokens. attention_mask: (B, K), 0 at padding, K with the cached ones.
+
+        cache: keys and values of earlier tokens, which this call's are added to.
+        """
+        at = self._positions(embeds, im_mask, attention_mask, 0 if cache is None else cache.get_seq_length())
+        for layer in self.layers:
+            embeds = layer(embeds, at, cache)
+        return self.norm(embeds)
+
+    def _positions(self, embeds: Tensor, im_mask: Tensor | None, attention_mask: Tensor | None, past: int) -> Positions:
+        batch, length, _ = embeds.shape
+        if attention_mask is None:
+            where = torch.arange(past, past + length, device=embeds.device).expand(batch, -1)  # (B, T)
+            # Several tokens after cached ones need a mask of their own: "causal" would count from the first key.
+            mask = None if length == 1 or past == 0 else _causal_mask(where, past + length)
+        else:
+            seen = attention_mask.bool()
+            where = (seen.long().cumsum(-1) - 1).clamp(min=0)[:, -length:]
+            rows = torch.arange(past, past + length, device=embeds.device).expand(batch, -1)
+            mask = _causal_mask(rows, past + length) & seen[:, None, None, :]
+            # A padding token's own row would be empty, and its softmax NaN: it may look at itself.
+            mask = mask | (rows[:, None, :, None] == torch.arange(past + length, device=embeds.device))
+        cos, sin = rotary_table(self.config, where, past + length)
+        # Decided once here: asking each linear layer anew would wait for the device five times a block.
+        image = None if im_mask is None or length == 1 else im_mask.flatten().nonzero().squeeze(-1)
+        return Positions(cos.to(embeds.dtype), sin.to(embeds.dtype), image, mask, causal=length > 1)
+
+
+def _causal_mask(rows: Tensor, keys: int) -> Tensor:
+    """(B, 1, T, K) bool: True where key ≤ row. rows: (B, T) indices of the queries among the keys."""
+    return torch.arange(keys, device=rows.device) <= rows[:, None, :, None]

@@ -1,0 +1,139 @@
+"""InternLM-XComposer2 as one model: vision tower, projector, InternLM2 with PLoRA, and the output layer."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from transformers import GenerationMixin, PreTrainedModel
+from transformers.cache_utils import Cache, DynamicCache
+from transformers.modeling_outputs import CausalLMOutputWithPast
+
+from xcomposer_ui.models.xcomposer2.chat import ChatMixin
+from xcomposer_ui.models.xcomposer2.configuration import InternLM2TypedConfig, InternLMXComposer2Config
+from xcomposer_ui.models.xcomposer2.language import InternLM2Model, RMSNorm
+from xcomposer_ui.models.xcomposer2.vision import PatchEmbeddings, VisionTower, square_pixels
+
+log = logging.getLogger(__name__)
+
+
+class InternLMXComposer2ForCausalLM(ChatMixin, PreTrainedModel, GenerationMixin):  # type: ignore[misc]
+    """Ask it with `chat` or `stream_chat`; `forward` and `generate` take embeddings with their image mask.
+
+    Published checkpoints load by `from_pretrained` under their own names and layout, without remote code.
+    """
+
+    config_class = InternLMXComposer2Config
+    base_model_prefix = ""
+    main_input_name = "input_ids"
+    _no_split_modules = ["Block", "VisionBlock"]  # noqa: RUF012
+    _supports_sdpa = True
+
+    def __init__(self, config: InternLMXComposer2Config) -> None:
+        super().__init__(config)
+        width = config.vision_config.hidden_size
+        self.vit = VisionTower(config.vision_config)
+        self.vision_proj = nn.Sequential(
+            nn.Linear(width, config.hidden_size), nn.GELU(), nn.Linear(config.hidden_size, config.hidden_size)
+        )
+        self.model = InternLM2Model(config)
+        self.output = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.model.tok_embeddings
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        self.model.tok_embeddings = value
+
+    def get_output_embeddings(self) -> nn.Module:
+        return self.output
+
+    def pixels_of(self, image: Image.Image, hd_num: int | None = None) -> Tensor:
+        """The picture as this member's tower wants it: (1, 3, img_size, img_size) float32, on the CPU."""
+        return square_pixels(image, self.config.img_size)
+
+    def encode_image(self, pixels: Tensor) -> Tensor:
+        """(N, 3, img_size, img_size) to image embeddings (N, image tokens, width)."""
+        return self.vision_proj(self.vit(pixels.to(self.vit.device)))
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        im_mask: Tensor | None = None,
+        past_key_values: Cache | None = None,
+        use_cache: bool | None = None,
+        logits_to_keep: int = 0,
+        **kwargs: Any,
+    ) -> CausalLMOutputWithPast:
+        """Logits (B, T, vocabulary) for `input_ids` (B, T) or `inputs_embeds` (B, T, width), whichever is given.
+
+        attention_mask: (B, T with what is cached), 0 at padding; None where there is none.
+        im_mask: (B, T) bool, True at image tokens. logits_to_keep: only the last so many positions; 0 is all.
+        """
+        if use_cache and past_key_values is None:
+            past_key_values = DynamicCache()
+        embeds = self.model.tok_embeddings(input_ids) if inputs_embeds is None else inputs_embeds
+        hidden = self.model(embeds, im_mask, attention_mask, past_key_values)
+        return CausalLMOutputWithPast(
+            logits=self.output(hidden[:, -logits_to_keep:] if logits_to_keep else hidden),
+            past_key_values=past_key_values,
+        )
+
+    def prepare_inputs_for_generation(
+        self,
+        input_ids: Tensor,
+        past_key_values: Cache | None = None,
+        attention_mask: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        im_mask: Tensor | None = None,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """The whole prompt first, then one token at a time; the picture counts in the prompt only."""
+        inputs: dict[str, Any] = {"past_key_values": past_key_values, "use_cache": kwargs.get("use_cache", True)}
+        if input_ids.shape[0] > 1:  # alone, nothing is padded, and attention without a mask is quicker
+            inputs["attention_mask"] = attention_mask
+        inputs["logits_to_keep"] = 1
+        if past_key_values is not None and past_key_values.get_seq_length():
+            return {**inputs, "input_ids": input_ids[:, -1:]}
+        if inputs_embeds is not None:
+            return {**inputs, "inputs_embeds": inputs_embeds, "im_mask": im_mask}
+        return {**inputs, "input_ids": input_ids}
+
+    def _init_weights(self, module: nn.Module) -> None:
+        deviation = self.config.initializer_range
+        if isinstance(module, (nn.Linear, nn.Embedding, nn.Conv2d)):
+            nn.init.normal_(module.weight, std=deviation)
+            if getattr(module, "bias", None) is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, (RMSNorm, nn.LayerNorm)):
+            nn.init.ones_(module.weight)
+            if getattr(module, "bias", None) is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, PatchEmbeddings):
+            nn.init.normal_(module.class_embedding, std=deviation)
+
+    @classmethod
+    def from_pretrained(cls, *args: Any, output_loading_info: bool = False, **kwargs: Any) -> Any:
+        """As transformers' own, except that a tensor the checkpoint lacks is an error that names it.
+
+        Raises ValueError there: the library would fill it with random numbers and go on.
+        """
+        model, info = super().from_pretrained(*args, output_loading_info=True, **kwargs)
+        if missing := sorted(info["missing_keys"]):
+            shown = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+            raise ValueError(f"the checkpoint lacks {len(missing)} tensors that the model needs: {shown}")
+        if extra := info["unexpected_keys"]:
+            log.info("skipped %d tensors of the checkpoint that this model does not use", len(extra))
+        return (model, info) if output_loading_info else model
+
+
+class InternLM2TypedForCausalLM(InternLMXComposer2ForCausalLM):
+    """The same model behind a config.json that calls itself `internlm2`; transformers wants a class for each type."""
+
+    config_class = InternLM2TypedConfig
