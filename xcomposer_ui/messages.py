@@ -30,4 +30,16 @@ MESSAGES: dict[str, dict[str, str]] = {
         "en": "No CUDA device was found here. Choose the device “cpu” or “auto”.",
         "zh": "此处没有 CUDA 设备。请选择设备“cpu”或“auto”。",
     },
+    "empty_question": {
+        "en": "The question is empty. Ask something about the picture.",
+        "zh": "问题为空。请就图片提一个问题。",
+    },
+    "no_picture": {
+        "en": "There is no picture yet. Choose an example, upload a picture or draw one.",
+        "zh": "还没有图片。请选择示例、上传图片或手绘一张。",
+    },
+    "nothing_pasted": {
+        "en": "There is nothing to explain yet. Paste an error message or a traceback.",
+        "zh": "还没有内容可解释。请粘贴报错信息或 traceback。",
+    },
 }
