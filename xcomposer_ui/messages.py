@@ -42,4 +42,109 @@ MESSAGES: dict[str, dict[str, str]] = {
         "en": "There is nothing to explain yet. Paste an error message or a traceback.",
         "zh": "还没有内容可解释。请粘贴报错信息或 traceback。",
     },
+    "long_question": {
+        "en": "The question has {length} characters; the longest that fits a prompt is {longest}. Shorten it.",
+        "zh": "问题有 {length} 个字符；提示最多容纳 {longest} 个。请缩短。",
+    },
+    "control_token": {
+        "en": "The question contains “{token}”, which the model reads as a control token. Leave it out.",
+        "zh": "问题中含有“{token}”，模型会把它当作控制标记。请删去。",
+    },
+    "image_marks": {
+        "en": "The question marks {marks} places for a picture with <ImageHere>, and {pictures} is given. "
+        "Leave the marks out: the picture is put in front.",
+        "zh": "问题中用 <ImageHere> 标了 {marks} 处图片，而实际给了 {pictures} 张。请删去标记：图片会自动放在最前。",
+    },
+    "out_of_range": {
+        "en": "{name} is {value}; it must be between {lowest} and {highest}.",
+        "zh": "{name} 为 {value}；应在 {lowest} 与 {highest} 之间。",
+    },
+    "no_such_model": {
+        "en": "“{name}” is neither a folder here nor a hub id such as internlm/internlm-xcomposer2-vl-7b.",
+        "zh": "“{name}”既不是本机文件夹，也不是形如 internlm/internlm-xcomposer2-vl-7b 的模型库编号。",
+    },
+    "incomplete_checkpoint": {
+        "en": "The checkpoint “{name}” is not whole: {missing} is missing. Copy or download it again.",
+        "zh": "检查点“{name}”不完整：缺少 {missing}。请重新复制或下载。",
+    },
+    "cut_off_file": {
+        "en": "The file {file} of the checkpoint “{name}” is cut off or damaged. Copy or download it again.",
+        "zh": "检查点“{name}”中的文件 {file} 被截断或已损坏。请重新复制或下载。",
+    },
+    "broken_checkpoint": {
+        "en": "The checkpoint “{name}” cannot be loaded: {what}",
+        "zh": "无法加载检查点“{name}”：{what}",
+    },
+    "hub_refused": {
+        "en": "The hub did not give out “{name}” ({what}). Check the name; a gated model needs `hf auth login` first.",
+        "zh": "模型库未提供“{name}”（{what}）。请检查名称；受限模型需先执行 `hf auth login`。",
+    },
+    "hub_out_of_reach": {
+        "en": "“{name}” is not on this machine and could not be fetched from the hub: {what}",
+        "zh": "本机没有“{name}”，也无法从模型库获取：{what}",
+    },
+    "unreadable_text": {
+        "en": "The file {file} cannot be read: {what}.",
+        "zh": "无法读取文件 {file}：{what}。",
+    },
+    "picture_missing": {
+        "en": "There is no file “{name}”. Choose the picture again.",
+        "zh": "没有文件“{name}”。请重新选择图片。",
+    },
+    "picture_folder": {
+        "en": "“{name}” is a folder. Choose a picture in it.",
+        "zh": "“{name}”是文件夹。请选择其中的一张图片。",
+    },
+    "picture_no_file": {
+        "en": "“{name}” is a pipe or a device, not a file. Save the picture to a file first.",
+        "zh": "“{name}”是管道或设备，不是文件。请先把图片存为文件。",
+    },
+    "picture_unreadable": {
+        "en": "The file “{name}” cannot be read ({what}). Check its permissions, or choose another.",
+        "zh": "无法读取文件“{name}”（{what}）。请检查权限，或另选一张。",
+    },
+    "picture_empty": {
+        "en": "The file “{name}” is empty. Save or download the picture again.",
+        "zh": "文件“{name}”是空的。请重新保存或下载图片。",
+    },
+    "picture_bytes": {
+        "en": "The file “{name}” has {size} MiB; up to {limit} MiB are read. Save it smaller, as a JPEG for instance.",
+        "zh": "文件“{name}”有 {size} MiB，最多读取 {limit} MiB。请存为更小的文件，例如 JPEG。",
+    },
+    "picture_pixels": {
+        "en": "“{name}” has {width} × {height} pixels, {megapixels} megapixels; up to {limit} megapixels are opened. "
+        "Make it smaller first.",
+        "zh": "“{name}”有 {width} × {height} 像素，共 {megapixels} 百万像素；最多可打开 {limit} 百万像素。请先缩小。",
+    },
+    "picture_strip": {
+        "en": "“{name}” is a strip of {width} × {height} pixels: in the square that the model looks at, nothing of it "
+        "would be left to see. Crop it until the longer side is at most {limit} times the shorter.",
+        "zh": "“{name}”是 {width} × {height} 像素的细条：缩成模型所看的正方形后什么也看不见。"
+        "请裁剪，使长边不超过短边的 {limit} 倍。",
+    },
+    "picture_svg": {
+        "en": "“{name}” is an SVG, a drawing without pixels. Export it as PNG first.",
+        "zh": "“{name}”是 SVG 矢量图，没有像素。请先导出为 PNG。",
+    },
+    "picture_text": {
+        "en": "“{name}” is a text file, not a picture. Choose one of these formats: {formats}.",
+        "zh": "“{name}”是文本文件，不是图片。可用格式：{formats}。",
+    },
+    "picture_kind": {
+        "en": "“{name}” is a {kind} file, which is not read here. Save it in one of these formats: {formats}.",
+        "zh": "“{name}”是 {kind} 文件，这里无法读取。请存为以下格式之一：{formats}。",
+    },
+    "picture_unknown": {
+        "en": "“{name}” is none of the picture formats that are read here. Choose one of them: {formats}.",
+        "zh": "“{name}”不是这里能读取的图片格式。可用格式：{formats}。",
+    },
+    "picture_cut_off": {
+        "en": "The picture “{name}” is cut off: its end is missing. Copy or download it again.",
+        "zh": "图片“{name}”不完整：缺少结尾部分。请重新复制或下载。",
+    },
+    "picture_corrupt": {
+        "en": "The picture “{name}” is damaged and cannot be decoded. Open and save it in another program, or choose "
+        "another.",
+        "zh": "图片“{name}”已损坏，无法解码。请在其他程序中打开后重新保存，或另选一张。",
+    },
 }
