@@ -101,8 +101,36 @@ class ChatMixin:
         own, "" for none. hd_num: tiled members only. The rest goes to `generate`.
         Raises ValueError where marks and pictures do not match, RuntimeError where dtypes clash.
         """
-        meta = self._meta_instruction(meta_instruction)
-        inputs = self.prompt_inputs(tokenizer, query, image, history, meta, hd_num=hd_num)
+        inputs = self.prompt_inputs(tokenizer, query, image, history, meta_instruction, hd_num=hd_num)
+        ids = self.answer_ids(
+            tokenizer,
+            inputs,
+            do_sample=do_sample,
+            max_new_tokens=max_new_tokens,
+            temperature=temperature,
+            top_p=top_p,
+            repetition_penalty=repetition_penalty,
+            num_beams=num_beams,
+            streamer=streamer,
+            **generate_arguments,
+        )
+        answer = answer_text(tokenizer, ids)
+        return answer, [*history, (query, answer)]
+
+    @torch.no_grad()
+    def answer_ids(
+        self,
+        tokenizer: Any,
+        inputs: dict[str, Tensor],
+        *,
+        do_sample: bool,
+        max_new_tokens: int,
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        repetition_penalty: float = 1.0,
+        **generate_arguments: Any,
+    ) -> list[int]:
+        """The ids that the model generates after `inputs` (`prompt_inputs` makes them), the end token among them."""
         if do_sample:
             generate_arguments.update(temperature=temperature, top_p=top_p, top_k=0)
         processors = LogitsProcessorList(generate_arguments.pop("logits_processor", None) or [])
@@ -112,16 +140,14 @@ class ChatMixin:
             **inputs,
             do_sample=do_sample,
             max_new_tokens=max_new_tokens,
-            num_beams=num_beams,
             logits_processor=processors,
             eos_token_id=[tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids(TURN_END)],
             pad_token_id=tokenizer.pad_token_id,
-            streamer=streamer,
             **generate_arguments,
         )
         prompt = inputs["input_ids"].shape[1] if "input_ids" in inputs else 0  # embeddings are not given back
-        answer = answer_text(tokenizer, ids[0, prompt:].tolist())
-        return answer, [*history, (query, answer)]
+        new: list[int] = ids[0, prompt:].tolist()
+        return new
 
     def stream_chat(
         self, tokenizer: Any, query: str, *args: Any, history: History = (), **kwargs: Any
@@ -168,17 +194,19 @@ class ChatMixin:
                 image = opened.convert("RGB")
         return self.pixels_of(image, hd_num).to(self.vit.device)
 
+    @torch.no_grad()
     def prompt_inputs(
         self,
         tokenizer: Any,
         query: str,
         image: Picture | Sequence[Picture] | None = None,
         history: History = (),
-        meta_instruction: str = "",
+        meta_instruction: str | None = None,
         *,
         hd_num: int | None = None,
     ) -> dict[str, Tensor]:
         """What `generate` and the model take: inputs_embeds (1, T, width), im_mask (1, T); input_ids for text only."""
+        meta_instruction = self._meta_instruction(meta_instruction)
         pictures = [] if image is None else list(image) if isinstance(image, (list, tuple)) else [image]
         if not pictures:
             # The published code writes <s> into the text, and the tokenizer adds its own: two stand in front.

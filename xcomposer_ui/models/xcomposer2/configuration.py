@@ -138,6 +138,9 @@ class InternLM2TypedConfig(InternLMXComposer2Config):
 
     model_type = "internlm2"
 
+    def __init__(self, **kwargs: Any) -> None:  # without one, transformers would make a dataclass of this
+        super().__init__(**kwargs)
+
 
 def _vision_config(given: dict[str, Any] | CLIPVisionConfig | None, img_size: int) -> CLIPVisionConfig:
     if isinstance(given, CLIPVisionConfig):

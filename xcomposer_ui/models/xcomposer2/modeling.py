@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-import torch
 from PIL import Image
 from torch import Tensor, nn
 from transformers import GenerationMixin, PreTrainedModel
@@ -120,17 +119,24 @@ class InternLMXComposer2ForCausalLM(ChatMixin, PreTrainedModel, GenerationMixin)
 
     @classmethod
     def from_pretrained(cls, *args: Any, output_loading_info: bool = False, **kwargs: Any) -> Any:
-        """As transformers' own, except that a tensor the checkpoint lacks is an error that names it.
+        """As transformers' own, except that a tensor that the checkpoint lacks, or has in another shape, is named.
 
-        Raises ValueError there: the library would fill it with random numbers and go on.
+        Raises ValueError there: the library would fill it with random numbers and go on, or refer to its log.
         """
+        kwargs.setdefault("ignore_mismatched_sizes", True)  # refused below, by name
         model, info = super().from_pretrained(*args, output_loading_info=True, **kwargs)
         if missing := sorted(info["missing_keys"]):
-            shown = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
-            raise ValueError(f"the checkpoint lacks {len(missing)} tensors that the model needs: {shown}")
+            raise ValueError(f"the checkpoint lacks {len(missing)} tensors that the model needs: {_some(missing)}")
+        if misshapen := sorted(info["mismatched_keys"]):
+            named = [f"{name} is {tuple(found)} and should be {tuple(wanted)}" for name, found, wanted in misshapen]
+            raise ValueError(f"{len(named)} tensors of the checkpoint have another shape than config.json says: {_some(named)}")
         if extra := info["unexpected_keys"]:
             log.info("skipped %d tensors of the checkpoint that this model does not use", len(extra))
         return (model, info) if output_loading_info else model
+
+
+def _some(names: list[str], most: int = 5) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 class InternLM2TypedForCausalLM(InternLMXComposer2ForCausalLM):

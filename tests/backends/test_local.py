@@ -1,0 +1,153 @@
+"""The real backend on a small checkpoint: every strategy on both half types, stopping, broken checkpoints."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.checkpoints import write_checkpoint
+from xcomposer_ui.backend import Outcome, Progress
+from xcomposer_ui.backends.local import LocalBackend, open_local
+from xcomposer_ui.errors import UserError
+from xcomposer_ui.records import Question
+from xcomposer_ui.strategies import STRATEGIES
+
+PICTURE = Image.radial_gradient("L").convert("RGB")
+ASK = Question("What is there?", PICTURE, max_new_tokens=6)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_checkpoint(tmp_path_factory.mktemp("check.point of mine"))
+
+
+@pytest.fixture(scope="module")
+def backend(checkpoint: Path) -> LocalBackend:
+    return open_local(str(checkpoint), "cpu")
+
+
+def ask(backend: LocalBackend, strategy: str, half: str = "float16", question: Question = ASK) -> Outcome:
+    chosen = STRATEGIES[strategy]
+    backend.load(chosen.weights_dtype(half), Progress())
+    return backend.answer(question, chosen, half, Progress())
+
+
+@pytest.mark.parametrize("half", ["float16", "bfloat16"])
+@pytest.mark.parametrize("strategy", ["autocast", "unified", "full"])
+def test_the_remedies_answer_and_are_measured(backend: LocalBackend, strategy: str, half: str) -> None:
+    outcome = ask(backend, strategy, half)
+    assert outcome.failure_type is None
+    m = outcome.measurement
+    assert 0 < m.time_to_first_token_sec < m.latency_sec  # type: ignore[operator]
+    assert 0 < m.tokens_per_sec  # type: ignore[operator]
+    assert 1 < m.new_tokens <= 6  # type: ignore[operator]
+    assert m.prompt_tokens > 16  # type: ignore[operator]
+    assert m.peak_memory_kind == "cpu_tensors"
+
+
+@pytest.mark.parametrize(("half", "spelt"), [("float16", "Half"), ("bfloat16", "BFloat16")])
+def test_as_is_fails_in_the_model_and_says_where(backend: LocalBackend, half: str, spelt: str) -> None:
+    outcome = ask(backend, "as_is", half)
+    assert outcome.failure_type == "RuntimeError"
+    assert outcome.message == f"mat1 and mat2 must have the same dtype, but got Float and {spelt}"
+    assert outcome.answer is None
+    assert outcome.measurement.latency_sec is None
+    assert "Traceback" in outcome.traceback
+    site = outcome.site
+    assert (site.module, site.operation) == ("vision_proj.0", "aten.addmm")
+    assert {o.dtype for o in site.operands} == {"float32", half}
+    assert any(o.name == "vision_proj.0.weight" and o.dtype == half for o in site.operands)
+    assert any(o.dtype == "float32" and "vit" in o.origin for o in site.operands)
+
+
+def test_float32_weights_take_twice_the_bytes(backend: LocalBackend) -> None:
+    half, full = (ask(backend, name).measurement.peak_memory_bytes for name in ("unified", "full"))
+    assert full > 1.8 * half  # type: ignore[operator]
+
+
+def test_weights_are_loaded_once_a_dtype(checkpoint: Path) -> None:
+    backend = open_local(str(checkpoint), "cpu")
+    assert backend.load("float16", Progress()) > 0  # type: ignore[operator]
+    assert backend.load("float16", Progress()) is None
+    assert backend.loaded() == ("float16",)
+
+
+def test_one_seed_gives_one_answer_and_text_only_is_answered(backend: LocalBackend) -> None:
+    sampled = Question("Say something.", None, max_new_tokens=20, temperature=1.5, top_p=1.0, seed=3)
+    answers = {ask(backend, "unified", question=sampled).answer for _ in range(3)}
+    assert len(answers) == 1
+
+
+def test_stopping_frees_the_model_within_a_second(backend: LocalBackend) -> None:
+    backend.load("float32", Progress())
+    progress, outcomes = Progress(), []
+    endless = Question("Go on.", PICTURE, max_new_tokens=4000, repetition_penalty=5.0)
+    worker = threading.Thread(
+        target=lambda: outcomes.append(backend.answer(endless, STRATEGIES["full"], "float16", progress))
+    )
+    worker.start()
+    while progress.text is None:
+        time.sleep(0.001)
+    progress.stop.set()
+    worker.join(timeout=1)
+    assert not worker.is_alive()
+    assert outcomes[0].stopped
+    assert ask(backend, "full").answer == ask(backend, "full").answer
+
+
+def test_a_stop_before_the_first_token_ends_the_prefill(backend: LocalBackend) -> None:
+    progress = Progress()
+    progress.stop.set()
+    backend.load("float32", Progress())
+    outcome = backend.answer(ASK, STRATEGIES["full"], "float16", progress)
+    assert outcome.stopped
+    assert outcome.measurement.new_tokens is None
+
+
+@pytest.mark.parametrize("lost", ["config.json", "tokenizer.model", "model.safetensors"])
+def test_a_checkpoint_that_lacks_a_file_is_named(checkpoint: Path, tmp_path: Path, lost: str) -> None:
+    broken = Path(shutil.copytree(checkpoint, tmp_path / "broken"))
+    (broken / lost).unlink()
+    with pytest.raises(UserError) as caught:
+        open_local(str(broken), "cpu")
+    assert caught.value.code == "incomplete_checkpoint"
+    assert lost in str(caught.value)
+    assert str(tmp_path) not in str(caught.value)
+
+
+@pytest.mark.parametrize("cut", ["config.json", "model.safetensors"])
+def test_a_checkpoint_that_is_cut_off_is_named(checkpoint: Path, tmp_path: Path, cut: str) -> None:
+    broken = Path(shutil.copytree(checkpoint, tmp_path / "broken"))
+    whole = (broken / cut).read_bytes()
+    (broken / cut).write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError) as caught:
+        open_local(str(broken), "cpu")
+    assert caught.value.code == "cut_off_file"
+    assert str(tmp_path) not in str(caught.value)
+
+
+def test_a_cut_off_tokenizer_or_wrong_sizes_are_a_sentence_too(checkpoint: Path, tmp_path: Path) -> None:
+    broken = Path(shutil.copytree(checkpoint, tmp_path / "broken"))
+    (broken / "tokenizer.model").write_bytes(b"\x00\x01")
+    with pytest.raises(UserError, match="broken"):
+        open_local(str(broken), "cpu").load("float16", Progress())
+    misshapen = Path(shutil.copytree(checkpoint, tmp_path / "misshapen"))
+    config = json.loads((misshapen / "config.json").read_text())
+    (misshapen / "config.json").write_text(json.dumps({**config, "hidden_size": 64}))
+    with pytest.raises(UserError) as caught:
+        open_local(str(misshapen), "cpu").load("float16", Progress())
+    assert caught.value.code == "broken_checkpoint"
+    assert str(tmp_path) not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["nowhere", "./nowhere", "a/b/c", "~/nothing-here", ""])
+def test_a_model_that_does_not_exist_is_a_sentence(name: str) -> None:
+    with pytest.raises(UserError) as caught:
+        open_local(name, "cpu")
+    assert caught.value.code == "no_such_model"

@@ -1,0 +1,72 @@
+"""What the runner asks of a backend: the interface, and the records that pass between the two. No torch here."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from xcomposer_ui.records import Measurement, Operand, Question
+from xcomposer_ui.strategies import Strategy
+
+
+@dataclass
+class Progress:
+    """How far a run has come: written by the thread that works, read by the one that tells.
+
+    fraction: of the loading, 0..1, or None. text: gives the answer so far when called; decoding is left to the
+    reader, so that it takes no time from the model. stop: set by the reader to end the run at the next token or block.
+    """
+
+    fraction: float | None = None
+    text: Callable[[], str] | None = None
+    stop: threading.Event = field(default_factory=threading.Event)
+
+
+@dataclass(frozen=True)
+class FailureSite:
+    """Where an operation failed, as the run itself saw it. None and () where it could not be seen."""
+
+    module: str | None = None
+    operation: str | None = None
+    operands: tuple[Operand, ...] = ()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one call of the model ended: with `answer`, or with an expected failure.
+
+    failure_type, message, traceback: of the exception, as text; holding the exception would hold its tensors.
+    """
+
+    measurement: Measurement
+    answer: str | None = None
+    stopped: bool = False
+    failure_type: str | None = None
+    message: str = ""
+    traceback: str = ""
+    site: FailureSite = FailureSite()
+
+
+class Backend(Protocol):
+    """One model on one device, with its weights in as many dtypes as were asked for."""
+
+    model: str
+    device: str
+    reasons: dict[str, str]
+
+    def loaded(self) -> tuple[str, ...]:
+        """The dtypes whose weights are in memory."""
+
+    def load(self, dtype: str, progress: Progress) -> float | None:
+        """Bring the weights in `dtype` into memory; the seconds it took, None where they were there.
+
+        Raises UserError where the checkpoint is missing or broken.
+        """
+
+    def answer(self, question: Question, strategy: Strategy, half: str, progress: Progress) -> Outcome:
+        """Ask the model. Raises UserError for the user's mistakes; the model's expected failures are in the Outcome."""
+
+    def unload(self) -> None:
+        """Give all weights back."""

@@ -1,0 +1,162 @@
+"""One measured call of the model under a strategy; its expected failures come back as data."""
+
+from __future__ import annotations
+
+import gc
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from xcomposer_ui.backend import Outcome, Progress
+from xcomposer_ui.backends.memory import CpuPeak, CudaPeak
+from xcomposer_ui.models.xcomposer2.chat import answer_text
+from xcomposer_ui.records import Measurement, Question
+from xcomposer_ui.strategies import Strategy
+
+EXPECTED = (RuntimeError, TypeError, ValueError)
+"""What a call of the model may raise; running out of memory is a RuntimeError too. Anything else is a bug."""
+
+EVENTS_TAKEN_EVERY = 128
+"""Tokens between two readings of the allocator's events."""
+
+
+class Stopped(BaseException):
+    """Raised inside the model to end a run in the middle of a forward. Nothing that guards the model catches it."""
+
+
+class TokenClock:
+    """A streamer for `generate`: notes each token and its time, and nothing that costs the model time."""
+
+    def __init__(self, stop: Callable[[], bool], every: Callable[[], None]) -> None:
+        self.ids: list[int] = []
+        self.first_at: float | None = None
+        self.last_at: float | None = None
+        self._stop, self._every = stop, every
+        self._prompt_seen = False
+
+    def put(self, value: Tensor) -> None:
+        if not self._prompt_seen:  # `generate` hands over the prompt first
+            self._prompt_seen = True
+            return
+        self.last_at = time.perf_counter()
+        if self.first_at is None:
+            self.first_at = self.last_at
+        self.ids += value.flatten().tolist()
+        if len(self.ids) % EVENTS_TAKEN_EVERY == 0:
+            self._every()
+        if self._stop():
+            raise Stopped
+
+    def end(self) -> None:
+        """Nothing to flush."""
+
+
+def answer(
+    model: Any, tokenizer: Any, question: Question, strategy: Strategy, half: str, progress: Progress, others: int = 0
+) -> Outcome:
+    """Ask `model`, whose weights are in the strategy's dtype. others: bytes of other weights on the device.
+
+    The clock runs from the picture's pixels to the last token. Stops between two blocks when `progress.stop` is set.
+    """
+    meter: CpuPeak | CudaPeak = CudaPeak(model.device, others) if model.device.type == "cuda" else CpuPeak(model)
+    clock = TokenClock(progress.stop.is_set, lambda: meter.take_events(go_on=True))
+    progress.text = lambda: answer_text(tokenizer, list(clock.ids))
+    prompt_tokens: int | None = None
+    failure: tuple[str, str, str] | None = None
+    stopped = False
+    started = ended = time.perf_counter()
+    try:
+        with meter, stopping(model, progress), arithmetic(strategy, half, model.device.type):
+            torch.manual_seed(question.seed)
+            started = time.perf_counter()
+            try:
+                inputs = prompt(model, tokenizer, question, strategy, half)
+                prompt_tokens = next(iter(inputs.values())).shape[1]
+                model.answer_ids(tokenizer, inputs, streamer=clock, **sampling(question))
+            finally:
+                if model.device.type == "cuda":
+                    torch.cuda.synchronize(model.device)
+                ended = time.perf_counter()
+    except Stopped:
+        stopped = True
+    except EXPECTED as error:
+        failure = type(error).__name__, str(error), "".join(traceback.format_exception(error))
+        # The frames hold the activations; without them the memory of a failed run is given back at once.
+        traceback.clear_frames(error.__traceback__)
+    if failure or stopped:
+        free_unused(model.device.type)
+    measurement = Measurement(
+        latency_sec=ended - started if clock.ids and not failure else None,
+        time_to_first_token_sec=None if clock.first_at is None else clock.first_at - started,
+        tokens_per_sec=decoding_rate(clock),
+        peak_memory_bytes=meter.peak_bytes,
+        peak_memory_kind=meter.kind if meter.peak_bytes is not None else None,
+        prompt_tokens=prompt_tokens,
+        new_tokens=len(clock.ids) if clock.ids else None,
+    )
+    if failure:
+        kind, message, text = failure
+        return Outcome(measurement, failure_type=kind, message=message, traceback=text)
+    return Outcome(measurement, answer=answer_text(tokenizer, clock.ids), stopped=stopped)
+
+
+def prompt(model: Any, tokenizer: Any, question: Question, strategy: Strategy, half: str) -> dict[str, Tensor]:
+    """The question as the model's inputs; the picture's pixels in the strategy's dtype. The one cast of the lab."""
+    pixels = None
+    if question.image is not None:
+        pixels = model.preprocess(question.image).to(getattr(torch, strategy.image_dtype(half)))
+    inputs: dict[str, Tensor] = model.prompt_inputs(tokenizer, question.text, pixels, question.history)
+    return inputs
+
+
+def arithmetic(strategy: Strategy, half: str, device_type: str) -> AbstractContextManager[Any]:
+    """torch.autocast to the half type where the strategy wants it, else nothing."""
+    return torch.autocast(device_type, getattr(torch, half)) if strategy.autocast else nullcontext()
+
+
+def sampling(question: Question) -> dict[str, Any]:
+    """The question's settings as `answer_ids` takes them; temperature 0 is greedy."""
+    settings: dict[str, Any] = {
+        "do_sample": question.temperature > 0,
+        "max_new_tokens": question.max_new_tokens,
+        "repetition_penalty": question.repetition_penalty,
+    }
+    if question.temperature > 0:
+        settings.update(temperature=question.temperature, top_p=question.top_p)
+    return settings
+
+
+def decoding_rate(clock: TokenClock) -> float | None:
+    """Tokens per second after the first one; None below two tokens."""
+    if clock.first_at is None or clock.last_at is None or len(clock.ids) < 2:
+        return None
+    return (len(clock.ids) - 1) / (clock.last_at - clock.first_at)
+
+
+@contextmanager
+def stopping(model: nn.Module, progress: Progress) -> Iterator[None]:
+    """Within, every block of the model first looks whether the run was stopped: prefill alone may take a minute."""
+
+    def look(*_: Any) -> None:
+        if progress.stop.is_set():
+            raise Stopped
+
+    blocks = [module for module in model.modules() if type(module).__name__ in model._no_split_modules]
+    hooks = [block.register_forward_pre_hook(look) for block in blocks]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def free_unused(device_type: str) -> None:
+    """Give back what a failed or stopped run held."""
+    gc.collect()
+    if device_type == "cuda":
+        torch.cuda.empty_cache()

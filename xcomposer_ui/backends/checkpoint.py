@@ -1,0 +1,130 @@
+"""Finds a checkpoint, judges it before anything is computed, and loads it in the dtype asked for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import errors as hub_errors
+from safetensors import SafetensorError, safe_open
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging as transformers_logging
+
+import xcomposer_ui.models  # noqa: F401  (registers the families)
+from xcomposer_ui.errors import UserError
+from xcomposer_ui.settings import EMBEDDED, EMBEDDED_PATH
+
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+
+
+def locate(name: str) -> str:
+    """A folder, or a hub id, for "embedded", a folder's path, or a hub id.
+
+    Raises UserError where it is neither, or the folder is no whole checkpoint.
+    """
+    if name == EMBEDDED:
+        name = str(EMBEDDED_PATH)
+    folder = Path(name).expanduser()
+    if name and folder.is_dir():
+        _check_folder(folder)
+        return str(folder)
+    owner, _, repository = name.partition("/")
+    if folder.exists() or not owner or not repository or "/" in repository or owner.startswith((".", "~")):
+        raise UserError("no_such_model", name=folder.name)
+    return name
+
+
+def load(name: str, dtype: str, device: str, progress: Callable[[float], None]) -> tuple[Any, Any]:
+    """(model, tokenizer), in evaluation mode, weights in `dtype` on `device`.
+
+    Each weight is read, cast and put on the device one by one; no float32 copy of the whole exists.
+    Raises UserError, with a sentence, for whatever is wrong with the checkpoint.
+    """
+    source = locate(name)
+    is_folder = Path(source).is_dir()
+    shown = Path(source).name if is_folder else source
+    try:
+        with _telling(progress):
+            config = AutoConfig.from_pretrained(source)
+            tokenizer = AutoTokenizer.from_pretrained(source)
+            model = AutoModelForCausalLM.from_pretrained(
+                source, config=config, dtype=getattr(torch, dtype), device_map={"": device} if device != "cpu" else None
+            )
+    except (hub_errors.GatedRepoError, hub_errors.RepositoryNotFoundError, hub_errors.HfHubHTTPError) as error:
+        raise UserError("hub_refused", name=shown, what=_status(error)) from error
+    except OSError as error:
+        code = "broken_checkpoint" if is_folder else "hub_out_of_reach"
+        raise UserError(code, name=shown, what=_first_line(error, source)) from error
+    except (ValueError, SafetensorError, KeyError, EOFError, RuntimeError) as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+        raise UserError("broken_checkpoint", name=shown, what=_first_line(error, source)) from error
+    return model.eval(), tokenizer
+
+
+def _check_folder(folder: Path) -> None:
+    """Raises UserError, naming what is missing or cut off, unless `folder` can be loaded."""
+    missing = [name for name in ("config.json", "tokenizer.model") if not (folder / name).is_file()]
+    if not any((folder / name).is_file() for name in WEIGHTS):
+        missing.append("model.safetensors")
+    for index in folder.glob("*.index.json"):
+        shards = sorted(set(_read_json(index)["weight_map"].values()))
+        missing += [shard for shard in shards if not (folder / shard).is_file()]
+    if missing:
+        raise UserError("incomplete_checkpoint", name=folder.name, missing=", ".join(missing))
+    _read_json(folder / "config.json")
+    for file in folder.glob("*.safetensors"):
+        try:
+            with safe_open(file, "pt"):
+                pass
+        except (SafetensorError, OSError) as error:
+            raise UserError("cut_off_file", name=folder.name, file=file.name) from error
+
+
+def _read_json(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise UserError("cut_off_file", name=file.parent.name, file=file.name) from error
+
+
+@contextmanager
+def _telling(progress: Callable[[float], None]) -> Iterator[None]:
+    """Report transformers' own progress bars as fractions; a release without the hook reports none."""
+    set_hook = getattr(transformers_logging, "set_tqdm_hook", None)
+    if set_hook is None:
+        yield
+        return
+
+    def hook(factory: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return _tell_each(args[0], progress) if args else factory(*args, **kwargs)
+
+    previous = set_hook(hook)
+    try:
+        yield
+    finally:
+        set_hook(previous)
+
+
+def _tell_each(items: Any, progress: Callable[[float], None]) -> Iterator[Any]:
+    total = len(items) if hasattr(items, "__len__") else None
+    for n, item in enumerate(items):
+        yield item
+        if total:
+            progress((n + 1) / total)
+
+
+def _status(error: hub_errors.HfHubHTTPError) -> str:
+    response = getattr(error, "response", None)
+    return str(getattr(response, "status_code", "")) or type(error).__name__
+
+
+def _first_line(error: BaseException, source: str) -> str:
+    """The error's first line, without the folders of this machine."""
+    text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    parent = str(Path(source).resolve().parent)
+    return text.replace(parent + "/", "").replace(str(Path(source).parent) + "/", "")[:300]

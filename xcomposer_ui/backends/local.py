@@ -1,0 +1,72 @@
+"""The backend that runs models in this process."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import torch
+
+from xcomposer_ui.backend import Outcome, Progress
+from xcomposer_ui.backends import answering, checkpoint
+from xcomposer_ui.backends.devices import choose_device, free_bytes
+from xcomposer_ui.backends.memory import weights_bytes
+from xcomposer_ui.records import Question
+from xcomposer_ui.strategies import Strategy
+
+
+def open_local(model: str, device: str) -> LocalBackend:
+    """A backend for `model` ("embedded", a folder, a hub id) on "auto", "cpu" or "cuda"; nothing is loaded yet.
+
+    Raises UserError where there is no such device, or no such model.
+    """
+    chosen, reason = choose_device(device)
+    checkpoint.locate(model)
+    return LocalBackend(model, chosen, {"device": reason})
+
+
+class LocalBackend:
+    """One checkpoint on one device. Weights are loaded when first asked for, once a dtype, and kept while they fit."""
+
+    def __init__(self, model: str, device: str, reasons: dict[str, str]) -> None:
+        self.model = model
+        self.device = device
+        self.reasons = reasons
+        self._models: dict[str, Any] = {}
+        self._tokenizer: Any = None
+
+    def loaded(self) -> tuple[str, ...]:
+        return tuple(self._models)
+
+    def load(self, dtype: str, progress: Progress) -> float | None:
+        if dtype in self._models:
+            return None
+        self._make_room(dtype)
+        started = time.perf_counter()
+
+        def tell(fraction: float) -> None:
+            progress.fraction = fraction
+
+        self._models[dtype], self._tokenizer = checkpoint.load(self.model, dtype, self.device, tell)
+        return time.perf_counter() - started
+
+    def answer(self, question: Question, strategy: Strategy, half: str, progress: Progress) -> Outcome:
+        dtype = strategy.weights_dtype(half)
+        others = sum(weights_bytes(model) for name, model in self._models.items() if name != dtype)
+        return answering.answer(self._models[dtype], self._tokenizer, question, strategy, half, progress, others)
+
+    def unload(self) -> None:
+        self._models.clear()
+        self._tokenizer = None
+        answering.free_unused(self.device)
+
+    def _make_room(self, dtype: str) -> None:
+        """Let go of the weights in other dtypes unless the new ones fit beside them, with a fifth to spare."""
+        if not self._models:
+            return
+        held = next(iter(self._models.values()))
+        needed = held.num_parameters() * torch.empty((), dtype=getattr(torch, dtype)).element_size()
+        free = free_bytes(self.device)
+        if free is not None and needed * 1.2 > free:
+            self._models.clear()
+            answering.free_unused(self.device)

@@ -1,0 +1,41 @@
+"""Judges a question before a model is troubled with it."""
+
+from __future__ import annotations
+
+from xcomposer_ui.errors import UserError
+from xcomposer_ui.records import Question
+
+LONGEST_QUESTION = 8000
+"""Characters. The family's prompts end at 4096 tokens, a picture takes up to 1225, a token a character or more."""
+
+MOST_NEW_TOKENS = 4096
+
+CONTROL_TOKENS = ("[UNUSED_TOKEN_145]", "[UNUSED_TOKEN_146]", "<s>", "</s>", "<unk>")
+"""What the family's tokenizer reads as control tokens: in a question they would end its turn or start another."""
+
+IMAGE_MARK = "<ImageHere>"
+
+
+def checked_question(question: Question) -> Question:
+    """`question` if a model can be asked it. Raises UserError with what is wrong and what to do."""
+    text = question.text
+    if not text.strip():
+        raise UserError("empty_question")
+    if len(text) > LONGEST_QUESTION:
+        raise UserError("long_question", length=len(text), longest=LONGEST_QUESTION)
+    for token in CONTROL_TOKENS:
+        if token in text:
+            raise UserError("control_token", token=token)
+    marks = text.count(IMAGE_MARK)
+    if marks > (question.image is not None):
+        raise UserError("image_marks", marks=marks, pictures=int(question.image is not None))
+    for name, value, lowest, highest in (
+        ("max_new_tokens", question.max_new_tokens, 1, MOST_NEW_TOKENS),
+        ("temperature", question.temperature, 0, 5),
+        ("top_p", question.top_p, 0.01, 1),
+        ("repetition_penalty", question.repetition_penalty, 0.5, 5),
+        ("seed", question.seed, 0, 2**63 - 1),
+    ):
+        if not lowest <= value <= highest:  # NaN is outside too
+            raise UserError("out_of_range", name=name, value=value, lowest=lowest, highest=highest)
+    return question
