@@ -1,0 +1,35 @@
+"""The XComposer precision lab, served: `python app.py`. Importing this file loads no library and serves nothing."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from xcomposer_ui.errors import UserError
+from xcomposer_ui.serve_arguments import add_serve_arguments, settings_from_arguments
+
+USERS_MISTAKE = 2
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve the page until it is interrupted; the exit status. A user's mistake is one line on stderr."""
+    parser = argparse.ArgumentParser(prog="app.py", description="Serve the XComposer precision lab.")
+    add_serve_arguments(parser)
+    chosen = parser.parse_args(arguments)
+    try:
+        settings = settings_from_arguments(chosen)
+        from xcomposer_ui.ui.serve import serve  # brings gradio
+
+        serve(settings)
+    except UserError as mistake:
+        print(mistake, file=sys.stderr)
+        return USERS_MISTAKE
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
