@@ -1,0 +1,186 @@
+"""What people paste: a message, a traceback, a notebook's or a launcher's output. Read into exceptions and frames."""
+
+from __future__ import annotations
+
+import json
+import re
+import textwrap
+from dataclasses import dataclass, field
+from typing import Any
+
+LONGEST = 400_000
+"""Characters that are read. Of a longer paste the end counts: there the exception stands."""
+
+_ANSI = re.compile(
+    r"\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)"  # operating system commands: hyperlinks, titles
+    r"|(?:\x1b|\\u001b|\\x1b|\\033|\\e|\u241b)\[[0-9;:?]*[ -/]*[@-~]"  # colours, also as notebooks escape them
+    r"|\x1b[@-_]"
+    r"|\[(?:\d{1,3};)*\d{1,3}m"  # colours whose escape character was lost on the way
+)
+_QUOTES = str.maketrans({"‘": "'", "’": "'", "“": '"', "”": '"', "\u00a0": " ", "\u2028": "\n", "\r": "\n"})
+# "[rank0]: ", "worker-1  | ", "(EngineCore pid=12) ", "> ", pytest's "E   "
+_PREFIX = re.compile(r"^(?:\[[\w:.-]+\]:\s?|\([\w .=-]+pid=[^)]*\)\s?|[\w.-]+\s*\|\s(?=\S| )|>\s|E(?=\s{3})\s{3})")
+_HEADER = re.compile(r"Traceback \(most recent call last\)|Traceback of TorchScript")
+_CHAIN = re.compile(r"^(?:The above exception was the direct cause|During handling of the above exception)")
+_EXCEPTION = re.compile(
+    r"^(?P<type>(?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*(?:Error|Exception|Warning|Interrupt|Exit|Iteration|Failed))"
+    r"(?::(?P<message>.*))?\s*$"
+)
+_BOX = re.compile(r"^\s*[│┃|]\s?(.*?)\s*[│┃|]?$")
+_FRAMES = (
+    re.compile(r'^\s*File "(?P<file>[^"]+)", line (?P<line>\d+)(?:, in (?P<function>.+))?'),
+    re.compile(r"^File (?P<file>\S+?):(?P<line>\d+)(?:, in (?P<function>[\w.<>]+).*)?$"),  # IPython 8
+    re.compile(r"^(?:Cell )?(?P<file>In ?\[\d+\]), line (?P<line>\d+)(?:, in (?P<function>[\w.<>]+).*)?$"),
+    re.compile(r"^(?P<file>\S+\.py) in (?P<function>[\w.<>]+)\(.*\)$"),  # IPython 7
+    re.compile(r"^(?P<file>\S+\.py):(?P<line>\d+) in (?P<function>\S+)$"),  # rich
+    re.compile(r"^(?P<file>\S+\.py):(?P<line>\d+): (?:[\w.]+)?$"),  # pytest
+    re.compile(r"^(?P<file>\S+\.py)\((?P<line>\d+)\): (?P<function>\w+)$"),  # TorchScript
+)
+_ARROW = re.compile(r"^\s*(?:-+>|❱)\s*(?P<line>\d+)[\s│|]\s*(?P<code>.*)$")
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One step of a traceback. `code` is its source line, empty where the paste has none."""
+
+    file: str
+    line: int | None
+    function: str
+    code: str = ""
+
+    @property
+    def short_file(self) -> str:
+        """The file's name with its folder: enough to find it, without the rest of somebody's disk."""
+        return "/".join(re.split(r"[/\\]", self.file)[-2:])
+
+
+@dataclass(frozen=True)
+class Raised:
+    """One exception: its class's name, its message (of several lines perhaps), its frames, outermost first."""
+
+    type: str
+    message: str
+    frames: tuple[Frame, ...] = ()
+
+    @property
+    def text(self) -> str:
+        return f"{self.type}: {self.message}" if self.type else self.message
+
+
+@dataclass
+class Pasted:
+    """exceptions: last one first, then those it came from. Without any, `text` is all there is to go by."""
+
+    text: str
+    exceptions: list[Raised] = field(default_factory=list)
+
+
+def read(text: str) -> Pasted:
+    """The exceptions that `text` holds, the one that counts first.
+
+    An earlier traceback counts only where the last one was raised from it, or is a launcher's word on a worker.
+    """
+    plain = _plain(text[-LONGEST:])
+    found = _exceptions(plain.split("\n"))
+    return Pasted(text=plain, exceptions=found[::-1])
+
+
+def _plain(text: str) -> str:
+    text = _ANSI.sub("", _from_notebook(text)).translate(_QUOTES)
+    lines = textwrap.dedent(text).split("\n")
+    return "\n".join(_PREFIX.sub("", line) for line in lines)
+
+
+def _from_notebook(text: str) -> str:
+    """The tracebacks of a notebook file or of a piece of one; any other text as it is."""
+    start = text.lstrip()[:1]
+    if start in ("{", "["):
+        try:
+            return "\n".join(_tracebacks(json.loads(text))) or text
+        except ValueError:
+            pass  # no JSON, or a piece of it: read line by line below
+    if "\\u001b[" not in text and '"ename"' not in text:
+        return text
+    lines = (re.sub(r'^\s*"(.*?)(?:\\n)?",?\s*$', r"\1", line) for line in text.split("\n"))
+    return "\n".join(line.replace('\\"', '"').replace("\\n", "\n") for line in lines)
+
+
+def _tracebacks(node: Any) -> list[str]:
+    if isinstance(node, dict):
+        lines = node.get("traceback")
+        if isinstance(lines, list) and all(isinstance(line, str) for line in lines):
+            return list(lines)
+        return [line for value in node.values() for line in _tracebacks(value)]
+    if isinstance(node, list):
+        return [line for value in node for line in _tracebacks(value)]
+    return []
+
+
+def _exceptions(lines: list[str]) -> list[Raised]:
+    """All exceptions that count, in the order in which they stand; see `read`."""
+    found: list[Raised] = []
+    frames: list[Frame] = []
+    chained = in_traceback = False
+    index = 0
+    while index < len(lines):
+        line = _unboxed(lines[index])
+        if _HEADER.search(line):
+            in_traceback, frames = True, []
+        elif _CHAIN.match(line):
+            chained = True
+        elif frame := _frame(line):
+            frames.append(frame)
+            in_traceback = True
+        elif arrow := _ARROW.match(line):
+            frames = [*frames[:-1], _with_code(frames[-1], arrow)] if frames else frames
+        elif frames and line.startswith("    ") and not frames[-1].code and line.strip(" ^~"):
+            frames[-1] = Frame(frames[-1].file, frames[-1].line, frames[-1].function, line.strip())
+        elif exception := _exception(lines, index, in_traceback and bool(frames)):
+            keep = found if chained or not frames or _is_wrapper(exception) else []
+            found = [*keep, Raised(exception.type, exception.message, tuple(frames))]
+            frames, chained, in_traceback = [], False, False
+            index += exception.message.count("\n")
+        index += 1
+    return found
+
+
+def _unboxed(line: str) -> str:
+    """A line out of the box that rich draws around a traceback."""
+    return match.group(1) if line[:1] in "│┃" and line and (match := _BOX.match(line)) else line
+
+
+def _frame(line: str) -> Frame | None:
+    for pattern in _FRAMES:
+        if match := pattern.match(line):
+            parts = match.groupdict()
+            number = parts.get("line")
+            return Frame(parts["file"], int(number) if number else None, (parts.get("function") or "").strip())
+    return None
+
+
+def _with_code(frame: Frame, arrow: re.Match[str]) -> Frame:
+    return Frame(frame.file, frame.line or int(arrow["line"]), frame.function, arrow["code"].strip())
+
+
+def _exception(lines: list[str], index: int, after_frames: bool) -> Raised | None:
+    """The exception whose line `index` is: named like one, or the first unindented line below a frame's source."""
+    line = lines[index]
+    match = _EXCEPTION.match(line)
+    if match:
+        kind, first = match["type"], (match["message"] or "").strip()
+    elif after_frames and (own := re.match(r"^([A-Za-z_][\w.]*)(?::\s(.*))?$", line)):
+        kind, first = own[1], (own[2] or "").strip()
+    else:
+        return None
+    rest: list[str] = []
+    for following in lines[index + 1 : index + 60]:
+        ends = not following.strip() or _HEADER.search(following) or _CHAIN.match(following)
+        if ends or _EXCEPTION.match(following) or _frame(following):
+            break
+        rest.append(following.strip())
+    return Raised(kind, "\n".join([first, *rest]).strip())
+
+
+def _is_wrapper(exception: Raised) -> bool:
+    """Whether it only reports that a worker or a child process failed."""
+    return exception.type.rpartition(".")[2] in ("ChildFailedError", "CalledProcessError", "ProcessRaisedException")

@@ -1,0 +1,95 @@
+"""What a rule of the table is made of: texts in both languages, verdicts on the strategies, facts of a match."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from xcomposer_ui.explain.pasted import Frame
+from xcomposer_ui.explain.spellings import HALVES, INTEGERS
+from xcomposer_ui.records import Reference
+
+DTYPE = r"((?:(?:struct|class) )?(?:(?:unsigned|signed) )?[A-Za-z_][\w:.]*(?:<[\w: .]+>)?(?: long| int| char)*)"
+"""A pattern for one dtype in any spelling, as a group."""
+
+BLANK = r"(?:[A-Za-z_][\w.]*(?:Error|Exception|Warning)\s*:\s*)?"
+
+
+@dataclass(frozen=True)
+class Text:
+    """One text in both languages. `{dtypes}` stands for the dtypes that met, `{module}` never: that is `where`."""
+
+    en: str
+    zh: str
+
+    def in_language(self, language: str) -> str:
+        return self.zh if language.startswith("zh") else self.en
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known when a rule matches.
+
+    match: of the rule's pattern. message: the exception's, on one line. dtypes: in torch's spelling, as they appear.
+    frames: of the traceback, outermost first. device: "cpu", "cuda", or None where nothing tells.
+    """
+
+    match: re.Match[str]
+    message: str
+    dtypes: tuple[str, ...] = ()
+    frames: tuple[Frame, ...] = ()
+    device: str | None = None
+
+    @property
+    def has_integers(self) -> bool:
+        return not INTEGERS.isdisjoint(self.dtypes)
+
+    @property
+    def has_double(self) -> bool:
+        return "float64" in self.dtypes
+
+    @property
+    def source_is_half(self) -> bool:
+        """Of a write whose message names destination and source: half values go into something that is not."""
+        return len(self.dtypes) == 2 and self.dtypes[1] in HALVES and not INTEGERS & {self.dtypes[0]}
+
+    def comes_through(self, file: str) -> bool:
+        """Whether a frame of the traceback stands in `file`."""
+        return any(frame.file.endswith(file) for frame in self.frames)
+
+
+Verdict = tuple[bool | None, Text]
+Verdicts = Mapping[str, Verdict]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One entry of the table.
+
+    patterns: of the whole message on one line, anywhere in it; groups hold the dtypes, without groups the match does.
+    whole: patterns of messages too short to be told from prose: they must be all there is on a line.
+    verdicts: by strategy, or a function of the facts. applies: a further condition. names_dtypes: whether to read any.
+    """
+
+    family: str
+    title: Text
+    cause: Text
+    verdicts: Verdicts | Callable[[Facts], Verdicts]
+    patterns: tuple[str, ...] = ()
+    whole: tuple[str, ...] = ()
+    applies: Callable[[Facts], bool] | None = None
+    names_dtypes: bool = True
+    references: tuple[Reference, ...] = ()
+
+    @cached_property
+    def anywhere(self) -> tuple[re.Pattern[str], ...]:
+        return tuple(re.compile(pattern) for pattern in self.patterns)
+
+    @cached_property
+    def whole_line(self) -> tuple[re.Pattern[str], ...]:
+        return tuple(re.compile(rf"(?m)^\s*{BLANK}(?:{pattern})\s*\.?\s*$") for pattern in self.whole)
+
+    def verdicts_for(self, facts: Facts) -> Verdicts:
+        return self.verdicts(facts) if callable(self.verdicts) else self.verdicts

@@ -1,0 +1,32 @@
+"""The table of rules, in the order in which they are tried: the first that matches speaks."""
+
+from __future__ import annotations
+
+from xcomposer_ui.explain.rule import Rule
+from xcomposer_ui.explain.rules import (
+    attention,
+    autocast,
+    checkpoints,
+    conversions,
+    indexing,
+    kernels,
+    machines,
+    norms,
+    operands,
+    products,
+)
+
+RULES: tuple[Rule, ...] = (
+    *products.RULES,
+    *attention.RULES,
+    *norms.RULES,
+    *indexing.RULES,
+    *operands.RULES,
+    *autocast.RULES,
+    *conversions.RULES,
+    *kernels.RULES,
+    *machines.RULES,
+    *checkpoints.RULES,
+)
+
+FAMILIES: tuple[str, ...] = tuple(dict.fromkeys(rule.family for rule in RULES))

@@ -1,0 +1,201 @@
+"""Rules for values and tensors that do not fit the dtype they are turned into."""
+
+from __future__ import annotations
+
+from xcomposer_ui.explain.references import DTYPES, NUMERICS
+from xcomposer_ui.explain.rule import DTYPE, Facts, Rule, Text, Verdicts
+from xcomposer_ui.explain.verdicts import (
+    IF_PICTURE,
+    INTEGER_STAYS,
+    ONLY_FLOATS,
+    STAYS_INTEGER,
+    same_for_all,
+    verdicts,
+)
+
+_STAYS_HALF = Text(
+    "The tensor that the value goes into stays half. float16 ends at 65504; bfloat16 reaches 3.39e38, which takes -1e9 "
+    "but not float32's own minimum.",
+    "接收该值的张量仍是半精度。float16 的上限是 65504；bfloat16 可到 3.39e38，容得下 -1e9，"
+    "但容不下 float32 自己的最小值。",
+)
+_IN_FLOAT32 = Text(
+    "In float32 the value fits; float32's own minimum just so.",
+    "在 float32 中放得下，float32 自己的最小值也刚好放得下。",
+)
+_OUT_OF_RANGE = Text(
+    "It changes no integer dtype: the value itself is out of range.", "它不改变整数 dtype：值本身超出了范围。"
+)
+
+
+def _overflow(facts: Facts) -> Verdicts:
+    if facts.has_integers:
+        return same_for_all(False, _OUT_OF_RANGE)
+    return verdicts((False, _STAYS_HALF), (False, _STAYS_HALF), (False, _STAYS_HALF), (True, _IN_FLOAT32))
+
+
+OVERFLOW = Rule(
+    family="overflow_conversion",
+    title=Text("A value does not fit the tensor's dtype", "数值超出了张量 dtype 的范围"),
+    cause=Text(
+        "A number was put into a {dtypes} tensor that cannot hold it. The usual one is a mask filled with -1e9 or with "
+        "float32's minimum: take `torch.finfo(tensor.dtype).min` or `-inf` instead.",
+        "要把一个数放进 {dtypes} 张量，但它放不下。最常见的是用 -1e9 或 float32 的最小值填充掩码："
+        "请改用 `torch.finfo(tensor.dtype).min` 或 `-inf`。",
+    ),
+    verdicts=_overflow,
+    patterns=(rf"value cannot be converted to type {DTYPE} without overflow",),
+    references=(NUMERICS,),
+)
+
+_TO_NUMPY = Text(
+    "With bfloat16 the tensor stays one that NumPy does not have; float16 NumPy has.",
+    "用 bfloat16 时张量仍是 NumPy 没有的类型；float16 则 NumPy 支持。",
+)
+_NUMPY_FULL = Text("A float32 tensor becomes a NumPy array.", "float32 张量可以转换为 NumPy 数组。")
+TO_NUMPY = Rule(
+    family="numpy_bfloat16",
+    title=Text("NumPy has no such dtype", "NumPy 没有这种 dtype"),
+    cause=Text(
+        "A {dtypes} tensor was to become a NumPy array, and NumPy has no bfloat16. Write `tensor.float().numpy()`.",
+        "要把 {dtypes} 张量转换为 NumPy 数组，而 NumPy 没有 bfloat16。请写 `tensor.float().numpy()`。",
+    ),
+    verdicts=verdicts((False, _TO_NUMPY), (False, _TO_NUMPY), (False, _TO_NUMPY), (True, _NUMPY_FULL)),
+    patterns=(r"Got unsupported ScalarType (\w+)",),
+    references=(DTYPES,),
+)
+
+FROM_NUMPY = Rule(
+    family="numpy_dtype",
+    title=Text("NumPy and torch do not share this dtype", "NumPy 与 torch 没有共同的这种 dtype"),
+    cause=Text(
+        "An array's dtype has no counterpart in torch, or NumPy will not narrow one, or a picture was made from "
+        "floating-point pixels. Cast it at that place.",
+        "数组的 dtype 在 torch 中没有对应类型，或 NumPy 不肯收窄它，或用浮点像素生成图片。请在该处转换。",
+    ),
+    verdicts=INTEGER_STAYS,
+    patterns=(
+        r"can't convert np\.ndarray of type numpy\.\w+\. The only supported types are:",
+        r"Cannot cast ufunc '\w+' output from dtype\('(\w+)'\) to dtype\('(\w+)'\)",
+        r"Cannot handle this data type: \([\d, ]+\), ([<|]\w\d)",
+    ),
+    references=(DTYPES,),
+)
+
+_RESULT = Text(
+    "It does not change the tensor that is written to. Make that one floating point, or write the result elsewhere.",
+    "它不改变被写入的张量。请把该张量改为浮点型，或把结果写到别处。",
+)
+RESULT = Rule(
+    family="result_dtype",
+    title=Text("A result does not fit the tensor it is written to", "结果与写入的张量 dtype 不符"),
+    cause=Text(
+        "An in-place operation or an `out=` argument wants the result in a dtype that it cannot be cast to: {dtypes}. "
+        "Floating-point results do not go into integer tensors, and most `out=` tensors need the very dtype.",
+        "就地运算或 `out=` 参数要求的结果 dtype 无法转换：{dtypes}。浮点结果不能写入整数张量，"
+        "多数 `out=` 要求 dtype 完全一致。",
+    ),
+    verdicts=same_for_all(False, _RESULT),
+    patterns=(
+        rf"result type {DTYPE} can't be cast to the desired output type {DTYPE}",
+        rf"input types can't be cast to the desired output type {DTYPE}",
+        rf"Expected out tensor to have dtype {DTYPE}, but got {DTYPE} instead",
+        rf"Expected out type to be {DTYPE} but got {DTYPE}",
+        rf"result dtype {DTYPE} does not match input dtype {DTYPE}",
+        r"Expected out tensor to have scalar type (\w+) but got scalar type ?(\w+)",
+        rf"self and out expected to have the same dtype, but got self\.dtype = {DTYPE} and out\.dtype = {DTYPE}",
+        r"(?:index_select|masked_select)\(\): self and result must have the same scalar type",
+        rf"multinomial expects {DTYPE} tensor out, got: {DTYPE}",
+        rf"expects a complex output tensor, but got {DTYPE}",
+        r"Integer division with addcdiv is no longer supported",
+    ),
+    references=(DTYPES,),
+)
+
+_INTEGER = "Long|Int|Short|Char|Byte|Bool"
+FLOAT_NEEDED = Rule(
+    family="floating_point_required",
+    title=Text("This operation needs floating-point numbers", "该运算需要浮点数"),
+    cause=Text(
+        "An operation that has a meaning for floating-point numbers only got {dtypes}. A picture's bytes that were not "
+        "converted, or token ids in the place of features, are the usual sources.",
+        "一个只对浮点数有意义的运算收到了 {dtypes}。常见来源是未转换的图片字节，或误作特征的词元编号。",
+    ),
+    verdicts=verdicts((False, STAYS_INTEGER), (False, ONLY_FLOATS), (None, IF_PICTURE), (None, IF_PICTURE)),
+    patterns=(
+        r"[Cc]ould not infer output dtype\. (?:Input|Optional) dtype must be either a floating point or complex "
+        r"dtype\. Got: ([\w.]+)",
+        r"Expected a floating point or complex tensor as input\. Got (\w+)",
+        r"(?:var_mean|std_mean|std and var) only supports? floating point and complex dtypes",
+        r"(?:\w+|torch\.\w+\(\)) only supports floating-point dtypes(?: for input)?(?:, (?:\w+ )?got: (\w+))?",
+        r"[Oo]nly Tensors of floating point (?:and complex )?dtype can require gradients",
+        r"norm\(\): (?:input|the desired output) dtype should be either floating point or complex\. Got (\w+)",
+        r"expected input to have floating point or complex dtype but got (\w+)",
+        r"expected common dtype to be floating point, yet common dtype is (\w+)",
+        rf"dtype must be a floating point but you specified {DTYPE}",
+        r": expected a tensor of floating point or complex values",
+        r"kl_div: Integral inputs not supported",
+        r"torch\.finfo\(\) requires a floating point input type",
+        r"Unknown Complex ScalarType for (\w+)",
+        r"torch\.gradient does not support (uint8) input",
+        rf"linalg\.\w+\(({_INTEGER})\{{[^}}]*\}}\): expected a tensor with 2 or more dimensions of float",
+        r"Expected tensor for argument #\d+ 'weight' to have one of the following scalar types: [\w, ]+; "
+        r"but got ([\w.]+)",
+        rf"only supported for half, float and double tensors, but got a tensor of scalar type: ({_INTEGER})",
+        r"Expected both inputs to be Half, Float or Double tensors but got (\w+) and (\w+)",
+        rf"Expected self to be a floating-point or complex tensor, but got ({_INTEGER})",
+        r"expected \w+ to have floating point dtype but got \w+ with (\w+) dtype",
+        r"For integral input tensors, argument (?:beta|alpha) must not be a floating point number",
+    ),
+    references=(DTYPES,),
+)
+
+INTEGER_NEEDED = Rule(
+    family="integer_required",
+    title=Text("This operation needs integers", "该运算需要整数"),
+    cause=Text(
+        "An operation that has a meaning for integers or masks only got {dtypes}.",
+        "一个只对整数或掩码有意义的运算收到了 {dtypes}。",
+    ),
+    verdicts=INTEGER_STAYS,
+    patterns=(
+        r"~ \(operator\.invert\) is only implemented on (?:integer and Boolean)-type tensors",
+        r"Expected pivots to be integers\. Got (\w+)",
+        r"pivots (?:should be a Tensor of scalar type|is expected to be a contiguous tensor of) (torch\.int32)",
+        r"expected fweights to have integral dtype but got fweights with (\w+) dtype",
+        r"torch\.iinfo\(\) requires an integer input type",
+        r"(?:input_lengths|target_lengths) must be integral",
+    ),
+    references=(DTYPES,),
+)
+
+ARGUMENT = Rule(
+    family="dtype_argument",
+    title=Text("A dtype was given in a form that is not taken", "dtype 参数的写法不被接受"),
+    cause=Text(
+        "torch takes its own dtypes, `torch.float16`, not names in quotes and not NumPy's; NumPy takes its own.",
+        "torch 只接受自己的 dtype，如 `torch.float16`，不接受带引号的名称或 NumPy 的 dtype；NumPy 也只接受自己的。",
+    ),
+    verdicts=INTEGER_STAYS,
+    patterns=(
+        r"Cannot interpret '(torch\.\w+)' as a data type",
+        r"argument 'dtype' must be torch\.dtype, not \w+",
+        r"Invalid device string: '(b?float(?:16|32|64)|half|u?int\d+)'",
+    ),
+    references=(DTYPES,),
+)
+
+BOOLEAN = Rule(
+    family="boolean_arithmetic",
+    title=Text("Boolean tensors do not subtract", "布尔张量不支持减法"),
+    cause=Text(
+        "`-` on bool tensors is not defined; a mask is inverted with `~`.",
+        "bool 张量没有 `-` 运算；掩码取反请用 `~`。",
+    ),
+    verdicts=INTEGER_STAYS,
+    patterns=(r"(?:Subtraction|Negation), the `-` operator, (?:with two bool tensors|on a bool tensor|with a bool)",),
+    names_dtypes=False,
+    references=(DTYPES,),
+)
+
+RULES = (OVERFLOW, TO_NUMPY, FROM_NUMPY, ARGUMENT, RESULT, FLOAT_NEEDED, INTEGER_NEEDED, BOOLEAN)

@@ -1,0 +1,177 @@
+"""Rules for kernels and hardware that lack a dtype."""
+
+from __future__ import annotations
+
+from xcomposer_ui.explain.references import AUTOCAST, NUMERICS, xcomposer
+from xcomposer_ui.explain.rule import Facts, Rule, Text, Verdicts
+from xcomposer_ui.explain.spellings import HALVES
+from xcomposer_ui.explain.verdicts import (
+    AS_IS,
+    IF_PICTURE,
+    INTEGER_STAYS,
+    NO_DOUBLE,
+    same_for_all,
+    verdicts,
+)
+
+_STAYS_HALF = Text(
+    "The weights stay half and the kernel stays missing. The other half type may have it.",
+    "权重仍是半精度，内核依旧缺失。另一种半精度类型也许有。",
+)
+_SOME_CAST = Text(
+    "It depends on the operation: torch.autocast runs some in float32 (on the CPU cubic resizing, FFTs and most "
+    "linear algebra) and knows nothing of others.",
+    "取决于运算：torch.autocast 以 float32 计算其中一些（在 CPU 上如三次插值、FFT 和多数线性代数），"
+    "对另一些则没有规则。",
+)
+_HAS_FLOAT32 = Text("Every kernel exists for float32.", "所有内核都支持 float32。")
+
+_NOT_IMPLEMENTED = r"\"[^\"]+\" not implemented for '(\w+)'"
+
+
+def _is_half(facts: Facts) -> bool:
+    return not HALVES.isdisjoint(facts.dtypes)
+
+
+NO_HALF_KERNEL = Rule(
+    family="not_implemented_for_half",
+    title=Text("PyTorch has no half kernel for this operation here", "PyTorch 在此处没有该运算的半精度内核"),
+    cause=Text(
+        "The named operation was called on {dtypes} and this build of PyTorch has no such kernel for this device. Old "
+        "releases lack nearly all half kernels on the CPU (addmm and convolution came with 2.1 and 2.2), and the "
+        "cubic resizing of position embeddings: upgrade PyTorch, or compute this part in float32 and halve afterwards.",
+        "对 {dtypes} 调用了报错中的运算，而这个 PyTorch 版本在该设备上没有相应内核。旧版本的 CPU 几乎没有半精度内核"
+        "（addmm 与卷积自 2.1、2.2 起才有），也没有位置编码的三次插值：请升级 PyTorch，"
+        "或以 float32 计算这一步之后再转半精度。",
+    ),
+    verdicts=verdicts((False, AS_IS), (None, _SOME_CAST), (False, _STAYS_HALF), (True, _HAS_FLOAT32)),
+    patterns=(
+        _NOT_IMPLEMENTED,
+        r"Low precision dtypes not supported\. Got (\w+)",
+        r"Unsupported dtype (Half|BFloat16)\b",
+        r"MKL FFT doesn't support tensors of type: (\w+)",
+        r"cuFFT only supports dimensions whose sizes are powers of two when computing in (half) precision",
+        r"linalg\.\w+\((Half|BFloat16)\{[^}]*\}\): expected a tensor with 2 or more dimensions of float",
+        r"linalg\.vander supports floating point, complex, and integer tensors, but got (\w+)",
+        r"only supported for half, float and double tensors, but got a tensor of scalar type: (BFloat16)",
+        r"Expected self to be a floating-point or complex tensor, but got (Half|BFloat16)",
+    ),
+    applies=_is_half,
+    references=(AUTOCAST, xcomposer(141), xcomposer(185)),
+)
+
+ONLY_FLOAT32 = Rule(
+    family="float32_required",
+    title=Text("This operation takes float32 or float64 only", "该运算只接受 float32 或 float64"),
+    cause=Text(
+        "A routine that exists for float32 and float64 got something else, usually a half type.",
+        "一个只支持 float32 和 float64 的例程收到了别的类型，通常是半精度。",
+    ),
+    verdicts=verdicts((False, AS_IS), (None, _SOME_CAST), (False, _STAYS_HALF), (True, _HAS_FLOAT32)),
+    patterns=(
+        r"quantile\(\) input tensor must be either (float) or (double) dtype",
+        r"This function doesn't handle types other than (float) and (double)",
+        r"Quantize only works on Float Tensor, got (\w+)",
+    ),
+    references=(NUMERICS,),
+)
+
+
+def _other_kernel(facts: Facts) -> Verdicts:
+    if facts.has_double:
+        return verdicts((False, AS_IS), (False, NO_DOUBLE), (None, IF_PICTURE), (None, IF_PICTURE))
+    if facts.has_integers:
+        return verdicts((False, AS_IS), INTEGER_STAYS["autocast"], (None, IF_PICTURE), (None, IF_PICTURE))
+    if "float32" in facts.dtypes:
+        return same_for_all(False, _WANTS_INTEGERS)
+    return same_for_all(None, _STORAGE_ONLY)
+
+
+_WANTS_INTEGERS = Text(
+    "The kernel is missing for float32 itself: it works on integers or masks. Cast its argument.",
+    "连 float32 都没有这个内核：它处理的是整数或掩码。请转换它的参数。",
+)
+_STORAGE_ONLY = Text(
+    "8-bit floats and complex halves are for storing; few operations compute in them. Cure: cast before computing.",
+    "8 位浮点和半精度复数用于存储，很少有运算直接用它们计算。请在计算前转换。",
+)
+NO_KERNEL = Rule(
+    family="not_implemented_for_dtype",
+    title=Text("PyTorch has no kernel of this operation for this dtype", "PyTorch 没有该运算在这种 dtype 下的内核"),
+    cause=Text(
+        "The named operation was called on {dtypes}, for which it does not exist. Integers where numbers with a "
+        "fraction are wanted are the usual case: a picture's bytes, or token ids in the place of features.",
+        "对 {dtypes} 调用了报错中的运算，而它不支持。通常是在需要小数的地方给了整数：图片字节，或误作特征的词元编号。",
+    ),
+    verdicts=_other_kernel,
+    patterns=(_NOT_IMPLEMENTED, r"computation on CPU is not implemented for (\w+) \+ (\w+)"),
+    references=(),
+)
+
+_NO_BFLOAT16 = Text(
+    "With bfloat16 it stays; with float16 this strategy runs.", "用 bfloat16 时依旧如此；改用 float16 则可以运行。"
+)
+_FLOAT32_RUNS = Text("float32 runs everywhere, at twice the memory.", "float32 处处可用，但显存加倍。")
+NO_BFLOAT16 = Rule(
+    family="bfloat16_unsupported",
+    title=Text("This device has no bfloat16", "该设备不支持 bfloat16"),
+    cause=Text(
+        "bfloat16 needs an NVIDIA GPU of compute capability 8.0 (Ampere) or newer; a V100, T4 or older has none. "
+        "Choose float16 as the half type.",
+        "bfloat16 需要计算能力 8.0（Ampere）或更新的 NVIDIA GPU；V100、T4 及更早的型号没有。请选择 float16。",
+    ),
+    verdicts=verdicts((None, _NO_BFLOAT16), (None, _NO_BFLOAT16), (None, _NO_BFLOAT16), (True, _FLOAT32_RUNS)),
+    patterns=(
+        r"Current CUDA Device does not support (bfloat16)",
+        r"(Bfloat16) is only supported on GPUs with compute capability",
+        r"Your setup doesn't support (bf16)/(?:gpu|cpu)",
+        r"(?:(bf16|bfloat16|BFloat16) is not supported on|[Yy]our (?:GPU|device) does not support (?:bf16|bfloat16))",
+        r"CUBLAS_STATUS_NOT_SUPPORTED when calling `cublasGemm\w+\([^`]*CUDA_R_(16BF)",
+        r"BFloat16 type is not supported on MPS",
+    ),
+    references=(AUTOCAST,),
+)
+
+_HALF_AMP = Text(
+    "Half weights on a CPU are no mixed precision; half arithmetic there works in current PyTorch.",
+    "CPU 上的半精度权重不是混合精度；当前 PyTorch 在 CPU 上可以做半精度运算。",
+)
+NO_FP16_HERE = Rule(
+    family="float16_unsupported",
+    title=Text("Mixed precision in float16 was asked for without a GPU for it", "没有相应 GPU 却要求 float16 混合精度"),
+    cause=Text(
+        "A trainer or a library refuses float16 on this device. On the CPU choose bfloat16, or float32.",
+        "训练器或库拒绝在该设备上使用 float16。在 CPU 上请选 bfloat16 或 float32。",
+    ),
+    verdicts=verdicts((None, _HALF_AMP), (None, _HALF_AMP), (None, _HALF_AMP), (True, _FLOAT32_RUNS)),
+    patterns=(
+        r"FP16 Mixed precision training with AMP or APEX .{0,120}can only be used on CUDA devices",
+        r"fp16 mixed precision requires a (?:GPU|CUDA)",
+        r"Float16 arithmetic is not supported by the CPU",
+    ),
+    references=(AUTOCAST,),
+)
+
+_STAYS_PACKED = Text(
+    "A quantised model keeps its packed weights; load it again in another dtype instead of casting it.",
+    "量化模型保持打包的权重；请以另一种 dtype 重新加载，而不是转换它。",
+)
+QUANTISED = Rule(
+    family="quantised_cast",
+    title=Text("A quantised model cannot be cast", "量化模型不能转换 dtype"),
+    cause=Text(
+        "`.to(dtype)`, `.half()` or another quantisation was asked of weights that bitsandbytes holds in 8 or 4 bits. "
+        "Give the dtype when loading (`bnb_4bit_compute_dtype`).",
+        "对 bitsandbytes 以 8 位或 4 位保存的权重调用了 `.to(dtype)`、`.half()` 或再次量化。"
+        "请在加载时指定 dtype（`bnb_4bit_compute_dtype`）。",
+    ),
+    verdicts=same_for_all(False, _STAYS_PACKED),
+    patterns=(
+        r"`\.to` is not supported for `4-bit` or `8-bit` bitsandbytes models",
+        r"You cannot cast a bitsandbytes model in a new `dtype`",
+        r"`\.half\(\)` is not supported for quantized model",
+        r"Blockwise (?:4-bit )?quantization only supports 16/32-bit floats, but got (torch\.\w+)",
+    ),
+)
+
+RULES = (NO_HALF_KERNEL, ONLY_FLOAT32, NO_KERNEL, NO_BFLOAT16, NO_FP16_HERE, QUANTISED)

@@ -1,0 +1,74 @@
+"""Rules for normalisation layers."""
+
+from __future__ import annotations
+
+from xcomposer_ui.explain.references import AUTOCAST
+from xcomposer_ui.explain.rule import DTYPE, Facts, Rule, Text, Verdicts
+from xcomposer_ui.explain.verdicts import (
+    ALL_FLOAT32,
+    AS_IS,
+    IF_PICTURE,
+    ONE_HALF,
+    clash,
+    verdicts,
+)
+
+_CPU_AUTOCAST = Text(
+    "On the CPU torch.autocast does not touch normalisation layers; on CUDA it runs layer_norm in float32 and would "
+    "cure it.",
+    "在 CPU 上 torch.autocast 不处理归一化层；在 CUDA 上它以 float32 计算 layer_norm，可以解决。",
+)
+
+CPU_HALF_WEIGHTS = Rule(
+    family="norm_dtype_mismatch",
+    title=Text(
+        "A normalisation layer on the CPU met an input that is not of its weights' dtype",
+        "CPU 上的归一化层遇到了与权重 dtype 不同的输入",
+    ),
+    cause=Text(
+        "LayerNorm, GroupNorm or BatchNorm has half weights and got a float32 input (or the other half type). The CPU "
+        "accepts two pairs: one dtype for both, or a half input with float32 weights.",
+        "LayerNorm、GroupNorm 或 BatchNorm 的权重是半精度，输入却是 float32（或另一种半精度）。"
+        "CPU 只接受两种组合：两者 dtype 相同，或半精度输入配 float32 权重。",
+    ),
+    verdicts=verdicts((False, AS_IS), (False, _CPU_AUTOCAST), (True, ONE_HALF), (True, ALL_FLOAT32)),
+    patterns=(rf"mixed dtype \(CPU\): expect (?:\w+ )+to have scalar type of {DTYPE}",),
+    references=(AUTOCAST,),
+)
+
+CPU_ODD_INPUT = Rule(
+    family="norm_dtype_mismatch",
+    title=Text(
+        "A normalisation layer on the CPU met an input of another dtype", "CPU 上的归一化层遇到了另一种 dtype 的输入"
+    ),
+    cause=Text(
+        "A normalisation layer's input is neither a half type nor its weights' dtype: float64, as NumPy makes it, or "
+        "integers, as a picture's bytes are.",
+        "归一化层的输入既不是半精度，也不是权重的 dtype：例如 NumPy 产生的 float64，或图片字节那样的整数。",
+    ),
+    verdicts=verdicts((False, AS_IS), (False, _CPU_AUTOCAST), (None, IF_PICTURE), (None, IF_PICTURE)),
+    patterns=(r"mixed dtype \(CPU\): all inputs must share same datatype",),
+    references=(AUTOCAST,),
+)
+
+
+def _fused(facts: Facts) -> Verdicts:
+    return {**clash(facts), "as_is": (None, _SLOWER)}
+
+
+_SLOWER = Text(
+    "It is a warning: the layer answers, by the slower way.", "这只是警告：该层仍会给出结果，只是走较慢的路径。"
+)
+FUSED = Rule(
+    family="norm_dtype_mismatch",
+    title=Text("A fused normalisation fell back to the slow way", "融合归一化退回到了较慢的实现"),
+    cause=Text(
+        "RMSNorm's input and weight have two dtypes, {dtypes}; the fused kernel takes one.",
+        "RMSNorm 的输入与权重是两种 dtype：{dtypes}；融合内核只接受一种。",
+    ),
+    verdicts=_fused,
+    patterns=(rf"Mismatch dtype between input and weight: input dtype = {DTYPE}, weight dtype = {DTYPE}",),
+    references=(AUTOCAST,),
+)
+
+RULES = (CPU_HALF_WEIGHTS, CPU_ODD_INPUT, FUSED)

@@ -1,0 +1,167 @@
+"""Rules for operations whose message names two dtypes and no operation."""
+
+from __future__ import annotations
+
+from xcomposer_ui.explain.references import AUTOCAST, DTYPES, MPS
+from xcomposer_ui.explain.rule import DTYPE, Facts, Rule, Text, Verdicts
+from xcomposer_ui.explain.verdicts import (
+    FLOATS_CLASH,
+    clash,
+    clash_promoted_on_cuda,
+    clash_unlisted,
+    same_for_all,
+    verdicts,
+)
+
+_LINALG = Text(
+    "It runs this operation in float32 on the CPU; on CUDA it does not know it.",
+    "在 CPU 上它以 float32 计算这一运算；在 CUDA 上它没有相应规则。",
+)
+
+
+def _linalg(facts: Facts) -> Verdicts:
+    found = clash(facts)
+    if found["autocast"][0] is not True:
+        return found
+    return {**found, "autocast": ({"cpu": True, "cuda": False}.get(facts.device or ""), _LINALG)}
+
+
+_SOME_OPERATIONS = Text(
+    "It casts matrix products, einsum and convolutions, which speak in these words; torch.cross and a few others that "
+    "do too it leaves alone.",
+    "它会转换矩阵乘法、einsum 和卷积，它们都这样报错；torch.cross 等少数运算也这样报错，但它不处理。",
+)
+
+
+def _listed(facts: Facts) -> Verdicts:
+    found = clash(facts)
+    return {**found, "autocast": (True, _SOME_OPERATIONS)} if found["autocast"][0] else found
+
+
+OPERANDS = Rule(
+    family="operand_dtype_mismatch",
+    title=Text("One operation met two dtypes", "一个运算遇到了两种 dtype"),
+    cause=Text(
+        "An operation expected the first dtype and found the second: {dtypes}. A batched matrix product, einsum, a "
+        "convolution without bias, grid_sample and a loss with class weights say it in these words; on CUDA so does "
+        "LayerNorm with a half input and float32 weights, which the CPU accepts.",
+        "某个运算期望前一种 dtype，却得到后一种：{dtypes}。批量矩阵乘法、einsum、不带偏置的卷积、grid_sample、"
+        "带类别权重的损失函数都会这样报错；在 CUDA 上，半精度输入遇到 float32 权重的 LayerNorm 也会，而 CPU 接受它。",
+    ),
+    verdicts=_listed,
+    patterns=(
+        rf"expected scalar type {DTYPE} but found {DTYPE}",
+        rf"Expected object of scalar type {DTYPE} but got scalar type {DTYPE} for (?:argument|sequence element)",
+        r"Expected object of type ([\w.]+Tensor) but found type ([\w.]+Tensor) for (?:argument|sequence element)",
+        r"Expected object of data type \w+ but got data type \w+",
+        rf"prelu: Type promoting not supported\. Got {DTYPE} and {DTYPE}",
+    ),
+    applies=lambda facts: len(facts.dtypes) != 1,
+    references=(AUTOCAST,),
+)
+
+UNLISTED = Rule(
+    family="operand_dtype_mismatch",
+    title=Text("One operation met two dtypes", "一个运算遇到了两种 dtype"),
+    cause=Text(
+        "An operation that does not promote its operands got {dtypes}. Cast one of them where it is made.",
+        "一个不会自动提升 dtype 的运算收到了 {dtypes}。请在生成处转换其中之一。",
+    ),
+    verdicts=clash_unlisted,
+    patterns=(
+        rf"expected dtype {DTYPE} for `\w+` but got dtype {DTYPE}",
+        rf"Expected object of scalar type {DTYPE} but got scalar type {DTYPE} for second argument",
+        rf"Expected both inputs to be Half, Float or Double tensors but got {DTYPE} and {DTYPE}",
+        rf"to have the same type as tensor for argument #\d+ '\w+'; but type {DTYPE} does not equal {DTYPE}",
+        rf"Expected tensor for argument #\d+ '\w+' to have scalar type {DTYPE}; but got {DTYPE}",
+        rf"should have the same dtype, but got input with dtype {DTYPE} and bins for dimension \d+ with dtype {DTYPE}",
+        rf"should have the same dtype, but got input\({DTYPE}\), and weight\({DTYPE}\)",
+        rf"Promotion for (?:Float8 Types|uint16, uint32, uint64 types) is not supported, "
+        rf"attempted to promote {DTYPE} and {DTYPE}",
+    ),
+    whole=(
+        rf"{DTYPE} did not match {DTYPE}",
+        r"meshgrid expects all tensors to have the same dtype",
+        r"heaviside is not yet implemented for tensors with different dtypes",
+        r"_chunk_cat expects all input tensors with the same dtype",
+        r"quantile\(\) q tensor must be same dtype as the input tensor",
+        r"torch\.cross: inputs must have the same dtype",
+    ),
+    applies=lambda facts: len(facts.dtypes) != 1,
+    references=(DTYPES,),
+)
+
+LINALG = Rule(
+    family="linalg_dtype_mismatch",
+    title=Text("A linear-algebra routine met two dtypes", "线性代数例程遇到了两种 dtype"),
+    cause=Text(
+        "A solver or a factorisation got {dtypes}; all of its matrices must have one dtype, float32 or float64.",
+        "求解或分解例程收到了 {dtypes}；它的各个矩阵须为同一种 dtype，即 float32 或 float64。",
+    ),
+    verdicts=_linalg,
+    patterns=(
+        rf"Expected (?:A|b|LU) and [AB] to have the same dtype, but found \w+ of type {DTYPE} and \w+ of type {DTYPE}",
+        rf"Expected input and other to have the same dtype, but got input's dtype {DTYPE} and other's dtype {DTYPE}",
+        r"Expected input and \w+ to have the same dtype, but input has dtype ?(\w+) and \w+ has dtype (\w+)",
+        rf"tau dtype {DTYPE} does not match input dtype {DTYPE}",
+    ),
+    references=(DTYPES,),
+)
+
+
+def _mps(facts: Facts) -> Verdicts:
+    why = Text(
+        "On MPS torch.autocast casts products and convolutions; an addition of two dtypes it leaves alone.",
+        "在 MPS 上 torch.autocast 会转换乘积和卷积；两种 dtype 的加法它不处理。",
+    )
+    return {**clash_promoted_on_cuda(facts), "autocast": (None, why)}
+
+
+MPS_ELEMENTS = Rule(
+    family="mps_dtype_mismatch",
+    title=Text("An operation on Apple's GPU met two dtypes", "Apple GPU 上的运算遇到了两种 dtype"),
+    cause=Text(
+        "Metal compiles one kernel for one element type and got {dtypes}.",
+        "Metal 只为单一元素类型编译内核，却收到了 {dtypes}。",
+    ),
+    verdicts=_mps,
+    patterns=(
+        r"input types '(tensor<[^']*>)' and '(tensor<[^']*>)' are not broadcast compatible",
+        r"'mps\.\w+' op requires the same element type for all operands and results",
+    ),
+    references=(MPS,),
+)
+
+_NO_FLOAT64 = Text("It keeps the float64 tensor that the device lacks.", "它保留了设备所不支持的 float64 张量。")
+NO_FLOAT64 = Rule(
+    family="float64_unsupported",
+    title=Text("This device has no float64", "该设备没有 float64"),
+    cause=Text(
+        "A float64 tensor was to be moved to Apple's GPU, which has none. NumPy arrays and Python floats become "
+        "float64 easily: cast with `.float()` before moving.",
+        "要把 float64 张量移到 Apple GPU，而它不支持 float64。NumPy 数组和 Python 浮点数很容易变成 float64："
+        "移动之前先用 `.float()` 转换。",
+    ),
+    verdicts=verdicts((False, _NO_FLOAT64), (False, _NO_FLOAT64), FLOATS_CLASH["unified"], FLOATS_CLASH["full"]),
+    patterns=(r"Cannot convert a MPS Tensor to (float64) dtype",),
+    references=(MPS,),
+)
+
+_ONNX = Text(
+    "An exported graph has its dtypes built in: feed it what it names, or export it again in another dtype.",
+    "导出的计算图已固定 dtype：按它所写的类型输入，或以另一种 dtype 重新导出。",
+)
+ONNX = Rule(
+    family="onnx_input_dtype",
+    title=Text(
+        "ONNX Runtime got another dtype than the graph was exported with", "ONNX Runtime 收到的 dtype 与导出时不同"
+    ),
+    cause=Text(
+        "The graph's input is declared in one dtype and was fed another: {dtypes}.",
+        "计算图的输入声明为一种 dtype，实际送入的是另一种：{dtypes}。",
+    ),
+    verdicts=same_for_all(None, _ONNX),
+    patterns=(r"Unexpected input data type\. Actual: \((tensor\(\w+\))\) ?, expected: \((tensor\(\w+\))\)",),
+)
+
+RULES = (OPERANDS, LINALG, UNLISTED, MPS_ELEMENTS, NO_FLOAT64, ONNX)

@@ -1,0 +1,175 @@
+"""Rules for products: matrices, vectors, convolutions, recurrent cells."""
+
+from __future__ import annotations
+
+from xcomposer_ui.explain.references import AUTOCAST, MPS, xcomposer
+from xcomposer_ui.explain.rule import DTYPE, Facts, Rule, Text, Verdicts
+from xcomposer_ui.explain.verdicts import (
+    ALL_FLOAT32,
+    AS_IS,
+    clash,
+    clash_of_vectors,
+    clash_promoted_on_cuda,
+    verdicts,
+)
+
+_PRODUCT = Text("A matrix product met two dtypes", "矩阵乘法遇到了两种 dtype")
+_PRODUCT_CAUSE = Text(
+    "A linear layer or a matrix product got {dtypes}; PyTorch multiplies only what has one dtype. With half weights "
+    "this is usually a float32 picture, or features that some module cast back to float32, meeting the next weight. "
+    "Which of the two came first says who is who: the first dtype is the input's, the second the weight's.",
+    "线性层或矩阵乘法收到了 {dtypes}；PyTorch 只计算 dtype 相同的乘法。使用半精度权重时，通常是 float32 的图片，"
+    "或被某个模块转回 float32 的特征，遇到了下一层的权重。先出现的是输入的 dtype，后出现的是权重的。",
+)
+
+MATMUL = Rule(
+    family="matmul_dtype_mismatch",
+    title=_PRODUCT,
+    cause=_PRODUCT_CAUSE,
+    verdicts=clash,
+    patterns=(
+        rf"(?:mat1|self|mat2) and mat[12] must have the same dtype, but got {DTYPE} and {DTYPE}",
+        rf"expected (?:m1|mat1) and (?:m2|mat2) to have the same dtype, but got: ?{DTYPE}\s*!=\s*{DTYPE}",
+        rf"Input dtypes must be the same, got: input {DTYPE}, batch1: {DTYPE}, batch2: {DTYPE}",
+        # PyTorch 1.0 to 1.6
+        rf"Expected object of scalar type {DTYPE} but got scalar type {DTYPE} for argument #\d+ '(?:mat|batch|vec)\d?'",
+        # torch.compile's kernels, and vLLM's: Triton
+        rf"First input \({DTYPE}\) and second input \({DTYPE}\) must have the same dtype",
+        rf"Both operands must be same dtype\. Got {DTYPE} and {DTYPE}",
+    ),
+    whole=("mat1 and mat2 must have the same dtype",),
+    references=(AUTOCAST, xcomposer(317)),
+)
+
+OTHER_PRODUCTS = Rule(
+    family="matmul_dtype_mismatch",
+    title=_PRODUCT,
+    cause=_PRODUCT_CAUSE,
+    verdicts=clash_promoted_on_cuda,
+    patterns=(
+        rf"Expected mat1 and (?:mat2|self) to have the same dtype, but got {DTYPE} and {DTYPE}",
+        rf"multi_dot\(\): all tensors must have be the same dtype but tensor 0 is {DTYPE} and tensor \d+ {DTYPE}",
+    ),
+    whole=("both inputs should have same dtype",),  # torch.tensordot, torch.inner
+    references=(AUTOCAST,),
+)
+
+MATMUL_ON_MPS = Rule(
+    family="matmul_dtype_mismatch",
+    title=Text("A matrix product on Apple's GPU met two dtypes", "Apple GPU 上的矩阵乘法遇到了两种 dtype"),
+    cause=Text(
+        "Metal's matrix product got operands of different dtypes. On the CPU the same code names both; "
+        "run it there once to see which they are.",
+        "Metal 的矩阵乘法收到了不同 dtype 的操作数。在 CPU 上运行同样的代码，报错会写明是哪两种。",
+    ),
+    verdicts=clash,
+    patterns=(
+        r"Destination NDArray and Accumulator NDArray cannot have different datatype",
+        r"'mps\.matmul' op detected operands' element types (.*?) do not match",
+    ),
+    references=(MPS, AUTOCAST),
+)
+
+VECTORS = Rule(
+    family="vector_product_dtype_mismatch",
+    title=Text("A product with a vector met two dtypes", "与向量的乘积遇到了两种 dtype"),
+    cause=Text(
+        "A dot product or a matrix-vector product got {dtypes}; both must have one dtype.",
+        "点积或矩阵与向量的乘积收到了 {dtypes}；两者须为同一种 dtype。",
+    ),
+    verdicts=clash_of_vectors,
+    patterns=(
+        rf"addmv input tensors must have the same dtype, but got {DTYPE}, {DTYPE}, and {DTYPE}",
+        rf"dot : expected both vectors to have same dtype, but found {DTYPE} and {DTYPE}",
+        rf"linalg\.vecdot: Expected x and y to have the same dtype, but found x of type {DTYPE} and y of type {DTYPE}",
+    ),
+    references=(AUTOCAST,),
+)
+
+BILINEAR = Rule(
+    family="bilinear_dtype_mismatch",
+    title=Text("A bilinear layer met two dtypes", "双线性层遇到了两种 dtype"),
+    cause=Text(
+        "torch.nn.Bilinear got {dtypes}: both inputs, the weight and the bias must have one dtype.",
+        "torch.nn.Bilinear 收到了 {dtypes}：两个输入、权重和偏置须为同一种 dtype。",
+    ),
+    verdicts=clash_promoted_on_cuda,
+    patterns=(
+        rf"All tensors must have the same dtype, got input1: {DTYPE}, input2: {DTYPE}, weight: {DTYPE}"
+        rf"(?:, bias: {DTYPE})?",
+    ),
+    references=(AUTOCAST,),
+)
+
+
+def _same_dtype_elsewhere(facts: Facts) -> bool:
+    """Whether both operands have one dtype: then they sit on two devices, and another rule speaks."""
+    return len(facts.dtypes) == 1 and facts.match.lastindex == 2
+
+
+CONVOLUTION = Rule(
+    family="conv_dtype_mismatch",
+    title=Text("A convolution met two dtypes", "卷积遇到了两种 dtype"),
+    cause=Text(
+        "A convolution got {dtypes}: its input and its weights must have one dtype. In a vision model this is most "
+        "often the patch embedding, the first layer that sees the picture; unsigned char is a picture that was never "
+        "turned into floating-point numbers.",
+        "卷积收到了 {dtypes}：输入与权重须为同一种 dtype。在视觉模型中，这往往是最先接触图片的 patch 嵌入层；"
+        "unsigned char 表示图片从未被转换为浮点数。",
+    ),
+    verdicts=clash,
+    patterns=(
+        rf"Input type \({DTYPE}\) and (?:weight|bias) type \({DTYPE}\) should be (?:the )?same",
+        rf"Expected object of scalar type {DTYPE} but got scalar type {DTYPE} for argument #\d+ '(?:weight|input)' "
+        r"in call to _thnn_conv\w*",
+    ),
+    applies=lambda facts: not _same_dtype_elsewhere(facts),
+    references=(AUTOCAST,),
+)
+
+
+def _recurrent(facts: Facts) -> Verdicts:
+    cured = clash(facts)
+    if cured["autocast"][0] is not True:
+        return cured
+    why = Text(
+        "It casts the cell to a half type, but the CPU has no float16 LSTM: bfloat16 answers there.",
+        "它会把循环单元转换为半精度，但 CPU 没有 float16 的 LSTM：那里须用 bfloat16。",
+    )
+    return {**cured, "autocast": (None, why)}
+
+
+RECURRENT = Rule(
+    family="rnn_dtype_mismatch",
+    title=Text("A recurrent layer met two dtypes", "循环层遇到了两种 dtype"),
+    cause=Text(
+        "An LSTM, GRU or RNN got {dtypes}: its input, its state and its weights must have one dtype.",
+        "LSTM、GRU 或 RNN 收到了 {dtypes}：输入、状态与权重须为同一种 dtype。",
+    ),
+    verdicts=_recurrent,
+    patterns=(
+        rf"RNN input dtype \({DTYPE}\) does not match weight dtype \({DTYPE}\)",
+        rf"[Ii]nput must have the type {DTYPE}, got type {DTYPE}",
+        rf"Input and (?:parameter|hidden) tensors are not the same dtype, found input tensor with {DTYPE} and "
+        rf"(?:parameter|hidden) tensor with {DTYPE}",
+    ),
+    references=(AUTOCAST,),
+)
+
+_NO_PRIMITIVE = Text(
+    "With bfloat16 it answers; the CPU has no float16 LSTM.", "用 bfloat16 可以；CPU 没有 float16 的 LSTM。"
+)
+NO_LSTM = Rule(
+    family="rnn_dtype_mismatch",
+    title=Text("The CPU has no such recurrent kernel", "CPU 没有这样的循环层内核"),
+    cause=Text(
+        "oneDNN could not make an LSTM for these dtypes: a float16 one, or a state of another dtype than the input.",
+        "oneDNN 无法为这些 dtype 构造 LSTM：可能是 float16，或状态与输入的 dtype 不同。",
+    ),
+    verdicts=verdicts((False, AS_IS), (None, _NO_PRIMITIVE), (None, _NO_PRIMITIVE), (True, ALL_FLOAT32)),
+    patterns=(r"could not create a primitive descriptor for the (?:LSTM|GRU|RNN)",),
+    names_dtypes=False,
+    references=(AUTOCAST,),
+)
+
+RULES = (MATMUL, OTHER_PRODUCTS, MATMUL_ON_MPS, VECTORS, BILINEAR, CONVOLUTION, RECURRENT, NO_LSTM)

@@ -1,0 +1,126 @@
+"""Every way in which PyTorch and its neighbours spell a dtype, turned into torch's own spelling."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+# ScalarType names, as in "Half", c10::Half, torch.cuda.HalfTensor, CUDAHalfType and MPSHalfType.
+SCALAR_TYPES: dict[str, str] = {
+    "Float8_e4m3fnuz": "float8_e4m3fnuz",
+    "Float8_e5m2fnuz": "float8_e5m2fnuz",
+    "Float8_e8m0fnu": "float8_e8m0fnu",
+    "Float8_e4m3fn": "float8_e4m3fn",
+    "Float8_e5m2": "float8_e5m2",
+    "ComplexDouble": "complex128",
+    "ComplexFloat": "complex64",
+    "ComplexHalf": "complex32",
+    "BFloat16": "bfloat16",
+    "Bfloat16": "bfloat16",
+    "Double": "float64",
+    "Float": "float32",
+    "Half": "float16",
+    "UInt16": "uint16",
+    "UInt32": "uint32",
+    "UInt64": "uint64",
+    "QUInt8": "quint8",
+    "QInt32": "qint32",
+    "QInt8": "qint8",
+    "Short": "int16",
+    "Long": "int64",
+    "Char": "int8",
+    "Byte": "uint8",
+    "Bool": "bool",
+    "Int": "int32",
+}
+
+# C++ type names, as compilers print them: GCC's "long int", MSVC's "__int64".
+CPP_TYPES: dict[str, str] = {
+    "unsigned long long": "uint64",
+    "unsigned long": "uint64",
+    "unsigned short": "uint16",
+    "unsigned char": "uint8",
+    "unsigned int": "uint32",
+    "signed char": "int8",
+    "long long int": "int64",
+    "long long": "int64",
+    "long int": "int64",
+    "short int": "int16",
+    "__int64": "int64",
+    "uint8_t": "uint8",
+    "int8_t": "int8",
+    "int16_t": "int16",
+    "int32_t": "int32",
+    "int64_t": "int64",
+    "double": "float64",
+    "float": "float32",
+    "short": "int16",
+    "long": "int64",
+    "char": "int8",
+    "byte": "uint8",
+    "bool": "bool",
+    "half": "float16",
+    "int": "int32",
+}
+
+COMPLEX = {"float": "complex64", "double": "complex128", "Half": "complex32"}
+
+# torch.float16 and numpy's names, the short names of kernels and compilers, and array-interface codes ("<f4").
+NAMES: dict[str, str] = {
+    name: name
+    for name in (
+        *("float8_e4m3fnuz", "float8_e5m2fnuz", "float8_e8m0fnu", "float8_e4m3fn", "float8_e5m2", "bfloat16"),
+        *("complex128", "complex64", "complex32", "float16", "float32", "float64", "uint16", "uint32", "uint64"),
+        *("uint8", "int16", "int32", "int64", "int8"),
+    )
+}
+SHORT_NAMES: dict[str, str] = {
+    **{"bf16": "bfloat16", "fp16": "float16", "fp32": "float32", "fp64": "float64", "f16": "float16"},
+    **{"f32": "float32", "f64": "float64", "si64": "int64", "si32": "int32", "i64": "int64", "i32": "int32"},
+    **{"cfloat": "complex64", "cdouble": "complex128"},
+}
+ARRAY_CODES = {"f2": "float16", "f4": "float32", "f8": "float64", "i4": "int32", "i8": "int64", "u1": "uint8"}
+
+INTEGERS = frozenset({"int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool"})
+HALVES = frozenset({"float16", "bfloat16"})
+
+
+def _alternatives(names: dict[str, str]) -> str:
+    return "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
+
+
+@cache
+def _spelling() -> re.Pattern[str]:
+    scalar = _alternatives(SCALAR_TYPES)
+    lower = _alternatives({**CPP_TYPES, **NAMES})
+    return re.compile(
+        rf"(?:c10|std)::complex<\s*(?:c10::)?(?P<complex>float|double|Half)\s*>"
+        rf"|(?<![A-Za-z0-9_])(?:torch\.(?:\w+\.)?)?(?P<tensor>{scalar})Tensor(?![A-Za-z0-9_])"
+        rf"|(?<![A-Za-z0-9_])(?:CPU|CUDA|HIP|MPS|XPU|XLA|Meta|PrivateUse1)(?P<backend>{scalar})(?:Type|Tensor)\b"
+        rf"|(?<![A-Za-z0-9_])(?:(?:struct|class)\s+)?(?:(?:c10|at)::k?)?(?P<scalar>{scalar})(?![A-Za-z0-9_])"
+        rf"|(?<![A-Za-z0-9_])(?:torch\.)?(?P<lower>{lower})(?![A-Za-z0-9_])"
+        rf"|(?<![A-Za-z0-9_])(?:tensor<[\d*?x]*x)?(?i:(?P<short>{_alternatives(SHORT_NAMES)}))(?![A-Za-z0-9_])"
+        rf"|[<|](?P<code>{_alternatives(ARRAY_CODES)})(?![A-Za-z0-9_])"
+    )
+
+
+def dtypes_in(text: str) -> tuple[str, ...]:
+    """The dtypes that `text` names, in torch's spelling, in their order of first appearance, without repeats.
+
+    Lower-case C++ names are English words too ("long", "half"): give this what follows "got", not a paragraph.
+    """
+    found = (_torch_spelling(match) for match in _spelling().finditer(text))
+    return tuple(dict.fromkeys(found))
+
+
+def _torch_spelling(match: re.Match[str]) -> str:
+    kind, name = match.lastgroup, match.group(match.lastgroup or 0)
+    if kind == "complex":
+        return COMPLEX[name]
+    if kind in ("tensor", "backend", "scalar"):
+        return SCALAR_TYPES[name]
+    if kind == "short":
+        return SHORT_NAMES[name.lower()]
+    if kind == "code":
+        return ARRAY_CODES[name]
+    return CPP_TYPES.get(name) or NAMES[name]

@@ -1,0 +1,117 @@
+"""What the strategies do to a failure, by kind of failure: cures it, does not, or it depends, and why.
+
+The verdicts on autocast were found by provoking each error on PyTorch 2.13's CPU build and running it again under
+torch.autocast in both half types. Those on CUDA follow from PyTorch's own lists of what autocast casts there:
+https://docs.pytorch.org/docs/stable/amp.html#autocast-op-reference
+"""
+
+from __future__ import annotations
+
+from xcomposer_ui.explain.rule import Facts, Text, Verdict, Verdicts
+
+AS_IS = Text(
+    "It casts nothing, so the same two dtypes meet again.",
+    "它不做任何转换，同样的两种 dtype 还会相遇。",
+)
+CASTS = Text(
+    "torch.autocast casts both operands of this operation to one half type.",
+    "torch.autocast 会把这一运算的两个操作数都转换成同一种半精度类型。",
+)
+ONE_HALF = Text(
+    "With picture and weights in one half type, nothing else reaches the operation.",
+    "图片与权重同为一种半精度类型，运算处不会再出现别的 dtype。",
+)
+ALL_FLOAT32 = Text(
+    "With weights and picture in float32 both operands agree, at twice the memory.",
+    "权重和图片都是 float32，两个操作数一致，但显存加倍。",
+)
+NOT_LISTED = Text(
+    "torch.autocast has no rule for this operation: both operands stay as they are.",
+    "torch.autocast 没有为这一运算制定规则：两个操作数保持原样。",
+)
+ONLY_FLOATS = Text(
+    "torch.autocast casts float32 and the half types only; an integer tensor stays an integer tensor.",
+    "torch.autocast 只转换 float32 和半精度类型；整数张量仍是整数。",
+)
+NO_DOUBLE = Text(
+    "torch.autocast leaves float64 and complex numbers as they are.",
+    "torch.autocast 不会转换 float64 和复数。",
+)
+IF_PICTURE = Text(
+    "It depends on where the odd tensor comes from: if it is the picture, this strategy casts it; "
+    "if the code makes it, cast it there.",
+    "取决于这个不合群的张量从何而来：若是图片，本策略会转换它；若由代码生成，需在生成处转换。",
+)
+NO_PART = Text(
+    "Precision plays no part in this failure.",
+    "这一失败与精度无关。",
+)
+STAYS_INTEGER = Text(
+    "It changes floating-point dtypes only; this tensor must be cast where it is made.",
+    "它只改变浮点 dtype；这个张量须在生成处转换。",
+)
+
+
+def verdicts(as_is: Verdict, autocast: Verdict, unified: Verdict, full: Verdict) -> Verdicts:
+    return {"as_is": as_is, "autocast": autocast, "unified": unified, "full": full}
+
+
+def same_for_all(cures: bool | None, why: Text) -> Verdicts:
+    return dict.fromkeys(("as_is", "autocast", "unified", "full"), (cures, why))
+
+
+PRECISION_IS_NO_CURE = same_for_all(False, NO_PART)
+INTEGER_STAYS = same_for_all(False, STAYS_INTEGER)
+FLOATS_CLASH = verdicts((False, AS_IS), (True, CASTS), (True, ONE_HALF), (True, ALL_FLOAT32))
+FLOATS_CLASH_UNLISTED = verdicts((False, AS_IS), (False, NOT_LISTED), (True, ONE_HALF), (True, ALL_FLOAT32))
+INTEGERS_CLASH = verdicts((False, AS_IS), (False, ONLY_FLOATS), (None, IF_PICTURE), (None, IF_PICTURE))
+DOUBLES_CLASH = verdicts((False, AS_IS), (False, NO_DOUBLE), (None, IF_PICTURE), (None, IF_PICTURE))
+
+QUANTISED = Text(
+    "The weight is stored quantised: its own layer must unpack it, no cast does.",
+    "权重以量化形式存储：须由它自己的层来解包，转换 dtype 无济于事。",
+)
+
+
+def clash(facts: Facts) -> Verdicts:
+    """Two dtypes meet in an operation that autocast casts, on CPU and CUDA."""
+    return _unusual(facts) or FLOATS_CLASH
+
+
+def clash_unlisted(facts: Facts) -> Verdicts:
+    """Two dtypes meet in an operation that autocast does not know, on CPU and CUDA."""
+    return _unusual(facts) or FLOATS_CLASH_UNLISTED
+
+
+def clash_promoted_on_cuda(facts: Facts) -> Verdicts:
+    """Two dtypes meet in an operation that autocast knows on CUDA and not on the CPU."""
+    if unusual := _unusual(facts):
+        return unusual
+    cures = {"cpu": False, "cuda": True}.get(facts.device or "")
+    why = Text(
+        "On CUDA torch.autocast brings both operands to one dtype; on the CPU it has no rule for this operation.",
+        "在 CUDA 上 torch.autocast 会统一两个操作数的 dtype；在 CPU 上它没有这一运算的规则。",
+    )
+    return {**FLOATS_CLASH, "autocast": (cures, why)}
+
+
+def clash_of_vectors(facts: Facts) -> Verdicts:
+    """torch.matmul of vectors is cast; torch.mv and torch.dot themselves are not, on the CPU."""
+    if unusual := _unusual(facts):
+        return unusual
+    why = Text(
+        "torch.matmul and `@` are cast; torch.mv on the CPU and torch.dot are not.",
+        "torch.matmul 和 `@` 会被转换；CPU 上的 torch.mv 以及 torch.dot 不会。",
+    )
+    return {**FLOATS_CLASH, "autocast": (None, why)}
+
+
+def _unusual(facts: Facts) -> Verdicts | None:
+    # The weight comes second: bytes there are packed weights, bytes in the first place are a picture's pixels.
+    if "int8" in facts.dtypes or facts.dtypes[1:] == ("uint8",):
+        return same_for_all(False, QUANTISED)
+    if facts.has_integers:
+        return INTEGERS_CLASH
+    if facts.has_double or any(dtype.startswith("complex") for dtype in facts.dtypes):
+        return DOUBLES_CLASH
+    return None
