@@ -59,7 +59,7 @@ def test_more_marks_than_pictures_is_an_error() -> None:
 
 def test_a_picture_takes_its_tokens_and_each_part_its_start(model: Any, tokenizer: Any, picture: Image.Image) -> None:
     inputs = model.prompt_inputs(tokenizer, "hi", picture)
-    assert inputs["im_mask"].sum() == model.config.image_tokens == 16
+    assert inputs["im_mask"].sum() == model.config.image_tokens() == 16
     before = len(tokenizer("[UNUSED_TOKEN_146]user\n").input_ids)
     assert inputs["im_mask"][0].nonzero()[0] == before
     start = model.model.tok_embeddings(torch.tensor(tokenizer.bos_token_id))

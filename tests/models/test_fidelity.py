@@ -18,12 +18,12 @@ DATA = Path(__file__).parent.parent / "data"
 ORIGINAL_TOKENIZER = Path(__file__).parents[3] / "shared" / "fidelity" / "tokenizer"
 
 
-@pytest.fixture(scope="module", params=["vl-small-1", "vl-small-2"])
+@pytest.fixture(scope="module", params=["vl-small-1", "vl-small-2", "hd-small-2", "hd-small-3"])
 def case(request: pytest.FixtureRequest) -> dict[str, Any]:
     folder = DATA / request.param
     expected = json.loads((folder / "expected.json").read_text())
     model = AutoModelForCausalLM.from_pretrained(folder, torch_dtype=torch.float32).eval()
-    pixels = model.preprocess(folder / "image.png")
+    pixels = model.preprocess(folder / "image.png", hd_num=expected["hd_num"])
     with torch.no_grad():
         inputs = model.joined_inputs(expected["token_id_parts"], [pixels])
     tensors = load_file(folder / "expected.safetensors")

@@ -16,6 +16,7 @@ from torch import Tensor
 from transformers import LogitsProcessorList, RepetitionPenaltyLogitsProcessor, StoppingCriteria, StoppingCriteriaList
 
 from xcomposer_ui.models.xcomposer2.prompt import IMAGE_MARK, META_INSTRUCTION, History, prompt_text, with_marks
+from xcomposer_ui.models.xcomposer2.tiles import HD_NUM_OF_MANY
 from xcomposer_ui.models.xcomposer2.tokenizer import TURN_END
 
 Picture = str | PathLike[str] | Image.Image | Tensor
@@ -87,6 +88,7 @@ class ChatMixin:
         repetition_penalty: float = 1.005,
         num_beams: int = 1,
         meta_instruction: str | None = None,
+        use_meta: bool = False,
         hd_num: int | None = None,
         streamer: Any | None = None,
         **generate_arguments: Any,
@@ -98,10 +100,12 @@ class ChatMixin:
         history: earlier (query, answer) pairs. `<ImageHere>` in a query marks a picture's place; where no query has
         one, pictures stand in front of the first.
         temperature above 0; top_p in 0..1 (both count only with do_sample). meta_instruction: None for the model's
-        own, "" for none. hd_num: tiled members only. The rest goes to `generate`.
+        own, "" for none. Tiled members only: use_meta asks for the family's meta instruction, which they leave out;
+        hd_num is the most tiles of a picture, at least 1. The rest goes to `generate`.
         Raises ValueError where marks and pictures do not match, RuntimeError where dtypes clash.
         """
-        inputs = self.prompt_inputs(tokenizer, query, image, history, meta_instruction, hd_num=hd_num)
+        meta = self._meta_instruction(meta_instruction, use_meta)
+        inputs = self.prompt_inputs(tokenizer, query, image, history, meta, hd_num=hd_num)
         ids = self.answer_ids(
             tokenizer,
             inputs,
@@ -187,7 +191,8 @@ class ChatMixin:
     def preprocess(self, image: str | PathLike[str] | Image.Image, hd_num: int | None = None) -> Tensor:
         """Normalised pixels, (1, 3, H, W) float32, on the vision tower's device.
 
-        hd_num: tiled members only. Raises OSError where a path is no picture.
+        hd_num: the most tiles, for tiled members only: they give the resized and padded picture, not yet cut.
+        Raises OSError where a path is no picture.
         """
         if not isinstance(image, Image.Image):
             with Image.open(Path(image)) as opened:
@@ -213,10 +218,24 @@ class ChatMixin:
             text = "<s>" + prompt_text(query, history, meta_instruction)
             ids = tokenizer(text, return_tensors="pt").input_ids[:, : self.config.max_prompt_tokens]
             return {"input_ids": ids.to(self.device)}
-        query, history = with_marks(query, history, len(pictures))
-        parts = prompt_text(query, history, meta_instruction).split(IMAGE_MARK)
+        if self.config.tiles is not None and len(pictures) > 1:
+            hd_num = HD_NUM_OF_MANY
         pixels = [p if isinstance(p, Tensor) else self.preprocess(p, hd_num) for p in pictures]
-        return self.joined_inputs([tokenizer(part).input_ids if part else [] for part in parts], pixels)
+        return self.joined_inputs(self._prompt_parts(tokenizer, query, history, meta_instruction, len(pixels)), pixels)
+
+    def _prompt_parts(
+        self, tokenizer: Any, query: str, history: History, meta_instruction: str, pictures: int
+    ) -> list[list[int]]:
+        """The prompt's token ids before, between and after the pictures."""
+        tiled = self.config.tiles is not None
+        query, history = with_marks(query, history, pictures, leave_out=tiled)
+        text = prompt_text(query, history, meta_instruction)
+        if tiled and IMAGE_MARK not in text:
+            text = IMAGE_MARK * pictures + text  # before the first turn's start, not inside it
+        parts = text.split(IMAGE_MARK)
+        if tiled:  # the start token stands first, and nowhere else
+            return [tokenizer(part, add_special_tokens=n == 0).input_ids for n, part in enumerate(parts)]
+        return [tokenizer(part).input_ids if part else [] for part in parts]
 
     def joined_inputs(self, parts: Sequence[Sequence[int]], pixels: Sequence[Tensor]) -> dict[str, Tensor]:
         """Token ids between pictures and the pictures' pixels to inputs_embeds (1, T, width) and im_mask (1, T).
@@ -234,11 +253,14 @@ class ChatMixin:
         longest = self.config.max_prompt_tokens
         return {"inputs_embeds": embeds[:, :longest], "im_mask": mask[:, :longest]}
 
-    def _meta_instruction(self, given: str | None) -> str:
+    def _meta_instruction(self, given: str | None, use_meta: bool = False) -> str:
         if given is not None:
             return given
-        own = self.config.meta_instruction
-        return META_INSTRUCTION if own is None else own
+        if use_meta:
+            return META_INSTRUCTION
+        if self.config.meta_instruction is not None:
+            return str(self.config.meta_instruction)
+        return META_INSTRUCTION if self.config.tiles is None else ""
 
 
 def thread_surroundings(device_type: str) -> Callable[[], AbstractContextManager[None]]:

@@ -34,6 +34,8 @@ class InternLMXComposer2Config(PretrainedConfig):  # type: ignore[misc]
     meta_instruction: the system turn when `chat` is given none; None for the family's, "" for no system turn.
     rotary_dtype: what the tables of rotary positions are rounded to, in torch's spelling; "float32" leaves them
     exact. A file that does not say it means the dtype that its weights are stored in.
+    tiles: None for a single-image member; "2.5" or "4khd" for a tiled one with those rules. A checkpoint's weights
+    tell, where its file does not.
 
     Raises ValueError where sizes contradict one another, or the scaling of RoPE is none that the family has.
     """
@@ -61,6 +63,7 @@ class InternLMXComposer2Config(PretrainedConfig):  # type: ignore[misc]
         plora_alpha: int = 256,
         meta_instruction: str | None = None,
         rotary_dtype: str = "float32",
+        tiles: str | None = None,
         pad_token_id: int = 2,
         bos_token_id: int = 1,
         eos_token_id: int = 2,
@@ -90,6 +93,7 @@ class InternLMXComposer2Config(PretrainedConfig):  # type: ignore[misc]
         self.rope_base = kwargs.pop("rope_base", float(rope_theta))
         self.rope_dynamic_factor = kwargs.pop("rope_dynamic_factor", _dynamic_factor(rope_scaling))
         self.rotary_dtype = rotary_dtype
+        self.tiles = tiles
         # Some published files say `use_cache: false`; answering without the cache would take quadratic time.
         kwargs["use_cache"] = True
         self.vision_config = _vision_config(vision_config, img_size)
@@ -114,9 +118,17 @@ class InternLMXComposer2Config(PretrainedConfig):  # type: ignore[misc]
         return int(self.hidden_size // self.num_attention_heads)
 
     @property
-    def image_tokens(self) -> int:
-        """Tokens that one picture takes in the prompt of a single-image member."""
-        return int(self.img_size // self.vision_config.patch_size) ** 2
+    def tower_side(self) -> int:
+        """Side of the square pictures that the vision tower sees, in pixels."""
+        return int(self.vision_config.image_size)
+
+    def image_tokens(self, rows: int = 1, columns: int = 1) -> int:
+        """Tokens that one picture takes in the prompt; rows and columns of tiles count for tiled members only."""
+        patches = self.tower_side // int(self.vision_config.patch_size)
+        if self.tiles is None:
+            return patches**2
+        n = patches // 2
+        return n * (n + 1) + 1 + rows * n * (columns * n + 1)
 
     def _check(self) -> None:
         if self.hidden_size % self.num_attention_heads:
@@ -128,6 +140,8 @@ class InternLMXComposer2Config(PretrainedConfig):  # type: ignore[misc]
                 f"num_attention_heads {self.num_attention_heads} is no multiple of "
                 f"num_key_value_heads {self.num_key_value_heads}"
             )
+        if self.tiles not in (None, "2.5", "4khd"):
+            raise ValueError(f"tiles is {self.tiles!r}; the family has '2.5', '4khd' or none")
         architectures = getattr(self, "architectures", None)
         if architectures and ARCHITECTURE not in architectures:
             raise ValueError(f"a checkpoint of {architectures[0]} is no {ARCHITECTURE}; load it by its own class")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+import torch
 from PIL import Image
 from torch import Tensor, nn
 from transformers import GenerationMixin, PreTrainedModel
@@ -14,9 +15,13 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 from xcomposer_ui.models.xcomposer2.chat import ChatMixin
 from xcomposer_ui.models.xcomposer2.configuration import InternLM2TypedConfig, InternLMXComposer2Config
 from xcomposer_ui.models.xcomposer2.language import InternLM2Model, RMSNorm
+from xcomposer_ui.models.xcomposer2.tiles import TILE_RULES, tiled_features, tiled_pixels
 from xcomposer_ui.models.xcomposer2.vision import PatchEmbeddings, VisionTower, square_pixels
+from xcomposer_ui.models.xcomposer2.weights import fit_to_weights
 
 log = logging.getLogger(__name__)
+
+HUB_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "revision", "subfolder", "token")
 
 
 class InternLMXComposer2ForCausalLM(ChatMixin, PreTrainedModel, GenerationMixin):  # type: ignore[misc]
@@ -34,6 +39,10 @@ class InternLMXComposer2ForCausalLM(ChatMixin, PreTrainedModel, GenerationMixin)
     def __init__(self, config: InternLMXComposer2Config) -> None:
         super().__init__(config)
         width = config.vision_config.hidden_size
+        if config.tiles is not None:
+            width *= 4  # 2×2 patches are merged before the projector
+            self.plora_glb_GN = nn.Parameter(torch.zeros(1, 1, width))
+            self.plora_sub_GN = nn.Parameter(torch.zeros(1, 1, 1, width))
         self.vit = VisionTower(config.vision_config)
         self.vision_proj = nn.Sequential(
             nn.Linear(width, config.hidden_size), nn.GELU(), nn.Linear(config.hidden_size, config.hidden_size)
@@ -52,12 +61,23 @@ class InternLMXComposer2ForCausalLM(ChatMixin, PreTrainedModel, GenerationMixin)
         return self.output
 
     def pixels_of(self, image: Image.Image, hd_num: int | None = None) -> Tensor:
-        """The picture as this member's tower wants it: (1, 3, img_size, img_size) float32, on the CPU."""
-        return square_pixels(image, self.config.img_size)
+        """The picture as this member's tower wants it, float32, on the CPU.
+
+        (1, 3, side, side) for single-image members; for tiled ones, whole tiles: at most `hd_num` of them.
+        """
+        side = self.config.tower_side
+        if self.config.tiles is None:
+            return square_pixels(image, side)
+        rules = TILE_RULES[self.config.tiles]
+        return tiled_pixels(image, side, hd_num or rules.hd_num, rules)
 
     def encode_image(self, pixels: Tensor) -> Tensor:
-        """(N, 3, img_size, img_size) to image embeddings (N, image tokens, width)."""
-        return self.vision_proj(self.vit(pixels.to(self.vit.device)))
+        """Pixels as `pixels_of` gives them to image embeddings, (1, image tokens, width)."""
+        pixels = pixels.to(self.vit.device)
+        if self.config.tiles is None:
+            return self.vision_proj(self.vit(pixels))
+        side = self.config.tower_side
+        return self.vision_proj(tiled_features(self.vit, pixels, side, self.plora_glb_GN, self.plora_sub_GN))
 
     def forward(
         self,
@@ -118,13 +138,18 @@ class InternLMXComposer2ForCausalLM(ChatMixin, PreTrainedModel, GenerationMixin)
             nn.init.normal_(module.class_embedding, std=deviation)
 
     @classmethod
-    def from_pretrained(cls, *args: Any, output_loading_info: bool = False, **kwargs: Any) -> Any:
+    def from_pretrained(cls, source: Any, *args: Any, output_loading_info: bool = False, **kwargs: Any) -> Any:
         """As transformers' own, except that a tensor that the checkpoint lacks, or has in another shape, is named.
 
         Raises ValueError there: the library would fill it with random numbers and go on, or refer to its log.
         """
         kwargs.setdefault("ignore_mismatched_sizes", True)  # refused below, by name
-        model, info = super().from_pretrained(*args, output_loading_info=True, **kwargs)
+        hub = {name: kwargs[name] for name in HUB_ARGUMENTS if name in kwargs}
+        config = kwargs.pop("config", None)
+        if not isinstance(config, InternLMXComposer2Config):
+            config = cls.config_class.from_pretrained(config or source, **hub)
+        fit_to_weights(config, str(source), **hub)
+        model, info = super().from_pretrained(source, *args, config=config, output_loading_info=True, **kwargs)
         if missing := sorted(info["missing_keys"]):
             raise ValueError(f"the checkpoint lacks {len(missing)} tensors that the model needs: {_some(missing)}")
         if misshapen := sorted(info["mismatched_keys"]):

@@ -30,10 +30,12 @@ def prompt_text(query: str, history: History = (), meta_instruction: str = "") -
     return text + f"{TURN_START}user\n{query}{TURN_END}\n{TURN_START}assistant\n"
 
 
-def with_marks(query: str, history: History, pictures: int) -> tuple[str, tuple[tuple[str, str], ...]]:
+def with_marks(
+    query: str, history: History, pictures: int, leave_out: bool = False
+) -> tuple[str, tuple[tuple[str, str], ...]]:
     """`query` and `history` with one mark a picture: where none stands, in front of the conversation's first question.
 
-    Put there, a conversation's prompt only ever grows at its end.
+    Put there, a conversation's prompt only ever grows at its end. leave_out: check only, and add none.
     Raises ValueError where there are marks, and not as many as pictures.
     """
     turns = [(asked, answered) for asked, answered in history]
@@ -42,6 +44,8 @@ def with_marks(query: str, history: History, pictures: int) -> tuple[str, tuple[
         return query, tuple(turns)
     if marks:
         raise ValueError(f"{pictures} pictures were given, and {IMAGE_MARK} stands {marks} times in the questions")
+    if leave_out:
+        return query, tuple(turns)
     if turns:
         return query, ((IMAGE_MARK * pictures + turns[0][0], turns[0][1]), *turns[1:])
     return IMAGE_MARK * pictures + query, ()
