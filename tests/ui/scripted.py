@@ -1,0 +1,128 @@
+"""A runner that plays a script: the real interface, no model, for what a real one does not do on demand."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+
+from xcomposer_ui.errors import UserError
+from xcomposer_ui.question import checked_question
+from xcomposer_ui.records import (
+    Event,
+    Explanation,
+    Failure,
+    Finished,
+    Fix,
+    Loading,
+    Measurement,
+    Operand,
+    Question,
+    Reference,
+    RunResult,
+    Status,
+    TextSoFar,
+    Waiting,
+)  # fmt: skip
+from xcomposer_ui.strategies import strategy_named
+
+MESSAGE = "mat1 and mat2 must have the same dtype, but got Float and Half"
+
+FAILURE = Failure(
+    type="RuntimeError",
+    message=MESSAGE,
+    module="vision_proj.0",
+    operation="aten.addmm",
+    operands=(
+        Operand("vision_proj.0.bias", "float16", "parameter", (128,)),
+        Operand("activation", "float32", "aten._to_copy in vit, which casts its features back", (64, 64)),
+        Operand("vision_proj.0.weight", "float16", "parameter", (128, 64)),
+    ),
+    explanation=Explanation(
+        recognised=True,
+        family="linear",
+        title="A float32 activation meets float16 weights",
+        cause="The picture stayed float32 while the weights are float16, and this product takes one dtype only.",
+        dtypes=("float32", "float16"),
+        fixes=(
+            Fix("as_is", False, "It is what failed."),
+            Fix("autocast", True, "It casts both operands to float16.", tried=True),
+            Fix("unified", True, "The picture is float16 from the start."),
+            Fix("full", None, "If float32 weights fit into memory."),
+        ),
+        references=(Reference("The published write-up", "https://example.org/write-up"), Reference("A book")),
+    ),
+    traceback="Traceback (most recent call last): …",
+)
+
+MEASURED = Measurement(
+    load_sec=None, latency_sec=0.842, time_to_first_token_sec=0.213, tokens_per_sec=31.4,
+    peak_memory_bytes=15_414_067, peak_memory_kind="cpu_tensors", prompt_tokens=84, new_tokens=9,
+)  # fmt: skip
+
+
+@dataclass
+class ScriptedRunner:
+    """Answers every question in words, a word at a time; under `as_is` with a picture it fails.
+
+    answer: what it says. pause_sec: between words. before: events that come first.
+    refuse: a user's mistake to raise instead. asked, closed: what it was asked, and how many runs were stopped.
+    """
+
+    answer: Callable[[Question], str] = lambda question: f"You asked: {question.text}"
+    pause_sec: float = 0.0
+    before: tuple[Event, ...] = ()
+    refuse: UserError | None = None
+    known: bool = True
+    asked: list[tuple[Question, str]] = field(default_factory=list)
+    closed: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def warm_up(self) -> None:
+        self.known = True
+
+    def status(self) -> Status:
+        if not self.known:
+            return Status("embedded", None, None)
+        reasons = {"device": "cpu, because there is no CUDA device", "half": "float16, because it is the usual one"}
+        return Status("embedded", "cpu", "float16", reasons, (("embedded", "float16"),))
+
+    def run(
+        self, question: Question, strategy: str, half: str | None = None, *, model: str | None = None,
+        device: str | None = None,
+    ) -> Generator[Event, None, None]:  # fmt: skip
+        chosen = strategy_named(strategy)
+        checked_question(question)
+        if self.refuse is not None:
+            raise self.refuse
+        dtype = half if half in ("float16", "bfloat16") else "float16"
+        self.asked.append((question, strategy))
+        finished = False
+        try:
+            if not self.lock.acquire(blocking=False):
+                yield Waiting()
+                self.lock.acquire()
+            try:
+                yield from self.before
+                failure = FAILURE if strategy == "as_is" and question.image is not None else None
+                text = "" if failure else self.answer(question)
+                words = text.split(" ")
+                for end in range(1, len(words) + 1 if text else 1):
+                    yield TextSoFar(" ".join(words[:end]))
+                    time.sleep(self.pause_sec)
+                finished = True
+                yield Finished(
+                    RunResult(
+                        strategy, dtype, model or "embedded", "cpu", chosen.weights_dtype(dtype), question.seed,
+                        Measurement(latency_sec=0.1) if failure else MEASURED,
+                        answer=None if failure else text, failure=failure, reasons=self.status().reasons,
+                    )
+                )  # fmt: skip
+            finally:
+                self.lock.release()
+        finally:
+            self.closed += not finished
+
+
+LOADING = (Loading("embedded", "float16", None), Loading("embedded", "float16", 0.4))

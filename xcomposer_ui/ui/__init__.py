@@ -1,0 +1,1 @@
+"""The page: layout, handlers, views, texts. Knows gradio, never torch."""

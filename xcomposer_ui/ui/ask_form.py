@@ -1,0 +1,151 @@
+"""The Ask tab's left side: picture, examples, question, strategy, buttons, advanced settings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from xcomposer_ui.records import Question
+from xcomposer_ui.settings import DEVICES, HALVES, Settings
+from xcomposer_ui.strategies import STRATEGIES
+from xcomposer_ui.ui.examples import Example
+from xcomposer_ui.ui.handlers import numbers
+from xcomposer_ui.ui.pictures import DrawingInput, PictureInput
+from xcomposer_ui.ui.session import Form
+from xcomposer_ui.ui.views.head import short_name
+from xcomposer_ui.ui.words import QUIET, Words
+
+FIRST_STRATEGY = "autocast"
+PALETTE = ["#d62828", "#2a9d3a", "#1d5fd1", "#f2c714", "#7b3fb5", "#f08a1c", "#111111", "#ffffff"]
+"""The colours that the embedded model knows, so that drawings are about what it can name."""
+
+DEFAULTS = Question(text="")
+
+
+class AskForm:
+    """The controls, and how their values become a `Form`."""
+
+    def __init__(self, words: Words, settings: Settings, examples: tuple[Example, ...]) -> None:
+        self.examples = examples
+        self.source = gr.State("upload")
+        self._picture(words)
+        self._gallery(words)
+        self.question = words.make(
+            gr.Textbox,
+            {"label": "question", "placeholder": "question.placeholder", "info": "question.info"},
+            lines=1, max_lines=8, elem_id="question",
+        )  # fmt: skip
+        self.strategy = words.make(
+            gr.Radio,
+            {"label": "strategy", "choices": [(f"strategy.{name}.choice", name) for name in STRATEGIES]},
+            value=FIRST_STRATEGY, elem_id="strategy",
+        )  # fmt: skip
+        self.half = words.make(
+            gr.Radio, {"label": "half", "choices": _choices(HALVES)}, value=settings.half, elem_id="half"
+        )
+        self.notice = gr.HTML("", elem_id="notice")
+        with gr.Row(elem_classes="xl-buttons"):
+            self.run = words.make(gr.Button, {"value": "run"}, variant="primary", elem_id="run")
+            self.stop = words.make(gr.Button, {"value": "stop"}, elem_id="stop")
+            self.clear = words.make(gr.Button, {"value": "clear"}, elem_id="clear")
+        with words.make(gr.Accordion, {"label": "advanced"}, open=False, elem_id="advanced"):
+            self._advanced(words, settings)
+        self._wire()
+
+    def inputs(self) -> list[Any]:
+        """The components whose values `form` takes, in its order."""
+        return [
+            self.source, self.picture, self.drawing, self.question, self.strategy, self.half, self.model, self.device,
+            self.max_new_tokens, self.temperature, self.top_p, self.repetition_penalty, self.seed,
+        ]  # fmt: skip
+
+    @staticmethod
+    def form(
+        source: str, picture: str | None, drawing: str | None, question: str | None, strategy: str, half: str | None,
+        model: str | None, device: str | None, max_new_tokens: int | None, temperature: float | None,
+        top_p: float | None, repetition_penalty: float | None, seed: int | None,
+    ) -> Form:  # fmt: skip
+        """What the controls say; the drawing counts where its tab is open."""
+        return Form(
+            question=question or "",
+            picture=drawing if source == "draw" else picture,
+            strategy=strategy,
+            half=half,
+            model=model,
+            device=device,
+            **numbers(
+                max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p,
+                repetition_penalty=repetition_penalty, seed=seed,
+            ),
+        )  # fmt: skip
+
+    def _picture(self, words: Words) -> None:
+        with gr.Tabs(selected="upload", elem_id="picture-tabs") as self.tabs:
+            with words.make(gr.Tab, {"label": "picture.upload"}, id="upload") as self.upload_tab:
+                self.picture = words.make(
+                    PictureInput,
+                    {"label": "picture.upload", "placeholder": "picture.placeholder", "alt_text": "picture.alt"},
+                    type="filepath", image_mode=None, sources=["upload", "webcam", "clipboard"], height=210,
+                    show_label=False, buttons=["fullscreen"], elem_id="picture",
+                )  # fmt: skip
+            with words.make(gr.Tab, {"label": "picture.draw"}, id="draw") as self.draw_tab:
+                self.drawing = words.make(
+                    DrawingInput,
+                    {"label": "draw.label"},
+                    type="filepath", format="png", sources=(), transforms=(), layers=False, canvas_size=(336, 336),
+                    fixed_canvas=True, brush=gr.Brush(default_size=14, colors=list(PALETTE)), buttons=[],
+                    show_label=False, elem_id="drawing",
+                )  # fmt: skip
+
+    def _gallery(self, words: Words) -> None:
+        if not self.examples:
+            self.gallery = None
+            return
+        self.gallery = words.make(
+            gr.Gallery,
+            {"label": "examples"},
+            value=[(example.picture, example.question) for example in self.examples],
+            columns=6, height="auto", allow_preview=False, interactive=False, object_fit="cover", buttons=[],
+            elem_id="examples",
+        )  # fmt: skip
+
+    def _wire(self) -> None:
+        self.upload_tab.select(lambda: "upload", outputs=self.source, **QUIET)
+        self.draw_tab.select(lambda: "draw", outputs=self.source, **QUIET)
+        if self.gallery is not None:
+            self.gallery.select(self._chosen, outputs=[self.tabs, self.source, self.picture, self.question], **QUIET)
+
+    def _chosen(self, event: gr.SelectData) -> tuple[Any, str, str, str]:
+        example = self.examples[event.index]
+        return gr.Tabs(selected="upload"), "upload", example.picture, example.question
+
+    def _advanced(self, words: Words, settings: Settings) -> None:
+        self.max_new_tokens = words.make(
+            gr.Slider, {"label": "max_new_tokens"}, minimum=1, maximum=1024, step=1, value=DEFAULTS.max_new_tokens
+        )
+        self.temperature = words.make(
+            gr.Slider, {"label": "temperature", "info": "temperature.info"},
+            minimum=0, maximum=2, step=0.05, value=DEFAULTS.temperature,
+        )  # fmt: skip
+        self.top_p = words.make(
+            gr.Slider, {"label": "top_p", "info": "top_p.info"},
+            minimum=0.05, maximum=1, step=0.05, value=DEFAULTS.top_p,
+        )  # fmt: skip
+        self.repetition_penalty = words.make(
+            gr.Slider, {"label": "repetition_penalty", "info": "repetition_penalty.info"},
+            minimum=1, maximum=2, step=0.05, value=DEFAULTS.repetition_penalty,
+        )  # fmt: skip
+        self.seed = words.make(gr.Number, {"label": "seed"}, value=DEFAULTS.seed, precision=0, minimum=0)
+        self.model = words.make(
+            gr.Dropdown,
+            {"label": "model", "choices": [(short_name(name), name) for name in settings.models]},
+            value=settings.model, elem_id="model",
+        )  # fmt: skip
+        self.device = words.make(
+            gr.Radio, {"label": "device", "choices": _choices(DEVICES)}, value=settings.device, elem_id="device"
+        )
+
+
+def _choices(names: tuple[str, ...]) -> list[tuple[str, str]]:
+    return [(name, name) for name in names]

@@ -1,0 +1,63 @@
+"""The Ask tab's right side: conversation, tiles, what happened with its cures, the runs so far."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from xcomposer_ui.strategies import STRATEGIES
+from xcomposer_ui.ui.handlers import cures
+from xcomposer_ui.ui.session import Session
+from xcomposer_ui.ui.texts import text
+from xcomposer_ui.ui.views.conversation import messages
+from xcomposer_ui.ui.views.explanation import strategy_label
+from xcomposer_ui.ui.views.happened import happened
+from xcomposer_ui.ui.views.runs import runs_table
+from xcomposer_ui.ui.views.tiles import tiles
+from xcomposer_ui.ui.words import Words
+
+
+class AskResults:
+    """The views of a session, and how a session becomes their values."""
+
+    def __init__(self, words: Words) -> None:
+        self.chat = words.make(
+            gr.Chatbot,
+            {"label": "chat", "placeholder": "chat.placeholder"},
+            height=300, show_label=False, render_markdown=False, feedback_options=None, buttons=[],
+            group_consecutive_messages=False, elem_id="chat",
+        )  # fmt: skip
+        self.tiles = words.view(lambda language: tiles(None, language), elem_id="tiles")
+        self.happened = words.view(lambda language: happened(Session(), language), elem_id="happened")
+        with gr.Row(elem_classes="xl-cures", elem_id="cures"):
+            self.cures = {
+                name: gr.Button(name, visible=False, size="sm", elem_id=f"try-{name}", elem_classes="xl-cure")
+                for name in STRATEGIES
+            }
+        self.runs = words.view(lambda language: runs_table((), language), elem_id="runs")
+
+    def components(self) -> list[Any]:
+        """Every component that `values` may speak of."""
+        return [self.chat, self.tiles, self.happened, *self.cures.values(), self.runs]
+
+    def values(self, session: Session, language: str) -> dict[Any, Any]:
+        """Component -> value for all of `session`."""
+        worth_a_button = cures(session)
+        last = session.last if session.asking is None else None
+        return {
+            self.chat: messages(session, language),
+            self.tiles: tiles(last.measurement if last else None, language),
+            self.happened: happened(session, language),
+            self.runs: runs_table(session.runs, language),
+        } | {
+            button: gr.update(
+                visible=name in worth_a_button,
+                value=text("fix.try", language, strategy=strategy_label(name, language)),
+            )
+            for name, button in self.cures.items()
+        }
+
+    def progress(self, session: Session, language: str) -> dict[Any, Any]:
+        """Component -> value for what changes while a run is in progress."""
+        return {self.chat: messages(session, language), self.happened: happened(session, language)}

@@ -1,0 +1,107 @@
+"""The Ask tab: both sides, and the events that join them to the handlers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import Any
+
+import gradio as gr
+
+from xcomposer_ui.runner import Runner
+from xcomposer_ui.settings import Settings
+from xcomposer_ui.ui import handlers
+from xcomposer_ui.ui.ask_form import AskForm
+from xcomposer_ui.ui.ask_results import AskResults
+from xcomposer_ui.ui.examples import Example
+from xcomposer_ui.ui.session import Form, Session
+from xcomposer_ui.ui.views.notice import notice
+from xcomposer_ui.ui.words import Words
+
+MODEL_QUEUE = "model"
+"""All that computes shares this one place in the queue: two visitors never compute at once."""
+
+SHOW_RESULTS = """(...values) => {
+  if (innerWidth < 768) document.getElementById('chat').scrollIntoView({behavior: 'smooth'});
+  return values;
+}"""
+"""On a phone the answer is below the form: Run brings it into view."""
+
+Steps = Generator[dict[Any, Any], None, None]
+
+
+class AskTab:
+    """Builds the tab; `shown` gives its values anew, for another language."""
+
+    def __init__(
+        self, words: Words, settings: Settings, runner: Runner, language: gr.Radio, examples: tuple[Example, ...]
+    ) -> None:
+        self.runner = runner
+        self.session = gr.State(Session())
+        with gr.Row(elem_classes="xl-ask"):
+            with gr.Column(scale=5, min_width=300, elem_classes="xl-left"):
+                self.form = AskForm(words, settings, examples)
+            with gr.Column(scale=8, min_width=300, elem_classes="xl-right"):
+                self.results = AskResults(words)
+        self._wire(language)
+
+    def outputs(self) -> list[Any]:
+        """Every component that the tab's events change."""
+        return [self.session, self.form.notice, self.form.strategy, self.form.stop, *self.results.components()]
+
+    def refreshed(self, session: Session, language: str) -> dict[Any, Any]:
+        """Component -> value after a run: `session` itself, all that shows it, the buttons at rest."""
+        at_rest = {self.session: session, self.form.stop: gr.update(variant="secondary")}
+        return at_rest | self.shown(session, language)
+
+    def shown(self, session: Session, language: str) -> dict[Any, Any]:
+        """Component -> value for all that shows `session` in `language`."""
+        return {self.form.notice: notice(session.notice, language)} | self.results.values(session, language)
+
+    def _wire(self, language: gr.Radio) -> None:
+        inputs = [self.session, language, *self.form.inputs()]
+
+        def runs(triggers: list[Any], made: Callable[[Session, Form], Form]) -> Any:
+            def run(session: Session, language: str, *values: Any) -> Steps:
+                yield from self._run(session, language, made(session, self.form.form(*values)))
+
+            return gr.on(
+                triggers, run, inputs, self.outputs(), js=SHOW_RESULTS,
+                show_progress="minimal", show_progress_on=self.results.chat, api_visibility="private",
+                concurrency_id=MODEL_QUEUE, concurrency_limit=1, trigger_mode="once",
+            )  # fmt: skip
+
+        started = [runs([self.form.run.click, self.form.question.submit], lambda _, form: form)]
+        started += [runs([button.click], _curing(name)) for name, button in self.results.cures.items()]
+        for button, ended in ((self.form.stop, self._stopped), (self.form.clear, self._cleared)):
+            button.click(
+                ended, [self.session, language], self.outputs(),
+                cancels=started, queue=False, show_progress="hidden", api_visibility="private",
+            )  # fmt: skip
+
+    def _run(self, session: Session, language: str, form: Form) -> Steps:
+        first = True
+        steps = handlers.ask(self.runner, session, form)
+        try:
+            for step in steps:
+                if step.asking is None:
+                    yield self.refreshed(step, language)
+                elif first:
+                    yield self.refreshed(step, language) | {
+                        self.form.strategy: form.strategy,
+                        self.form.stop: gr.update(variant="stop"),
+                    }
+                else:
+                    yield {self.session: step} | self.results.progress(step, language)
+                first = False
+        finally:
+            steps.close()
+
+    def _stopped(self, session: Session, language: str) -> dict[Any, Any]:
+        return self.refreshed(handlers.stopped(session, self.runner.status()), language)
+
+    def _cleared(self, session: Session, language: str) -> dict[Any, Any]:
+        return self.refreshed(session.cleared(), language)
+
+
+def _curing(strategy: str) -> Callable[[Session, Form], Form]:
+    return lambda session, form: handlers.cure(session, form, strategy)

@@ -1,0 +1,65 @@
+"""The page's endpoints for scripts, /run and /explain: the command line's field names, in JSON.
+
+A user's mistake is an error of the call with the sentence as its message (gradio_client raises it as AppError); a run
+that failed is an answer like any other, its `failure` filled.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from xcomposer_ui.errors import UserError
+from xcomposer_ui.explain import explain
+from xcomposer_ui.records import Question, explanation_as_json, result_as_json
+from xcomposer_ui.runner import Runner
+from xcomposer_ui.settings import LANGUAGES, Settings
+from xcomposer_ui.ui import handlers
+from xcomposer_ui.ui.ask_tab import MODEL_QUEUE
+from xcomposer_ui.ui.pictures import PictureInput
+from xcomposer_ui.ui.session import Form
+
+DEFAULTS = Question(text="")
+
+
+def build_endpoints(settings: Settings, runner: Runner) -> None:
+    """Add both endpoints to the Blocks being built, on components that the page does not show."""
+
+    def run(
+        image: str | None = None, question: str = "", strategy: str = "", half: str = "", model: str = "",
+        device: str = "", max_new_tokens: int = DEFAULTS.max_new_tokens, seed: int = DEFAULTS.seed,
+        temperature: float = DEFAULTS.temperature,
+    ) -> dict[str, Any]:  # fmt: skip
+        """One question about one picture (or none) under one strategy; the JSON of `python -m xcomposer_ui run`."""
+        form = Form(
+            question or "", image, strategy, half or None, model or None, device or None,
+            **handlers.numbers(max_new_tokens=max_new_tokens, seed=seed, temperature=temperature),
+        )  # fmt: skip
+        try:
+            return result_as_json(handlers.answer(runner, form))
+        except UserError as error:
+            raise gr.Error(str(error), print_exception=False) from None
+
+    def explain_text(text: str, language: str = "en") -> dict[str, Any]:
+        """What a pasted error or traceback means; the JSON of `python -m xcomposer_ui explain`."""
+        try:
+            if language not in LANGUAGES[1:]:
+                raise UserError("unknown_setting", name="language", value=language, known=", ".join(LANGUAGES[1:]))
+            return explanation_as_json(explain(text or "", language=language))
+        except UserError as error:
+            raise gr.Error(str(error), print_exception=False) from None
+
+    with gr.Row(visible=False):
+        shown = gr.JSON()
+        gr.Button().click(
+            run,
+            [
+                PictureInput(type="filepath", image_mode=None), gr.Textbox(), gr.Textbox("autocast"),
+                gr.Textbox(settings.half), gr.Textbox(settings.model), gr.Textbox(settings.device),
+                gr.Number(DEFAULTS.max_new_tokens, precision=0), gr.Number(DEFAULTS.seed, precision=0),
+                gr.Number(DEFAULTS.temperature),
+            ],
+            shown, api_name="run", concurrency_id=MODEL_QUEUE, concurrency_limit=1,
+        )  # fmt: skip
+        gr.Button().click(explain_text, [gr.Textbox(), gr.Textbox("en")], shown, api_name="explain")

@@ -1,0 +1,32 @@
+"""The example pictures that ship with the app, read from `assets/examples/examples.json`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from xcomposer_ui.settings import ASSETS
+
+
+@dataclass(frozen=True)
+class Example:
+    """A picture's path, a question about it, and the question's language ("en" or "zh")."""
+
+    picture: str
+    question: str
+    language: str
+
+
+def examples(folder: Path = ASSETS / "examples") -> tuple[Example, ...]:
+    """The examples in `folder`, in their order; none where the folder has no list.
+
+    Raises ValueError or KeyError where the list is there but not as it should be: that is a bug in the list.
+    """
+    listed = folder / "examples.json"
+    if not listed.is_file():
+        return ()
+    return tuple(
+        Example(str(folder / entry["file"]), entry["question"], entry.get("language", "en"))
+        for entry in json.loads(listed.read_text(encoding="utf-8"))
+    )

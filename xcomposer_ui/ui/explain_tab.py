@@ -1,0 +1,56 @@
+"""The Explain tab: a pasted error, and what it means."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import gradio as gr
+
+from xcomposer_ui.errors import UserError
+from xcomposer_ui.explain import explain
+from xcomposer_ui.ui.texts import text
+from xcomposer_ui.ui.views.explanation import explanation_card
+from xcomposer_ui.ui.views.marks import escaped
+from xcomposer_ui.ui.views.notice import notice
+from xcomposer_ui.ui.words import Words
+
+
+@dataclass(frozen=True)
+class ExplainTab:
+    """pasted: the box with the error. shown: what it means."""
+
+    pasted: gr.Textbox
+    shown: gr.HTML
+
+
+def build_explain_tab(words: Words, language: gr.Radio) -> ExplainTab:
+    """Box and button on the left, the explanation on the right."""
+    with gr.Row(elem_classes="xl-ask"):
+        with gr.Column(scale=5, min_width=300, elem_classes="xl-left"):
+            pasted = words.make(
+                gr.Textbox,
+                {"label": "explain.input", "placeholder": "explain.placeholder"},
+                lines=12, max_lines=24, elem_id="pasted", elem_classes="xl-code",
+            )  # fmt: skip
+            run = words.make(gr.Button, {"value": "explain.run"}, variant="primary", elem_id="explain")
+        with gr.Column(scale=8, min_width=300, elem_classes="xl-right"):
+            shown = words.view(lambda language: explained("", language), elem_id="explained")
+    gr.on(
+        [run.click, pasted.submit], pressed, [pasted, language], shown,
+        show_progress="hidden", api_visibility="private",
+    )  # fmt: skip
+    return ExplainTab(pasted, shown)
+
+
+def pressed(pasted: str | None, language: str) -> str:
+    """What the button shows; an empty box (None before it was touched) is told what to do."""
+    if not (pasted or "").strip():
+        return notice(UserError("nothing_pasted"), language)
+    return explained(pasted, language)
+
+
+def explained(pasted: str | None, language: str) -> str:
+    """The card for `pasted`; for nothing, what the tab is for."""
+    if pasted is None or not pasted.strip():
+        return f'<p class="xl-quiet">{escaped(text("explain.empty", language))}</p>'
+    return explanation_card(explain(pasted, language=language), language)

@@ -1,0 +1,129 @@
+"""What the page does, as plain functions: a session and a form in, sessions out. Nothing here knows Gradio."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator
+from dataclasses import replace
+from typing import Any
+
+from xcomposer_ui.errors import UserError
+from xcomposer_ui.images import open_picture
+from xcomposer_ui.records import Event, Finished, Loading, Measurement, Question, RunResult, Status, TextSoFar, Waiting
+from xcomposer_ui.runner import Runner
+from xcomposer_ui.strategies import strategy_named
+from xcomposer_ui.ui.session import Form, Session
+
+SHORTEST_STEP_SEC = 0.05
+"""As often as the answer is redrawn: faster is not read, and each step costs the page a message."""
+
+
+def ask(
+    runner: Runner, session: Session, form: Form, clock: Callable[[], float] = time.monotonic
+) -> Generator[Session, None, None]:
+    """Yield the session at each step of a run of `form`; the last one is idle again.
+
+    A user's mistake ends up in `notice`, and nothing else changes. Closing the generator stops the run.
+    """
+    before = session
+    session = session.started(form)
+    yield session
+    try:
+        yield from _steps(session, form, _events(runner, session, form), clock)
+    except UserError as error:
+        yield replace(before.idle(), notice=error)
+
+
+def answer(runner: Runner, form: Form) -> RunResult:
+    """One run of `form` outside any conversation, for the endpoint. Raises UserError for the user's mistakes."""
+    events = _events(runner, Session(), form, needs_picture=False)
+    for event in events:
+        if isinstance(event, Finished):
+            return event.result
+    raise RuntimeError("the runner ended without a result")
+
+
+def stopped(session: Session, status: Status) -> Session:
+    """The session after its run was stopped from outside: what there is of the answer is kept, as stopped."""
+    form = session.asking
+    if form is None:
+        return session
+    half = next((h for h in (form.half, status.half) if h and h != "auto"), "float16")
+    return session.ended(
+        form,
+        RunResult(
+            strategy=form.strategy,
+            half=half,
+            model=form.model or status.model,
+            device=status.device or "—",
+            weights_dtype=strategy_named(form.strategy).weights_dtype(half),
+            seed=form.seed,
+            measurement=Measurement(),
+            answer=session.draft,
+            stopped=True,
+        ),
+    )
+
+
+def cure(session: Session, form: Form, strategy: str) -> Form:
+    """`form` made to repeat the conversation's last question, about the same picture, under `strategy`."""
+    if not session.turns:
+        return replace(form, strategy=strategy)
+    last = session.turns[-1]
+    return replace(form, question=last.question, picture=last.picture, strategy=strategy)
+
+
+def cures(session: Session) -> tuple[str, ...]:
+    """The strategies worth a button: those that cure the failure shown, or may."""
+    if session.asking is not None or session.last is None or session.last.failure is None:
+        return ()
+    return tuple(fix.strategy for fix in session.last.failure.explanation.fixes if fix.cures is not False)
+
+
+def _events(
+    runner: Runner, session: Session, form: Form, *, needs_picture: bool = True
+) -> Generator[Event, None, None]:
+    if needs_picture and form.picture is None:
+        raise UserError("no_picture")
+    question = Question(
+        text=form.question,
+        image=open_picture(form.picture) if form.picture is not None else None,
+        history=session.history(form.question, form.picture),
+        max_new_tokens=form.max_new_tokens,
+        temperature=form.temperature,
+        top_p=form.top_p,
+        repetition_penalty=form.repetition_penalty,
+        seed=form.seed,
+    )
+    return runner.run(question, form.strategy, form.half, model=form.model, device=form.device)
+
+
+def _steps(
+    session: Session, form: Form, events: Generator[Event, None, None], clock: Callable[[], float]
+) -> Generator[Session, None, None]:
+    drawn = -SHORTEST_STEP_SEC
+    try:
+        for event in events:
+            session = _after(session, form, event)
+            if isinstance(event, TextSoFar):
+                if clock() - drawn < SHORTEST_STEP_SEC:
+                    continue
+                drawn = clock()
+            yield session
+    finally:
+        events.close()
+
+
+def _after(session: Session, form: Form, event: Event) -> Session:
+    if isinstance(event, Finished):
+        return session.ended(form, event.result)
+    if isinstance(event, TextSoFar):
+        return replace(session, draft=event.text, stage=None)
+    if isinstance(event, (Waiting, Loading)):
+        return replace(session, stage=event)
+    raise TypeError(f"unknown event {event!r}")
+
+
+def numbers(**values: Any) -> dict[str, Any]:
+    """`values` without those left empty, so that the defaults of `Form` hold."""
+    return {name: value for name, value in values.items() if value is not None}

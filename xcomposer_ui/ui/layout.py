@@ -1,0 +1,95 @@
+"""The page: head line, tabs, language, endpoints."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from xcomposer_ui.runner import Runner
+from xcomposer_ui.settings import Settings
+from xcomposer_ui.ui.ask_tab import AskTab
+from xcomposer_ui.ui.endpoints import build_endpoints
+from xcomposer_ui.ui.examples import examples
+from xcomposer_ui.ui.explain_tab import build_explain_tab, explained
+from xcomposer_ui.ui.session import Session
+from xcomposer_ui.ui.texts import LANGUAGES, language_of, text
+from xcomposer_ui.ui.views.head import head_line
+from xcomposer_ui.ui.views.marks import escaped
+from xcomposer_ui.ui.words import QUIET, Words
+
+HEAD_EVERY_SEC = 1.0
+KEPT_SEC = (3600, 86400)
+"""Uploads are looked through every hour, and go when they are a day old."""
+
+SAY_LANGUAGE = "(language) => { document.documentElement.lang = language; return [language]; }"
+BROWSER_LANGUAGE = "(_, ...others) => [navigator.language || 'en', ...others]"
+
+
+class Head:
+    """Title, head line and language switch; the head line asks until the runner knows where it runs."""
+
+    def __init__(self, words: Words, settings: Settings, runner: Runner) -> None:
+        self.runner = runner
+        with gr.Row(elem_id="head"):
+            self.title = words.view(title, elem_id="title")
+            self.line = words.view(lambda language: head_line(runner.status(), language), elem_id="head-line")
+            self.language = words.make(
+                gr.Radio,
+                {"label": "language"},
+                choices=[("EN", "en"), ("中文", "zh")],
+                value=settings.language if settings.language in LANGUAGES else "en",
+                show_label=False, container=False, elem_id="language",
+            )  # fmt: skip
+        self.timer = gr.Timer(HEAD_EVERY_SEC)
+        self.timer.tick(self._ticked, self.language, [self.line, self.timer], **QUIET)
+
+    def values(self, language: str) -> dict[Any, Any]:
+        """Component -> value in `language`, as the runner stands now."""
+        return {self.title: title(language), self.line: head_line(self.runner.status(), language)}
+
+    def _ticked(self, language: str) -> tuple[Any, Any]:
+        status = self.runner.status()
+        return head_line(status, language), gr.Timer(active=status.device is None)
+
+
+def title(language: str) -> str:
+    """The page's name, and what it is."""
+    return f"<h1>{escaped(text('title', language))}</h1><p>{escaped(text('subtitle', language))}</p>"
+
+
+def build_app(settings: Settings, runner: Runner) -> tuple[gr.Blocks, gr.I18n]:
+    """The whole page, not launched, and the texts that `launch(i18n=)` wants."""
+    words = Words(settings.language)
+    with gr.Blocks(title=text("title", "en"), analytics_enabled=False, delete_cache=KEPT_SEC, fill_width=True) as app:
+        head = Head(words, settings, runner)
+        language = head.language
+        with gr.Tabs(elem_id="tabs"):
+            with words.make(gr.Tab, {"label": "tab.ask"}, id="ask"):
+                ask = AskTab(words, settings, runner, language, examples())
+            with words.make(gr.Tab, {"label": "tab.explain"}, id="explain"):
+                explain = build_explain_tab(words, language)
+        build_endpoints(settings, runner)
+
+        def in_language(session: Session, language: str, pasted: str) -> dict[Any, Any]:
+            """Everything on the page in `language`, cards already shown too."""
+            return {
+                **words.updates(language),
+                **ask.shown(session, language),
+                **head.values(language),
+                explain.shown: explained(pasted, language),
+            }
+
+        def first_language(browser: str, session: Session, pasted: str) -> dict[Any, Any]:
+            chosen = settings.language if settings.language in LANGUAGES else language_of(browser or "")
+            return in_language(session, chosen, pasted) | {language: chosen}
+
+        changed = list(dict.fromkeys([*words.components(), *ask.outputs(), head.title, head.line, explain.shown]))
+        browser = gr.Textbox(visible=False)
+        app.load(
+            first_language, [browser, ask.session, explain.pasted], [*changed, language], js=BROWSER_LANGUAGE, **QUIET
+        )
+        language.input(in_language, [ask.session, language, explain.pasted], changed, **QUIET)
+        ask.results.runs.change(head.values, language, [head.title, head.line], **QUIET)
+        language.change(None, language, None, js=SAY_LANGUAGE, api_visibility="private")
+    return app, words.i18n()

@@ -1,0 +1,96 @@
+"""What one visitor's page holds: frozen records, made anew at each step, never shared between visitors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from xcomposer_ui.errors import UserError
+from xcomposer_ui.records import Loading, RunResult, Waiting
+
+MOST_RUNS = 200
+"""As many runs as the table keeps; older ones go."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """What the page's controls say. picture: a path on the server, or None.
+
+    half, model, device: None or "auto" for what the lab chooses.
+    """
+
+    question: str
+    picture: str | None
+    strategy: str
+    half: str | None = None
+    model: str | None = None
+    device: str | None = None
+    max_new_tokens: int = 256
+    temperature: float = 0.0
+    top_p: float = 0.8
+    repetition_penalty: float = 1.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Run:
+    """One finished run, with the question and picture that it was about."""
+
+    question: str
+    picture: str | None
+    result: RunResult
+
+
+@dataclass(frozen=True)
+class Session:
+    """asking: the form of the run in progress, `draft` its answer so far, `stage` what it waits for.
+
+    turns: the conversation, oldest first. runs: every run of the visit, oldest first; outlives the conversation.
+    notice: the user's last mistake, until the next run.
+    """
+
+    turns: tuple[Run, ...] = ()
+    runs: tuple[Run, ...] = ()
+    asking: Form | None = None
+    draft: str = ""
+    stage: Waiting | Loading | None = None
+    notice: UserError | None = None
+    stopped: bool = False
+
+    @property
+    def last(self) -> RunResult | None:
+        """The run that tiles and card show: the conversation's last one."""
+        return self.turns[-1].result if self.turns else None
+
+    def history(self, question: str, picture: str | None) -> tuple[tuple[str, str], ...]:
+        """What the model is told of the conversation before `question`: answered turns about the same picture.
+
+        The same question again (under another strategy, or after a failure) repeats its turn: earlier answers to
+        it are left out, so that the runs compare like with like.
+        """
+        kept: list[tuple[str, str]] = []
+        for turn in reversed(self.turns):
+            if turn.picture != picture:
+                break
+            following = kept[-1][0] if kept else question
+            if turn.result.answer and turn.question != following:
+                kept.append((turn.question, turn.result.answer))
+        return tuple(reversed(kept))
+
+    def started(self, form: Form) -> Session:
+        """The session as a run of `form` begins."""
+        return replace(self, asking=form, draft="", stage=None, notice=None, stopped=False)
+
+    def ended(self, form: Form, result: RunResult) -> Session:
+        """The session after a run of `form` came to `result`."""
+        run = Run(form.question, form.picture, result)
+        return replace(
+            self.idle(), turns=(*self.turns, run), runs=(*self.runs, run)[-MOST_RUNS:], stopped=result.stopped
+        )
+
+    def idle(self) -> Session:
+        """The session with no run in progress."""
+        return replace(self, asking=None, draft="", stage=None)
+
+    def cleared(self) -> Session:
+        """The session with a new conversation; the runs stay."""
+        return Session(runs=self.runs)

@@ -1,0 +1,1 @@
+"""Records in, escaped HTML out: small pure functions, one per part of the page."""
