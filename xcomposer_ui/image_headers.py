@@ -1,8 +1,9 @@
 """What a picture file declares about itself, read from its bytes before any decoder sees them.
 
 A decoder may allocate for the declared size as soon as it opens a file; a compressed picture of 117 KB can declare
-121 megapixels. So the size is read here first. The layouts are those of the formats' own specifications: PNG (RFC 2083,
-IHDR), JPEG (ITU-T T.81, SOF markers), WebP (RFC 9649, VP8/VP8L/VP8X), BMP (BITMAPINFOHEADER), GIF (89a, logical screen).
+121 megapixels. So the size is read here first. The layouts are those of the formats' specifications: PNG (RFC 2083,
+IHDR), JPEG (ITU-T T.81, SOF markers), WebP (RFC 9649, VP8, VP8L, VP8X), BMP (BITMAPINFOHEADER), GIF (89a, the logical
+screen).
 """
 
 from __future__ import annotations

@@ -198,10 +198,15 @@ def _with_scaled_transparency(image: Image.Image, bit_depth: int | None) -> Imag
     A PNG gives it in the file's own bit depth, and Pillow hands it on unscaled.
     """
     hidden = image.info.get("transparency")
+    scaled: int | tuple[int, ...]
     if bit_depth in (2, 4) and image.mode == "L" and isinstance(hidden, int):
-        image.info["transparency"] = hidden * (255 // (2**bit_depth - 1))
+        scaled = hidden * (255 // (2**bit_depth - 1))
     elif bit_depth == 16 and image.mode == "RGB" and isinstance(hidden, tuple):
-        image.info["transparency"] = tuple(value >> 8 for value in hidden)
+        scaled = tuple(value >> 8 for value in hidden)
+    else:
+        return image
+    image = image.copy()
+    image.info["transparency"] = scaled
     return image
 
 
