@@ -2,25 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import threading
+from collections.abc import Callable, Generator
+from typing import Any
 
-from xcomposer_ui.records import Event, Question, Status
+from xcomposer_ui.backend import Backend, Outcome, Progress
+from xcomposer_ui.errors import UserError
+from xcomposer_ui.explain import explain
+from xcomposer_ui.question import checked_question
+from xcomposer_ui.records import (
+    Event,
+    Failure,
+    Finished,
+    Loading,
+    Measurement,
+    Question,
+    RunResult,
+    Status,
+    TextSoFar,
+    Waiting,
+)
 from xcomposer_ui.settings import Settings
+from xcomposer_ui.strategies import Strategy, checked_half, strategy_named
+
+TELL_EVERY_SEC = 0.03
+"""Between two looks at how far the run has come; decoding the text more often would take time from the model."""
+
+OpenBackend = Callable[[str, str], Backend]
+"""(model's name, "auto" | "cpu" | "cuda") to a backend that has loaded nothing yet."""
 
 
 class Runner:
-    """The lab's one way to a model; every face (page, endpoint, command line) goes through it."""
+    """The lab's one way to a model; every face (page, endpoint, command line) goes through it.
 
-    def __init__(self, settings: Settings) -> None:
+    One run at a time: the lock is held by the thread that computes, until it has really ended, whoever has gone.
+    """
+
+    def __init__(self, settings: Settings, open_backend: OpenBackend | None = None) -> None:
         self.settings = settings
+        self._open_backend = open_backend or _local_backend
+        self._backend: Backend | None = None
+        self._lock = threading.Lock()
 
     def warm_up(self) -> None:
-        """Load libraries and weights in the background, so that the first run need not wait for them."""
-        raise NotImplementedError
+        """Load what the first run would have to load; takes seconds, so call it in a thread.
+
+        Raises UserError as the first run would.
+        """
+        with self._lock:
+            backend = self._opened(self.settings.model, None)
+            backend.load(self._half(None)[0], Progress())
 
     def status(self) -> Status:
         """Where the lab stands; answers at once and loads nothing."""
-        raise NotImplementedError
+        backend = self._backend
+        if backend is None:
+            return Status(self.settings.model, device=None, half=None)
+        half, reason = self._half(None)
+        loaded = tuple((backend.model, dtype) for dtype in backend.loaded())
+        return Status(backend.model, backend.device, half, {**backend.reasons, "half": reason}, loaded)
 
     def run(
         self,
@@ -36,4 +76,141 @@ class Runner:
         half, model, device: None for what the settings say (or "auto").
         Raises UserError for the user's mistakes, before anything is computed.
         """
-        raise NotImplementedError
+        chosen = strategy_named(strategy)
+        half_dtype, half_reason = self._half(half)
+        question = checked_question(question)
+        model = self._allowed(model)
+        while not self._lock.acquire(timeout=0.25):
+            yield Waiting()
+        job = _Job(lambda progress: self._answer(question, chosen, half_dtype, half_reason, model, device, progress))
+        try:
+            job.start(self._lock.release)
+        except BaseException:
+            self._lock.release()
+            raise
+        try:
+            yield from job.events(Loading(model, chosen.weights_dtype(half_dtype)))
+        finally:
+            job.progress.stop.set()
+        yield Finished(job.result())
+
+    def _answer(
+        self,
+        question: Question,
+        strategy: Strategy,
+        half: str,
+        half_reason: str,
+        model: str,
+        device: str | None,
+        progress: Progress,
+    ) -> RunResult:
+        """The whole work of a run, in a thread of its own that holds the lock."""
+        backend = self._opened(model, device)
+        weights_dtype = strategy.weights_dtype(half)
+        load_sec = backend.load(weights_dtype, progress)
+        outcome = backend.answer(question, strategy, half, progress)
+        return RunResult(
+            strategy=strategy.name,
+            half=half,
+            model=model,
+            device=backend.device,
+            weights_dtype=weights_dtype,
+            seed=question.seed,
+            measurement=_with_load(outcome.measurement, load_sec),
+            answer=outcome.answer,
+            failure=_failure(outcome, backend.device),
+            stopped=outcome.stopped,
+            reasons={**backend.reasons, "half": half_reason},
+        )
+
+    def _opened(self, model: str, device: str | None) -> Backend:
+        """The backend for `model` on `device`; another model's weights are given back first."""
+        wanted = device or self.settings.device
+        backend = self._backend
+        if backend is None or backend.model != model or wanted not in ("auto", backend.device):
+            fresh = self._open_backend(model, wanted)
+            if backend is not None:
+                backend.unload()
+            self._backend = backend = fresh
+        return backend
+
+    def _allowed(self, model: str | None) -> str:
+        model = model or self.settings.model
+        if model not in self.settings.models:
+            raise UserError("unknown_model", name=model, known=", ".join(self.settings.models))
+        return model
+
+    def _half(self, asked: str | None) -> tuple[str, str]:
+        asked = asked or self.settings.half
+        if asked == "auto":
+            return "float16", "the type of the published weights and of the reported error; every device computes it"
+        return checked_half(asked), "you asked for it"
+
+
+class _Job:
+    """One run's thread: works, and is asked how far it has come."""
+
+    def __init__(self, work: Callable[[Progress], RunResult]) -> None:
+        self.progress = Progress()
+        self._work = work
+        self._done = threading.Event()
+        self._result: RunResult | None = None
+        self._error: BaseException | None = None
+
+    def start(self, after: Callable[[], Any]) -> None:
+        """Begin; `after` is called by the thread when it has really ended."""
+
+        def work() -> None:
+            try:
+                self._result = self._work(self.progress)
+            except BaseException as error:  # raised again in the thread that waits for the result
+                self._error = error
+            finally:
+                after()
+                self._done.set()
+
+        threading.Thread(target=work, name="run", daemon=True).start()
+
+    def events(self, loading: Loading) -> Generator[Event, None, None]:
+        """What there is to tell, until the thread has ended."""
+        told: str | float | None = ""
+        while not self._done.wait(TELL_EVERY_SEC):
+            if self.progress.text is None:
+                if told != self.progress.fraction:
+                    told = self.progress.fraction
+                    yield Loading(loading.model, loading.dtype, told)
+            elif (text := self.progress.text()) and text != told:
+                told = text
+                yield TextSoFar(text)
+
+    def result(self) -> RunResult:
+        """The result, once the thread has ended. Raises what the work raised."""
+        if self._error is not None:
+            raise self._error
+        assert self._result is not None
+        return self._result
+
+
+def _failure(outcome: Outcome, device: str) -> Failure | None:
+    if outcome.failure_type is None:
+        return None
+    return Failure(
+        type=outcome.failure_type,
+        message=outcome.message,
+        module=outcome.site.module,
+        operation=outcome.site.operation,
+        operands=outcome.site.operands,
+        explanation=explain(f"{outcome.failure_type}: {outcome.message}", device=device),
+        traceback=outcome.traceback,
+    )
+
+
+def _with_load(measurement: Measurement, load_sec: float | None) -> Measurement:
+    return Measurement(**{**vars(measurement), "load_sec": load_sec})
+
+
+def _local_backend(model: str, device: str) -> Backend:
+    """The backend of this process; imported here, because it brings torch."""
+    from xcomposer_ui.backends.local import open_local
+
+    return open_local(model, device)

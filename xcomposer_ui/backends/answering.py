@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -85,7 +86,7 @@ def answer(
     except Stopped:
         stopped = True
     except EXPECTED as error:
-        failure = type(error).__name__, str(error), "".join(traceback.format_exception(error))
+        failure = type(error).__name__, str(error), without_folders("".join(traceback.format_exception(error)))
         # The frames hold the activations; without them the memory of a failed run is given back at once.
         traceback.clear_frames(error.__traceback__)
     if failure or stopped:
@@ -153,6 +154,11 @@ def stopping(model: nn.Module, progress: Progress) -> Iterator[None]:
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def without_folders(text: str) -> str:
+    """A traceback with each file named from its package on: where this machine keeps them is nobody's business."""
+    return re.sub(r'File "[^"]*?/(?:site-packages|python3\.\d+|(?=xcomposer_ui/))', 'File "', text).replace('File "/', 'File "')
 
 
 def free_unused(device_type: str) -> None:

@@ -8,7 +8,10 @@ from xcomposer_ui.errors import UserError
 
 
 def choose_device(asked: str) -> tuple[str, str]:
-    """("cpu" or "cuda", reason) for "auto", "cpu" or "cuda". Raises UserError where "cuda" was asked and none is there."""
+    """("cpu" or "cuda", reason) for "auto", "cpu" or "cuda".
+
+    Raises UserError where "cuda" was asked for and none is there.
+    """
     if asked == "cpu":
         return "cpu", "you asked for it"
     if torch.cuda.is_available():

@@ -50,6 +50,10 @@ class LocalBackend:
         self._models[dtype], self._tokenizer = checkpoint.load(self.model, dtype, self.device, tell)
         return time.perf_counter() - started
 
+    def weights(self, dtype: str) -> tuple[Any, Any]:
+        """(model, tokenizer) as loaded in `dtype`. Raises KeyError where it was not."""
+        return self._models[dtype], self._tokenizer
+
     def answer(self, question: Question, strategy: Strategy, half: str, progress: Progress) -> Outcome:
         dtype = strategy.weights_dtype(half)
         others = sum(weights_bytes(model) for name, model in self._models.items() if name != dtype)

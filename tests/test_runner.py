@@ -1,0 +1,201 @@
+"""The runner on a scripted backend: events, the lock, stopping, failures as data, the user's mistakes."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+from PIL import Image
+
+from xcomposer_ui.backend import FailureSite, Outcome, Progress
+from xcomposer_ui.errors import UserError
+from xcomposer_ui.records import Finished, Loading, Measurement, Operand, Question, TextSoFar, Waiting, result_as_json
+from xcomposer_ui.runner import Runner
+from xcomposer_ui.settings import Settings
+from xcomposer_ui.strategies import Strategy
+
+PICTURE = Image.new("RGB", (8, 8))
+ASK = Question("What?", PICTURE)
+CLASH = "mat1 and mat2 must have the same dtype, but got Float and Half"
+
+
+class ScriptedBackend:
+    """Implements the real interface: loads at once, says its words one by one, fails under as_is."""
+
+    def __init__(self, model: str, device: str) -> None:
+        self.model = model
+        self.device = "cpu" if device == "auto" else device
+        self.reasons = {"device": "scripted"}
+        self.held: list[str] = []
+        self.asked: list[Question] = []
+        self.busy = 0
+        self.most_busy = 0
+        self.pause_sec = 0.05
+
+    def loaded(self) -> tuple[str, ...]:
+        return tuple(self.held)
+
+    def load(self, dtype: str, progress: Progress) -> float | None:
+        if dtype in self.held:
+            return None
+        for fraction in (0.5, 1.0):
+            progress.fraction = fraction
+            time.sleep(self.pause_sec)
+        self.held.append(dtype)
+        return 0.1
+
+    def answer(self, question: Question, strategy: Strategy, half: str, progress: Progress) -> Outcome:
+        self.busy += 1
+        self.most_busy = max(self.most_busy, self.busy)
+        try:
+            self.asked.append(question)
+            if strategy.name == "as_is":
+                site = FailureSite("vision_proj.0", "aten.addmm", (Operand("a", "float32", "b"),))
+                return Outcome(Measurement(), None, False, "RuntimeError", CLASH, "Traceback …", site)
+            said: list[str] = []
+            progress.text = lambda: " ".join(said)
+            for word in ("one", question.text, "three"):
+                said.append(word)
+                time.sleep(self.pause_sec)
+                if progress.stop.is_set():
+                    return Outcome(Measurement(), " ".join(said), stopped=True)
+            return Outcome(Measurement(latency_sec=1.0, new_tokens=3), " ".join(said))
+        finally:
+            self.busy -= 1
+
+    def unload(self) -> None:
+        self.held.clear()
+
+
+@pytest.fixture
+def backends() -> list[ScriptedBackend]:
+    return []
+
+
+@pytest.fixture
+def runner(backends: list[ScriptedBackend]) -> Runner:
+    def opened(model: str, device: str) -> ScriptedBackend:
+        if device == "cuda":
+            raise UserError("no_cuda")
+        backends.append(ScriptedBackend(model, device))
+        return backends[-1]
+
+    return Runner(Settings(models=("embedded", "other")), opened)
+
+
+def test_a_run_tells_of_loading_then_text_then_the_result(runner: Runner) -> None:
+    events = list(runner.run(ASK, "unified"))
+    kinds = [type(event) for event in events]
+    assert kinds[0] is Loading
+    assert kinds.index(TextSoFar) > kinds.index(Loading)
+    assert isinstance(events[-1], Finished)
+    result = events[-1].result
+    assert (result.answer, result.weights_dtype, result.device) == ("one What? three", "float16", "cpu")
+    assert result.measurement.load_sec == 0.1
+    assert result.reasons["device"] == "scripted"
+
+
+def test_half_weights_are_loaded_once_for_three_strategies(
+    runner: Runner, backends: list[ScriptedBackend]
+) -> None:
+    for strategy in ("as_is", "autocast", "unified"):
+        list(runner.run(ASK, strategy))
+    assert backends[0].held == ["float16"]
+    list(runner.run(ASK, "full"))
+    assert backends[0].held == ["float16", "float32"]
+
+
+def test_an_expected_failure_is_a_result_with_its_site_and_explanation(runner: Runner) -> None:
+    *_, last = runner.run(ASK, "as_is", "float16")
+    assert isinstance(last, Finished)
+    failure = last.result.failure
+    assert failure is not None
+    assert last.result.answer is None
+    assert (failure.message, failure.module, failure.operation) == (CLASH, "vision_proj.0", "aten.addmm")
+    assert failure.explanation.recognised
+    assert failure.explanation.dtypes == ("float32", "float16")
+    assert {fix.strategy: fix.cures for fix in failure.explanation.fixes}["autocast"] is True
+    json = result_as_json(last.result)["failure"]
+    assert json["operands"][0] == {"name": "a", "dtype": "float32", "origin": "b", "shape": []}
+
+
+def test_closing_stops_the_run_and_leaves_the_model_free(runner: Runner, backends: list[ScriptedBackend]) -> None:
+    run = runner.run(Question("x", PICTURE), "unified")
+    next(event for event in run if isinstance(event, TextSoFar))
+    run.close()
+    started = time.monotonic()
+    *_, last = runner.run(ASK, "unified")
+    assert isinstance(last, Finished)
+    assert last.result.answer == "one What? three"
+    assert time.monotonic() - started < 1
+
+
+def test_two_visitors_never_compute_at_once_and_the_second_waits(
+    runner: Runner, backends: list[ScriptedBackend]
+) -> None:
+    kinds: dict[str, list[type]] = {}
+    answers: dict[str, str | None] = {}
+
+    def visit(text: str) -> None:
+        events = list(runner.run(Question(text, PICTURE), "unified"))
+        kinds[text] = [type(event) for event in events]
+        answers[text] = events[-1].result.answer  # type: ignore[union-attr]
+
+    list(runner.run(ASK, "unified"))
+    backends[0].pause_sec = 0.3
+    threads = [threading.Thread(target=visit, args=(text,)) for text in ("a", "b", "c")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert backends[0].most_busy == 1
+    assert answers == {text: f"one {text} three" for text in "abc"}
+    assert sum(Waiting in seen for seen in kinds.values()) == 2
+
+
+@pytest.mark.parametrize(
+    ("call", "code"),
+    [
+        (lambda r: r.run(ASK, "quantum"), "unknown_strategy"),
+        (lambda r: r.run(ASK, "unified", "float8"), "unknown_half"),
+        (lambda r: r.run(ASK, "unified", model="../../etc"), "unknown_model"),
+        (lambda r: r.run(ASK, "unified", device="cuda"), "no_cuda"),
+        (lambda r: r.run(Question("  ", PICTURE), "unified"), "empty_question"),
+        (lambda r: r.run(Question("x" * 100_000, PICTURE), "unified"), "long_question"),
+        (lambda r: r.run(Question("<ImageHere>" * 3, PICTURE), "unified"), "image_marks"),
+        (lambda r: r.run(Question("a [UNUSED_TOKEN_145] b", PICTURE), "unified"), "control_token"),
+        (lambda r: r.run(Question("a", PICTURE, max_new_tokens=0), "unified"), "out_of_range"),
+        (lambda r: r.run(Question("a", PICTURE, temperature=float("nan")), "unified"), "out_of_range"),
+    ],
+)
+def test_mistakes_are_user_errors_and_the_next_run_works(runner: Runner, call: Callable, code: str) -> None:
+    with pytest.raises(UserError) as caught:
+        list(call(runner))
+    assert caught.value.code == code
+    *_, last = runner.run(ASK, "unified")
+    assert isinstance(last, Finished)
+
+
+def test_a_bug_in_the_backend_is_raised_and_frees_the_model(runner: Runner, backends: list[ScriptedBackend]) -> None:
+    list(runner.run(ASK, "unified"))
+    broken = backends[0].answer
+    backends[0].answer = lambda *_: {}["missing"]  # type: ignore[assignment,index]
+    with pytest.raises(KeyError):
+        list(runner.run(ASK, "unified"))
+    backends[0].answer = broken  # type: ignore[method-assign]
+    assert list(runner.run(ASK, "unified"))
+
+
+def test_another_model_frees_the_one_before(runner: Runner, backends: list[ScriptedBackend]) -> None:
+    list(runner.run(ASK, "unified"))
+    list(runner.run(ASK, "unified", model="other"))
+    assert backends[0].held == []
+    assert runner.status().loaded == (("other", "float16"),)
+
+
+def test_status_knows_nothing_before_the_first_load(runner: Runner) -> None:
+    assert runner.status().device is None
+    runner.warm_up()
+    assert runner.status().loaded == (("embedded", "float16"),)

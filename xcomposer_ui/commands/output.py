@@ -1,0 +1,28 @@
+"""Where a command's words go: the JSON document is the last line of stdout, everything else goes to stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+
+def print_json(document: Mapping[str, Any]) -> None:
+    """`document` as one line on stdout, in any locale."""
+    sys.stdout.write(json.dumps(document, ensure_ascii=True) + "\n")
+    sys.stdout.flush()
+
+
+def note(text: str = "") -> None:
+    """A line for the person at the terminal."""
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+def seconds(value: float | None) -> str:
+    return "—" if value is None else f"{value:.3f} s"
+
+
+def mebibytes(value: int | None) -> str:
+    return "—" if value is None else f"{value / 2**20:,.1f} MiB"

@@ -1,0 +1,97 @@
+"""`run`: one question about one picture under one strategy.
+
+Exit 0: answered. 3: the strategy failed, and the JSON carries the failure. 2: the user's mistake.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from xcomposer_ui.commands.output import mebibytes, note, print_json, seconds
+from xcomposer_ui.images import open_picture
+from xcomposer_ui.records import Finished, Loading, Question, RunResult, Waiting, result_as_json
+from xcomposer_ui.runner import Runner
+from xcomposer_ui.settings import DEVICES, HALVES, settings_from
+from xcomposer_ui.strategies import STRATEGIES
+
+FAILED = 3
+
+
+def add_to(commands: Any) -> None:
+    parser = commands.add_parser("run", help="ask one question about one picture under one strategy")
+    add_question_arguments(parser)
+    parser.add_argument("--strategy", required=True, metavar="|".join(STRATEGIES), help="how dtypes are handled")
+    parser.set_defaults(execute=execute)
+
+
+def add_question_arguments(parser: argparse.ArgumentParser) -> None:
+    """What `run` and every command that asks a question have in common."""
+    parser.add_argument("--image", metavar="FILE", help="a PNG, JPEG, WEBP, BMP or GIF; without it, text only")
+    parser.add_argument("--question", required=True, metavar="TEXT")
+    parser.add_argument("--half", metavar="|".join(HALVES), help="the 16-bit type")
+    parser.add_argument("--model", metavar="PATH_OR_ID", help="“embedded”, a folder, or a hub id")
+    parser.add_argument("--device", metavar="|".join(DEVICES))
+    parser.add_argument("--max-new-tokens", type=int, default=256, metavar="N")
+    parser.add_argument("--seed", type=int, default=0, metavar="N")
+    parser.add_argument("--temperature", type=float, default=0.0, metavar="X", help="0, the default, is greedy")
+    parser.add_argument("--json", action="store_true", help="one JSON document as the last line of stdout")
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    settings = settings_from(model=arguments.model, device=arguments.device, half=arguments.half)
+    question = asked_question(arguments)
+    result = finished(Runner(settings), question, arguments.strategy)
+    if arguments.json:
+        print_json(result_as_json(result))
+    elif result.failure is None:
+        print(result.answer)
+    describe(result)
+    return 0 if result.failure is None else FAILED
+
+
+def asked_question(arguments: argparse.Namespace) -> Question:
+    """The question on the command line. Raises UserError where the picture is none."""
+    return Question(
+        text=arguments.question,
+        image=open_picture(arguments.image) if arguments.image else None,
+        max_new_tokens=arguments.max_new_tokens,
+        temperature=arguments.temperature,
+        seed=arguments.seed,
+    )
+
+
+def finished(runner: Runner, question: Question, strategy: str) -> RunResult:
+    """Run to the end, telling of the wait on stderr."""
+    told = None
+    for event in runner.run(question, strategy):
+        if isinstance(event, Finished):
+            return event.result
+        if isinstance(event, Loading) and (line := f"loading {event.model} in {event.dtype}") != told:
+            note(told := line)
+        elif isinstance(event, Waiting) and told != "waiting":
+            note(told := "waiting")
+    raise AssertionError("a run ended without its Finished event")
+
+
+def describe(result: RunResult) -> None:
+    """The figures, or the failure and what cures it, for the person at the terminal."""
+    m = result.measurement
+    note(f"{result.strategy}, {result.weights_dtype} weights on {result.device} ({result.reasons.get('device', '')})")
+    if result.failure is None:
+        rate = "—" if m.tokens_per_sec is None else f"{m.tokens_per_sec:.1f} tokens/s"
+        note(
+            f"latency {seconds(m.latency_sec)}, first token {seconds(m.time_to_first_token_sec)}, {rate}, "
+            f"peak memory {mebibytes(m.peak_memory_bytes)} ({m.peak_memory_kind})"
+        )
+        return
+    failure = result.failure
+    note(f"{failure.type}: {failure.message}")
+    if failure.module:
+        note(f"at {failure.module} ({failure.operation}):")
+    for operand in failure.operands:
+        note(f"  {operand.name}: {operand.dtype} {list(operand.shape)}, {operand.origin}")
+    note(f"{failure.explanation.title}\n{failure.explanation.cause}")
+    for fix in failure.explanation.fixes:
+        verdict = {True: "cures it", False: "does not cure it", None: "depends"}[fix.cures]
+        note(f"  {fix.strategy}: {verdict}{' (tried)' if fix.tried else ''}. {fix.why}")
