@@ -25,7 +25,7 @@ MAX_FILE_BYTES = 50 * 2**20
 """The largest file that is read: a photo of 50 megapixels as a fine JPEG has about half of that."""
 
 MAX_MEGAPIXELS = 50
-"""The largest picture that is decoded; 50 megapixels take 200 MB while they are."""
+"""The largest picture that is decoded. Measured with 49 megapixels: 380 MiB while a JPEG is, 940 MiB a WebP."""
 
 MAX_ASPECT = 100
 """Longer side to shorter. The model sees a square of 490 pixels: at 100 to 1 a strip is under five of them wide."""

@@ -1,0 +1,56 @@
+# make run     serve the lab at http://127.0.0.1:7860
+# make test    all tests            make check   formatting, linting, types
+# make format  write the formatting  make clean   remove what was installed
+#
+# PYTHON=python3.12   which Python makes .venv (3.10 to 3.13; found by itself if not given)
+# TORCH_INDEX=https://download.pytorch.org/whl/cpu
+#                     where the first install takes PyTorch from: here its builds for the CPU, without CUDA's gigabytes
+# ARGS="--lang zh"    flags for app.py, and TESTS="tests/ui -k csv" for pytest
+
+PYTHON ?=
+TORCH_INDEX ?=
+ARGS ?=
+TESTS ?= tests
+
+VENV := .venv
+IN_VENV := $(VENV)/bin/python
+INSTALL := $(IN_VENV) -m pip install --disable-pip-version-check --quiet
+
+.PHONY: run test check format install install-tests clean
+.DELETE_ON_ERROR:
+
+run: install
+	@$(IN_VENV) app.py $(ARGS)
+
+test: install-tests
+	@scripts/browser.sh
+	@$(IN_VENV) -m pytest $(TESTS)
+
+check: install-tests
+	@$(IN_VENV) -m ruff format --check .
+	@$(IN_VENV) -m ruff check .
+	@$(IN_VENV) -m mypy
+
+format: install-tests
+	@$(IN_VENV) -m ruff check --fix .
+	@$(IN_VENV) -m ruff format .
+
+install: $(VENV)/installed
+install-tests: $(VENV)/installed-tests
+
+$(IN_VENV):
+	@PYTHON="$(PYTHON)" scripts/venv.sh $(VENV)
+
+# PyTorch goes first and alone, so that no other package's wish picks its build, and TORCH_INDEX serves it only.
+$(VENV)/installed: requirements.txt | $(IN_VENV)
+	@echo "Installing what the lab needs into $(VENV); the first time takes a few minutes."
+	@$(INSTALL) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) "$$(sed -n 's/^\(torch[^ #]*\).*/\1/p' requirements.txt)"
+	@$(INSTALL) -r requirements.txt
+	@touch $@
+
+$(VENV)/installed-tests: requirements-test.txt $(VENV)/installed
+	@$(INSTALL) -r requirements-test.txt
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
