@@ -59,6 +59,9 @@ def test_as_is_fails_in_the_model_and_says_where(backend: LocalBackend, half: st
     assert outcome.answer is None
     assert outcome.measurement.latency_sec is None
     assert "Traceback" in outcome.traceback
+    assert 'File "torch/nn/modules/linear.py"' in outcome.traceback
+    assert 'File "xcomposer_ui/models/xcomposer2/modeling.py"' in outcome.traceback
+    assert 'File "/' not in outcome.traceback
     site = outcome.site
     assert (site.module, site.operation) == ("vision_proj.0", "aten.addmm")
     assert {o.dtype for o in site.operands} == {"float32", half}

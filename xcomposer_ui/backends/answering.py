@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from xcomposer_ui.backend import Outcome, Progress
-from xcomposer_ui.backends.memory import CpuPeak, CudaPeak
+from xcomposer_ui.backends.memory import CpuPeak, CudaPeak, weights_bytes
 from xcomposer_ui.models.xcomposer2.chat import answer_text
 from xcomposer_ui.records import Measurement, Question
 from xcomposer_ui.strategies import Strategy
@@ -99,6 +99,7 @@ def answer(
         peak_memory_kind=meter.kind if meter.peak_bytes is not None else None,
         prompt_tokens=prompt_tokens,
         new_tokens=len(clock.ids) if clock.ids else None,
+        weights_bytes=weights_bytes(model),
     )
     if failure:
         kind, message, text = failure
@@ -158,7 +159,7 @@ def stopping(model: nn.Module, progress: Progress) -> Iterator[None]:
 
 def without_folders(text: str) -> str:
     """A traceback with each file named from its package on: where this machine keeps them is nobody's business."""
-    return re.sub(r'File "[^"]*?/(?:site-packages|python3\.\d+|(?=xcomposer_ui/))', 'File "', text).replace('File "/', 'File "')
+    return re.sub(r'File "[^"]*/(?:(?:site|dist)-packages/|python3\.\d+/(?!site|dist)|(?=xcomposer_ui/))', 'File "', text)
 
 
 def free_unused(device_type: str) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 
 from xcomposer_ui.backend import Outcome, Progress
-from xcomposer_ui.backends import answering, checkpoint
+from xcomposer_ui.backends import answering, checkpoint, divergence
 from xcomposer_ui.backends.devices import choose_device, free_bytes
 from xcomposer_ui.backends.memory import weights_bytes
+from xcomposer_ui.compare.divergence import Divergences
 from xcomposer_ui.records import Question
 from xcomposer_ui.strategies import Strategy
 
@@ -58,6 +60,15 @@ class LocalBackend:
         dtype = strategy.weights_dtype(half)
         others = sum(weights_bytes(model) for name, model in self._models.items() if name != dtype)
         return answering.answer(self._models[dtype], self._tokenizer, question, strategy, half, progress, others)
+
+    def diverge(
+        self, question: Question, variants: Sequence[tuple[Strategy, str]], progress: Progress
+    ) -> Divergences:
+        def ready(dtype: str) -> tuple[Any, Any]:
+            self.load(dtype, progress)
+            return self.weights(dtype)
+
+        return divergence.diverge(ready, question, variants, progress)
 
     def unload(self) -> None:
         self._models.clear()

@@ -9,7 +9,6 @@ import argparse
 from typing import Any
 
 from xcomposer_ui.commands.output import mebibytes, note, print_json, seconds
-from xcomposer_ui.images import open_picture
 from xcomposer_ui.records import Finished, Loading, Question, RunResult, Waiting, result_as_json
 from xcomposer_ui.runner import Runner
 from xcomposer_ui.settings import DEVICES, HALVES, settings_from
@@ -52,6 +51,8 @@ def execute(arguments: argparse.Namespace) -> int:
 
 def asked_question(arguments: argparse.Namespace) -> Question:
     """The question on the command line. Raises UserError where the picture is none."""
+    from xcomposer_ui.images import open_picture  # brings Pillow, which `explain` need not wait for
+
     return Question(
         text=arguments.question,
         image=open_picture(arguments.image) if arguments.image else None,

@@ -1,0 +1,100 @@
+"""The command line: exit statuses, the JSON on the last line of stdout, one line on stderr for a mistake."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from PIL import Image
+
+from tests.checkpoints import write_checkpoint
+from xcomposer_ui.__main__ import main
+
+ROOT = Path(__file__).parent.parent
+CLASH = "RuntimeError: mat1 and mat2 must have the same dtype, but got Float and Half"
+FIELDS = (
+    "strategy half model device weights_dtype answer new_tokens prompt_tokens load_sec latency_sec "
+    "time_to_first_token_sec tokens_per_sec peak_memory_bytes peak_memory_kind seed failure"
+).split()
+
+
+@pytest.fixture(scope="module")
+def asking(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    folder = tmp_path_factory.mktemp("run")
+    Image.radial_gradient("L").save(folder / "picture.png")
+    model = write_checkpoint(folder / "model")
+    return f"run --image {folder}/picture.png --question What? --model {model} --max-new-tokens 4 --json".split()
+
+
+def last_json(captured: str) -> dict:
+    return json.loads(captured.splitlines()[-1])
+
+
+def test_an_answer_exits_0_with_every_field(asking: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*asking, "--strategy", "unified", "--half", "bfloat16"]) == 0
+    document = last_json(capsys.readouterr().out)
+    assert set(FIELDS) <= set(document)
+    assert (document["strategy"], document["half"], document["weights_dtype"]) == ("unified", "bfloat16", "bfloat16")
+    assert document["failure"] is None
+    assert isinstance(document["answer"], str)
+
+
+def test_a_failing_strategy_exits_3_and_carries_the_failure(
+    asking: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*asking, "--strategy", "as_is"]) == 3
+    failure = last_json(capsys.readouterr().out)["failure"]
+    assert failure["message"] == "mat1 and mat2 must have the same dtype, but got Float and Half"
+    assert set(failure) == {"type", "message", "module", "operation", "operands", "explanation", "traceback"}
+    assert {"title", "cause", "fixes", "references"} <= set(failure["explanation"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (["--strategy", "quantum"], "There is no strategy “quantum”"),
+        (["--strategy", "full", "--half", "float8"], "float8"),
+        (["--strategy", "full", "--device", "tpu"], "tpu"),
+        (["--strategy", "full", "--image", "/nowhere/at-all.png"], "at-all.png"),
+        (["--strategy", "full", "--question", " "], "empty"),
+        (["--strategy", "full", "--model", "no-such-folder"], "no-such-folder"),
+    ],
+)
+def test_a_mistake_exits_2_with_one_line(
+    asking: list[str], changes: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*asking, *changes]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert len(captured.err.strip().splitlines()) == 1
+    assert sentence in captured.err
+    assert "/nowhere" not in captured.err
+
+
+def test_explain_reads_standard_input_or_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(CLASH.encode())))
+    assert main(["explain", "--json"]) == 0
+    document = last_json(capsys.readouterr().out)
+    assert document["dtypes"] == ["float32", "float16"]
+    assert {"recognised", "family", "title", "cause", "dtypes", "fixes", "references"} <= set(document)
+    (tmp_path / "log.txt").write_bytes(b"ZeroDivisionError: division by zero \xff")
+    assert main(["explain", str(tmp_path / "log.txt"), "--json"]) == 4
+    assert last_json(capsys.readouterr().out)["recognised"] is False
+    assert main(["explain", str(tmp_path / "none.txt")]) == 2
+    assert str(tmp_path) not in capsys.readouterr().err
+
+
+def test_explain_loads_neither_torch_nor_gradio() -> None:
+    script = (
+        "import sys; from xcomposer_ui.__main__ import main; main(['explain', '--json']); "
+        "sys.exit(bool({'torch', 'gradio', 'transformers', 'numpy', 'PIL'} & set(sys.modules)))"
+    )
+    finished = subprocess.run([sys.executable, "-c", script], input=CLASH, text=True, cwd=ROOT, capture_output=True)
+    assert finished.returncode == 0, finished.stderr
