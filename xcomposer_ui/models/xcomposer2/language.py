@@ -49,7 +49,7 @@ class PLoRALinear(nn.Linear):
 
 
 class RMSNorm(nn.Module):
-    """Computed in float32, cast back, then weighted."""
+    """Computed in float32 (in float64 where that is what comes in), cast back, then weighted."""
 
     def __init__(self, width: int, eps: float) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class RMSNorm(nn.Module):
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
-        wide = x.float()
+        wide = x.to(torch.promote_types(x.dtype, torch.float32))
         wide = wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.eps)
         return self.weight * wide.to(x.dtype)
 

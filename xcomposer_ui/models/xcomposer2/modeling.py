@@ -9,9 +9,10 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 from transformers import GenerationMixin, PreTrainedModel
-from transformers.cache_utils import Cache, DynamicCache
+from transformers.cache_utils import Cache
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
+from xcomposer_ui.models.xcomposer2.cache import RoomyCache
 from xcomposer_ui.models.xcomposer2.chat import ChatMixin
 from xcomposer_ui.models.xcomposer2.configuration import InternLM2TypedConfig, InternLMXComposer2Config
 from xcomposer_ui.models.xcomposer2.language import InternLM2Model, RMSNorm
@@ -96,7 +97,7 @@ class InternLMXComposer2ForCausalLM(ChatMixin, PreTrainedModel, GenerationMixin)
         im_mask: (B, T) bool, True at image tokens. logits_to_keep: only the last so many positions; 0 is all.
         """
         if use_cache and past_key_values is None:
-            past_key_values = DynamicCache()
+            past_key_values = RoomyCache()
         embeds = self.model.tok_embeddings(input_ids) if inputs_embeds is None else inputs_embeds
         hidden = self.model(embeds, im_mask, attention_mask, past_key_values)
         return CausalLMOutputWithPast(

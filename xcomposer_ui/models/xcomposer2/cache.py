@@ -1,0 +1,52 @@
+"""A KV cache with room ahead: a new token is written into it, where concatenation would copy all earlier ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers.cache_utils import Cache, DynamicLayer
+
+ROOM = 256
+"""Tokens by which the room grows; a growth copies one layer's keys or values once."""
+
+
+class RoomyLayer(DynamicLayer):  # type: ignore[misc]
+    """Keys and values (B, heads, T, head_dim) of one layer, the first part of a longer tensor."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._rooms: list[Tensor | None] = [None, None]
+        self._shown: list[Tensor | None] = [None, None]
+
+    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+        """Add keys and values of new tokens; returns all of them."""
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        self.keys = self._longer(0, self.keys, key_states)
+        self.values = self._longer(1, self.values, value_states)
+        return self.keys, self.values
+
+    def _longer(self, which: int, held: Tensor, new: Tensor) -> Tensor:
+        length = held.shape[-2] if held.numel() else 0
+        total = length + new.shape[-2]
+        room = self._rooms[which]
+        if length and held.dtype != new.dtype:  # concatenation promotes, where writing would cast in silence
+            return torch.cat((held, new), dim=-2)
+        # Beam search, cropping and the like put other tensors in place of the one shown: those are taken over.
+        if room is None or held is not self._shown[which] or total > room.shape[-2]:
+            room = new.new_empty((*new.shape[:-2], total + ROOM, new.shape[-1]))
+            if length:
+                room[..., :length, :] = held
+        room[..., length:total, :] = new
+        shown = room[..., :total, :]
+        self._rooms[which], self._shown[which] = room, shown
+        return shown
+
+
+class RoomyCache(Cache):  # type: ignore[misc]
+    """What `generate` and the model take as `past_key_values`."""
+
+    def __init__(self) -> None:
+        super().__init__(layer_class_to_replicate=RoomyLayer)
