@@ -8,8 +8,8 @@ import textwrap
 from dataclasses import dataclass, field
 from typing import Any
 
-LONGEST = 400_000
-"""Characters that are read. Of a longer paste the end counts: there the exception stands."""
+LONGEST = 60_000
+"""Characters that are read, colour codes aside. Of a longer paste the end counts: there the exception stands."""
 
 _ANSI = re.compile(
     r"\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)"  # operating system commands: hyperlinks, titles
@@ -80,25 +80,25 @@ def read(text: str) -> Pasted:
 
     An earlier traceback counts only where the last one was raised from it, or is a launcher's word on a worker.
     """
-    plain = _plain(text[-LONGEST:])
+    plain = _plain(text)
     found = _exceptions(plain.split("\n"))
     return Pasted(text=plain, exceptions=found[::-1])
 
 
 def _plain(text: str) -> str:
-    text = _ANSI.sub("", _from_notebook(text)).translate(_QUOTES)
+    text = _ANSI.sub("", _from_notebook(text)[-4 * LONGEST :])[-LONGEST:].translate(_QUOTES)
     lines = textwrap.dedent(text).split("\n")
     return "\n".join(_PREFIX.sub("", line) for line in lines)
 
 
 def _from_notebook(text: str) -> str:
     """The tracebacks of a notebook file or of a piece of one; any other text as it is."""
-    start = text.lstrip()[:1]
-    if start in ("{", "["):
+    if text.lstrip()[:1] in ("{", "[") and text.rstrip()[-1:] in ("}", "]"):
         try:
             return "\n".join(_tracebacks(json.loads(text))) or text
         except ValueError:
             pass  # no JSON, or a piece of it: read line by line below
+    text = text[-4 * LONGEST :]
     if "\\u001b[" not in text and '"ename"' not in text:
         return text
     lines = (re.sub(r'^\s*"(.*?)(?:\\n)?",?\s*$', r"\1", line) for line in text.split("\n"))

@@ -14,7 +14,7 @@ from xcomposer_ui.records import Reference
 DTYPE = r"((?:(?:struct|class) )?(?:(?:unsigned|signed) )?[A-Za-z_][\w:.]*(?:<[\w: .]+>)?(?: long| int| char)*)"
 """A pattern for one dtype in any spelling, as a group."""
 
-BLANK = r"(?:[A-Za-z_][\w.]*(?:Error|Exception|Warning)\s*:\s*)?"
+CLASS = r"(?:[A-Za-z_][\w.]*(?:Error|Exception|Warning)[ \t]*:[ \t]*)?"
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Rule:
 
     @cached_property
     def whole_line(self) -> tuple[re.Pattern[str], ...]:
-        return tuple(re.compile(rf"(?m)^\s*{BLANK}(?:{pattern})\s*\.?\s*$") for pattern in self.whole)
+        return tuple(re.compile(rf"(?m)^[ \t]*{CLASS}(?:{pattern})[ \t]*\.?[ \t]*$") for pattern in self.whole)
 
     def verdicts_for(self, facts: Facts) -> Verdicts:
         return self.verdicts(facts) if callable(self.verdicts) else self.verdicts

@@ -32,8 +32,8 @@ OPERANDS = Rule(
         # flash-attn's own checks
         r"query and (?:key|value) must have the same dtype",
         # xformers
-        rf"Query/Key/Value should either all have the same dtype.*?query\.dtype: {DTYPE}\s+key\.dtype\s*: {DTYPE}"
-        rf"\s+value\.dtype: {DTYPE}",
+        rf"Query/Key/Value should either all have the same dtype.{0, 400}?query\.dtype: {DTYPE} +key\.dtype\s*: {DTYPE}"
+        rf" +value\.dtype: {DTYPE}",
     ),
     references=(ATTENTION, xcomposer(424)),
 )
@@ -69,7 +69,7 @@ MASK = Rule(
     verdicts=_mask,
     patterns=(
         r"Expected attn_mask dtype to be bool or (?:float or )?to match query dtype, but got attn_mask\.dtype: "
-        r"(?P<mask>.+?) and +query\.dtype: .+? instead",
+        r"(?P<mask>.{1,40}?) and +query\.dtype: .{1,40}? instead",
         r"only bool and floating types of (?P<mask>key_padding_mask|attn_mask) are supported",
     ),
     references=(ATTENTION,),
@@ -97,11 +97,11 @@ FLASH = Rule(
     ),
     verdicts=verdicts((False, _FLASH_AS_IS), (True, _FLASH_AUTOCAST), (True, ONE_HALF), (False, _FLASH_FULL)),
     patterns=(
-        r"Flash ?Attention(?: 2(?:\.0)?)? only supports? [\w., ]*?(?:fp16|torch\.float16).{0,40}?"
+        r"Flash ?Attention(?: 2(?:\.0)?)? only supports? [\w., ]{0,60}?(?:fp16|torch\.float16).{0,40}?"
         r"(?:data types?|dtypes?)(?:, but the current dt?ype in \w+ is torch\.\w+)?",
-        r"Expected query, key and value to (?:all )?be of dtype: \{[^}]*\}\. Got Query dtype: .+? Key dtype: .+? "
-        r"Value dtype: .+? instead",
-        r"`flshatt\w*@?[\w.]*` is not supported because:.{0,400}?dtype=torch\.float32 \(supported: \{[^}]*\}\)",
+        r"Expected query, key and value to (?:all )?be of dtype: \{[^}]{0,80}\}\. "
+        r"Got Query dtype: .{1,40}? Key dtype: .{1,40}? and Value dtype: .{1,40}? instead",
+        r"`flshatt\w*@?[\w.]*` is not supported because:.{0,400}?dtype=torch\.float32 \(supported: \{[^}]{0,80}\}\)",
         r"[Ff]lash[ _-]?attn.{0,60}only supports? (?:fp16|half|float16).{0,20}(?:bf16|bfloat16)",
     ),
     references=(FLASH_ATTENTION, AUTOCAST, xcomposer(416)),

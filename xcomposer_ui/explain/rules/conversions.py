@@ -127,7 +127,7 @@ FLOAT_NEEDED = Rule(
         r"dtype\. Got: ([\w.]+)",
         r"Expected a floating point or complex tensor as input\. Got (\w+)",
         r"(?:var_mean|std_mean|std and var) only supports? floating point and complex dtypes",
-        r"(?:\w+|torch\.\w+\(\)) only supports floating-point dtypes(?: for input)?(?:, (?:\w+ )?got: (\w+))?",
+        r"\w\(?\)? only supports floating-point dtypes(?: for input)?(?:, (?:\w+ )?got: (\w+))?",
         r"[Oo]nly Tensors of floating point (?:and complex )?dtype can require gradients",
         r"norm\(\): (?:input|the desired output) dtype should be either floating point or complex\. Got (\w+)",
         r"expected input to have floating point or complex dtype but got (\w+)",
@@ -138,8 +138,8 @@ FLOAT_NEEDED = Rule(
         r"torch\.finfo\(\) requires a floating point input type",
         r"Unknown Complex ScalarType for (\w+)",
         r"torch\.gradient does not support (uint8) input",
-        rf"linalg\.\w+\(({_INTEGER})\{{[^}}]*\}}\): expected a tensor with 2 or more dimensions of float",
-        r"Expected tensor for argument #\d+ 'weight' to have one of the following scalar types: [\w, ]+; "
+        rf"linalg\.\w+\(({_INTEGER})\{{[^}}]{{0,80}}\}}\): expected a tensor with 2 or more dimensions of float",
+        r"Expected tensor for argument #\d+ 'weight' to have one of the following scalar types: [\w, ]{1,80}; "
         r"but got ([\w.]+)",
         rf"only supported for half, float and double tensors, but got a tensor of scalar type: ({_INTEGER})",
         r"Expected both inputs to be Half, Float or Double tensors but got (\w+) and (\w+)",

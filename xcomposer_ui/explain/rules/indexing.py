@@ -96,12 +96,12 @@ INDEX = Rule(
     verdicts=INTEGER_STAYS,
     patterns=(
         r"Expected tensor for argument #\d+ '(?:indices|offsets|index)' to have (?:one of the following scalar types|"
-        r"scalar type):? [\w, ]+; but got [\w.]+",
+        r"scalar type):? [\w, ]{1,80}; but got [\w.]+",
         r"tensors used as indices must be long, (?:int, )?byte or bool tensors",
         r"only integers, slices \(`:`\), ellipsis \(`\.\.\.`\), None and long or byte Variables are valid indices",
-        r"\w+\(\): Expected dtype int32(?:/| or )int64 for index(?: but got: \w+)?",
-        r"\w+\(\): Expected dtype int64 for index",
-        r"\w+\(\): Expected a long tensor for index, but got \w+",
+        r"\(\): Expected dtype int32(?:/| or )int64 for index(?: but got: \w+)?",
+        r"\(\): Expected dtype int64 for index",
+        r"\(\): Expected a long tensor for index, but got \w+",
         r"(?:gather|scatter|index_\w+)(?:_?\(\))?: Expected dtype int64 for index",
         r"dtype of indices should be Long but got \w+",
         r"elements in indices should be type int64(?: but got: \w+)?",

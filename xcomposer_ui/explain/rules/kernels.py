@@ -26,7 +26,7 @@ _SOME_CAST = Text(
 )
 _HAS_FLOAT32 = Text("Every kernel exists for float32.", "所有内核都支持 float32。")
 
-_NOT_IMPLEMENTED = r"\"[^\"]+\" not implemented for '(\w+)'"
+_NOT_IMPLEMENTED = r"\"[^\"]{1,120}\" not implemented for '(\w+)'"
 
 
 def _is_half(facts: Facts) -> bool:
@@ -51,7 +51,7 @@ NO_HALF_KERNEL = Rule(
         r"Unsupported dtype (Half|BFloat16)\b",
         r"MKL FFT doesn't support tensors of type: (\w+)",
         r"cuFFT only supports dimensions whose sizes are powers of two when computing in (half) precision",
-        r"linalg\.\w+\((Half|BFloat16)\{[^}]*\}\): expected a tensor with 2 or more dimensions of float",
+        r"linalg\.\w+\((Half|BFloat16)\{[^}]{0,80}\}\): expected a tensor with 2 or more dimensions of float",
         r"linalg\.vander supports floating point, complex, and integer tensors, but got (\w+)",
         r"only supported for half, float and double tensors, but got a tensor of scalar type: (BFloat16)",
         r"Expected self to be a floating-point or complex tensor, but got (Half|BFloat16)",
@@ -126,7 +126,7 @@ NO_BFLOAT16 = Rule(
         r"(Bfloat16) is only supported on GPUs with compute capability",
         r"Your setup doesn't support (bf16)/(?:gpu|cpu)",
         r"(?:(bf16|bfloat16|BFloat16) is not supported on|[Yy]our (?:GPU|device) does not support (?:bf16|bfloat16))",
-        r"CUBLAS_STATUS_NOT_SUPPORTED when calling `cublasGemm\w+\([^`]*CUDA_R_(16BF)",
+        r"CUBLAS_STATUS_NOT_SUPPORTED when calling `cublasGemm\w{0,40}\([^`]{0,300}CUDA_R_(16BF)",
         r"BFloat16 type is not supported on MPS",
     ),
     references=(AUTOCAST,),

@@ -14,7 +14,7 @@ _LARGE_GIB = 4.0
 
 _OOM = (
     r"CUDA out of memory\. Tried to allocate (?P<asked>[\d.]+ \w+)",
-    r"MPS backend out of memory \(.*?Tried to allocate (?P<asked>[\d.]+ \w+)",
+    r"MPS backend out of memory \(.{0,200}?Tried to allocate (?P<asked>[\d.]+ \w+)",
     r"DefaultCPUAllocator: (?:can't allocate memory: you tried to allocate (?P<asked>\d+ bytes)|not enough memory)",
     r"Tried to allocate (?P<asked>[\d.]+ [KMGT]iB)\.? ?\(?GPU \d+",
     r"XPU out of memory\. Tried to allocate (?P<asked>[\d.]+ \w+)",

@@ -126,7 +126,7 @@ MPS_ELEMENTS = Rule(
     ),
     verdicts=_mps,
     patterns=(
-        r"input types '(tensor<[^']*>)' and '(tensor<[^']*>)' are not broadcast compatible",
+        r"input types '(tensor<[^']{1,80}>)' and '(tensor<[^']{1,80}>)' are not broadcast compatible",
         r"'mps\.\w+' op requires the same element type for all operands and results",
     ),
     references=(MPS,),

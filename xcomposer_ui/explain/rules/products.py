@@ -65,7 +65,7 @@ MATMUL_ON_MPS = Rule(
     verdicts=clash,
     patterns=(
         r"Destination NDArray and Accumulator NDArray cannot have different datatype",
-        r"'mps\.matmul' op detected operands' element types (.*?) do not match",
+        r"'mps\.matmul' op detected operands' element types (.{1,80}?) do not match",
     ),
     references=(MPS, AUTOCAST),
 )

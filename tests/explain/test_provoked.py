@@ -1,0 +1,75 @@
+"""Every family that the CPU can raise, raised for real: a release that rewords a message fails here loudly."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from tests.explain.provocations import PROVOCATIONS
+from xcomposer_ui.explain import FAMILIES, explain
+from xcomposer_ui.records import Explanation
+
+CASES = [
+    pytest.param(family, call, dtypes, id=f"{family}: {name}")
+    for family, provocations in PROVOCATIONS.items()
+    for name, (call, dtypes) in provocations.items()
+]
+
+
+def raised_by(call: Callable[[], Any]) -> str | None:
+    """The error's last line as Python prints it, or None where the call answers."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            call()
+        except Exception as error:  # noqa: BLE001 - every kind of error is the point here
+            return f"{type(error).__name__}: {error}"
+    return None
+
+
+def explained(call: Callable[[], Any]) -> Explanation:
+    text = raised_by(call)
+    assert text is not None, "this operation no longer raises"
+    return explain(text)
+
+
+@pytest.mark.parametrize(("family", "call", "dtypes"), CASES)
+def test_is_recognised_with_its_dtypes(family: str, call: Callable[[], Any], dtypes: tuple[str, ...]) -> None:
+    explanation = explained(call)
+    assert explanation.family == family
+    assert explanation.dtypes == dtypes
+
+
+def test_every_provoked_family_is_in_the_table() -> None:
+    assert set(PROVOCATIONS) <= set(FAMILIES)
+
+
+# What autocast does, tried: each clash again under torch.autocast on the CPU, in both half types.
+CLASHES = (
+    *("matmul_dtype_mismatch", "vector_product_dtype_mismatch", "bilinear_dtype_mismatch", "conv_dtype_mismatch"),
+    *("operand_dtype_mismatch", "linalg_dtype_mismatch", "norm_dtype_mismatch", "attention_dtype_mismatch"),
+    *("attention_mask_dtype", "index_write_dtype_mismatch", "index_dtype", "mask_dtype", "target_dtype"),
+    *("overflow_conversion", "numpy_bfloat16", "result_dtype", "floating_point_required", "sampling_not_finite"),
+)
+TRIED = [
+    pytest.param(call, id=f"{family}: {name}")
+    for family in CLASHES
+    for name, (call, _) in PROVOCATIONS[family].items()
+    if f"{family}: {name}" != "operand_dtype_mismatch: cross"  # speaks as matrix products do, which are cast
+]
+
+
+@pytest.mark.parametrize("call", TRIED)
+def test_autocast_does_what_the_verdict_says(call: Callable[[], Any]) -> None:
+    text = raised_by(call)
+    assert text is not None
+    verdict = {fix.strategy: fix.cures for fix in explain(text, device="cpu").fixes}["autocast"]
+    outcomes = set()
+    for half in (torch.float16, torch.bfloat16):
+        with torch.autocast("cpu", half):
+            outcomes.add(raised_by(call) is None)
+    assert verdict is None or outcomes == {verdict}

@@ -1,0 +1,136 @@
+"""Whole pastes: tracebacks, notebooks with colour codes, launchers' output. The message is found, and the place."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from xcomposer_ui.explain import explain
+
+MESSAGE = "RuntimeError: mat1 and mat2 must have the same dtype, but got Float and Half"
+PLAIN = f"""\
+Loading checkpoint shards: 100%|##########| 2/2
+Traceback (most recent call last):
+  File "/home/me/work/ask.py", line 12, in <module>
+    response, history = model.chat(query=text, image=path, tokenizer=tokenizer, history=[])
+                        ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+  File "/usr/lib/python3.11/site-packages/torch/utils/_contextlib.py", line 115, in decorate_context
+    return func(*args, **kwargs)
+  File "/root/.cache/huggingface/modules/transformers_modules/vl/modeling_internlm_xcomposer2.py", line 155, in img2emb
+    img_embeds = self.vision_proj[0](features)
+  File "/usr/lib/python3.11/site-packages/torch/nn/modules/module.py", line 1518, in _wrapped_call_impl
+    return self._call_impl(*args, **kwargs)
+  File "/usr/lib/python3.11/site-packages/torch/nn/modules/linear.py", line 114, in forward
+    return F.linear(input, self.weight, self.bias)
+{MESSAGE}
+"""
+ESC = "\x1b["
+NOTEBOOK = f"""\
+{ESC}0;31m---------------------------------------------------------------------------{ESC}0m
+{ESC}0;31mRuntimeError{ESC}0m                              Traceback (most recent call last)
+Cell {ESC}0;32mIn[3], line 2{ESC}0m
+{ESC}1;32m      1{ESC}0m text {ESC}38;5;241m={ESC}39m {ESC}38;5;124m"what"{ESC}39m
+{ESC}0;32m----> 2{ESC}0m model{ESC}38;5;241m.{ESC}39mchat(query{ESC}38;5;241m={ESC}39mtext)
+
+File {ESC}0;32m~/env/site-packages/torch/nn/modules/linear.py:114{ESC}0m, in {ESC}0;36mLinear.forward{ESC}0;34m(self)
+{ESC}1;32m    113{ESC}0m {ESC}38;5;28;01mdef{ESC}39;00m forward(self)
+{ESC}0;32m--> 114{ESC}0m     return F.linear(input, self.weight, self.bias)
+
+{ESC}0;31mRuntimeError{ESC}0m: mat1 and mat2 must have the same dtype, but got Float and Half"""
+RANKS = "\n".join(f"[rank0]: {line}" for line in PLAIN.splitlines())
+LAUNCHER = (
+    PLAIN + '\nTraceback (most recent call last):\n  File "/bin/torchrun", line 8, in <module>\n    sys.exit(main())\n'
+    "torch.distributed.elastic.multiprocessing.errors.ChildFailedError: \nask.py FAILED"
+)
+CHAINED = (
+    PLAIN + "\nDuring handling of the above exception, another exception occurred:\n\n"
+    'Traceback (most recent call last):\n  File "/home/me/work/app.py", line 3, in show\n    raise ValueError(error)\n'
+    "ValueError: the demo gave no answer"
+)
+PYTEST = f"""\
+    def test_answer():
+>       model.chat()
+
+ask.py:12: in test_answer
+E       {MESSAGE}
+
+env/site-packages/torch/nn/modules/linear.py:114: RuntimeError"""
+RICH = f"""\
+╭─────────────── Traceback (most recent call last) ────────────────╮
+│ /home/me/work/ask.py:12 in answer                                │
+│                                                                  │
+│   11 │                                                           │
+│ ❱ 12 │   return model.chat(query=text)                           │
+╰──────────────────────────────────────────────────────────────────╯
+{MESSAGE}"""
+IPYNB = json.dumps(
+    {"cells": [{"outputs": [{"output_type": "error", "ename": "RuntimeError", "traceback": NOTEBOOK.split("\n")}]}]}
+)
+IPYNB_PIECE = "\n".join(json.dumps(line + "\n") + "," for line in NOTEBOOK.split("\n"))
+
+PASTES = {
+    "a message": MESSAGE,
+    "without its class": MESSAGE.partition(": ")[2],
+    "wrapped by the terminal": MESSAGE.replace("Float and", "Float\nand"),
+    "Windows line ends": PLAIN.replace("\n", "\r\n"),
+    "typographic quotes": f"“{MESSAGE}”",
+    "in a sentence": f"I followed the README and got `{MESSAGE}` on my laptop, please help",
+    "a log line": f"2024-05-24 10:00:00,123 ERROR demo - {MESSAGE.partition(': ')[2]}",
+    "a traceback": PLAIN,
+    "indented": "\n".join(f"    {line}" for line in PLAIN.splitlines()),
+    "quoted": "\n".join(f"> {line}" for line in PLAIN.splitlines()),
+    "from a container": "\n".join(f"demo-1  | {line}" for line in PLAIN.splitlines()),
+    "several ranks": RANKS,
+    "a launcher": LAUNCHER,
+    "chained": CHAINED,
+    "a notebook": NOTEBOOK,
+    "a notebook whose escapes were lost": NOTEBOOK.replace("\x1b", ""),
+    "a notebook file": IPYNB,
+    "a piece of a notebook file": IPYNB_PIECE,
+    "pytest": PYTEST,
+    "rich": RICH,
+    "a very long log": "epoch 1 loss 0.1\n" * 100_000 + PLAIN,
+}
+
+
+@pytest.mark.parametrize("text", PASTES.values(), ids=PASTES.keys())
+def test_the_message_is_found(text: str) -> None:
+    explanation = explain(text)
+    assert explanation.family == "matmul_dtype_mismatch"
+    assert explanation.dtypes == ("float32", "float16")
+
+
+@pytest.mark.parametrize("name", ["a traceback", "several ranks", "a launcher", "chained", "indented"])
+def test_the_model_s_own_frame_and_the_module_are_named(name: str) -> None:
+    where = explain(PASTES[name]).where
+    assert where is not None
+    assert where.startswith("vl/modeling_internlm_xcomposer2.py, line 155, in img2emb")
+    assert "`vision_proj.0` (a Linear layer)" in where
+    assert "`img_embeds = self.vision_proj[0](features)`" in where
+
+
+@pytest.mark.parametrize("name", ["a notebook", "a notebook file", "a notebook whose escapes were lost"])
+def test_a_notebook_s_cell_is_named(name: str) -> None:
+    where = explain(PASTES[name]).where
+    assert where is not None
+    assert where.startswith("In[3], line 2")
+    assert "model.chat(query=text)" in where
+
+
+def test_two_calls_on_one_line_name_no_module() -> None:
+    text = PLAIN.replace("self.vision_proj[0](features)", "self.vision_proj(self.vit(image))")
+    where = explain(text).where
+    assert where is not None
+    assert "the module" not in where
+
+
+def test_a_message_alone_has_no_place() -> None:
+    assert explain(MESSAGE).where is None
+
+
+def test_everything_is_said_in_chinese() -> None:
+    explanation = explain(PLAIN, language="zh")
+    texts = [explanation.title, explanation.cause, explanation.where, *(fix.why for fix in explanation.fixes)]
+    assert all(text and any("\u4e00" <= letter <= "\u9fff" for letter in text) for text in texts)
+    assert "float32、float16" in explanation.cause

@@ -1,0 +1,295 @@
+"""Wordings that this CPU cannot raise: other devices, older releases, other libraries. Each with its source."""
+
+from __future__ import annotations
+
+import pytest
+
+from xcomposer_ui.explain import explain
+
+WORDINGS = [
+    # InternLM-XComposer#348, PuLID#162: CUDA's wording of mm
+    (
+        "RuntimeError: expected mat1 and mat2 to have the same dtype, but got: float != c10::BFloat16",
+        "matmul_dtype_mismatch",
+        ("float32", "bfloat16"),
+        True,
+    ),
+    ("expected mat1 and mat2 to have the same dtype, but got: float!= c10::Half", "matmul_dtype_mismatch", None, True),
+    # Windows: MSVC names the struct
+    (
+        "RuntimeError: expected mat1 and mat2 to have the same dtype, but got: float != struct c10::Half",
+        "matmul_dtype_mismatch",
+        ("float32", "float16"),
+        True,
+    ),
+    # pytorch 1.13 to 2.0 name no dtypes
+    ("RuntimeError: mat1 and mat2 must have the same dtype", "matmul_dtype_mismatch", (), True),
+    # pytorch 2.x, addmm with an explicit self; bitsandbytes' packed weights reach it as Byte or Char
+    (
+        "RuntimeError: self and mat2 must have the same dtype, but got Half and Float",
+        "matmul_dtype_mismatch",
+        None,
+        True,
+    ),
+    (
+        "RuntimeError: self and mat2 must have the same dtype, but got Half and Byte",
+        "matmul_dtype_mismatch",
+        None,
+        False,
+    ),
+    (
+        "RuntimeError: self and mat2 must have the same dtype, but got BFloat16 and Char",
+        "matmul_dtype_mismatch",
+        None,
+        False,
+    ),
+    # pytorch#35755, CrossDomainFewShot#30: pytorch 1.0 to 1.6
+    (
+        "RuntimeError: Expected object of scalar type Float but got scalar type Half for argument #2 'mat2' in call to "
+        "_th_mm",
+        "matmul_dtype_mismatch",
+        ("float32", "float16"),
+        True,
+    ),
+    (
+        "RuntimeError: Expected object of scalar type Float but got scalar type Double for argument #2 'mat1' in call "
+        "to _th_addmm",
+        "matmul_dtype_mismatch",
+        ("float32", "float64"),
+        False,
+    ),
+    # pytorch 0.4
+    (
+        "RuntimeError: Expected object of type torch.cuda.FloatTensor but found type torch.cuda.HalfTensor "
+        "for argument "
+        "#2 'mat2'",
+        "operand_dtype_mismatch",
+        ("float32", "float16"),
+        True,
+    ),
+    # ACmix#15, COLD-Attack#20: convolutions on CUDA
+    (
+        "RuntimeError: Input type (torch.cuda.FloatTensor) and weight type (torch.cuda.HalfTensor) should be the same",
+        "conv_dtype_mismatch",
+        ("float32", "float16"),
+        True,
+    ),
+    (
+        "Input type (torch.cuda.ByteTensor) and weight type (torch.cuda.HalfTensor) should be the same",
+        "conv_dtype_mismatch",
+        ("uint8", "float16"),
+        False,
+    ),
+    # pytorch-yolo-v3#7: pytorch 0.4's spelling
+    (
+        "RuntimeError: Input type (CUDAFloatTensor) and weight type (CUDAHalfTensor) should be the same",
+        "conv_dtype_mismatch",
+        ("float32", "float16"),
+        True,
+    ),
+    # pytorch on Apple's GPU
+    (
+        "RuntimeError: Input type (MPSFloatType) and weight type (MPSHalfType) should be the same",
+        "conv_dtype_mismatch",
+        ("float32", "float16"),
+        True,
+    ),
+    # HumanGaussian#25: one dtype, two devices
+    (
+        "RuntimeError: Input type (torch.cuda.HalfTensor) and weight type (torch.HalfTensor) should be the same",
+        "device_mismatch",
+        ("float16",),
+        False,
+    ),
+    (
+        "Input type (torch.FloatTensor) and weight type (torch.cuda.FloatTensor) should be the same or input should be "
+        "a MKLDNN tensor and weight is a dense tensor",
+        "device_mismatch",
+        ("float32",),
+        False,
+    ),
+    # MetalPerformanceShaders, printed before the process is killed
+    (
+        "/AppleInternal/Library/BuildRoots/x/MPSNDArrayMatrixMultiplication.mm:4140: failed assertion `Destination "
+        "NDArray and Accumulator NDArray cannot have different datatype in MPSNDArrayMatrixMultiplication'",
+        "matmul_dtype_mismatch",
+        (),
+        True,
+    ),
+    (
+        "error: input types 'tensor<2x1280xf32>' and 'tensor<*xf16>' are not broadcast compatible",
+        "mps_dtype_mismatch",
+        ("float32", "float16"),
+        None,
+    ),
+    # MicroSplit-reproducibility#22
+    (
+        "TypeError: Cannot convert a MPS Tensor to float64 dtype as the MPS framework doesn't support float64. Please "
+        "use float32 instead.",
+        "float64_unsupported",
+        ("float64",),
+        False,
+    ),
+    # InternLM-XComposer#424, lmms-eval#201: flash-attn's own check
+    ("RuntimeError: query and key must have the same dtype", "attention_dtype_mismatch", (), True),
+    # transformers 4.3x
+    (
+        "ValueError: Flash Attention 2.0 only supports torch.float16 and torch.bfloat16 dtypes, but the "
+        "current dype in "
+        "InternLM2ForCausalLM is torch.float32. You should run training or inference using Automatic Mixed-Precision",
+        "flash_attention_dtype",
+        ("float16", "bfloat16", "float32"),
+        True,
+    ),
+    # pytorch's sdp_utils
+    (
+        "Expected query, key and value to all be of dtype: {Half, BFloat16}. Got Query dtype: float, Key dtype: float, "
+        "and Value dtype: float instead.",
+        "flash_attention_dtype",
+        ("float16", "bfloat16", "float32"),
+        True,
+    ),
+    ("RuntimeError: No available kernel.  Aborting execution.", "attention_no_kernel", (), None),
+    # older pytorch on the CPU
+    (
+        "RuntimeError: \"LayerNormKernelImpl\" not implemented for 'Half'",
+        "not_implemented_for_half",
+        ("float16",),
+        None,
+    ),
+    ("RuntimeError: \"addmm_impl_cpu_\" not implemented for 'Half'", "not_implemented_for_half", ("float16",), None),
+    (
+        "RuntimeError: mixed dtype (CPU): expect input to have scalar type of BFloat16",
+        "norm_dtype_mismatch",
+        None,
+        False,
+    ),
+    # cuFFT
+    (
+        "RuntimeError: cuFFT only supports dimensions whose sizes are powers of two when computing in half precision, "
+        "but got a signal size of[100]",
+        "not_implemented_for_half",
+        ("float16",),
+        None,
+    ),
+    # CUDA losses
+    (
+        "RuntimeError: \"nll_loss_forward_reduce_cuda_kernel_2d_index\" not implemented for 'Float'",
+        "target_dtype",
+        ("float32",),
+        False,
+    ),
+    # torch.amp on CUDA
+    (
+        "RuntimeError: torch.nn.functional.binary_cross_entropy and torch.nn.BCELoss are unsafe to autocast.",
+        "autocast_unsafe_loss",
+        (),
+        False,
+    ),
+    # pytorch 1.10 to 2.1
+    (
+        "RuntimeError: Currently, AutocastCPU only support Bfloat16 as the autocast_cpu_dtype",
+        "autocast_dtype_unsupported",
+        ("bfloat16",),
+        False,
+    ),
+    # trl#1723, peft#484: FSDP
+    (
+        "ValueError: Must flatten tensors with uniform dtype but got torch.bfloat16 and torch.float32",
+        "sharded_dtype_mismatch",
+        ("bfloat16", "float32"),
+        None,
+    ),
+    (
+        "ValueError: `FlatParameter` requires uniform dtype but got torch.float16 and torch.float32",
+        "sharded_dtype_mismatch",
+        ("float16", "float32"),
+        None,
+    ),
+    # Triton's compiler
+    (
+        "AssertionError: First input (fp16) and second input (fp32) must have the same dtype!",
+        "matmul_dtype_mismatch",
+        ("float16", "float32"),
+        True,
+    ),
+    # torch.compile wraps the operation's own message
+    (
+        "torch._dynamo.exc.TorchRuntimeError: Failed running call_function <built-in function "
+        "linear>(*(FakeTensor(..., "
+        "size=(2, 2)), Parameter(FakeTensor(..., size=(2, 2), dtype=torch.float16))), **{}):\n"
+        "expected m1 and m2 to have the same dtype, but got: float != c10::Half",
+        "matmul_dtype_mismatch",
+        ("float32", "float16"),
+        True,
+    ),
+    # ONNX Runtime
+    (
+        "onnxruntime.capi.onnxruntime_pybind11_state.InvalidArgument: [ONNXRuntimeError] : 2 : INVALID_ARGUMENT : "
+        "Unexpected input data type. Actual: (tensor(float)) , expected: (tensor(float16))",
+        "onnx_input_dtype",
+        ("float32", "float16"),
+        None,
+    ),
+    # vLLM, on a GPU before Ampere
+    (
+        "ValueError: Bfloat16 is only supported on GPUs with compute capability of at least 8.0. Your Tesla "
+        "V100 GPU has "
+        "compute capability 7.0.",
+        "bfloat16_unsupported",
+        ("bfloat16",),
+        None,
+    ),
+    # transformers with bitsandbytes
+    (
+        "ValueError: `.to` is not supported for `4-bit` or `8-bit` bitsandbytes models. Please use the model as it is",
+        "quantised_cast",
+        (),
+        False,
+    ),
+    # CUDA's kernel prints the reason, the exception does not say it
+    (
+        "/pytorch/aten/src/ATen/native/cuda/TensorCompare.cu:110: _assert_async_cuda_kernel: block: [0,0,0], thread: "
+        "[0,0,0] Assertion `probability tensor contains either `inf`, `nan` or element < 0` failed.\n"
+        "Traceback (most recent call last):\n"
+        '  File "/home/me/chat.py", line 5, in <module>\n'
+        "    model.generate(ids, do_sample=True)\n"
+        "RuntimeError: CUDA error: device-side assert triggered",
+        "sampling_not_finite",
+        (),
+        False,
+    ),
+    # DeepSpeed
+    (
+        "Exception: Current loss scale already at minimum - cannot decrease scale anymore. Exiting run.",
+        "loss_scale_exhausted",
+        (),
+        None,
+    ),
+    # pytorch on CUDA: LayerNorm, half input and float32 weights
+    ("RuntimeError: expected scalar type Half but found Float", "operand_dtype_mismatch", ("float16", "float32"), True),
+    # LSTM on pytorch before 2.9
+    (
+        "ValueError: input must have the type torch.float16, got type torch.float32",
+        "rnn_dtype_mismatch",
+        ("float16", "float32"),
+        None,
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "family", "dtypes", "autocast"), WORDINGS, ids=[w[0][:60] for w in WORDINGS])
+def test_is_recognised(text: str, family: str, dtypes: tuple[str, ...] | None, autocast: bool | None) -> None:
+    explanation = explain(text)
+    assert explanation.family == family
+    assert dtypes is None or explanation.dtypes == dtypes
+    assert {fix.strategy: fix.cures for fix in explanation.fixes}["autocast"] is autocast
+
+
+@pytest.mark.parametrize(
+    ("device", "cures"), [("cpu", False), ("cuda", True), (None, None)], ids=["cpu", "cuda", "unknown"]
+)
+def test_the_device_decides_where_it_matters(device: str | None, cures: bool | None) -> None:
+    text = "All tensors must have the same dtype, got input1: float, input2: float, weight: c10::Half, bias: c10::Half"
+    fixes = {fix.strategy: fix.cures for fix in explain(text, device=device).fixes}
+    assert fixes == {"as_is": False, "autocast": cures, "unified": True, "full": True}
