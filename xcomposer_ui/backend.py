@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from xcomposer_ui.compare.divergence import Divergences
 from xcomposer_ui.records import Measurement, Operand, Question
 from xcomposer_ui.strategies import Strategy
 
@@ -67,6 +68,14 @@ class Backend(Protocol):
 
     def answer(self, question: Question, strategy: Strategy, half: str, progress: Progress) -> Outcome:
         """Ask the model. Raises UserError for the user's mistakes; the model's expected failures are in the Outcome."""
+
+    def diverge(
+        self, question: Question, variants: Sequence[tuple[Strategy, str]], progress: Progress
+    ) -> Divergences:
+        """How far each (strategy, half) is from full precision on `question`; loads what it needs.
+
+        A variant that fails is in the `failures`. Raises UserError as `load` does.
+        """
 
     def unload(self) -> None:
         """Give all weights back."""

@@ -113,6 +113,7 @@ class Measurement:
     time_to_first_token_sec: from the same start to the first token.
     tokens_per_sec: decoding only, (new_tokens - 1) / (last token's time - first token's time); None below two tokens.
     peak_memory_kind: "cuda_allocated" or "cpu_tensors" (see docs of `backends.memory`).
+    weights_bytes: the part of the peak that is the weights of this run.
     """
 
     load_sec: float | None = None
@@ -123,6 +124,7 @@ class Measurement:
     peak_memory_kind: str | None = None
     prompt_tokens: int | None = None
     new_tokens: int | None = None
+    weights_bytes: int | None = None
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator
-from typing import Any
+from collections.abc import Callable, Generator, Sequence
+from typing import Any, Generic, TypeVar
 
 from xcomposer_ui.backend import Backend, Outcome, Progress
+from xcomposer_ui.compare.divergence import Diverged, Divergences, Diverging
 from xcomposer_ui.errors import UserError
 from xcomposer_ui.explain import explain
 from xcomposer_ui.question import checked_question
@@ -25,8 +26,13 @@ from xcomposer_ui.records import (
 from xcomposer_ui.settings import Settings
 from xcomposer_ui.strategies import Strategy, checked_half, strategy_named
 
+BEAT_SEC = 0.25
+"""Between two signs of life of work that has no text to show; each is a chance to stop it."""
+
 TELL_EVERY_SEC = 0.03
 """Between two looks at how far the run has come; decoding the text more often would take time from the model."""
+
+Result = TypeVar("Result")
 
 OpenBackend = Callable[[str, str], Backend]
 """(model's name, "auto" | "cpu" | "cuda") to a backend that has loaded nothing yet."""
@@ -80,7 +86,7 @@ class Runner:
         half_dtype, half_reason = self._half(half)
         question = checked_question(question)
         model = self._allowed(model)
-        while not self._lock.acquire(timeout=0.25):
+        while not self._lock.acquire(timeout=BEAT_SEC):
             yield Waiting()
         job = _Job(lambda progress: self._answer(question, chosen, half_dtype, half_reason, model, device, progress))
         try:
@@ -93,6 +99,40 @@ class Runner:
         finally:
             job.progress.stop.set()
         yield Finished(job.result())
+
+    def half(self, asked: str | None = None) -> str:
+        """The 16-bit dtype for `asked` (None or "auto": the lab's choice). Raises UserError where it is none."""
+        return self._half(asked)[0]
+
+    def diverge(
+        self,
+        question: Question,
+        variants: Sequence[tuple[str, str]],
+        *,
+        model: str | None = None,
+        device: str | None = None,
+    ) -> Generator[Waiting | Diverging | Diverged, None, None]:
+        """Measure how far each (strategy, half) is from full precision; the last event is Diverged.
+
+        Closing the generator stops it. Raises UserError as `run` does.
+        """
+        chosen = [(strategy_named(strategy), checked_half(half)) for strategy, half in variants]
+        question = checked_question(question)
+        model = self._allowed(model)
+        while not self._lock.acquire(timeout=BEAT_SEC):
+            yield Waiting()
+        job: _Job[Divergences] = _Job(lambda progress: self._opened(model, device).diverge(question, chosen, progress))
+        try:
+            job.start(self._lock.release)
+        except BaseException:
+            self._lock.release()
+            raise
+        try:
+            for _ in job.beats():
+                yield Diverging()
+        finally:
+            job.progress.stop.set()
+        yield Diverged(job.result())
 
     def _answer(
         self,
@@ -147,14 +187,14 @@ class Runner:
         return checked_half(asked), "you asked for it"
 
 
-class _Job:
+class _Job(Generic[Result]):
     """One run's thread: works, and is asked how far it has come."""
 
-    def __init__(self, work: Callable[[Progress], RunResult]) -> None:
+    def __init__(self, work: Callable[[Progress], Result]) -> None:
         self.progress = Progress()
         self._work = work
         self._done = threading.Event()
-        self._result: RunResult | None = None
+        self._result: Result | None = None
         self._error: BaseException | None = None
 
     def start(self, after: Callable[[], Any]) -> None:
@@ -171,6 +211,11 @@ class _Job:
 
         threading.Thread(target=work, name="run", daemon=True).start()
 
+    def beats(self) -> Generator[None, None, None]:
+        """A beat now and then, until the thread has ended."""
+        while not self._done.wait(BEAT_SEC):
+            yield
+
     def events(self, loading: Loading) -> Generator[Event, None, None]:
         """What there is to tell, until the thread has ended."""
         told: str | float | None = ""
@@ -183,7 +228,7 @@ class _Job:
                 told = text
                 yield TextSoFar(text)
 
-    def result(self) -> RunResult:
+    def result(self) -> Result:
         """The result, once the thread has ended. Raises what the work raised."""
         if self._error is not None:
             raise self._error

@@ -1,0 +1,144 @@
+"""Comparing on a scripted runner: order, failures, stopping, what is known after each step."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+
+from tests.compare import scripted
+from tests.compare.scripted import ScriptedRunner
+from xcomposer_ui.compare.comparing import Plan, Step, compare
+from xcomposer_ui.compare.comparison import Comparison, comparison_as_json
+from xcomposer_ui.compare.verdict import verdict
+from xcomposer_ui.errors import UserError
+from xcomposer_ui.records import Question, result_as_json
+
+ASK = Question("What is there?", max_new_tokens=9)
+
+
+@pytest.fixture
+def runner() -> ScriptedRunner:
+    return ScriptedRunner()
+
+
+PLAN = Plan()
+
+
+def finished(runner: ScriptedRunner, plan: Plan = PLAN) -> Comparison:
+    *_, last = compare(runner, ASK, plan)
+    assert last.stage == "finished"
+    assert last.done == last.total
+    return last.comparison
+
+
+def test_all_warm_up_before_any_is_measured(runner: ScriptedRunner) -> None:
+    finished(runner)
+    tokens = [new for _, _, new in runner.asked]
+    assert tokens[:4] == [2] * 4
+    assert set(tokens[4:]) == {9}
+
+
+def test_a_failure_takes_its_place_is_not_repeated_and_the_others_go_on(runner: ScriptedRunner) -> None:
+    comparison = finished(runner, Plan(repeats=3))
+    assert [(r.variant.strategy, len(r.repeats)) for r in comparison.runs] == [
+        ("as_is", 1), ("autocast", 3), ("unified", 3), ("full", 3),
+    ]  # fmt: skip
+    assert comparison.runs[0].result.failure is not None
+
+
+def test_figures_are_medians_with_their_spread(runner: ScriptedRunner) -> None:
+    full = finished(runner, Plan(repeats=3)).full
+    assert full is not None
+    assert full.result.measurement.latency_sec == 1.001
+    spread = full.spread("latency_sec")
+    assert spread is not None
+    assert (spread.lowest, spread.median, spread.highest) == (1.0, 1.001, 1.002)
+    assert full.weights_share == 0.8
+
+
+def test_weights_that_do_not_fit_beside_each_other_are_taken_in_turn() -> None:
+    runner = ScriptedRunner(room_for=1)
+    assert finished(runner, Plan(repeats=2)).order == "grouped"
+    dtypes = ["float32" if s == "full" else h for s, h, n in runner.asked if n == 9]
+    assert sum(a != b for a, b in pairwise(dtypes)) == 1
+
+
+def test_each_step_knows_what_was_done(runner: ScriptedRunner) -> None:
+    steps = list(compare(runner, ASK, Plan(repeats=1)))
+    known = [len(step.comparison.runs) for step in steps]
+    assert known == sorted(known)
+    stages = list(dict.fromkeys(step.stage for step in steps))
+    assert stages == ["warm_up", "run", "divergence", "finished"]
+
+
+def test_closing_stops_the_run_and_keeps_what_is_done(runner: ScriptedRunner) -> None:
+    kept: Step | None = None
+    steps = compare(runner, ASK)
+    for step in steps:
+        kept = step
+        if len(step.comparison.runs) == 2 and step.event.__class__.__name__ == "TextSoFar":
+            break
+    steps.close()
+    assert kept is not None
+    assert len(kept.comparison.runs) == 2
+    assert runner.closed == 1
+    assert runner.diverged == 0
+
+
+def test_divergence_can_be_left_out(runner: ScriptedRunner) -> None:
+    assert finished(runner, Plan(divergence=False)).divergences.entries == ()
+    assert runner.diverged == 0
+
+
+@pytest.mark.parametrize(
+    ("question", "plan", "code"),
+    [
+        (Question(" "), Plan(), "empty_question"),
+        (ASK, Plan(halves=("float8",)), "unknown_half"),
+        (ASK, Plan(repeats=0), "out_of_range"),
+        (ASK, Plan(model="../../etc"), "unknown_model"),
+    ],
+)
+def test_mistakes_are_user_errors(runner: ScriptedRunner, question: Question, plan: Plan, code: str) -> None:
+    with pytest.raises(UserError) as caught:
+        list(compare(runner, question, plan))
+    assert caught.value.code == code
+
+
+def test_the_json_has_the_runs_fields_and_the_divergence(runner: ScriptedRunner) -> None:
+    comparison = finished(runner)
+    document = comparison_as_json(comparison, {"question": {"text": "x"}})
+    assert [run["strategy"] for run in document["runs"]] == ["as_is", "autocast", "unified", "full"]
+    for run, record in zip(document["runs"], comparison.runs, strict=True):
+        assert result_as_json(record.result).items() <= run.items()
+        assert run["repeats"] == len(record.repeats)
+    by_strategy = {entry["strategy"]: entry for entry in document["divergence"]}
+    assert list(by_strategy) == ["autocast", "unified"]
+    assert by_strategy["unified"]["first_different_token"] == 2
+    assert by_strategy["autocast"]["first_different_token"] is None
+    assert {"module", "relative_error", "cosine", "max_abs_value"} <= by_strategy["unified"]["layers"][0].keys()
+    assert document["floor"]["strategy"] == "full"
+    assert document["question"] == {"text": "x"}
+
+
+def test_the_verdict_follows_from_the_figures(runner: ScriptedRunner) -> None:
+    assert verdict(finished(runner)) == (
+        "Against full precision: float16 as reported fails (RuntimeError); "
+        "float16 under autocast: same answer, 60 % of the memory, 0.9 × the time; "
+        "unified float16: another answer from token 2 on, 60 % of the memory, 0.8 × the time."
+    )
+    assert verdict(finished(runner), "zh").startswith("与全精度相比：float16 原样运行 失败（RuntimeError）；")
+
+
+def test_the_verdict_claims_no_difference_that_the_repeats_do_not_show(
+    runner: ScriptedRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(scripted.SECONDS, "autocast", 1.001)
+    assert "no difference in time beyond the repeats' own spread" in verdict(finished(runner))
+
+
+def test_the_verdict_says_when_there_is_nothing_to_compare_with() -> None:
+    runner = ScriptedRunner(fails=("full",))
+    assert "nothing to compare with" in verdict(finished(runner))
+    assert verdict(Comparison(())) == "Nothing has been measured yet."

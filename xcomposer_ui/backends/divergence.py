@@ -1,0 +1,338 @@
+"""How far a variant's numbers are from full precision's, module by module and at the logits.
+
+Each variant answers freely once, so that it is known where the answers part. Then full precision's own tokens are put
+after the prompt (teacher forcing) and one forward over both gives, in every variant, the same positions to compare:
+one early difference does not drown the rest. Picture and prompt are computed anew in each variant.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from xcomposer_ui.backend import Progress
+from xcomposer_ui.backends.answering import (
+    EXPECTED,
+    Stopped,
+    TokenClock,
+    arithmetic,
+    free_unused,
+    prompt,
+    sampling,
+    stopping,
+)  # fmt: skip
+from xcomposer_ui.backends.devices import free_bytes
+from xcomposer_ui.backends.memory import weights_bytes
+from xcomposer_ui.compare.divergence import Divergence, Divergences, LayerDivergence
+from xcomposer_ui.models.xcomposer2.tokenizer import TURN_END
+from xcomposer_ui.records import Question
+from xcomposer_ui.strategies import STRATEGIES, Strategy
+
+MOST_KEPT_BYTES = 2 << 30
+"""Of the reference's activations; above it, those of the blocks alone are kept."""
+
+FLOOR_WEIGHTS_BYTES = 512 << 20
+"""Of float32 weights; up to it, a float64 copy is made for the floor."""
+
+FULL = STRATEGIES["full"]
+FLOAT64 = Strategy("float64", weights="float64", image="float64", autocast=False)
+
+Key = tuple[str, int]
+"""A module's name, and which of its calls."""
+
+Ready = Callable[[str], tuple[Any, Any]]
+"""Weights' dtype to (model, tokenizer), loaded if need be; what was given out before may be gone then."""
+
+
+@dataclass
+class Reference:
+    """What the reference gave: its tokens, its logits at them (positions, vocabulary), its modules' outputs.
+
+    outputs: on the CPU. blocks_only: whether the outputs of modules inside the blocks were left out.
+    """
+
+    ids: list[int]
+    logits: Tensor
+    outputs: dict[Key, Tensor]
+    blocks_only: bool
+
+
+def diverge(
+    ready: Ready, question: Question, variants: Sequence[tuple[Strategy, str]], progress: Progress
+) -> Divergences:
+    """Each of `variants` but full precision itself, against full precision on `question`."""
+    try:
+        return _diverge(ready, question, variants, progress)
+    except Stopped:
+        return Divergences(stopped=True)
+
+
+def _diverge(
+    ready: Ready, question: Question, variants: Sequence[tuple[Strategy, str]], progress: Progress
+) -> Divergences:
+    reasons: dict[str, str] = {}
+    half = next((half for strategy, half in variants if strategy == FULL), "float16")
+    try:
+        reference, tokens, floor = _of_full(ready, question, half, progress, reasons)
+    except EXPECTED as error:
+        return Divergences(failures={f"full/{half}": _named(error)}, reasons={"full": "full precision failed"})
+    entries: list[Divergence] = []
+    failures: dict[str, str] = {}
+    for strategy, kind in variants:
+        if strategy == FULL:
+            continue
+        try:
+            entries.append(_of_variant(ready, reference, question, strategy, kind, progress))
+        except Stopped:
+            return Divergences(tuple(entries), floor, tokens, failures, reasons, stopped=True)
+        except EXPECTED as error:
+            failures[f"{strategy.name}/{kind}"] = _named(error)
+    return Divergences(tuple(entries), floor, tokens, failures, reasons)
+
+
+def _of_variant(
+    ready: Ready, reference: Reference, question: Question, strategy: Strategy, half: str, progress: Progress
+) -> Divergence:
+    """One entry. The weights are let go of with this function, so that the next ones find room."""
+    model, tokenizer = ready(strategy.weights_dtype(half))
+    ids = answer_ids(model, tokenizer, question, strategy, half, progress)
+    entry = against(reference, model, tokenizer, question, strategy, half, progress)
+    parts = first_difference(reference.ids, ids)
+    return replace(entry, first_different_token=parts, tokens=token_texts(tokenizer, ids))
+
+
+def _of_full(
+    ready: Ready, question: Question, half: str, progress: Progress, reasons: dict[str, str]
+) -> tuple[Reference, tuple[str, ...], Divergence | None]:
+    """Full precision as the reference, the texts of its tokens, and its own distance from float64."""
+    model, tokenizer = ready("float32")
+    ids = answer_ids(model, tokenizer, question, FULL, half, progress)
+    if not ids:
+        raise ValueError("full precision gave no token to compare on")
+    reference = reference_of(model, tokenizer, question, FULL, half, ids, progress)
+    if reference.blocks_only:
+        reasons["layers"] = f"blocks alone: every module's output would take more than {MOST_KEPT_BYTES >> 30} GiB"
+    floor = None
+    if weights_bytes(model) > FLOOR_WEIGHTS_BYTES:
+        reasons["floor"] = f"left out: float64 weights would take {2 * weights_bytes(model) / 2**30:.1f} GiB"
+    else:
+        wide = copy.deepcopy(model).to(torch.float64)
+        exact = reference_of(wide, tokenizer, question, FLOAT64, half, ids, progress)
+        floor = against(exact, model, tokenizer, question, FULL, half, progress)
+    return reference, token_texts(tokenizer, ids), floor
+
+
+def answer_ids(
+    model: Any, tokenizer: Any, question: Question, strategy: Strategy, half: str, progress: Progress
+) -> list[int]:
+    """The tokens of the free-running answer, as a run with the same settings and seed gives them."""
+    clock = TokenClock(progress.stop.is_set, lambda: None)
+    with stopping(model, progress), arithmetic(strategy, half, model.device.type):
+        torch.manual_seed(question.seed)
+        inputs = prompt(model, tokenizer, question, strategy, half)
+        model.answer_ids(tokenizer, inputs, streamer=clock, **sampling(question))
+    ends = {tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids(TURN_END)}
+    # The end token is compared too: an answer that goes on differs from one that ends.
+    last = next((n for n, token in enumerate(clock.ids) if token in ends), len(clock.ids) - 1)
+    return clock.ids[: last + 1]
+
+
+@torch.no_grad()
+def forced_logits(
+    model: Any, tokenizer: Any, question: Question, strategy: Strategy, half: str, ids: Sequence[int]
+) -> Tensor:
+    """Logits (positions, vocabulary) from which each of `ids` would be chosen, given the prompt and those before it."""
+    with arithmetic(strategy, half, model.device.type):
+        inputs = prompt(model, tokenizer, question, strategy, half)
+        forced = torch.tensor([list(ids[:-1])], dtype=torch.long, device=model.device)
+        if "input_ids" in inputs:
+            inputs["input_ids"] = torch.cat((inputs["input_ids"], forced), dim=1)
+        elif forced.numel():
+            embeds, mask = inputs["inputs_embeds"], inputs["im_mask"]
+            answer = model.get_input_embeddings()(forced).to(embeds.dtype)
+            inputs["inputs_embeds"] = torch.cat((embeds, answer), dim=1)
+            inputs["im_mask"] = torch.cat((mask, torch.zeros_like(forced, dtype=torch.bool)), dim=1)
+        logits: Tensor = model(**inputs, logits_to_keep=len(ids)).logits
+    return logits[0]
+
+
+def reference_of(
+    model: Any, tokenizer: Any, question: Question, strategy: Strategy, half: str, ids: list[int], progress: Progress
+) -> Reference:
+    """What `model` gives on its way to each of `ids`."""
+    blocks = block_names(model)
+    outputs: dict[Key, Tensor] = {}
+    free = free_bytes("cpu")
+    most = MOST_KEPT_BYTES if free is None else min(MOST_KEPT_BYTES, free // 4)
+    kept = 0
+    blocks_only = False
+    last: list[Tensor | None] = [None]
+
+    def hear(key: Key, output: Tensor) -> None:
+        nonlocal kept, blocks_only
+        if blocks_only and key[0] not in blocks:
+            return
+        # A module inside a stage that hands on what its last child gave says nothing new.
+        if output is last[0] and key[0] not in blocks:
+            return
+        last[0] = output
+        outputs[key] = output.detach().to("cpu", copy=True)
+        kept += outputs[key].nbytes
+        if kept > most and not blocks_only:
+            blocks_only = True
+            for other in [key for key in outputs if key[0] not in blocks]:
+                del outputs[other]
+
+    with stopping(model, progress), listening(model, hear):
+        logits = forced_logits(model, tokenizer, question, strategy, half, ids)
+    return Reference(ids, logits.cpu(), outputs, blocks_only)
+
+
+def against(
+    reference: Reference,
+    model: Any,
+    tokenizer: Any,
+    question: Question,
+    strategy: Strategy,
+    half: str,
+    progress: Progress,
+) -> Divergence:
+    """`model` under `strategy` against `reference`, on the reference's tokens; the free run's fields are not filled."""
+    blocks = block_names(model)
+    layers: list[LayerDivergence] = []
+
+    def hear(key: Key, output: Tensor) -> None:
+        if key in reference.outputs:
+            layers.append(layer_divergence(key, output, reference.outputs[key], key[0] in blocks))
+
+    with stopping(model, progress), listening(model, hear):
+        logits = forced_logits(model, tokenizer, question, strategy, half, reference.ids)
+    difference, kl, agreement, non_finite = logit_figures(reference.logits.to(logits.device), logits)
+    share, module = largest_share(layers)
+    return Divergence(
+        strategy=strategy.name,
+        half=half,
+        max_abs_logit_difference=difference,
+        mean_kl_divergence=kl,
+        top1_agreement=agreement,
+        first_different_token=None,
+        largest_activation_share=share,
+        largest_activation_module=module,
+        non_finite_positions=non_finite,
+        first_non_finite_module=next((layer.module for layer in layers if layer.non_finite), None),
+        layers=tuple(layers),
+    )
+
+
+def layer_divergence(key: Key, output: Tensor, reference: Tensor, is_block: bool) -> LayerDivergence:
+    """`output` against `reference`, of the same shape; computed in float64.
+
+    Raises AssertionError where the shapes differ: then the calls were not the same ones.
+    """
+    assert output.shape == reference.shape, f"{key} gave {output.shape}, the reference {reference.shape}"
+    found, wanted = output.detach().double(), reference.to(output.device).double()
+    finite = found.isfinite()
+    non_finite = int((~finite).sum())
+    error = cosine = None
+    if not non_finite and bool(wanted.isfinite().all()):
+        size, distance = float(wanted.norm()), float((found - wanted).norm())
+        error = distance / size if size else (0.0 if distance == 0 else None)
+        length = size * float(found.norm())
+        cosine = max(-1.0, min(1.0, float((found * wanted).sum()) / length)) if length else None
+    largest = float(found[finite].abs().max()) if bool(finite.any()) else None
+    dtype = str(output.dtype).removeprefix("torch.")
+    return LayerDivergence(*key, dtype, error, cosine, largest, non_finite, is_block)
+
+
+def logit_figures(reference: Tensor, logits: Tensor) -> tuple[float | None, float | None, float, int]:
+    """(max |difference|, mean KL(reference ‖ logits) in nats, top-1 agreement, positions that are not finite).
+
+    Both (positions, vocabulary); computed in float64. The first two are None where a logit is not finite.
+    """
+    wanted, found = reference.double(), logits.double()
+    finite = found.isfinite().all(dim=-1)
+    agreement = float(((wanted.argmax(-1) == found.argmax(-1)) & finite).double().mean())
+    non_finite = int((~finite).sum())
+    if non_finite:
+        return None, None, agreement, non_finite
+    p, q = wanted.log_softmax(-1), found.log_softmax(-1)
+    # A sum of terms of both signs: rounding may leave it a hair below the 0 that it cannot be below.
+    kl = float((p.exp() * (p - q)).sum(-1).clamp(min=0).mean())
+    return float((wanted - found).abs().max()), kl, agreement, 0
+
+
+def largest_share(layers: Sequence[LayerDivergence]) -> tuple[float | None, str | None]:
+    """The largest |value| over its dtype's largest finite one, and the module that gave it."""
+    overflown = next((layer.module for layer in layers if layer.non_finite), None)
+    if overflown is not None:
+        return None, overflown
+    shares = [
+        (layer.max_abs_value / torch.finfo(getattr(torch, layer.dtype)).max, layer.module)
+        for layer in layers
+        if layer.max_abs_value is not None
+    ]
+    return max(shares, key=lambda pair: pair[0], default=(None, None))
+
+
+def first_difference(reference: Sequence[int], other: Sequence[int]) -> int | None:
+    """The index of the first token that differs, one of them ending first included; None where there is none."""
+    for n, (a, b) in enumerate(zip(reference, other, strict=False)):
+        if a != b:
+            return n
+    return None if len(reference) == len(other) else min(len(reference), len(other))
+
+
+def token_texts(tokenizer: Any, ids: Sequence[int]) -> tuple[str, ...]:
+    """What each token adds to the answer's text; joined they are the answer, special tokens left out."""
+    texts = [tokenizer.decode(list(ids[: n + 1]), skip_special_tokens=True).split(TURN_END)[0] for n in range(len(ids))]
+    # A character whose bytes are not all there yet belongs to the token that completes it.
+    whole = [text.rstrip("\ufffd") for text in texts]
+    return tuple(text[len(before) :] for before, text in zip(["", *whole], whole, strict=False))
+
+
+def block_names(model: nn.Module) -> set[str]:
+    """The stages of the depth chart: each block, and the outermost modules that hold none and are in none."""
+    kinds = set(model._no_split_modules)  # type: ignore[arg-type]
+    blocks = {name for name, module in model.named_modules() if type(module).__name__ in kinds}
+    holders = {name[:end] for name in blocks for end in range(len(name)) if name[end] == "."} | {""}
+    outermost: set[str] = set()
+    for name, _ in model.named_modules():
+        parent = name.rpartition(".")[0]
+        if name not in holders and name not in blocks and parent in holders:
+            outermost.add(name)
+    return blocks | outermost
+
+
+@contextmanager
+def listening(model: nn.Module, hear: Callable[[Key, Tensor], None]) -> Iterator[None]:
+    """Within, `hear` is given each module's output, floating-point tensors alone, with the module's name and call."""
+    calls: Counter[str] = Counter()
+
+    def hook(name: str) -> Callable[..., None]:
+        def heard(module: nn.Module, inputs: Any, output: Any) -> None:
+            call = calls[name]
+            calls[name] += 1
+            if isinstance(output, Tensor) and output.is_floating_point():
+                hear((name, call), output)
+
+        return heard
+
+    hooks = [module.register_forward_hook(hook(name)) for name, module in model.named_modules() if name]
+    try:
+        yield
+    finally:
+        for hook_ in hooks:
+            hook_.remove()
+
+
+def _named(error: BaseException) -> str:
+    text = f"{type(error).__name__}: {error}"
+    free_unused("cuda" if torch.cuda.is_available() else "cpu")
+    return text

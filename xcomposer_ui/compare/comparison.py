@@ -1,0 +1,138 @@
+"""A comparison: one question under several variants. Frozen records, and their JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from statistics import median
+from typing import Any
+
+from xcomposer_ui.compare.divergence import Divergence, Divergences, divergence_as_json
+from xcomposer_ui.compare.schedule import Variant
+from xcomposer_ui.records import Measurement, RunResult, result_as_json
+
+REPEATED = ("latency_sec", "time_to_first_token_sec", "tokens_per_sec", "peak_memory_bytes")
+"""The figures of a Measurement that are taken anew in each repeat."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Of one figure over the repeats, in the figure's own unit."""
+
+    lowest: float
+    median: float
+    highest: float
+
+    def overlaps(self, other: Spread) -> bool:
+        """Whether the two ranges have a value in common: then the figures are not told apart."""
+        return self.lowest <= other.highest and other.lowest <= self.highest
+
+
+@dataclass(frozen=True)
+class ComparedRun:
+    """A variant's measured repeats, oldest first; never empty."""
+
+    variant: Variant
+    repeats: tuple[RunResult, ...]
+
+    @property
+    def result(self) -> RunResult:
+        """The first repeat, its figures the medians over all repeats."""
+        first = self.repeats[0]
+        medians = {name: spread.median for name in REPEATED if (spread := self.spread(name))}
+        if "peak_memory_bytes" in medians:
+            medians["peak_memory_bytes"] = round(medians["peak_memory_bytes"])
+        return replace(first, measurement=Measurement(**{**vars(first.measurement), **medians}))
+
+    @property
+    def answer(self) -> str | None:
+        return self.repeats[0].answer
+
+    @property
+    def answers_agree(self) -> bool:
+        """Whether every repeat gave the same answer, as one seed should."""
+        return len({r.answer for r in self.repeats}) == 1
+
+    @property
+    def weights_share(self) -> float | None:
+        """The weights' share of the peak memory, 0..1; None where either is not known."""
+        m = self.result.measurement
+        if m.weights_bytes is None or not m.peak_memory_bytes:
+            return None
+        return m.weights_bytes / m.peak_memory_bytes
+
+    def spread(self, name: str) -> Spread | None:
+        """Of the figure `name` of the measurement; None where no repeat has it."""
+        values = [v for r in self.repeats if (v := getattr(r.measurement, name)) is not None]
+        return Spread(min(values), float(median(values)), max(values)) if values else None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What is known so far. runs: in the order of `variants`, those that have run.
+
+    order: "interleaved", or "grouped" where the weights do not fit beside each other.
+    stopped: ended before all was measured; what was done is kept.
+    """
+
+    variants: tuple[Variant, ...]
+    runs: tuple[ComparedRun, ...] = ()
+    divergences: Divergences = field(default_factory=Divergences)
+    order: str = "interleaved"
+    stopped: bool = False
+
+    @property
+    def full(self) -> ComparedRun | None:
+        """Full precision's run, if it answered."""
+        return next((r for r in self.runs if r.variant.strategy == "full" and r.answer is not None), None)
+
+    def run_of(self, variant: Variant) -> ComparedRun | None:
+        return next((r for r in self.runs if r.variant == variant), None)
+
+    def divergence_of(self, run: ComparedRun) -> Divergence | None:
+        return self.divergences.of(run.variant.strategy, run.variant.half)
+
+    def same_as_full(self, run: ComparedRun) -> bool | None:
+        """Whether `run` answered as full precision did; None where either has no answer."""
+        if self.full is None or run.answer is None:
+            return None
+        return run.answer == self.full.answer
+
+    def with_repeat(self, variant: Variant, result: RunResult) -> Comparison:
+        """The comparison with one more measured run."""
+        before = self.run_of(variant)
+        longer = ComparedRun(variant, (*(before.repeats if before else ()), result))
+        known = {run.variant: run for run in self.runs} | {variant: longer}
+        return replace(self, runs=tuple(known[v] for v in self.variants if v in known))
+
+
+def comparison_as_json(comparison: Comparison, about: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """`{runs, divergence}` in the field names that scripts rely on, and what else is known.
+
+    about: further top-level entries (the question, the environment) that make the document self-contained.
+    """
+    found = comparison.divergences
+    return {
+        "runs": [_run_as_json(comparison, run) for run in comparison.runs],
+        "divergence": [divergence_as_json(d) for d in found.entries],
+        "floor": divergence_as_json(found.floor) if found.floor else None,
+        "full_tokens": list(found.tokens),
+        "divergence_failures": dict(found.failures),
+        "divergence_reasons": dict(found.reasons),
+        "order": comparison.order,
+        "stopped": comparison.stopped,
+        **(about or {}),
+    }
+
+
+def _run_as_json(comparison: Comparison, run: ComparedRun) -> dict[str, Any]:
+    spreads = {name: run.spread(name) for name in REPEATED}
+    return {
+        **result_as_json(run.result),
+        "repeats": len(run.repeats),
+        "spread": {name: None if s is None else [s.lowest, s.highest] for name, s in spreads.items()},
+        "weights_bytes": run.result.measurement.weights_bytes,
+        "weights_share": run.weights_share,
+        "answers_agree": run.answers_agree,
+        "same_as_full": comparison.same_as_full(run),
+    }

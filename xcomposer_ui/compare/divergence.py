@@ -1,0 +1,110 @@
+"""How far a variant's numbers are from full precision's: frozen records, and their JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class LayerDivergence:
+    """One call of one module, against the same call in the reference.
+
+    call: 0 for the module's first call of the forward. dtype: of the variant's output there.
+    relative_error: |variant - reference| / |reference|, Euclidean norms over all values; None where a value is not
+    finite, or the reference is all zeros and the variant is not. cosine: -1..1, None likewise.
+    max_abs_value: of the variant's finite values; None where there is none. non_finite: how many are NaN or infinite.
+    is_block: whether this is a stage of the depth chart (a block, or a module outside the blocks).
+    """
+
+    module: str
+    call: int
+    dtype: str
+    relative_error: float | None
+    cosine: float | None
+    max_abs_value: float | None
+    non_finite: int = 0
+    is_block: bool = False
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """A variant against the reference, on the tokens that full precision chose itself (teacher forcing).
+
+    max_abs_logit_difference: over all answer positions and the vocabulary; None where a logit is not finite.
+    mean_kl_divergence: of the variant's distribution from the reference's, KL(reference ‖ variant), in nats, mean over
+    answer positions; None where a logit is not finite.
+    top1_agreement: share 0..1 of positions whose likeliest token is the same; a position with NaN disagrees.
+    first_different_token: index in free running, each choosing its own tokens; None where the answers are the same.
+    largest_activation_share: the largest |value| that a module gave, over the largest finite value of its dtype; None
+    where one was not finite. largest_activation_module: where.
+    non_finite_positions: answer positions with a logit that is NaN or infinite. first_non_finite_module: where the
+    first such value arose, None where there was none.
+    tokens: the texts of the tokens of the free-running answer.
+    """
+
+    strategy: str
+    half: str
+    max_abs_logit_difference: float | None
+    mean_kl_divergence: float | None
+    top1_agreement: float
+    first_different_token: int | None
+    largest_activation_share: float | None
+    largest_activation_module: str | None
+    non_finite_positions: int
+    first_non_finite_module: str | None
+    layers: tuple[LayerDivergence, ...]
+    tokens: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Divergences:
+    """What one measurement of divergence found.
+
+    entries: of the variants that answered, as asked, full precision itself left out.
+    floor: full precision against float64: what float32's own rounding does. None where float64 would not fit.
+    tokens: the texts of full precision's tokens. failures: "strategy/half" -> "Type: message" of what failed.
+    reasons: why something was left out ("floor", "layers", "full").
+    """
+
+    entries: tuple[Divergence, ...] = ()
+    floor: Divergence | None = None
+    tokens: tuple[str, ...] = ()
+    failures: Mapping[str, str] = field(default_factory=dict)
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    stopped: bool = False
+
+    def of(self, strategy: str, half: str) -> Divergence | None:
+        """The entry of one variant; None where there is none."""
+        return next((d for d in self.entries if (d.strategy, d.half) == (strategy, half)), None)
+
+
+@dataclass(frozen=True)
+class Diverging:
+    """The divergence is being measured. Told again and again, so that whoever listens can stop it."""
+
+
+@dataclass(frozen=True)
+class Diverged:
+    """The last event of measuring divergence."""
+
+    divergences: Divergences
+
+
+def divergence_as_json(divergence: Divergence) -> dict[str, Any]:
+    """`divergence` in the field names that scripts rely on; null, never NaN, where a figure does not exist."""
+    return {
+        "strategy": divergence.strategy,
+        "half": divergence.half,
+        "max_abs_logit_difference": divergence.max_abs_logit_difference,
+        "mean_kl_divergence": divergence.mean_kl_divergence,
+        "top1_agreement": divergence.top1_agreement,
+        "first_different_token": divergence.first_different_token,
+        "largest_activation_share": divergence.largest_activation_share,
+        "largest_activation_module": divergence.largest_activation_module,
+        "non_finite_positions": divergence.non_finite_positions,
+        "first_non_finite_module": divergence.first_non_finite_module,
+        "tokens": list(divergence.tokens),
+        "layers": [vars(layer).copy() for layer in divergence.layers],
+    }

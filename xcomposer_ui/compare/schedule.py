@@ -1,0 +1,69 @@
+"""What is compared, and in which order: one that neither warms nor starves any of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from xcomposer_ui.errors import UserError
+from xcomposer_ui.strategies import STRATEGIES, checked_half
+
+REPEATS = 3
+MOST_REPEATS = 50
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A strategy with the 16-bit dtype in play."""
+
+    strategy: str
+    half: str
+
+    @property
+    def name(self) -> str:
+        """A name that is unique within a comparison: "autocast/float16"."""
+        return f"{self.strategy}/{self.half}"
+
+    @property
+    def weights_dtype(self) -> str:
+        """What the weights are held in."""
+        return STRATEGIES[self.strategy].weights_dtype(self.half)
+
+
+def variants_for(halves: Sequence[str]) -> tuple[Variant, ...]:
+    """Every strategy in the first of `halves`; autocast and unified in the others too.
+
+    A float32 run is the same whatever the half type, and `as_is` fails in each in the same way.
+    Raises UserError where a half type is none.
+    """
+    kinds = list(dict.fromkeys(checked_half(half) for half in halves))
+    variants = []
+    for name, strategy in STRATEGIES.items():
+        remedies = strategy.weights == "half" and (strategy.autocast or strategy.image == "half")
+        variants += [Variant(name, half) for half in (kinds if remedies else kinds[:1])]
+    return tuple(variants)
+
+
+def checked_repeats(repeats: int) -> int:
+    """`repeats` if it can be done. Raises UserError where it is out of range."""
+    if not 1 <= repeats <= MOST_REPEATS:
+        raise UserError("out_of_range", name="repeats", value=repeats, lowest=1, highest=MOST_REPEATS)
+    return repeats
+
+
+def interleaved(variants: Sequence[Variant], repeats: int) -> Iterator[tuple[int, Variant]]:
+    """(round, variant) for every measured run.
+
+    Each round has every variant once. The first starts one later each round, and every other round goes backwards:
+    over the rounds each stands early and late, and after different ones.
+    """
+    for turn in range(repeats):
+        start = turn % len(variants)
+        order = [*variants[start:], *variants[:start]]
+        yield from ((turn, variant) for variant in (reversed(order) if turn % 2 else order))
+
+
+def grouped(variants: Sequence[Variant], repeats: int) -> Iterator[tuple[int, Variant]]:
+    """As `interleaved`, within each dtype of the weights: for weights that do not fit beside each other."""
+    for dtype in dict.fromkeys(variant.weights_dtype for variant in variants):
+        yield from interleaved([v for v in variants if v.weights_dtype == dtype], repeats)
