@@ -65,6 +65,13 @@ class ScriptedBackend:
         finally:
             self.busy -= 1
 
+    def trial(self, question: Question, strategy: Strategy, half: str, progress: Progress) -> Outcome | None:
+        if strategy.name == "full":
+            return None
+        if strategy.name == "unified":
+            return Outcome(Measurement(), failure_type="RuntimeError", message="another clash")
+        return Outcome(Measurement(), "one")
+
     def unload(self) -> None:
         self.held.clear()
 
@@ -116,7 +123,12 @@ def test_an_expected_failure_is_a_result_with_its_site_and_explanation(runner: R
     assert (failure.message, failure.module, failure.operation) == (CLASH, "vision_proj.0", "aten.addmm")
     assert failure.explanation.recognised
     assert failure.explanation.dtypes == ("float32", "float16")
-    assert {fix.strategy: fix.cures for fix in failure.explanation.fixes}["autocast"] is True
+    assert {fix.strategy: (fix.cures, fix.tried, fix.failed_with) for fix in failure.explanation.fixes} == {
+        "as_is": (False, True, CLASH),
+        "autocast": (True, True, None),
+        "unified": (False, True, "another clash"),
+        "full": (True, False, None),  # not tried: what the table knows
+    }
     json = result_as_json(last.result)["failure"]
     assert json["operands"][0] == {"name": "a", "dtype": "float32", "origin": "b", "shape": []}
 

@@ -77,5 +77,8 @@ class Backend(Protocol):
         A variant that fails is in the `failures`. Raises UserError as `load` does.
         """
 
+    def trial(self, question: Question, strategy: Strategy, half: str, progress: Progress) -> Outcome | None:
+        """The same question under another strategy, as far as its first tokens; None where it would cost too much."""
+
     def unload(self) -> None:
         """Give all weights back."""

@@ -38,12 +38,14 @@ class Fix:
     """What a strategy does to a failure: cures it (True), does not (False), or it depends (None; `why` on what).
 
     tried: whether the verdict comes from running the strategy here, rather than from knowledge of the failure.
+    failed_with: the message that it failed with when it was tried; None where it answered, or was not tried.
     """
 
     strategy: str
     cures: bool | None
     why: str
     tried: bool = False
+    failed_with: str | None = None
 
 
 @dataclass(frozen=True)
@@ -220,7 +222,8 @@ def explanation_as_json(explanation: Explanation) -> dict[str, Any]:
         "cause": explanation.cause,
         "dtypes": list(explanation.dtypes),
         "fixes": [
-            {"strategy": f.strategy, "cures": f.cures, "why": f.why, "tried": f.tried} for f in explanation.fixes
+            {"strategy": f.strategy, "cures": f.cures, "why": f.why, "tried": f.tried, "failed_with": f.failed_with}
+            for f in explanation.fixes
         ],
         "references": [{"title": r.title, "url": r.url} for r in explanation.references],
         "where": explanation.where,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Generator, Sequence
+from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
 from xcomposer_ui.backend import Backend, Outcome, Progress
@@ -15,6 +16,7 @@ from xcomposer_ui.records import (
     Event,
     Failure,
     Finished,
+    Fix,
     Loading,
     Measurement,
     Question,
@@ -24,7 +26,7 @@ from xcomposer_ui.records import (
     Waiting,
 )
 from xcomposer_ui.settings import Settings
-from xcomposer_ui.strategies import Strategy, checked_half, strategy_named
+from xcomposer_ui.strategies import STRATEGIES, Strategy, checked_half, strategy_named
 
 BEAT_SEC = 0.25
 """Between two signs of life of work that has no text to show; each is a chance to stop it."""
@@ -158,7 +160,7 @@ class Runner:
             seed=question.seed,
             measurement=_with_load(outcome.measurement, load_sec),
             answer=outcome.answer,
-            failure=_failure(outcome, backend.device),
+            failure=_failure(outcome, backend, question, strategy, half, progress),
             stopped=outcome.stopped,
             reasons={**backend.reasons, "half": half_reason},
         )
@@ -236,18 +238,37 @@ class _Job(Generic[Result]):
         return self._result
 
 
-def _failure(outcome: Outcome, device: str) -> Failure | None:
+def _failure(
+    outcome: Outcome, backend: Backend, question: Question, strategy: Strategy, half: str, progress: Progress
+) -> Failure | None:
     if outcome.failure_type is None:
         return None
+    explanation = explain(f"{outcome.failure_type}: {outcome.message}", device=backend.device)
+    known = {fix.strategy: fix for fix in explanation.fixes}
+    fixes = []
+    for other in STRATEGIES.values():
+        fix = known.get(other.name, Fix(other.name, None, "What this strategy does to it is not known."))
+        if other.name == strategy.name:
+            fixes.append(replace(fix, cures=False, tried=True, failed_with=outcome.message))
+        else:
+            fixes.append(_tried(fix, backend.trial(question, other, half, progress)))
     return Failure(
         type=outcome.failure_type,
         message=outcome.message,
         module=outcome.site.module,
         operation=outcome.site.operation,
         operands=outcome.site.operands,
-        explanation=explain(f"{outcome.failure_type}: {outcome.message}", device=device),
+        explanation=replace(explanation, fixes=tuple(fixes)),
         traceback=outcome.traceback,
     )
+
+
+def _tried(fix: Fix, outcome: Outcome | None) -> Fix:
+    """`fix` with what trying it showed, if it was tried to its end."""
+    if outcome is None or outcome.stopped:
+        return fix
+    answered = outcome.failure_type is None
+    return replace(fix, cures=answered, tried=True, failed_with=None if answered else outcome.message)
 
 
 def _with_load(measurement: Measurement, load_sec: float | None) -> Measurement:

@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from xcomposer_ui.backend import Outcome, Progress
+from xcomposer_ui.backend import FailureSite, Outcome, Progress
+from xcomposer_ui.backends.dtype_trace import trace_failure
 from xcomposer_ui.backends.memory import CpuPeak, CudaPeak, weights_bytes
 from xcomposer_ui.models.xcomposer2.chat import answer_text
 from xcomposer_ui.records import Measurement, Question
@@ -102,9 +103,32 @@ def answer(
         weights_bytes=weights_bytes(model),
     )
     if failure:
+        site = find_site(model, tokenizer, question, strategy, half, progress) if traceable(failure) else FailureSite()
         kind, message, text = failure
-        return Outcome(measurement, failure_type=kind, message=message, traceback=text)
+        return Outcome(measurement, failure_type=kind, message=message, traceback=text, site=site)
     return Outcome(measurement, answer=answer_text(tokenizer, clock.ids), stopped=stopped)
+
+
+def find_site(
+    model: Any, tokenizer: Any, question: Question, strategy: Strategy, half: str, progress: Progress
+) -> FailureSite:
+    """Run once more, traced, to see where it fails: a trace is too slow to be on in every run."""
+
+    def again() -> None:
+        torch.manual_seed(question.seed)
+        model.answer_ids(tokenizer, prompt(model, tokenizer, question, strategy, half), **sampling(question))
+
+    try:
+        with stopping(model, progress), arithmetic(strategy, half, model.device.type):
+            return trace_failure(again, model) or FailureSite()
+    except Stopped:
+        return FailureSite()
+
+
+def traceable(failure: tuple[str, str, str]) -> bool:
+    """Whether running once more can tell anything: after running out of memory it would only run out again."""
+    kind, message, _ = failure
+    return "OutOfMemory" not in kind and "memory" not in message
 
 
 def prompt(model: Any, tokenizer: Any, question: Question, strategy: Strategy, half: str) -> dict[str, Tensor]:

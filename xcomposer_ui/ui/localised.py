@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from xcomposer_ui.explain import explain
-from xcomposer_ui.records import Failure
+from xcomposer_ui.records import Failure, Fix
 
 
 def localised(failure: Failure, device: str, language: str) -> Failure:
@@ -19,5 +19,11 @@ def localised(failure: Failure, device: str, language: str) -> Failure:
     if told.family is None or told.family != failure.explanation.family:
         return failure
     tried = {fix.strategy: fix for fix in failure.explanation.fixes if fix.tried}
-    fixes = tuple(tried.get(fix.strategy, fix) for fix in told.fixes)
+    fixes = tuple(_with_verdict(fix, tried.get(fix.strategy)) for fix in told.fixes)
     return replace(failure, explanation=replace(told, fixes=fixes))
+
+
+def _with_verdict(fix: Fix, tried: Fix | None) -> Fix:
+    if tried is None:
+        return fix
+    return replace(fix, cures=tried.cures, tried=True, failed_with=tried.failed_with)

@@ -60,12 +60,19 @@ def _fixes(fixes: tuple[Fix, ...], language: str) -> str:
 
 def _fix(fix: Fix, language: str) -> str:
     verdict = str(fix.cures).lower()
-    tried = text("fix.tried" if fix.tried else "fix.untried", language)
     return (
         f'<li class="xl-fix xl-cures-{verdict}"><span class="xl-verdict">{escaped(text(f"fix.{verdict}", language))}'
         f"</span><span><b>{escaped(strategy_label(fix.strategy, language))}</b> {escaped(fix.why)} "
-        f"<small>{escaped(tried)}</small></span></li>"
+        f"<small>{escaped(_trial(fix, language))}</small></span></li>"
     )
+
+
+def _trial(fix: Fix, language: str) -> str:
+    if not fix.tried:
+        return text("fix.untried", language)
+    if fix.cures:
+        return text("fix.answered", language)
+    return text("fix.failed", language, message=fix.failed_with or "—")
 
 
 def _references(references: tuple[Reference, ...], language: str) -> str:
