@@ -1,0 +1,22 @@
+"""What holds for every test: nothing from the network, nothing from the shell that the tests were started in."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+# Read when the libraries are first imported, so they are set here, before any test module is.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+READ_BY_SETTINGS = ("XCOMPOSER_", "SPACE_ID", "SPACES_", "GRADIO_SERVER_")
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take away what `settings_from` would read: a developer's XCOMPOSER_MODEL must not decide a test."""
+    for name in list(os.environ):
+        if name.startswith(READ_BY_SETTINGS):
+            monkeypatch.delenv(name)
