@@ -65,7 +65,9 @@ class ScriptedBackend:
         finally:
             self.busy -= 1
 
-    def trial(self, question: Question, strategy: Strategy, half: str, progress: Progress) -> Outcome | None:
+    def trial(
+        self, question: Question, strategy: Strategy, half: str, progress: Progress, tokens: int
+    ) -> Outcome | None:
         if strategy.name == "full":
             return None
         if strategy.name == "unified":

@@ -77,8 +77,10 @@ class Backend(Protocol):
         A variant that fails is in the `failures`. Raises UserError as `load` does.
         """
 
-    def trial(self, question: Question, strategy: Strategy, half: str, progress: Progress) -> Outcome | None:
-        """The same question under another strategy, as far as its first tokens; None where it would cost too much."""
+    def trial(
+        self, question: Question, strategy: Strategy, half: str, progress: Progress, tokens: int
+    ) -> Outcome | None:
+        """The question under another strategy, as far as its first `tokens`; None where that would cost too much."""
 
     def unload(self) -> None:
         """Give all weights back."""

@@ -245,13 +245,15 @@ def _failure(
         return None
     explanation = explain(f"{outcome.failure_type}: {outcome.message}", device=backend.device)
     known = {fix.strategy: fix for fix in explanation.fixes}
+    # A clash shows in a prefill and one step of decoding; that a token is repeated shows after many.
+    tokens = question.max_new_tokens if outcome.failure_type == "RepeatedToken" else 2
     fixes = []
     for other in STRATEGIES.values():
         fix = known.get(other.name, Fix(other.name, None, "What this strategy does to it is not known."))
         if other.name == strategy.name:
             fixes.append(replace(fix, cures=False, tried=True, failed_with=outcome.message))
         else:
-            fixes.append(_tried(fix, backend.trial(question, other, half, progress)))
+            fixes.append(_tried(fix, backend.trial(question, other, half, progress, tokens)))
     return Failure(
         type=outcome.failure_type,
         message=outcome.message,

@@ -8,14 +8,18 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from xcomposer_ui.backend import FailureSite, Outcome, Progress
-from xcomposer_ui.backends.dtype_trace import trace_failure
+from xcomposer_ui.backends import silent
+from xcomposer_ui.backends.dtype_trace import trace_failure, trace_flow
 from xcomposer_ui.backends.memory import CpuPeak, CudaPeak, weights_bytes
+from xcomposer_ui.backends.silent import FiniteWatch
+from xcomposer_ui.dtype_flow import DtypeFlow
 from xcomposer_ui.models.xcomposer2.chat import answer_text
 from xcomposer_ui.records import Measurement, Question
 from xcomposer_ui.strategies import Strategy
@@ -68,12 +72,13 @@ def answer(
     meter: CpuPeak | CudaPeak = CudaPeak(model.device, others) if model.device.type == "cuda" else CpuPeak(model)
     clock = TokenClock(progress.stop.is_set, lambda: meter.take_events(go_on=True))
     progress.text = lambda: answer_text(tokenizer, list(clock.ids))
+    watch = FiniteWatch()
     prompt_tokens: int | None = None
     failure: tuple[str, str, str] | None = None
     stopped = False
     started = ended = time.perf_counter()
     try:
-        with meter, stopping(model, progress), arithmetic(strategy, half, model.device.type):
+        with meter, watch.on(model), stopping(model, progress), arithmetic(strategy, half, model.device.type):
             torch.manual_seed(question.seed)
             started = time.perf_counter()
             try:
@@ -103,10 +108,22 @@ def answer(
         weights_bytes=weights_bytes(model),
     )
     if failure:
-        site = find_site(model, tokenizer, question, strategy, half, progress) if traceable(failure) else FailureSite()
         kind, message, text = failure
+        site = find_site(model, tokenizer, question, strategy, half, progress) if traceable(failure) else FailureSite()
         return Outcome(measurement, failure_type=kind, message=message, traceback=text, site=site)
-    return Outcome(measurement, answer=answer_text(tokenizer, clock.ids), stopped=stopped)
+    if not stopped and not watch.all_finite:
+        flow = traced_values(model, tokenizer, question, strategy, half, len(clock.ids))
+        message, site = silent.non_finite_site(flow)
+        return Outcome(measurement, failure_type=silent.NON_FINITE, message=message, site=site)
+    said = answer_text(tokenizer, clock.ids)
+    if not stopped and (times := silent.repeated_to_the_end(clock.ids, question.max_new_tokens)):
+        message = f"the answer repeats one token {times} times to its end: “…{said[-40:]}”"
+        return Outcome(measurement, failure_type=silent.REPEATED, message=message)
+    if not stopped and not said.strip():
+        return Outcome(
+            measurement, failure_type=silent.EMPTY, message="the model ended its answer before its first word"
+        )
+    return Outcome(measurement, answer=said, stopped=stopped)
 
 
 def find_site(
@@ -123,6 +140,20 @@ def find_site(
             return trace_failure(again, model) or FailureSite()
     except Stopped:
         return FailureSite()
+
+
+def traced_values(
+    model: Any, tokenizer: Any, question: Question, strategy: Strategy, half: str, tokens: int
+) -> DtypeFlow:
+    """The run once more, as far as its first `tokens`, with each module's largest value."""
+
+    def again() -> None:
+        torch.manual_seed(question.seed)
+        shorter = replace(question, max_new_tokens=max(1, tokens))
+        model.answer_ids(tokenizer, prompt(model, tokenizer, question, strategy, half), **sampling(shorter))
+
+    with arithmetic(strategy, half, model.device.type):
+        return trace_flow(again, model, values=True)
 
 
 def traceable(failure: tuple[str, str, str]) -> bool:

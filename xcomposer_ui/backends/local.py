@@ -19,9 +19,6 @@ from xcomposer_ui.strategies import Strategy
 SMALL_PARAMETERS = 100_000_000
 """Below this, another strategy is tried in a second or two on any machine, its weights loaded if need be."""
 
-TRIAL_TOKENS = 2
-"""A prefill and one step of decoding: every operation of a run has run once."""
-
 
 def open_local(model: str, device: str) -> LocalBackend:
     """A backend for `model` ("embedded", a folder, a hub id) on "auto", "cpu" or "cuda"; nothing is loaded yet.
@@ -76,13 +73,15 @@ class LocalBackend:
 
         return divergence.diverge(ready, question, variants, progress)
 
-    def trial(self, question: Question, strategy: Strategy, half: str, progress: Progress) -> Outcome | None:
+    def trial(
+        self, question: Question, strategy: Strategy, half: str, progress: Progress, tokens: int
+    ) -> Outcome | None:
         dtype = strategy.weights_dtype(half)
         small = next(iter(self._models.values())).num_parameters() < SMALL_PARAMETERS
         if not small and (dtype not in self._models or self.device == "cpu"):
             return None
         self.load(dtype, progress)
-        return self.answer(replace(question, max_new_tokens=TRIAL_TOKENS), strategy, half, progress)
+        return self.answer(replace(question, max_new_tokens=tokens), strategy, half, progress)
 
     def unload(self) -> None:
         self._models.clear()

@@ -14,6 +14,7 @@ from xcomposer_ui.explain.rules import (
     norms,
     operands,
     products,
+    silent,
 )
 
 RULES: tuple[Rule, ...] = (
@@ -27,6 +28,7 @@ RULES: tuple[Rule, ...] = (
     *kernels.RULES,
     *machines.RULES,
     *checkpoints.RULES,
+    *silent.RULES,
 )
 
 FAMILIES: tuple[str, ...] = tuple(dict.fromkeys(rule.family for rule in RULES))

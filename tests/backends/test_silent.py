@@ -1,0 +1,106 @@
+"""Failures that raise nothing are failures: float16 made to overflow for real, repetition, an answer without a word."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from transformers import AutoTokenizer
+
+from tests.checkpoints import tiny_model, write_tokenizer
+from xcomposer_ui.backend import Outcome, Progress
+from xcomposer_ui.backends import answering
+from xcomposer_ui.backends.silent import repeated_to_the_end
+from xcomposer_ui.explain import explain
+from xcomposer_ui.models.xcomposer2 import InternLMXComposer2Tokenizer
+from xcomposer_ui.records import Question
+from xcomposer_ui.strategies import STRATEGIES
+
+PICTURE = Image.radial_gradient("L").convert("RGB")
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    folder = tmp_path_factory.mktemp("tokenizer")
+    write_tokenizer(folder)
+    InternLMXComposer2Tokenizer(str(folder / "tokenizer.model")).save_pretrained(folder)
+    return AutoTokenizer.from_pretrained(folder)
+
+
+def ask(model: Any, tokenizer: Any, strategy: str, half: str, tokens: int = 4) -> Outcome:
+    dtype = getattr(torch, STRATEGIES[strategy].weights_dtype(half))
+    question = Question("What?", PICTURE, max_new_tokens=tokens)
+    return answering.answer(model.to(dtype), tokenizer, question, STRATEGIES[strategy], half, Progress())
+
+
+def overflowing() -> Any:
+    """A feed-forward whose product passes float16's 65504 and is small again after."""
+    model = tiny_model()
+    with torch.no_grad():
+        feed_forward = model.model.layers[1].feed_forward
+        feed_forward.w1.weight.fill_(30.0)
+        feed_forward.w3.weight.fill_(300.0)
+        feed_forward.w2.weight.mul_(1e-6)
+        model.model.layers[1].ffn_norm.weight.fill_(3.0)
+    return model
+
+
+def test_float16_overflows_for_real_and_the_module_is_named(tokenizer: Any) -> None:
+    outcome = ask(overflowing(), tokenizer, "unified", "float16")
+    assert outcome.failure_type == "NonFiniteLogits"
+    assert outcome.answer is None
+    assert outcome.site.module is not None
+    assert outcome.site.module.startswith("model.layers.1.feed_forward")
+    assert "of the largest that float16 holds (6.55e+04)" in outcome.message
+    assert explain(f"{outcome.failure_type}: {outcome.message}").family == "non_finite_logits"
+
+
+@pytest.mark.parametrize(("strategy", "half"), [("unified", "bfloat16"), ("full", "float16")])
+def test_bfloat16_and_float32_hold_where_float16_overflows(tokenizer: Any, strategy: str, half: str) -> None:
+    assert ask(overflowing(), tokenizer, strategy, half).failure_type is None
+
+
+def test_one_token_to_the_end_is_a_failure(tokenizer: Any) -> None:
+    model = tiny_model()
+    with torch.no_grad():
+        model.output.weight.zero_()
+        model.model.norm.weight.fill_(1.0)
+    stuck = torch.zeros(320, 32)
+    stuck[300] = 1.0
+    model.output.weight.data = stuck
+    hook = model.model.norm.register_forward_hook(lambda *_: torch.ones_like(_[2]))
+    outcome = ask(model, tokenizer, "full", "float16", tokens=24)
+    hook.remove()
+    assert outcome.failure_type == "RepeatedToken"
+    assert "repeats one token 24 times to its end" in outcome.message
+    assert outcome.measurement.new_tokens == 24
+    assert explain(f"{outcome.failure_type}: {outcome.message}").family == "repeated_token"
+
+
+def test_an_answer_without_a_word_is_a_failure(tokenizer: Any) -> None:
+    model = tiny_model()
+    ending = torch.zeros(320, 32)
+    ending[tokenizer.eos_token_id] = 1.0
+    model.output.weight.data = ending
+    hook = model.model.norm.register_forward_hook(lambda *_: torch.ones_like(_[2]))
+    outcome = ask(model, tokenizer, "full", "float16")
+    hook.remove()
+    assert outcome.failure_type == "EmptyAnswer"
+    assert explain(f"{outcome.failure_type}: {outcome.message}").family == "empty_answer"
+
+
+@pytest.mark.parametrize(
+    ("ids", "most", "times"),
+    [
+        ([5] * 20, 20, 20),
+        ([1, 2] + [5] * 30, 32, 30),
+        ([5] * 20, 64, 0),  # it ended by itself
+        ([5, 6] * 20, 40, 0),
+        ([5] * 8, 8, 0),  # too short to say
+    ],
+)
+def test_repetition_is_told_from_an_answer_that_ended(ids: list[int], most: int, times: int) -> None:
+    assert repeated_to_the_end(ids, most) == times

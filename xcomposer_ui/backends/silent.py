@@ -1,0 +1,75 @@
+"""Failures that raise nothing: logits that are not finite, one token to the end, an answer without a word."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from xcomposer_ui.backend import FailureSite
+from xcomposer_ui.dtype_flow import DtypeFlow, ModuleCall
+
+NON_FINITE = "NonFiniteLogits"
+REPEATED = "RepeatedToken"
+EMPTY = "EmptyAnswer"
+
+REPEATS = 16
+"""Equal tokens at the end of an answer that did not end by itself, from which on it is called a repetition."""
+
+
+class FiniteWatch:
+    """Whether the logits of a run stayed finite; `all_finite` waits for the device, the watching does not."""
+
+    def __init__(self) -> None:
+        self._finite: Tensor | None = None
+
+    @property
+    def all_finite(self) -> bool:
+        return self._finite is None or bool(self._finite)
+
+    def look(self, _module: Any, _inputs: Any, logits: Tensor) -> None:
+        """A forward hook for the output layer."""
+        finite = torch.isfinite(logits).all()
+        self._finite = finite if self._finite is None else self._finite & finite
+
+    @contextmanager
+    def on(self, model: Any) -> Iterator[FiniteWatch]:
+        """Within, every logits tensor that `model` computes is looked at."""
+        hook = model.get_output_embeddings().register_forward_hook(self.look)
+        try:
+            yield self
+        finally:
+            hook.remove()
+
+
+def repeated_to_the_end(ids: Sequence[int], most: int) -> int:
+    """How often the last token stands at the end of `ids`, if the answer was cut at `most` tokens repeating it; or 0."""
+    if len(ids) < max(most, REPEATS) or len(set(ids[-REPEATS:])) > 1:
+        return 0
+    return next((n for n, token in enumerate(reversed(ids)) if token != ids[-1]), len(ids))
+
+
+def non_finite_site(flow: DtypeFlow) -> tuple[str, FailureSite]:
+    """The message and the place of logits that are not finite, from a traced run with values."""
+    first = flow.first_non_finite()
+    if first is None:
+        return "the logits are not finite; run again with the trace on, they were", FailureSite()
+    before = [call for call in flow.calls if call.index < first.index and call.max_abs and not call.non_finite]
+    message = f"the logits are not finite: NaN or infinity arises first at {first.name or first.class_name}"
+    if before:
+        message += f"; the largest value before it is {_share(max(before, key=lambda call: call.max_abs or 0), first)}"
+    return message, FailureSite(module=first.name)
+
+
+def _share(largest: ModuleCall, first: ModuleCall) -> str:
+    """The value, where it was, and what part it is of the largest number of the dtype that broke."""
+    value = largest.max_abs or 0.0
+    text = f"{value:.4g} at {largest.name}"
+    dtype = next((d for d in (*first.dtypes_out, *first.dtypes_parameters) if d in ("float16", "bfloat16")), None)
+    if dtype is None:
+        return text
+    limit = torch.finfo(getattr(torch, dtype)).max
+    return f"{text}, {value / limit:.1%} of the largest that {dtype} holds ({limit:.4g})"
