@@ -79,6 +79,14 @@ class ScriptedRunner:
     closed: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
+    def reset(self) -> None:
+        """As new, once the last run has ended."""
+        self.pause_sec = 0.0
+        with self.lock:
+            fresh = ScriptedRunner()
+            for name in ("answer", "before", "refuse", "known", "asked", "closed"):
+                setattr(self, name, getattr(fresh, name))
+
     def warm_up(self) -> None:
         self.known = True
 

@@ -61,11 +61,12 @@ class AskTab:
         inputs = [self.session, language, *self.form.inputs()]
 
         def runs(triggers: list[Any], made: Callable[[Session, Form], Form]) -> Any:
-            def run(session: Session, language: str, *values: Any) -> Steps:
+            # Gradio names even private events after their functions; "run" is the endpoint's name.
+            def asked(session: Session, language: str, *values: Any) -> Steps:
                 yield from self._run(session, language, made(session, self.form.form(*values)))
 
             return gr.on(
-                triggers, run, inputs, self.outputs(), js=SHOW_RESULTS,
+                triggers, asked, inputs, self.outputs(), js=SHOW_RESULTS,
                 show_progress="minimal", show_progress_on=self.results.chat, api_visibility="private",
                 concurrency_id=MODEL_QUEUE, concurrency_limit=1, trigger_mode="once",
             )  # fmt: skip

@@ -86,9 +86,10 @@ def build_app(settings: Settings, runner: Runner) -> tuple[gr.Blocks, gr.I18n]:
 
         changed = list(dict.fromkeys([*words.components(), *ask.outputs(), head.title, head.line, explain.shown]))
         browser = gr.Textbox(visible=False)
-        app.load(
+        loaded = app.load(
             first_language, [browser, ask.session, explain.pasted], [*changed, language], js=BROWSER_LANGUAGE, **QUIET
         )
+        loaded.then(None, language, None, js=SAY_LANGUAGE, api_visibility="private")
         language.input(in_language, [ask.session, language, explain.pasted], changed, **QUIET)
         ask.results.runs.change(head.values, language, [head.title, head.line], **QUIET)
         language.change(None, language, None, js=SAY_LANGUAGE, api_visibility="private")

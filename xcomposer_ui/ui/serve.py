@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 import threading
 from pathlib import Path
@@ -21,7 +22,8 @@ LARGEST_UPLOAD = "50mb"
 
 
 def serve(settings: Settings) -> None:
-    """Serve the page until the process is told to end."""
+    """Serve the page until the process is told to end. Raises UserError where its port is taken."""
+    _check_port(settings.host, settings.port)
     runner = Runner(settings)
     app, address, _ = launch(settings, runner)
     print(f"The lab is at {address}", flush=True)
@@ -54,6 +56,17 @@ def launch(settings: Settings, runner: Runner, **more: Any) -> tuple[gr.Blocks, 
         **more,
     )
     return app, address, server
+
+
+def _check_port(host: str, port: int) -> None:
+    # Gradio would say so after the app is built, with a hint about its own environment variables.
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise UserError("port_taken", host=host, port=port, reason=error.strerror) from None
 
 
 def _warm_up(runner: Runner) -> None:

@@ -1,0 +1,124 @@
+"""A real browser on the real page. Every page fails its test on a script error or a request that leaves the server."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from PIL import Image, ImageDraw
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, sync_playwright
+
+from tests.checkpoints import write_checkpoint
+from tests.ui.scripted import ScriptedRunner
+from xcomposer_ui.runner import Runner
+from xcomposer_ui.settings import EMBEDDED_PATH, Settings
+from xcomposer_ui.ui.serve import launch
+
+CHROMIUM = "/usr/bin/chromium"
+ARGUMENTS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+).split()
+LOCAL = {"127.0.0.1", "localhost", ""}
+
+Serve = Callable[..., str]
+Open = Callable[..., Page]
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium, or whichever is on the path."""
+    found = CHROMIUM if Path(CHROMIUM).exists() else shutil.which("chromium") or shutil.which("google-chrome")
+    if found is None:
+        pytest.skip("no Chromium here: the browser tests need one")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=found, args=ARGUMENTS)
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="module")
+def serve() -> Iterator[Serve]:
+    """Serve the page with a runner; the address."""
+    apps = []
+
+    def served(runner: Runner | ScriptedRunner, settings: Settings | None = None) -> str:
+        app, address, _ = launch(settings or Settings(port=0), runner)  # type: ignore[arg-type]  # the double fits
+        apps.append(app)
+        return address
+
+    yield served
+    for app in apps:
+        app.close()
+
+
+@pytest.fixture(scope="session")
+def windows(browser: Browser) -> Iterator[Callable[..., BrowserContext]]:
+    """A window for each set of options, kept for the session: its cache spares loading the page's scripts anew."""
+    kept: dict[str, BrowserContext] = {}
+
+    def window(**options: Any) -> BrowserContext:
+        key = repr(sorted(options.items()))
+        if key not in kept:
+            kept[key] = browser.new_context(**options)
+        return kept[key]
+
+    yield window
+    for context in kept.values():
+        context.close()
+
+
+@pytest.fixture
+def open_page(windows: Callable[..., BrowserContext]) -> Iterator[Open]:
+    """Open an address; at the end of the test no page may have complained."""
+    pages: list[Page] = []
+    complaints: list[str] = []
+
+    def told(message: ConsoleMessage) -> None:
+        if message.type == "error":
+            complaints.append(f"console: {message.text}")
+
+    def asked(request: Request) -> None:
+        if (urlsplit(request.url).hostname or "") not in LOCAL:
+            complaints.append(f"outside request: {request.url}")
+
+    def opened(address: str, **options: Any) -> Page:
+        usual = {"locale": "en-US", "viewport": {"width": 1280, "height": 900}, "reduced_motion": "reduce"}
+        page = windows(**usual | options).new_page()
+        pages.append(page)
+        page.on("pageerror", lambda error: complaints.append(f"script error: {error}"))
+        page.on("console", told)
+        page.on("request", asked)
+        with page.expect_response(lambda response: "/gradio_api/run/" in response.url):  # the load event's answer
+            page.goto(address)
+        page.locator("#run").wait_for()
+        return page
+
+    yield opened
+    for page in pages:
+        page.close()
+    assert not complaints
+
+
+@pytest.fixture(scope="session")
+def picture(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A red circle and a blue square on a light ground."""
+    drawn = Image.new("RGB", (320, 240), "#e9e2d0")
+    draw = ImageDraw.Draw(drawn)
+    draw.ellipse((40, 40, 110, 110), fill="#d62828")
+    draw.rectangle((190, 120, 260, 190), fill="#1d5fd1")
+    path = tmp_path_factory.mktemp("pictures") / "shapes.png"
+    drawn.save(path)
+    return str(path)
+
+
+@pytest.fixture(scope="session")
+def real_model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The embedded model where it is there; else a tiny one with random weights, of the same architecture."""
+    if (EMBEDDED_PATH / "config.json").is_file():
+        return "embedded"
+    return str(write_checkpoint(tmp_path_factory.mktemp("model")))

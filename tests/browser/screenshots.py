@@ -1,0 +1,70 @@
+"""Takes the pictures that the README shows, of real runs: `python -m tests.browser.screenshots`.
+
+Writes assets/screenshots/answer.png (light), failure.png (light), failure-dark.png, chinese.png and phone.png.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.browser.conftest import ARGUMENTS, CHROMIUM
+from tests.browser.visitor import choose, wait_for_runs
+from xcomposer_ui.runner import Runner
+from xcomposer_ui.settings import ASSETS, Settings
+from xcomposer_ui.ui.serve import launch
+
+FOLDER = ASSETS / "screenshots"
+DESKTOP = {"viewport": {"width": 1280, "height": 1000}, "device_scale_factor": 1.5}
+PHONE = {"viewport": {"width": 375, "height": 812}, "device_scale_factor": 2}
+
+
+def main() -> int:
+    """Serve the embedded model, visit, and save what is seen; the exit status."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    settings = Settings(port=0)
+    runner = Runner(settings)
+    runner.warm_up()
+    app, address, _ = launch(settings, runner)
+    with sync_playwright() as playwright:
+        found = CHROMIUM if Path(CHROMIUM).exists() else shutil.which("chromium")
+        browser = playwright.chromium.launch(executable_path=found, args=ARGUMENTS)
+        for name, strategies, options in (
+            ("answer", ("full", "autocast", "unified"), {**DESKTOP, "locale": "en-US"}),
+            ("failure", ("autocast", "as_is"), {**DESKTOP, "locale": "en-US"}),
+            ("failure-dark", ("autocast", "as_is"), {**DESKTOP, "locale": "en-US", "color_scheme": "dark"}),
+            ("chinese", ("full", "autocast"), {**DESKTOP, "locale": "zh-CN"}),
+            ("phone", ("autocast",), {**PHONE, "locale": "en-US"}),
+        ):
+            with visited(browser, address, strategies, options) as page:
+                page.screenshot(path=FOLDER / f"{name}.png", full_page=name != "phone")
+        browser.close()
+    app.close()
+    return 0
+
+
+@contextmanager
+def visited(browser: Browser, address: str, strategies: tuple[str, ...], options: dict[str, Any]) -> Iterator[Page]:
+    """A page on which an example was asked under each of `strategies`."""
+    context = browser.new_context(**options)
+    page = context.new_page()
+    page.goto(address)
+    page.locator("#examples button.thumbnail-item").first.click()
+    page.locator("#picture img").wait_for()
+    for count, strategy in enumerate(strategies, 1):
+        choose(page, strategy)
+        page.locator("#run").click()
+        wait_for_runs(page, count)
+    page.wait_for_timeout(800)  # until the last transition has come to rest
+    yield page
+    context.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

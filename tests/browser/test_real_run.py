@@ -1,0 +1,69 @@
+"""The page in a real browser on a real model, from the click to the figures."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Open, Serve
+from tests.browser.visitor import SLOWEST_MS, answers, ask, show, tile, wait_for_runs
+from tests.ui.scripted import MESSAGE
+from xcomposer_ui.runner import Runner
+from xcomposer_ui.settings import ASSETS, EMBEDDED_PATH, Settings
+from xcomposer_ui.ui.examples import examples
+
+pytestmark = pytest.mark.browser
+
+FIGURE = re.compile(r"^[\d.]+\s*(ms|s|tok/s|KiB|MiB|GiB)$")
+
+
+@pytest.fixture(scope="module")
+def address(serve: Serve, real_model: str) -> str:
+    """The page on the real runner, warmed up."""
+    settings = Settings(model=real_model, port=0)
+    runner = Runner(settings)
+    runner.warm_up()
+    return serve(runner, settings)
+
+
+def short(page: Page) -> None:
+    """Few new tokens: a model with random weights would go on to the limit."""
+    page.locator("#advanced button").first.click()
+    page.get_by_role("spinbutton", name=re.compile("New tokens")).fill("8")
+    page.keyboard.press("Tab")
+
+
+def test_every_strategy_does_what_it_says(address: str, open_page: Open, picture: str) -> None:
+    page = open_page(address)
+    show(page, picture)
+    short(page)
+    ask(page, "How many shapes are there?", "as_is")
+    wait_for_runs(page, 1)
+    card = page.locator(".xl-failure")
+    expect(card.locator("pre")).to_have_text(MESSAGE)
+    expect(card).to_contain_text("vision_proj.0")
+    expect(card.locator("tbody .xl-dtype").filter(has_text="float32")).to_have_count(1)
+    page.get_by_role("button", name="Try “Autocast”").click()
+    wait_for_runs(page, 2)
+    expect(card).to_have_count(0)
+    for name in ("latency", "first", "rate", "memory"):
+        expect(tile(page, name)).to_have_text(FIGURE)
+    for number, strategy in ((3, "unified"), (4, "full")):
+        ask(page, "How many shapes are there?", strategy)
+        wait_for_runs(page, number)
+    expect(page.locator("#runs tbody .xl-dtype")).to_have_text(["float32", "float16", "float16", "float16"])
+    expect(page.locator("#runs .xl-failed")).to_have_count(1)
+
+
+@pytest.mark.skipif(not (EMBEDDED_PATH / "config.json").is_file(), reason="the embedded model is not here yet")
+@pytest.mark.skipif(not (ASSETS / "examples" / "examples.json").is_file(), reason="no example pictures are here yet")
+def test_two_clicks_to_a_right_answer(address: str, open_page: Open) -> None:
+    page = open_page(address)
+    page.locator("#examples button.thumbnail-item").first.click()
+    expect(page.locator("#question textarea")).to_have_value(examples()[0].question)
+    page.locator("#run").click()
+    expect(answers(page)).to_have_text([re.compile(r"\w")], timeout=SLOWEST_MS)
+    wait_for_runs(page, 1)
+    expect(tile(page, "latency")).to_have_text(FIGURE)

@@ -1,0 +1,127 @@
+"""/run and /explain, called as a script calls them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+
+from tests.checkpoints import write_checkpoint
+from tests.ui.scripted import MESSAGE, ScriptedRunner
+from xcomposer_ui.errors import UserError
+from xcomposer_ui.explain import explain
+from xcomposer_ui.records import explanation_as_json, result_as_json
+from xcomposer_ui.runner import Runner
+from xcomposer_ui.settings import Settings
+from xcomposer_ui.ui.handlers import answer
+from xcomposer_ui.ui.session import Form
+
+Connect = Callable[[object], Client]
+
+
+@pytest.fixture(scope="module")
+def scripted() -> ScriptedRunner:
+    return ScriptedRunner()
+
+
+@pytest.fixture(scope="module")
+def client(connected: Connect, scripted: ScriptedRunner) -> Client:
+    return connected(scripted)
+
+
+def test_only_the_documented_endpoints_have_names(client: Client) -> None:
+    named = client.view_api(return_format="dict")["named_endpoints"]
+    assert set(named) == {"/run", "/explain"}
+    assert [parameter["parameter_name"] for parameter in named["/run"]["parameters"]] == [
+        "image", "question", "strategy", "half", "model", "device", "max_new_tokens", "seed", "temperature",
+    ]  # fmt: skip
+    assert [parameter["parameter_name"] for parameter in named["/explain"]["parameters"]] == ["text", "language"]
+
+
+def test_run_answers_in_the_command_lines_words(client: Client, picture: str, scripted: ScriptedRunner) -> None:
+    told = client.predict(image=handle_file(picture), question="What?", strategy="unified", seed=5, api_name="/run")
+    expected = result_as_json(answer(scripted, Form("What?", picture, "unified", seed=5)))  # type: ignore[arg-type]
+    assert told == expected
+    assert told["answer"] == "You asked: What?"
+    assert told["seed"] == 5
+
+
+def test_a_failed_run_is_an_answer_with_its_failure(client: Client, picture: str) -> None:
+    told = client.predict(image=handle_file(picture), question="What?", strategy="as_is", api_name="/run")
+    assert told["answer"] is None
+    assert told["failure"]["message"] == MESSAGE
+    assert told["failure"]["operands"][1]["dtype"] == "float32"
+    assert told["tokens_per_sec"] is None
+
+
+def test_a_picture_may_be_left_out(client: Client) -> None:
+    assert client.predict(question="What?", strategy="as_is", api_name="/run")["answer"] == "You asked: What?"
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"question": ""}, UserError("empty_question")),
+        ({"strategy": "magic"}, UserError("unknown_strategy", name="magic", known="as_is, autocast, unified, full")),
+        ({"question": "x" * 100_000}, UserError("long_question", length=100_000, longest=8000)),
+        ({"max_new_tokens": 0}, UserError("out_of_range", name="max_new_tokens", value=0, lowest=1, highest=4096)),
+    ],
+)
+def test_a_users_mistake_is_an_error_with_its_sentence(
+    client: Client, change: dict[str, object], error: UserError
+) -> None:
+    with pytest.raises(AppError) as raised:
+        client.predict(**{"question": "What?", "strategy": "full", "api_name": "/run", **change})
+    assert str(raised.value) == str(error)
+
+
+@pytest.mark.parametrize("name", ["text.png", "drawing.svg", "empty.png"])
+def test_a_broken_picture_is_an_error_with_a_sentence(client: Client, tmp_path: Path, name: str) -> None:
+    broken = tmp_path / name
+    broken.write_text("" if name == "empty.png" else "<svg xmlns='http://www.w3.org/2000/svg'/>")
+    with pytest.raises(AppError) as raised:
+        client.predict(image=handle_file(str(broken)), question="What?", strategy="full", api_name="/run")
+    sentence = str(raised.value)
+    assert name in sentence
+    assert "/" not in sentence.replace(name, "").replace("16/9", "")
+
+
+def test_a_path_on_the_server_is_not_read(client: Client) -> None:
+    with pytest.raises(AppError):
+        client.predict(
+            image={"path": __file__, "meta": {"_type": "gradio.FileData"}},
+            question="What?",
+            strategy="full",
+            api_name="/run",
+        )
+
+
+def test_explain_answers_in_the_command_lines_words(client: Client) -> None:
+    assert client.predict(text=MESSAGE, api_name="/explain") == explanation_as_json(explain(MESSAGE))
+    assert client.predict(text=MESSAGE, language="zh", api_name="/explain") == explanation_as_json(
+        explain(MESSAGE, language="zh")
+    )
+    assert client.predict(text="prose", api_name="/explain")["recognised"] is False
+
+
+def test_explain_refuses_a_language_it_does_not_speak(client: Client) -> None:
+    with pytest.raises(AppError, match="Choose one of: en, zh"):
+        client.predict(text=MESSAGE, language="fr", api_name="/explain")
+
+
+def test_the_real_runner_fails_and_answers_for_real(
+    connected: Connect, picture: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    checkpoint = str(write_checkpoint(tmp_path_factory.mktemp("model")))
+    client = connected(Runner(Settings(model=checkpoint)))
+    asked = {"image": handle_file(picture), "question": "What?", "max_new_tokens": 4, "api_name": "/run"}
+    failed = client.predict(strategy="as_is", model=checkpoint, **asked)
+    assert failed["failure"]["message"] == MESSAGE
+    assert failed["failure"]["module"] == "vision_proj.0"
+    told = client.predict(strategy="unified", model=checkpoint, **asked)
+    assert told["failure"] is None
+    assert told["weights_dtype"] == "float16"
+    assert told["peak_memory_bytes"] > 0

@@ -1,0 +1,80 @@
+"""What the page is built of, without a browser."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.ui.scripted import ScriptedRunner
+from xcomposer_ui.settings import ASSETS, Settings
+from xcomposer_ui.ui.examples import examples
+from xcomposer_ui.ui.layout import build_app
+from xcomposer_ui.ui.serve import STYLE
+from xcomposer_ui.ui.texts import TEXTS
+from xcomposer_ui.ui.views.marks import COLOURED
+
+
+def config(settings: Settings) -> str:
+    app, _ = build_app(settings, ScriptedRunner())  # type: ignore[arg-type]  # the double has the interface
+    return json.dumps(app.get_config_file(), default=str, ensure_ascii=False)
+
+
+def test_the_page_is_built_without_torch() -> None:
+    code = "import sys, xcomposer_ui.ui.serve; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=120, check=False).returncode == 0
+
+
+def test_a_fixed_language_is_there_from_the_first_byte() -> None:
+    page = config(Settings(language="zh"))
+    assert TEXTS["strategy"][1] in page
+    assert TEXTS["strategy"][0] not in page
+
+
+def test_otherwise_the_browser_chooses() -> None:
+    app, i18n = build_app(Settings(), ScriptedRunner())  # type: ignore[arg-type]
+    assert i18n.translations_dict["zh"]["run"] == TEXTS["run"][1]
+    assert "translation_metadata" in json.dumps(app.get_config_file(), default=str)
+
+
+def test_the_page_offers_the_settings_models() -> None:
+    assert "org/some-model" in config(Settings(model="org/some-model"))
+
+
+def test_every_dtype_has_its_colour_in_light_and_dark() -> None:
+    style = STYLE.read_text("utf-8")
+    for dtype in COLOURED:
+        assert style.count(f"--xl-{dtype}:") == 2
+        assert f".xl-{dtype} i" in style
+
+
+def test_the_style_sheet_asks_nothing_of_the_network() -> None:
+    style = STYLE.read_text("utf-8")
+    assert "url(" not in style
+    assert "@import" not in style
+
+
+def test_examples_are_read_in_order(tmp_path: Path) -> None:
+    entries = [
+        {"file": "a.png", "question": "q", "language": "en"},
+        {"file": "b.png", "question": "问", "language": "zh"},
+    ]
+    (tmp_path / "examples.json").write_text(json.dumps(entries), "utf-8")
+    assert [(Path(e.picture).name, e.question, e.language) for e in examples(tmp_path)] == [
+        ("a.png", "q", "en"),
+        ("b.png", "问", "zh"),
+    ]
+
+
+def test_no_list_means_no_examples(tmp_path: Path) -> None:
+    assert examples(tmp_path) == ()
+
+
+@pytest.mark.skipif(not (ASSETS / "examples" / "examples.json").is_file(), reason="no example pictures are here yet")
+def test_the_examples_that_ship_are_there() -> None:
+    shipped = examples()
+    assert shipped
+    assert all(Path(example.picture).is_file() and example.question for example in shipped)

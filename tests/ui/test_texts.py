@@ -1,0 +1,50 @@
+"""The page's texts: both languages whole, and none unused."""
+
+from __future__ import annotations
+
+import re
+import string
+from pathlib import Path
+
+import pytest
+
+import xcomposer_ui.ui
+from xcomposer_ui.ui.texts import TEXTS, language_of, text
+
+SOURCE = "\n".join(path.read_text("utf-8") for path in Path(xcomposer_ui.ui.__file__).parent.rglob("*.py"))
+
+
+def placeholders(sentence: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(sentence) if name}
+
+
+@pytest.mark.parametrize("key", TEXTS)
+def test_both_languages_say_the_same_facts(key: str) -> None:
+    english, chinese = TEXTS[key]
+    assert english.strip() and chinese.strip()
+    assert placeholders(english) == placeholders(chinese)
+
+
+def test_chinese_is_chinese() -> None:
+    same = {key for key, (english, chinese) in TEXTS.items() if english == chinese}
+    assert same == {"chat.thinking", "top_p", "explain.placeholder"}
+
+
+def test_no_view_writes_its_own_words() -> None:
+    assert not re.findall(r"[\u4e00-\u9fff]", re.sub(r"中文|[“”]", "", SOURCE.replace(text_module(), "")))
+
+
+def text_module() -> str:
+    return Path(xcomposer_ui.ui.__file__).with_name("texts.py").read_text("utf-8")
+
+
+def test_a_placeholder_is_filled() -> None:
+    assert text("happened.loading", "en", model="m", dtype="float16") == "Loading m in float16"
+
+
+@pytest.mark.parametrize(
+    ("accepted", "language"),
+    [("zh-CN", "zh"), ("zh", "zh"), ("ZH-TW,en", "zh"), ("en-US,zh", "en"), ("de", "en"), ("", "en")],
+)
+def test_the_browser_chooses_the_language(accepted: str, language: str) -> None:
+    assert language_of(accepted) == language

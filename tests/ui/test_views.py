@@ -1,0 +1,233 @@
+"""Records to HTML: what is shown, in both languages, and that nothing of a visitor's is read as HTML."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import re
+from dataclasses import replace
+
+import pytest
+
+from tests.ui.scripted import FAILURE, MEASURED, MESSAGE
+from xcomposer_ui.errors import UserError
+from xcomposer_ui.records import Explanation, Fix, Loading, Measurement, Operand, Reference, RunResult, Status, Waiting
+from xcomposer_ui.strategies import STRATEGIES
+from xcomposer_ui.ui.numbers import memory, seconds, significant
+from xcomposer_ui.ui.session import Form, Run, Session
+from xcomposer_ui.ui.texts import LANGUAGES
+from xcomposer_ui.ui.views.conversation import messages
+from xcomposer_ui.ui.views.explanation import explanation_card
+from xcomposer_ui.ui.views.failure import failure_card
+from xcomposer_ui.ui.views.happened import answered, happened
+from xcomposer_ui.ui.views.head import head_line
+from xcomposer_ui.ui.views.marks import dtype_chip, escaped
+from xcomposer_ui.ui.views.notice import notice
+from xcomposer_ui.ui.views.runs import runs_csv, runs_table
+from xcomposer_ui.ui.views.tiles import tiles
+
+HOSTILE = '<img src=x onerror="alert(1)">'
+
+
+def result(**changes: object) -> RunResult:
+    made = RunResult("autocast", "float16", "embedded", "cpu", "float16", 0, MEASURED, answer="Red.")
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+FAILED = result(strategy="as_is", answer=None, failure=FAILURE)
+
+
+def words(html: str) -> str:
+    """What a reader sees of `html`, roughly: without tags, spaces joined."""
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html))
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(0, "0"), (0.0841, "0.0841"), (1.234, "1.23"), (31.44, "31.4"), (1234.5, "1234"), (100.0, "100")],
+)
+def test_figures_have_three_digits(value: float, shown: str) -> None:
+    assert significant(value) == shown
+
+
+def test_units_are_chosen_to_be_read() -> None:
+    assert seconds(0.213) == ("213", "ms")
+    assert seconds(2.5) == ("2.50", "s")
+    assert memory(15_414_067) == ("14.7", "MiB")
+    assert memory(5 << 30) == ("5.00", "GiB")
+    assert memory(512) == ("512", "B")
+
+
+def test_tiles_show_figures_with_unit_and_kind() -> None:
+    shown = words(tiles(MEASURED, "en"))
+    for part in ("842 ms", "213 ms", "31.4 tok/s", "14.7 MiB", "CPU, live tensors"):
+        assert part in shown
+
+
+@pytest.mark.parametrize("measurement", [None, Measurement()])
+def test_what_was_not_measured_is_a_dash_and_never_zero(measurement: Measurement | None) -> None:
+    shown = tiles(measurement, "en")
+    assert shown.count("—") == 4
+    assert not re.search(r">0", shown)
+
+
+def test_the_failure_card_has_the_message_whole_and_everything_seen() -> None:
+    message = MESSAGE + "\n" + "x" * 5000
+    shown = failure_card(replace(FAILURE, message=message), "en")
+    assert f">{message}</pre>" in shown
+    for part in ("RuntimeError", "vision_proj.0", "aten.addmm", "64 × 64", "vision_proj.0.weight", "it is a parameter"):
+        assert part in words(shown)
+    assert "data-copy" in shown
+
+
+def test_each_cure_has_its_verdict_and_whether_it_was_tried() -> None:
+    shown = words(failure_card(FAILURE, "en"))
+    assert "cures it Autocast It casts both operands to float16. tried" in shown
+    assert "does not As reported It is what failed. not tried" in shown
+    assert "depends Full precision If float32 weights fit into memory. not tried" in shown
+
+
+def test_what_could_not_be_seen_is_said() -> None:
+    shown = words(failure_card(replace(FAILURE, module=None, operation=None, operands=()), "en"))
+    assert shown.count("could not be seen") == 2
+
+
+def test_a_dtype_is_named_beside_its_colour() -> None:
+    for dtype in ("float32", "float16", "bfloat16"):
+        assert f"xl-{dtype}" in dtype_chip(dtype)
+        assert dtype in words(dtype_chip(dtype))
+    assert "xl-other" in dtype_chip("int64")
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("half", ["float16", "bfloat16"])
+def test_the_way_of_the_dtypes_follows_the_strategy(strategy: str, half: str) -> None:
+    weights = STRATEGIES[strategy].weights_dtype(half)
+    shown = words(answered(result(strategy=strategy, half=half, weights_dtype=weights), True, "en"))
+    path = re.findall(r"float32|bfloat16|float16", shown)[:4]
+    expected = {
+        "as_is": ["float32", half, half],
+        "autocast": ["float32", half, half],
+        "unified": ["float32", half, half, half],
+        "full": ["float32", "float32", "float32"],
+    }
+    assert path[: len(expected[strategy])] == expected[strategy]
+
+
+def test_text_alone_under_as_is_says_why_nothing_clashed() -> None:
+    assert "nothing in float32" in words(answered(result(strategy="as_is"), False, "en"))
+
+
+@pytest.mark.parametrize(
+    ("stage", "said"),
+    [
+        (Waiting(), "Another run holds the model"),
+        (Loading("embedded", "float16", None), "Loading embedded in float16"),
+        (Loading("embedded", "float16", 0.4), "40%"),
+        (None, "Running: Autocast"),
+    ],
+)
+def test_a_run_in_progress_says_what_it_waits_for(stage: Waiting | Loading | None, said: str) -> None:
+    session = Session(asking=Form("What?", "p.png", "autocast"), stage=stage)
+    assert said in words(happened(session, "en"))
+
+
+def test_a_failure_in_chinese_is_explained_in_chinese() -> None:
+    explanation = replace(FAILURE.explanation, family="matmul_dtype_mismatch")
+    session = Session(turns=(Run("?", "p.png", replace(FAILED, failure=replace(FAILURE, explanation=explanation))),))
+    shown = words(happened(session, "zh"))
+    assert "矩阵乘法" in shown
+    assert MESSAGE in shown
+    assert "已实测：能回答" in shown  # what was tried stays as it was found, in the page's words
+
+
+def test_a_failure_that_the_table_does_not_know_stays_as_it_is() -> None:
+    unknown = replace(FAILURE, message="something else", explanation=replace(FAILURE.explanation, family="own"))
+    session = Session(turns=(Run("?", "p.png", replace(FAILED, failure=unknown)),))
+    assert FAILURE.explanation.cause in words(happened(session, "zh"))
+
+
+def test_the_head_line_gives_each_choice_and_its_reason() -> None:
+    status = Status("org/a-model", "cuda", "bfloat16", {"half": "this GPU has bfloat16"}, (("org/a-model", "float32"),))
+    shown = words(head_line(status, "en"))
+    for part in ("a-model", "CUDA", "bfloat16", "this GPU has bfloat16", "float32"):
+        assert part in shown
+
+
+def test_the_head_line_says_that_the_lab_is_starting() -> None:
+    assert "starting…" in words(head_line(Status("embedded", None, None), "en"))
+
+
+def test_an_unrecognised_error_offers_no_cures() -> None:
+    shown = explanation_card(Explanation(False, None, "Not in the table", "Collect this."), "en")
+    assert "xl-unknown" in shown
+    assert "xl-fix" not in shown
+
+
+def test_runs_are_newest_first_and_failures_say_so() -> None:
+    shown = words(runs_table((Run("one?", None, result()), Run("two?", None, FAILED)), "en"))
+    assert shown.index("two?") < shown.index("one?")
+    assert f"RuntimeError: {MESSAGE}" in shown
+
+
+def test_the_csv_in_the_page_is_the_csv_of_the_runs() -> None:
+    runs = (Run("图中有几个图形？", None, result()), Run("two?", None, FAILED))
+    link = re.search(r'href="data:text/csv;charset=utf-8;base64,([^"]+)"', runs_table(runs, "en"))
+    assert link
+    assert base64.b64decode(link[1]).decode("utf-8-sig") == runs_csv(runs)
+    rows = list(csv.DictReader(io.StringIO(runs_csv(runs), newline="")))
+    assert [row["question"] for row in rows] == ["图中有几个图形？", "two?"]
+    assert rows[0]["latency_sec"] == "0.842"
+    assert rows[0]["load_sec"] == ""
+    assert rows[1]["failure"] == f"RuntimeError: {MESSAGE}"
+
+
+@pytest.mark.parametrize("formula", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "  =cmd|' /C calc'!A0"])
+def test_a_spreadsheet_finds_no_formula(formula: str) -> None:
+    rows = list(csv.DictReader(io.StringIO(runs_csv((Run(formula, None, result(answer=formula)),)), newline="")))
+    assert rows[0]["question"].startswith("'")
+    assert rows[0]["answer"].startswith("'")
+
+
+def test_the_conversation_shows_failures_stops_and_the_draft() -> None:
+    turns = (Run("one?", None, FAILED), Run("two?", None, result(answer="Tw", stopped=True)))
+    session = Session(turns=turns, asking=Form("three?", None, "full"), draft="Thr")
+    shown = [message["content"] for message in messages(session, "en")]
+    assert shown[1].startswith("No answer: RuntimeError")
+    assert shown[3] == "Tw (stopped)"
+    assert shown[4:] == ["three?", "Thr"]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_nothing_from_outside_is_html(language: str) -> None:
+    fix = Fix(HOSTILE, True, HOSTILE)
+    explanation = Explanation(True, "x", HOSTILE, HOSTILE, (HOSTILE, HOSTILE), (fix,), (), HOSTILE)
+    failure = replace(
+        FAILURE, type=HOSTILE, message=HOSTILE, module=HOSTILE, operation=HOSTILE,
+        operands=(Operand(HOSTILE, HOSTILE, HOSTILE),), explanation=explanation,
+    )  # fmt: skip
+    failed = result(strategy="as_is", answer=None, failure=failure, model=HOSTILE, device=HOSTILE)
+    answer = result(answer=HOSTILE, model=HOSTILE, reasons={"half": HOSTILE})
+    shown = (
+        runs_table((Run(HOSTILE, None, failed), Run(HOSTILE, None, answer)), language)
+        + happened(Session(turns=(Run(HOSTILE, "p", failed),)), language)
+        + happened(Session(turns=(Run(HOSTILE, "p", answer),)), language)
+        + happened(Session(asking=Form(HOSTILE, None, "full"), stage=Loading(HOSTILE, HOSTILE)), language)
+        + head_line(Status(HOSTILE, HOSTILE, HOSTILE, {"half": HOSTILE}, ((HOSTILE, HOSTILE),)), language)
+        + explanation_card(explanation, language)
+        + notice(UserError("unknown_strategy", name=HOSTILE, known=HOSTILE), language)
+    )
+    assert "<img" not in shown
+    assert 'onerror="' not in shown
+
+
+def test_a_link_goes_to_https_only() -> None:
+    references = (Reference("bad", "javascript:alert(1)"), Reference("good", "https://example.org/?a=1&b=2"))
+    shown = explanation_card(Explanation(True, "x", "t", "c", references=references), "en")
+    assert "javascript" not in shown
+    assert 'href="https://example.org/?a=1&amp;b=2"' in shown
+
+
+def test_text_that_turns_around_or_hides_is_cleaned() -> None:
+    assert escaped("a\u202eb\x00c\x1b[31m") == "abc[31m"

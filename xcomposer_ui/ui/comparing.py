@@ -1,0 +1,197 @@
+"""What the Compare tab does, as plain functions: a form in, sessions out. Nothing here knows Gradio."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from xcomposer_ui.compare.about import about
+from xcomposer_ui.compare.comparing import Plan, Runs, Step, compare
+from xcomposer_ui.compare.comparison import Comparison, comparison_as_json
+from xcomposer_ui.compare.schedule import REPEATS
+from xcomposer_ui.errors import UserError
+from xcomposer_ui.images import open_picture
+from xcomposer_ui.records import Question
+from xcomposer_ui.settings import DEVICES
+from xcomposer_ui.strategies import HALF_DTYPES
+from xcomposer_ui.ui.examples import Example
+
+SHORTEST_STEP_SEC = 0.2
+"""As often as the tables are redrawn while a comparison goes on."""
+
+MOST_LINKED = 2000
+"""Characters of a question that a link carries."""
+
+
+@dataclass(frozen=True)
+class CompareForm:
+    """What the tab's controls say. picture: a path on the server, or None. halves: () for the lab's choice."""
+
+    question: str
+    picture: str | None
+    halves: tuple[str, ...] = ()
+    repeats: int = REPEATS
+    max_new_tokens: int = 64
+    temperature: float = 0.0
+    seed: int = 0
+    model: str | None = None
+    device: str | None = None
+
+
+@dataclass(frozen=True)
+class CompareSession:
+    """What one visitor's tab holds.
+
+    step: of the comparison in progress, None at rest. comparison, document: the last one's, as far as it came.
+    many: the documents of the examples compared so far, without their layers; many_total: of how many.
+    """
+
+    form: CompareForm | None = None
+    step: Step | None = None
+    comparison: Comparison | None = None
+    document: Mapping[str, Any] | None = None
+    many: tuple[Mapping[str, Any], ...] = ()
+    many_total: int = 0
+    notice: UserError | None = None
+
+    def ended(self, stopped: bool = False) -> CompareSession:
+        """The session at rest, with the document of what was measured."""
+        comparison = self.comparison
+        if comparison is not None and self.step is not None:
+            comparison = replace(comparison, stopped=stopped)
+        ended = replace(self, step=None, comparison=comparison)
+        if comparison is None or not comparison.runs or self.form is None:
+            return ended
+        return replace(ended, document=document_of(self.form, comparison))
+
+
+def question_of(form: CompareForm, *, needs_picture: bool = False) -> Question:
+    """The question that `form` asks. Raises UserError where there is none, or its picture is none."""
+    if not form.question.strip():
+        raise UserError("empty_question")
+    if needs_picture and form.picture is None:
+        raise UserError("no_picture")
+    return Question(
+        text=form.question,
+        image=open_picture(form.picture) if form.picture is not None else None,
+        max_new_tokens=form.max_new_tokens,
+        temperature=form.temperature,
+        seed=form.seed,
+    )
+
+
+def plan_of(form: CompareForm) -> Plan:
+    return Plan(form.halves, form.repeats, model=form.model, device=form.device)
+
+
+def document_of(form: CompareForm, comparison: Comparison) -> dict[str, Any]:
+    """The self-contained JSON of a comparison of `form`."""
+    # The name under which the page keeps a picture is none of its; its bytes are.
+    return comparison_as_json(comparison, about(question_of(form), comparison, file=form.picture))
+
+
+def compared(runner: Runs, form: CompareForm) -> dict[str, Any]:
+    """One comparison to its end, for the endpoint. Raises UserError for the user's mistakes."""
+    comparison = Comparison(())
+    for step in compare(runner, question_of(form), plan_of(form)):
+        comparison = step.comparison
+    return document_of(form, comparison)
+
+
+def steps(
+    runner: Runs, session: CompareSession, form: CompareForm, clock: Callable[[], float] = time.monotonic
+) -> Generator[CompareSession, None, None]:
+    """Yield the session as the comparison of `form` goes on; the last one is at rest.
+
+    A user's mistake ends up in `notice`, and nothing else changes. Closing the generator stops.
+    """
+    try:
+        question = question_of(form, needs_picture=True)
+        told = -SHORTEST_STEP_SEC
+        going = compare(runner, question, plan_of(form))
+        now = CompareSession(form)
+        try:
+            for step in going:
+                now = replace(now, step=step, comparison=step.comparison)
+                if clock() - told >= SHORTEST_STEP_SEC:
+                    told = clock()
+                    yield now
+        finally:
+            going.close()
+        yield now.ended()
+    except UserError as error:
+        yield replace(session, step=None, notice=error)
+
+
+def steps_of_many(
+    runner: Runs, session: CompareSession, form: CompareForm, examples: Sequence[Example]
+) -> Generator[CompareSession, None, None]:
+    """As `steps`, each of `examples` once, with the settings of `form`; ends with the tally of all."""
+    many: tuple[Mapping[str, Any], ...] = ()
+    before = session
+    for example in examples:
+        asked = replace(form, question=example.question, picture=example.picture, repeats=1)
+        for session in steps(runner, before, asked):
+            session = replace(session, many=many, many_total=len(examples))
+            if session.notice is not None:
+                yield session
+                return
+            if session.step is not None:
+                yield session
+        many = (*many, without_layers(session.document or {}))
+    yield replace(session, many=many, many_total=len(examples))
+
+
+def without_layers(document: Mapping[str, Any]) -> dict[str, Any]:
+    """`document` without the modules' figures: many of them would be megabytes."""
+    entries = [{k: v for k, v in d.items() if k != "layers"} for d in document["divergence"]]
+    return {**document, "divergence": entries, "floor": None}
+
+
+def link_of(form: CompareForm, examples: Sequence[Example]) -> str:
+    """The page's own address with `form` in it; the picture only where it is one of the examples."""
+    name = Path(form.picture).name if form.picture else ""
+    known = {Path(example.picture).name for example in examples}
+    return "?" + urlencode({
+        "compare": form.question[:MOST_LINKED],
+        **({"example": name} if name in known else {}),
+        "halves": ",".join(form.halves),
+        "repeats": form.repeats,
+        "max_new_tokens": form.max_new_tokens,
+        "temperature": form.temperature,
+        "seed": form.seed,
+        **({"model": form.model} if form.model else {}),
+        **({"device": form.device} if form.device else {}),
+    })  # fmt: skip
+
+
+def form_of_link(query: Mapping[str, str], models: Sequence[str], examples: Sequence[Example]) -> CompareForm | None:
+    """The form that a link's query restores; None where it is no such link. What is not a valid value is left out."""
+    if "compare" not in query:
+        return None
+    pictures = {Path(example.picture).name: example.picture for example in examples}
+    form = CompareForm(query["compare"][:MOST_LINKED], pictures.get(query.get("example", "")))
+    halves = tuple(half for half in query.get("halves", "").split(",") if half in HALF_DTYPES)
+    form = replace(form, halves=halves)
+    for name, kind, lowest, highest in (
+        ("repeats", int, 1, 10), ("max_new_tokens", int, 1, 1024), ("temperature", float, 0, 2), ("seed", int, 0, 2**53),
+    ):  # fmt: skip
+        value = _number(query.get(name, ""), kind)
+        if value is not None and lowest <= value <= highest:
+            form = replace(form, **{name: value})  # type: ignore[arg-type]
+    if query.get("model") in models:
+        form = replace(form, model=query["model"])
+    if query.get("device") in DEVICES:
+        form = replace(form, device=query["device"])
+    return form
+
+
+def _number(text: str, kind: Callable[[str], float]) -> float | None:
+    try:
+        return kind(text)
+    except ValueError:
+        return None
