@@ -59,6 +59,14 @@ MESSAGES: dict[str, dict[str, str]] = {
         "en": "{name} is {value}; it must be between {lowest} and {highest}.",
         "zh": "{name} 为 {value}；应在 {lowest} 与 {highest} 之间。",
     },
+    "bad_picture_size": {
+        "en": "“{text}” is no picture size. Write width and height in pixels, such as 1024x768, or “none” for text only.",
+        "zh": "“{text}”不是图片尺寸。请写宽和高（像素），例如 1024x768；纯文本请写“none”。",
+    },
+    "plan_broke_off": {
+        "en": "The planning broke off: {what}",
+        "zh": "预估中断：{what}",
+    },
     "no_such_model": {
         "en": "“{name}” is neither a folder here nor a hub id such as internlm/internlm-xcomposer2-vl-7b.",
         "zh": "“{name}”既不是本机文件夹，也不是形如 internlm/internlm-xcomposer2-vl-7b 的模型库编号。",
@@ -146,5 +154,33 @@ MESSAGES: dict[str, dict[str, str]] = {
         "en": "The picture “{name}” is damaged and cannot be decoded. Open and save it in another program, or choose "
         "another.",
         "zh": "图片“{name}”已损坏，无法解码。请在其他程序中打开后重新保存，或另选一张。",
+    },
+    "no_report": {
+        "en": "This is not the JSON of `run --json` or `compare --json`. Give the line that one of them printed.",
+        "zh": "这不是 `run --json` 或 `compare --json` 的 JSON。请提供其输出的那一行。",
+    },
+    "unknown_format": {
+        "en": "“{name}” is no format of a report. Choose one of: {known}.",
+        "zh": "“{name}”不是报告格式。可选：{known}。",
+    },
+    "no_question": {
+        "en": "There is nothing to ask. Give --question, or --batch with a file of questions.",
+        "zh": "没有要问的内容。请给出 --question，或用 --batch 指定问题文件。",
+    },
+    "batch_empty": {
+        "en": "The file {file} holds no question. Each line is a JSON object such as {example}.",
+        "zh": "文件 {file} 中没有问题。每行应为一个 JSON 对象，例如 {example}。",
+    },
+    "batch_line": {
+        "en": "Line {line} is no question ({what}). A line is a JSON object such as {example}.",
+        "zh": "第 {line} 行不是问题（{what}）。每行应为一个 JSON 对象，例如 {example}。",
+    },
+    "batch_other_settings": {
+        "en": "{file} holds results of other settings. Give another --output, or remove the file.",
+        "zh": "{file} 中是其他设置下的结果。请换一个 --output，或删除该文件。",
+    },
+    "port_taken": {
+        "en": "The page cannot be served at {host}, port {port}: {reason}. Choose another --port.",
+        "zh": "无法在 {host} 的端口 {port} 上提供页面：{reason}。请用 --port 选择其他端口。",
     },
 }
