@@ -25,15 +25,28 @@ ChatHistory = list[tuple[str, str]]
 
 
 class BosRepetitionPenalty(RepetitionPenaltyLogitsProcessor):  # type: ignore[misc]
-    """The repetition penalty over what was generated and the start token, which stood first in the original's ids."""
+    """The repetition penalty over what was generated and the start token, which stood first in the original's ids.
 
-    def __init__(self, penalty: float, bos: int) -> None:
+    prompts: for each row, ids (1, T) that count as well: those of a prompt without a picture, which the original's
+    penalty sees too. None for a row without.
+    """
+
+    def __init__(self, penalty: float, bos: int, prompts: Sequence[Tensor | None] = (None,)) -> None:
         super().__init__(penalty)
         self.bos = bos
+        self.prompts = prompts
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         start = torch.full((input_ids.shape[0], 1), self.bos, dtype=torch.long, device=input_ids.device)
-        return super().__call__(torch.cat((start, input_ids), dim=1), scores)
+        seen = torch.cat((start, input_ids), dim=1)
+        scores = super().__call__(seen, scores)
+        for n, prompt in enumerate(self.prompts):
+            if prompt is None:
+                continue
+            fresh = prompt[:, ~torch.isin(prompt[0], seen[n])]  # once is enough: the penalty does not add up
+            if fresh.numel():
+                scores[n : n + 1] = super().__call__(fresh, scores[n : n + 1])
+        return scores
 
 
 class TextQueue:
@@ -123,10 +136,84 @@ class ChatMixin:
         return answer, [*history, (query, answer)]
 
     @torch.no_grad()
-    def answer_ids(
+    def chat_batch(
+        self,
+        tokenizer: Any,
+        queries: Sequence[str],
+        images: Sequence[Picture | Sequence[Picture] | None],
+        histories: Sequence[History] | None = None,
+        *,
+        meta_instruction: str | None = None,
+        hd_num: int | None = None,
+        do_sample: bool = True,
+        max_new_tokens: int = 1024,
+        temperature: float = 1.0,
+        top_p: float = 0.8,
+        repetition_penalty: float = 1.005,
+        **generate_arguments: Any,
+    ) -> list[tuple[str, ChatHistory]]:
+        """Answer several questions at once, each as `chat` would alone; greedy answers in float32 are the same.
+
+        queries, images, histories: one each a question, of the kinds that `chat` takes.
+        Raises ValueError where their numbers differ or there is none, and what `chat` raises.
+        """
+        histories = [()] * len(queries) if histories is None else histories
+        if not queries or not len(queries) == len(images) == len(histories):
+            found = f"{len(queries)} queries, {len(images)} images and {len(histories)} histories"
+            raise ValueError(f"a batch needs as many queries as images and histories, at least one: {found}")
+        rows = [
+            self.prompt_inputs(tokenizer, query, image, history, meta_instruction, hd_num=hd_num)
+            for query, image, history in zip(queries, images, histories, strict=True)
+        ]
+        sequences = self._generated(
+            tokenizer,
+            self._padded(rows),
+            [row.get("input_ids") for row in rows],
+            do_sample=do_sample,
+            max_new_tokens=max_new_tokens,
+            temperature=temperature,
+            top_p=top_p,
+            repetition_penalty=repetition_penalty,
+            **generate_arguments,
+        )
+        answers = [answer_text(tokenizer, ids) for ids in sequences.tolist()]
+        return [
+            (answer, [*history, (query, answer)])
+            for answer, history, query in zip(answers, histories, queries, strict=True)
+        ]
+
+    def _padded(self, rows: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+        """Several `prompt_inputs` as one: inputs_embeds (B, T, width), im_mask and attention_mask (B, T), padded left."""
+        embeds = [
+            row["inputs_embeds"] if "inputs_embeds" in row else self.model.tok_embeddings(row["input_ids"])
+            for row in rows
+        ]
+        longest = max(e.shape[1] for e in embeds)
+        shape = len(rows), longest
+        joined = embeds[0].new_zeros(*shape, embeds[0].shape[2])
+        im_mask = torch.zeros(shape, dtype=torch.bool, device=self.device)
+        attention_mask = torch.zeros(shape, dtype=torch.long, device=self.device)
+        for n, (row, own) in enumerate(zip(rows, embeds, strict=True)):
+            start = longest - own.shape[1]
+            joined[n, start:] = own[0]
+            attention_mask[n, start:] = 1
+            if "im_mask" in row:
+                im_mask[n, start:] = row["im_mask"][0]
+        return {"inputs_embeds": joined, "im_mask": im_mask, "attention_mask": attention_mask}
+
+    @torch.no_grad()
+    def answer_ids(self, tokenizer: Any, inputs: dict[str, Tensor], **generate_arguments: Any) -> list[int]:
+        """The ids that the model generates after `inputs` (`prompt_inputs` makes them), the end token among them."""
+        ids = self._generated(tokenizer, inputs, [None], **generate_arguments)
+        prompt = inputs["input_ids"].shape[1] if "input_ids" in inputs else 0  # embeddings are not given back
+        new: list[int] = ids[0, prompt:].tolist()
+        return new
+
+    def _generated(
         self,
         tokenizer: Any,
         inputs: dict[str, Tensor],
+        prompts: Sequence[Tensor | None],
         *,
         do_sample: bool,
         max_new_tokens: int,
@@ -134,15 +221,18 @@ class ChatMixin:
         top_p: float = 1.0,
         repetition_penalty: float = 1.0,
         **generate_arguments: Any,
-    ) -> list[int]:
-        """The ids that the model generates after `inputs` (`prompt_inputs` makes them), the end token among them."""
+    ) -> Tensor:
+        """What `generate` gives for `inputs`, (B, new tokens), after the prompt's ids where `inputs` are ids.
+
+        prompts: for each row the ids (1, T) that the repetition penalty sees beside the generated ones; None for none.
+        """
         if do_sample:
             generate_arguments.update(temperature=temperature, top_p=top_p, top_k=0)
         processors = LogitsProcessorList(generate_arguments.pop("logits_processor", None) or [])
         if repetition_penalty != 1:
-            processors.append(BosRepetitionPenalty(repetition_penalty, tokenizer.bos_token_id))
+            processors.append(BosRepetitionPenalty(repetition_penalty, tokenizer.bos_token_id, prompts))
         generate_arguments.setdefault("past_key_values", RoomyCache())
-        ids = self.generate(
+        ids: Tensor = self.generate(
             **inputs,
             do_sample=do_sample,
             max_new_tokens=max_new_tokens,
@@ -151,9 +241,7 @@ class ChatMixin:
             pad_token_id=tokenizer.pad_token_id,
             **generate_arguments,
         )
-        prompt = inputs["input_ids"].shape[1] if "input_ids" in inputs else 0  # embeddings are not given back
-        new: list[int] = ids[0, prompt:].tolist()
-        return new
+        return ids
 
     def stream_chat(
         self, tokenizer: Any, query: str, *args: Any, history: History = (), **kwargs: Any

@@ -111,11 +111,11 @@ class Attention(nn.Module):
         return self.wo(self._attend(q, k, v, at).transpose(1, 2).flatten(2), at.image)
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, at: Positions) -> Tensor:
-        if at.mask is None and not at.causal:
-            # One new token looks at everything. Its group's queries become the rows of one query, so that keys and
-            # values are read where they lie instead of being repeated for each head.
+        if q.shape[2] == 1:
+            # One new token: its group's queries become the rows of one query, so that keys and values are read where
+            # they lie instead of being repeated for each head. A mask is the same for every row.
             rows = q.view(q.shape[0], self.key_value_heads, self.group, self.head_dim)
-            return F.scaled_dot_product_attention(rows, k, v).view_as(q)
+            return F.scaled_dot_product_attention(rows, k, v, attn_mask=at.mask).view_as(q)
         k, v = (t.repeat_interleave(self.group, dim=1) for t in (k, v))
         return F.scaled_dot_product_attention(q, k, v, attn_mask=at.mask, is_causal=at.causal and at.mask is None)
 
