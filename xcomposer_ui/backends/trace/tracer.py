@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from threading import get_ident
 from types import TracebackType
@@ -40,7 +40,8 @@ class Tracer:
         self._stack: list[str] = []
         self._on_cast = on_cast
         self.is_paused = False
-        self.function = ""
+        self._function, self._in_autocast = "", False
+        self._device = next((weight.device.type for weight in model.parameters()), "cpu")
         self._failed: tuple[BaseException, FailureSite] | None = None
         self._handled: BaseException | None = None
         self._thread = get_ident()
@@ -90,7 +91,7 @@ class Tracer:
         """For subclasses: the module `name` returns `output`, or None because it raised."""
 
     @contextmanager
-    def paused(self) -> Any:
+    def paused(self) -> Iterator[None]:
         """Operations in here are the tracer's own, and not looked at."""
         before, self.is_paused = self.is_paused, True
         try:
@@ -113,7 +114,7 @@ class Tracer:
         if self.is_paused:
             return operation(*args, **kwargs)
         inputs = tensors_in((args, kwargs))
-        name = self._operation_name(operation, inputs)
+        name = self._operation_name(operation)
         try:
             output = operation(*args, **kwargs)
         except Exception as error:
@@ -125,12 +126,22 @@ class Tracer:
             self._note_cast(self._on_cast, name, inputs, outputs[0])
         return output
 
-    def _operation_name(self, operation: Any, inputs: list[Tensor]) -> str:
+    @contextmanager
+    def function(self, function: Any) -> Iterator[None]:
+        """Within, torch's `function` runs. Autocast is looked up here: below itself it is switched off."""
+        before = self._function, self._in_autocast
+        self._function = getattr(function, "__name__", "")
+        self._in_autocast = torch.is_autocast_enabled(self._device)
+        try:
+            yield
+        finally:
+            self._function, self._in_autocast = before
+
+    def _operation_name(self, operation: Any) -> str:
         """ "aten.addmm"; "autocast" for a cast that nobody called for."""
         name = str(operation.overloadpacket)
-        if name == "aten._to_copy" and self.function not in _CALLED_FOR and inputs:
-            return "autocast" if torch.is_autocast_enabled(inputs[0].device.type) else name
-        return name
+        uncalled_for = name == "aten._to_copy" and self._in_autocast and self._function not in _CALLED_FOR
+        return "autocast" if uncalled_for else name
 
     def _note_cast(self, tell: OnCast, name: str, inputs: list[Tensor], out: Tensor) -> None:
         floats = [tensor.dtype for tensor in inputs if tensor.dtype.is_floating_point]
@@ -200,14 +211,12 @@ class _Functions(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        before, self._tracer.function = self._tracer.function, getattr(func, "__name__", "")
-        try:
-            return func(*args, **kwargs)
-        except Exception as error:
-            self._tracer.function_failed(error, func, args, kwargs)
-            raise
-        finally:
-            self._tracer.function = before
+        with self._tracer.function(func):
+            try:
+                return func(*args, **kwargs)
+            except Exception as error:
+                self._tracer.function_failed(error, func, args, kwargs)
+                raise
 
 
 def _aten_name(function: Any) -> str:
