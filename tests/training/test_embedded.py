@@ -1,0 +1,88 @@
+"""The embedded model itself, on a small part of what `python -m xcomposer_ui.training evaluate` asks."""
+
+import json
+
+import pytest
+import torch
+from PIL import Image
+
+from xcomposer_ui.models.xcomposer2 import InternLMXComposer2ForCausalLM, InternLMXComposer2Tokenizer
+from xcomposer_ui.settings import ASSETS, EMBEDDED_PATH
+from xcomposer_ui.strategies import STRATEGIES
+from xcomposer_ui.training.conversations import Writer
+from xcomposer_ui.training.evaluation import evaluate
+from xcomposer_ui.training.examples import SCENES, write_examples
+
+EXAMPLES = ASSETS / "examples"
+LISTED = json.loads((EXAMPLES / "examples.json").read_text("utf-8"))
+
+
+@pytest.fixture(scope="module")
+def model():
+    return InternLMXComposer2ForCausalLM.from_pretrained(EMBEDDED_PATH, dtype=torch.float32).eval()
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return InternLMXComposer2Tokenizer.from_pretrained(EMBEDDED_PATH)
+
+
+def test_it_is_small_and_plain_safetensors():
+    files = {f.name: f.stat().st_size for f in EMBEDDED_PATH.iterdir()}
+    assert {"config.json", "model.safetensors", "tokenizer.model", "README.md"} <= files.keys()
+    assert sum(files.values()) < 10_000_000
+
+
+@pytest.mark.parametrize("example", LISTED, ids=lambda e: e["question"])
+def test_every_example_is_answered_as_listed(model, tokenizer, example):
+    with Image.open(EXAMPLES / example["file"]) as picture:
+        answer, _ = model.chat(tokenizer, example["question"], picture.convert("RGB"), do_sample=False)
+    assert answer == example["answer"]
+
+
+def test_the_examples_are_what_the_code_draws(tmp_path):
+    write_examples(tmp_path)
+    assert json.loads((tmp_path / "examples.json").read_text("utf-8")) == LISTED
+    for name in (*SCENES, "mountains.jpg"):
+        with Image.open(tmp_path / name) as drawn, Image.open(EXAMPLES / name) as kept:
+            assert drawn.size == kept.size
+
+
+def test_the_examples_cover_both_languages_and_a_picture_without_shapes():
+    assert {e["language"] for e in LISTED} == {"en", "zh"}
+    assert len({e["file"] for e in LISTED}) >= 6
+    assert any("no shapes" in e["answer"] for e in LISTED)
+
+
+def test_a_second_turn_is_answered_about_the_same_picture(model, tokenizer):
+    with Image.open(EXAMPLES / "trio.png") as picture:
+        image = picture.convert("RGB")
+    _, history = model.chat(tokenizer, "How many shapes are there?", image, do_sample=False)
+    answer, history = model.chat(tokenizer, "What color is the star?", image, history, do_sample=False)
+    assert answer == "The star is yellow." and len(history) == 2
+
+
+def test_without_a_picture_it_asks_for_one_or_says_what_it_is(model, tokenizer):
+    assert "picture" in model.chat(tokenizer, "What color is the circle?", do_sample=False)[0]
+    assert "shapes" in model.chat(tokenizer, "Who are you?", do_sample=False)[0]
+    assert "图形" in model.chat(tokenizer, "你是谁？", do_sample=False)[0]
+
+
+@pytest.fixture(scope="module")
+def table(model):
+    return evaluate(
+        model, Writer(EMBEDDED_PATH / "tokenizer.model"), STRATEGIES["full"], "float16", seed=20, pictures=40
+    )
+
+
+@pytest.mark.parametrize(
+    ("row", "least"),
+    [("colour", 0.9), ("shape", 0.9), ("presence", 0.9), ("count", 0.9), ("place", 0.85), ("relation", 0.8),
+     ("description", 0.75), ("refusal", 0.95), ("photograph", 0.9)],
+)  # fmt: skip
+def test_it_is_right_on_held_out_pictures(table, row, least):
+    assert table.share(row) >= least
+
+
+def test_it_hardly_refuses_an_honest_question(table):
+    assert table.refused <= 0.02 * table.honest

@@ -1,0 +1,142 @@
+"""Batches of training pictures, drawn in a process of their own and the same for the same seed.
+
+A batch is a `Batch` of arrays, so that it crosses the process boundary cheaply.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from xcomposer_ui.training.drawing import Points, draw, size_sample, weathered
+from xcomposer_ui.training.nonsense import nonsense
+from xcomposer_ui.training.world import COLOURS, MOST_THINGS, PLACES, SHAPES, Rng, Scene, scene_sample
+
+NOTHING = -1
+"""What a patch label says where the patch shows background."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """pixels: (N, side, side, 3) uint8. scenes: what each shows.
+
+    thing: (N, patches) int8, the index of the thing under each patch, NOTHING for background.
+    """
+
+    pixels: NDArray[np.uint8]
+    scenes: tuple[Scene, ...]
+    thing: NDArray[np.int8]
+
+
+@dataclass(frozen=True)
+class PatchLabels:
+    """What stage one asks about each patch, all (N, patches) but `centre`.
+
+    shape, colour, place: indices; one past the last for background, two past it for a picture without shapes.
+    holds: 1 where the patch holds a thing's centre. centre: (N, patches, 2), the thing's centre as 0..1.
+    """
+
+    shape: NDArray[np.int64]
+    colour: NDArray[np.int64]
+    place: NDArray[np.int64]
+    holds: NDArray[np.float32]
+    centre: NDArray[np.float32]
+
+
+def scene_any(rng: Rng) -> Scene:
+    """A scene of any size and number of things; one in sixteen is no drawn world at all."""
+    width, height = size_sample(rng)
+    if rng.random() < 1 / 16:
+        return Scene(width, height, drawn=False)
+    count = int(rng.choice(MOST_THINGS + 1, p=(0.06, 0.16, 0.2, 0.2, 0.19, 0.19)))
+    return scene_sample(rng, width, height, count=count)
+
+
+def picture_sample(rng: Rng) -> tuple[Image.Image, Scene, list[Points]]:
+    """One training picture: one in sixteen shows no drawn world at all."""
+    scene = scene_any(rng)
+    if not scene.drawn:
+        picture = nonsense(rng, scene.width, scene.height)
+        return (weathered(rng, picture) if rng.random() < 0.5 else picture), scene, []
+    picture, outlines = draw(rng, scene)
+    return picture, scene, outlines
+
+
+def patch_things(outlines: list[Points], patches: int) -> NDArray[np.int8]:
+    """(patches²,): which thing each patch mostly shows.
+
+    A patch shows a thing that covers an eighth of it, or that has a sixth of its own area there.
+    """
+    fine = 8
+    side = patches * fine
+    areas = np.zeros((len(outlines) + 1, patches, patches))
+    for n, points in enumerate(outlines):
+        canvas = Image.new("L", (side, side), 0)
+        ImageDraw.Draw(canvas).polygon([(float(x), float(y)) for x, y in points * side], fill=1)
+        mask = np.asarray(canvas).reshape(patches, fine, patches, fine)
+        areas[n] = mask.sum((1, 3))
+    shown = (areas >= fine * fine / 8) | (areas >= areas.sum((1, 2), keepdims=True).clip(1) / 6)
+    best = np.where(shown, areas, 0)
+    return np.where(best.max(0) > 0, best.argmax(0), NOTHING).astype(np.int8).ravel()
+
+
+def batch_sample(seed: tuple[int, ...], count: int, side: int, patches: int) -> Batch:
+    """`count` pictures of `side` pixels with their labels, from `seed` alone."""
+    rng = np.random.default_rng(seed)
+    pixels = np.empty((count, side, side, 3), dtype=np.uint8)
+    things = np.empty((count, patches * patches), dtype=np.int8)
+    scenes = []
+    for n in range(count):
+        picture, scene, outlines = picture_sample(rng)
+        pixels[n] = np.asarray(picture.resize((side, side), Image.Resampling.BICUBIC))
+        things[n] = patch_things(outlines, patches)
+        scenes.append(scene)
+    return Batch(pixels, tuple(scenes), things)
+
+
+def patch_labels(batch: Batch, patches: int) -> PatchLabels:
+    """The labels of stage one for `batch`."""
+    count = len(batch.scenes)
+    table = np.zeros((count, MOST_THINGS + 1, 5))  # the last row, index NOTHING, is the background
+    holds = np.zeros((count, patches * patches), dtype=np.float32)
+    for n, scene in enumerate(batch.scenes):
+        past = 0 if scene.drawn else 1
+        table[n, NOTHING] = (len(SHAPES) + past, len(COLOURS) + past, len(PLACES) + past, 0.5, 0.5)
+        for k, t in enumerate(scene.things):
+            table[n, k] = (t.shape, t.colour, t.place, t.x, t.y)
+            holds[n, int(t.y * patches) * patches + int(t.x * patches)] = 1
+    rows = table[np.arange(count)[:, None], batch.thing.astype(np.int64)]  # (N, patches, 5)
+    shape, colour, place = (rows[..., k].astype(np.int64) for k in range(3))
+    return PatchLabels(shape, colour, place, holds, rows[..., 3:].astype(np.float32))
+
+
+def mirrored(batch: Batch) -> Batch:
+    """`batch` with left and right swapped; every shape of the world is still what it was."""
+    count, side = batch.thing.shape[0], int(batch.thing.shape[1] ** 0.5)
+    scenes = tuple(
+        replace(s, things=tuple(replace(t, x=1 - t.x, angle=-t.angle) for t in s.things)) for s in batch.scenes
+    )
+    things = batch.thing.reshape(count, side, side)[:, :, ::-1].reshape(count, -1)
+    return Batch(np.ascontiguousarray(batch.pixels[:, :, ::-1]), scenes, np.ascontiguousarray(things))
+
+
+def batches(seed: int, count: int, side: int, patches: int, start: int = 0, workers: int = 1) -> Iterator[Batch]:
+    """Batch `start`, `start + 1`, … without end, drawn ahead in `workers` processes, in order whatever their number."""
+    with ProcessPoolExecutor(workers) as pool:
+        ahead: deque[Future[Batch]] = deque()
+        number = start
+        try:
+            while True:
+                while len(ahead) < 8 + 2 * workers:
+                    ahead.append(pool.submit(batch_sample, (seed, number), count, side, patches))
+                    number += 1
+                yield ahead.popleft().result()
+        finally:
+            for future in ahead:
+                future.cancel()
