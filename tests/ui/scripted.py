@@ -82,10 +82,11 @@ class ScriptedRunner:
     def reset(self) -> None:
         """As new, once the last run has ended."""
         self.pause_sec = 0.0
-        with self.lock:
-            fresh = ScriptedRunner()
-            for name in ("answer", "before", "refuse", "known", "asked", "closed"):
-                setattr(self, name, getattr(fresh, name))
+        assert self.lock.acquire(timeout=10)
+        self.lock.release()
+        fresh = ScriptedRunner()
+        for name in ("answer", "before", "refuse", "known", "asked", "closed"):
+            setattr(self, name, getattr(fresh, name))
 
     def warm_up(self) -> None:
         self.known = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import csv
+import html
 import io
 import re
 from dataclasses import replace
@@ -38,9 +39,9 @@ def result(**changes: object) -> RunResult:
 FAILED = result(strategy="as_is", answer=None, failure=FAILURE)
 
 
-def words(html: str) -> str:
-    """What a reader sees of `html`, roughly: without tags, spaces joined."""
-    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html))
+def words(shown: str) -> str:
+    """What a reader sees of `shown`, roughly: without tags, spaces joined."""
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", shown))
 
 
 @pytest.mark.parametrize(
@@ -197,6 +198,12 @@ def test_the_conversation_shows_failures_stops_and_the_draft() -> None:
     assert shown[1].startswith("No answer: RuntimeError")
     assert shown[3] == "Tw (stopped)"
     assert shown[4:] == ["three?", "Thr"]
+
+
+def test_the_conversation_is_text_and_no_html() -> None:
+    turns = (Run(HOSTILE, None, result(answer=HOSTILE)),)
+    for message in messages(Session(turns=turns), "en"):
+        assert message["content"] == html.escape(HOSTILE)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

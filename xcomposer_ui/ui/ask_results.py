@@ -25,7 +25,7 @@ class AskResults:
         self.chat = words.make(
             gr.Chatbot,
             {"label": "chat", "placeholder": "chat.placeholder"},
-            height=300, show_label=False, render_markdown=False, feedback_options=None, buttons=[],
+            height=300, show_label=False, render_markdown=False, feedback_options=None, buttons=[], latex_delimiters=[],
             group_consecutive_messages=False, elem_id="chat",
         )  # fmt: skip
         self.tiles = words.view(lambda language: tiles(None, language), elem_id="tiles")

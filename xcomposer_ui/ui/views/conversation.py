@@ -1,9 +1,10 @@
-"""The conversation as Gradio's Chatbot takes it: plain text, nothing of it is read as HTML or Markdown."""
+"""The conversation as Gradio's Chatbot takes it: escaped text, because a Chatbot without Markdown shows HTML."""
 
 from __future__ import annotations
 
 from xcomposer_ui.ui.session import Run, Session
 from xcomposer_ui.ui.texts import text
+from xcomposer_ui.ui.views.marks import escaped
 
 Message = dict[str, str]
 
@@ -20,7 +21,7 @@ def messages(session: Session, language: str) -> list[Message]:
 
 
 def _said(role: str, content: str) -> Message:
-    return {"role": role, "content": content}
+    return {"role": role, "content": escaped(content)}
 
 
 def _reply(turn: Run, language: str) -> str:

@@ -6,6 +6,8 @@ from xcomposer_ui.records import Status
 from xcomposer_ui.ui.texts import text
 from xcomposer_ui.ui.views.marks import dtype_chip, escaped
 
+DOT = '<em aria-hidden="true">·</em>'
+
 
 def head_line(status: Status, language: str) -> str:
     """`status` in one line that opens to the reasons; what is not known yet says that the lab is starting."""
@@ -15,7 +17,7 @@ def head_line(status: Status, language: str) -> str:
     label = escaped(text("head.label", language))
     return (
         f'<details class="xl-head"><summary aria-label="{label}"><span>{escaped(short_name(status.model))}</span>'
-        f"<em>·</em>{device}{'<em>·</em>' + half if half else ''}"
+        f"{DOT}{device}{DOT + half if half else ''}"
         f'<span class="xl-why">{escaped(text("head.why", language))}</span></summary>'
         f"<dl>{_row('model', escaped(status.model), None, language)}"
         f"{_row('device', escaped(status.device or '…'), status.reasons.get('device'), language)}"
