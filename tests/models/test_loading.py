@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
@@ -75,3 +76,59 @@ def test_weights_come_in_the_dtype_asked_for(tmp_path: Path, dtype: torch.dtype)
     write_checkpoint(tmp_path, tiny_model().half())
     model = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=dtype)
     assert {p.dtype for p in model.parameters()} == {dtype}
+
+
+def test_a_model_spread_over_memory_and_disk_answers_the_same(tmp_path: Path) -> None:
+    pytest.importorskip("accelerate")
+    folder = write_checkpoint(tmp_path / "model")
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    picture = Image.radial_gradient("L").convert("RGB")
+    whole = AutoModelForCausalLM.from_pretrained(folder)
+    spread = AutoModelForCausalLM.from_pretrained(
+        folder,
+        device_map={"vit": "disk", "vision_proj": "cpu", "model": "cpu", "output": "disk"},
+        offload_folder=str(tmp_path / "offloaded"),
+    )
+    how = {"do_sample": False, "max_new_tokens": 6}
+    assert spread.chat(tokenizer, "What?", picture, **how) == whole.chat(tokenizer, "What?", picture, **how)
+    automatic = AutoModelForCausalLM.from_pretrained(folder, device_map="auto")
+    assert automatic.chat(tokenizer, "What?", picture, **how) == whole.chat(tokenizer, "What?", picture, **how)
+
+
+def test_every_layout_loads_the_same_weights(tmp_path: Path) -> None:
+    one = write_checkpoint(tmp_path / "one file, with spaces.and.dots", tiny_model(tiles="2.5"))
+    shards = write_checkpoint(tmp_path / "shards", tiny_model(tiles="2.5"), max_shard_size="100KB")
+    assert len(list(shards.glob("*.safetensors"))) > 1
+    bins = _as_bin(one, tmp_path / "bin")
+    sharded_bins = _as_bin(shards, tmp_path / "sharded bin")
+    expected = tiny_model(tiles="2.5").state_dict()
+    for folder in (one, shards, bins, sharded_bins):
+        model = AutoModelForCausalLM.from_pretrained(folder)
+        assert model.config.tiles == "2.5"
+        assert all(torch.equal(value, expected[name]) for name, value in model.state_dict().items())
+
+
+def _as_bin(source: Path, folder: Path) -> Path:
+    """The checkpoint at `source` in PyTorch's own files, as older ones are published; config.json says no tiles."""
+    write_checkpoint(folder)
+    (folder / "model.safetensors").unlink()
+    config = json.loads((source / "config.json").read_text())
+    del config["tiles"]
+    (folder / "config.json").write_text(json.dumps(config))
+    renamed = {}
+    for file in source.glob("*.safetensors"):
+        renamed[file.name] = file.name.replace("model", "pytorch_model").replace(".safetensors", ".bin")
+        torch.save(load_file(file), folder / renamed[file.name])
+    for index in source.glob("*.index.json"):
+        table = json.loads(index.read_text())
+        table["weight_map"] = {name: renamed[file] for name, file in table["weight_map"].items()}
+        (folder / "pytorch_model.bin.index.json").write_text(json.dumps(table))
+    return folder
+
+
+def test_a_bin_file_that_is_more_than_weights_is_refused(tmp_path: Path) -> None:
+    folder = write_checkpoint(tmp_path / "model")
+    (folder / "model.safetensors").unlink()
+    torch.save({"weight": print}, folder / "pytorch_model.bin")
+    with pytest.raises(Exception, match=r"(?i)weights.only"):
+        AutoModelForCausalLM.from_pretrained(folder)

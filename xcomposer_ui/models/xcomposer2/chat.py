@@ -19,6 +19,7 @@ from xcomposer_ui.models.xcomposer2.cache import RoomyCache
 from xcomposer_ui.models.xcomposer2.prompt import IMAGE_MARK, META_INSTRUCTION, History, prompt_text, with_marks
 from xcomposer_ui.models.xcomposer2.tiles import HD_NUM_OF_MANY
 from xcomposer_ui.models.xcomposer2.tokenizer import TURN_END
+from xcomposer_ui.models.xcomposer2.vision import weights_device
 
 Picture = str | PathLike[str] | Image.Image | Tensor
 ChatHistory = list[tuple[str, str]]
@@ -191,8 +192,8 @@ class ChatMixin:
         longest = max(e.shape[1] for e in embeds)
         shape = len(rows), longest
         joined = embeds[0].new_zeros(*shape, embeds[0].shape[2])
-        im_mask = torch.zeros(shape, dtype=torch.bool, device=self.device)
-        attention_mask = torch.zeros(shape, dtype=torch.long, device=self.device)
+        im_mask = torch.zeros(shape, dtype=torch.bool, device=joined.device)
+        attention_mask = torch.zeros(shape, dtype=torch.long, device=joined.device)
         for n, (row, own) in enumerate(zip(rows, embeds, strict=True)):
             start = longest - own.shape[1]
             joined[n, start:] = own[0]
@@ -307,7 +308,7 @@ class ChatMixin:
             # The published code writes <s> into the text, and the tokenizer adds its own: two stand in front.
             text = "<s>" + prompt_text(query, history, meta_instruction)
             ids = tokenizer(text, return_tensors="pt").input_ids[:, : self.config.max_prompt_tokens]
-            return {"input_ids": ids.to(self.device)}
+            return {"input_ids": ids.to(self.text_device)}
         if self.config.tiles is not None and len(pictures) > 1:
             hd_num = HD_NUM_OF_MANY
         pixels = [p if isinstance(p, Tensor) else self.preprocess(p, hd_num) for p in pictures]
@@ -335,13 +336,21 @@ class ChatMixin:
         pieces: list[tuple[Tensor, bool]] = []
         for n, ids in enumerate(parts):
             if ids:
-                pieces.append((self.model.tok_embeddings(torch.tensor([list(ids)], device=self.device)), False))
+                pieces.append((self.model.tok_embeddings(torch.tensor([list(ids)], device=self.text_device)), False))
             if n < len(pixels):
-                pieces.append((self.encode_image(pixels[n]).to(self.device), True))
+                pieces.append((self.encode_image(pixels[n]), True))
+        # Spread over several devices, text and picture come from two of them; the language model starts at the text's.
+        home = next((piece.device for piece, is_image in pieces if not is_image), self.text_device)
+        pieces = [(piece.to(home), is_image) for piece, is_image in pieces]
         embeds = torch.cat([piece for piece, _ in pieces], dim=1)
-        mask = torch.cat([torch.full(p.shape[:2], kind, device=self.device) for p, kind in pieces], dim=1)
+        mask = torch.cat([torch.full(p.shape[:2], kind, device=home) for p, kind in pieces], dim=1)
         longest = self.config.max_prompt_tokens
         return {"inputs_embeds": embeds[:, :longest], "im_mask": mask[:, :longest]}
+
+    @property
+    def text_device(self) -> torch.device:
+        """Where token ids should be: with their embeddings, which may be elsewhere than the vision tower."""
+        return weights_device(self.model.tok_embeddings.weight)
 
     def _meta_instruction(self, given: str | None, use_meta: bool = False) -> str:
         if given is not None:

@@ -47,7 +47,9 @@ class PatchEmbeddings(nn.Module):
             raise ValueError(f"the vision tower wants {self.side}x{self.side} pixels and was given {found}")
         patches = self.patch_embedding(pixels).flatten(2).transpose(1, 2)  # (N, patches, width)
         class_token = self.class_embedding.expand(pixels.shape[0], 1, -1)
-        return torch.cat((class_token, patches), dim=1) + self.position_embedding.weight
+        # Asked as a module, not for its weight: what spreads a model over devices hooks into calls of modules.
+        positions = self.position_embedding(torch.arange(patches.shape[1] + 1, device=patches.device))
+        return torch.cat((class_token, patches), dim=1) + positions
 
 
 class VisionAttention(nn.Module):
@@ -153,11 +155,16 @@ class VisionTower(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the tower's weights are."""
-        return self.vision_tower.vision_model.embeddings.patch_embedding.weight.device
+        """Where pictures should be: with the tower's weights."""
+        return weights_device(self.vision_tower.vision_model.embeddings.patch_embedding.weight)
 
     def forward(self, pixels: Tensor) -> Tensor:
         features = self.vision_tower(pixels.to(self.dtype))[:, 1:]  # without the class token
         # Back to the picture's dtype, as the published code does. With half weights and a float32 picture the
         # features leave here in float32 and meet the projector's half weight: the mismatch this lab is about.
         return features.to(pixels.dtype)
+
+
+def weights_device(weights: Tensor) -> torch.device:
+    """Where the inputs of the module that has `weights` should be; the CPU while these wait on disk for their turn."""
+    return torch.device("cpu") if weights.device.type == "meta" else weights.device
