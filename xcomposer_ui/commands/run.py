@@ -24,10 +24,10 @@ def add_to(commands: Any) -> None:
     parser.set_defaults(execute=execute)
 
 
-def add_question_arguments(parser: argparse.ArgumentParser) -> None:
+def add_question_arguments(parser: argparse.ArgumentParser, *, question_required: bool = True) -> None:
     """What `run` and every command that asks a question have in common."""
     parser.add_argument("--image", metavar="FILE", help="a PNG, JPEG, WEBP, BMP or GIF; without it, text only")
-    parser.add_argument("--question", required=True, metavar="TEXT")
+    parser.add_argument("--question", required=question_required, metavar="TEXT")
     parser.add_argument("--half", metavar="|".join(HALVES), help="the 16-bit type")
     parser.add_argument("--model", metavar="PATH_OR_ID", help="“embedded”, a folder, or a hub id")
     parser.add_argument("--device", metavar="|".join(DEVICES))
@@ -95,4 +95,4 @@ def describe(result: RunResult) -> None:
     note(f"{failure.explanation.title}\n{failure.explanation.cause}")
     for fix in failure.explanation.fixes:
         verdict = {True: "cures it", False: "does not cure it", None: "depends"}[fix.cures]
-        note(f"  {fix.strategy}: {verdict}{' (tried)' if fix.tried else ''}. {fix.why}")
+        note(f"  {fix.strategy}: {verdict}{' (tried)' if fix.tried else ' (not tried)'}. {fix.why}")

@@ -1,0 +1,130 @@
+"""Many questions: results as they come, bad lines skipped, resumed after an end in the middle."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.compare.scripted import ScriptedRunner
+from xcomposer_ui.compare.batch import Done, Results, Skipped, Told, Working, compare_many
+from xcomposer_ui.compare.comparing import Plan
+from xcomposer_ui.compare.tally import distribution, tally
+from xcomposer_ui.errors import UserError
+from xcomposer_ui.records import Question
+
+PLAN = Plan(repeats=1)
+SETTINGS = {"model": "embedded"}
+LINES = [
+    '{"question": "What is there?", "image": "a.png", "id": "first"}',
+    "not json",
+    "",
+    '{"question": "Where?", "image": "missing.png"}',
+    '{"question": "How many?", "seed": 3, "max_new_tokens": 5}',
+    '{"question": "Many?", "seed": "three"}',
+    '{"question": " "}',
+    '{"image": "a.png"}',
+]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    file = tmp_path / "questions.jsonl"
+    file.write_text("\n".join(LINES), encoding="utf-8")
+    return file
+
+
+def batch(file: Path, runner: ScriptedRunner | None = None, settings: dict | None = None) -> list[Told]:
+    results = Results(file.with_name("out"), settings or SETTINGS)
+    return [
+        event
+        for event in compare_many(runner or ScriptedRunner(), file, results, PLAN, Question(""))
+        if not isinstance(event, Working)
+    ]
+
+
+def test_good_lines_are_compared_and_bad_ones_named_and_skipped(file: Path) -> None:
+    told = batch(file)
+    assert [(type(event), event.line) for event in told] == [
+        (Done, 1), (Skipped, 2), (Skipped, 4), (Done, 5), (Skipped, 6), (Skipped, 7), (Skipped, 8),
+    ]  # fmt: skip
+    reasons = {event.line: event.reason for event in told if isinstance(event, Skipped)}
+    assert "Line 2 is no question" in reasons[2]
+    assert "missing.png" in reasons[4]
+    assert "seed" in reasons[6]
+
+
+def test_both_files_hold_every_run(file: Path) -> None:
+    batch(file)
+    records = [json.loads(line) for line in file.with_name("out.jsonl").read_text().splitlines()]
+    assert [(r["line"], r["id"]) for r in records] == [(1, "first"), (5, None)]
+    assert records[0]["question"]["image"]["width"] == 8
+    assert records[1]["question"]["seed"] == 3
+    assert "layers" not in records[0]["divergence"][0]
+    with file.with_name("out.csv").open(newline="") as table:
+        read = list(csv.DictReader(table))
+    assert [(row["line"], row["strategy"]) for row in read][:4] == [
+        ("1", "as_is"), ("1", "autocast"), ("1", "unified"), ("1", "full"),
+    ]  # fmt: skip
+    assert len(read) == 8
+
+
+def test_it_goes_on_where_it_ended_even_in_the_middle_of_a_line(file: Path) -> None:
+    batch(file)
+    out = file.with_name("out.jsonl")
+    whole = out.read_bytes()
+    out.write_bytes(whole[: whole.index(b"\n") + 100])
+    file.with_name("out.csv").write_text("cut")
+    runner = ScriptedRunner()
+    told = [event for event in batch(file, runner) if isinstance(event, Done)]
+    assert [(event.line, event.resumed) for event in told] == [(1, True), (5, False)]
+    assert {new for _, _, new in runner.asked} == {2, 5}
+    assert len(out.read_text().splitlines()) == 2
+    assert len(file.with_name("out.csv").read_text().splitlines()) == 9
+
+
+def test_a_line_that_changed_is_asked_anew(file: Path) -> None:
+    batch(file)
+    file.write_text(file.read_text().replace("How many?", "How few?"))
+    told = [event for event in batch(file) if isinstance(event, Done)]
+    assert [(event.line, event.resumed) for event in told] == [(1, True), (5, False)]
+
+
+def test_results_of_other_settings_are_not_mixed(file: Path) -> None:
+    batch(file)
+    with pytest.raises(UserError) as caught:
+        batch(file, settings={"model": "other"})
+    assert caught.value.code == "batch_other_settings"
+
+
+@pytest.mark.parametrize(("text", "code"), [(None, "unreadable_text"), ("\n \n", "batch_empty")])
+def test_a_file_without_questions_is_a_sentence(tmp_path: Path, text: str | None, code: str) -> None:
+    file = tmp_path / "none.jsonl"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(UserError) as caught:
+        batch(file)
+    assert caught.value.code == code
+
+
+def test_the_tally_counts_agreement_and_gives_distributions(file: Path) -> None:
+    records = [event.record for event in batch(file) if isinstance(event, Done)]
+    by_strategy = {entry["strategy"]: entry for entry in tally(records)}
+    assert by_strategy["autocast"]["agreement_rate"] == 1
+    assert by_strategy["unified"]["agreement_rate"] == 0
+    assert by_strategy["as_is"]["agreement_rate"] is None
+    assert (by_strategy["as_is"]["failed"], by_strategy["as_is"]["answered"]) == (2, 0)
+    assert by_strategy["unified"]["distributions"]["mean_kl_divergence"]["count"] == 2
+    assert by_strategy["as_is"]["distributions"]["latency_sec"] is None
+
+
+def test_a_distribution_is_of_what_was_measured() -> None:
+    assert distribution([None, 4.0, 1.0, 2.0, 3.0, None, 5.0]) == {
+        "lowest": 1.0, "lower_quartile": 2.0, "median": 3.0, "upper_quartile": 4.0, "highest": 5.0, "count": 5,
+    }  # fmt: skip
+    assert distribution([None]) is None
+    assert distribution([2.0])["upper_quartile"] == 2.0  # type: ignore[index]

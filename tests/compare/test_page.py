@@ -1,0 +1,185 @@
+"""The Compare tab's handlers and views as plain functions, and its endpoint."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import parse_qsl
+
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from PIL import Image
+
+from tests.compare.scripted import ScriptedRunner, divergence, layers
+from xcomposer_ui.settings import Settings
+from xcomposer_ui.ui import comparing
+from xcomposer_ui.ui.comparing import CompareForm, CompareSession
+from xcomposer_ui.ui.examples import Example
+from xcomposer_ui.ui.serve import launch
+from xcomposer_ui.ui.views.charts import Bar, Curve, bars, depth
+from xcomposer_ui.ui.views.comparison import compared
+
+NASTY = '<img src=x onerror="alert(1)">'
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> str:
+    path = tmp_path / "red.png"
+    Image.new("RGB", (16, 12), "red").save(path)
+    return str(path)
+
+
+@pytest.fixture
+def form(picture: str) -> CompareForm:
+    return CompareForm("What is there?", picture, ("float16", "bfloat16"), repeats=2)
+
+
+def last(form: CompareForm, runner: ScriptedRunner | None = None) -> CompareSession:
+    *_, session = comparing.steps(runner or ScriptedRunner(), CompareSession(), form, clock=lambda: 0.0)
+    return session
+
+
+def test_a_comparison_ends_at_rest_with_its_document(form: CompareForm) -> None:
+    session = last(form)
+    assert session.step is None
+    assert session.document is not None
+    assert session.document["question"]["image"]["width"] == 16
+    assert len(session.document["runs"]) == 6
+
+
+def test_steps_are_told_as_they_come(form: CompareForm) -> None:
+    ticks = iter(range(1000))
+    told = list(comparing.steps(ScriptedRunner(), CompareSession(), form, clock=lambda: float(next(ticks))))
+    views = [compared(session, "en") for session in told]
+    assert "Warming up" in views[0]
+    assert any("Measuring: unified/bfloat16" in view for view in views)
+    assert "<progress" not in views[-1]
+
+
+@pytest.mark.parametrize("changes", [{"question": " "}, {"picture": None}, {"model": "no-such"}, {"repeats": 0}])
+def test_a_mistake_is_a_notice_and_keeps_what_was_there(form: CompareForm, changes: dict) -> None:
+    before = last(form)
+    *_, after = comparing.steps(ScriptedRunner(), before, replace(form, **changes))
+    assert after.notice is not None
+    assert after.comparison == before.comparison
+
+
+def test_a_stop_keeps_what_was_measured(form: CompareForm) -> None:
+    ticks = iter(range(1000))
+    steps = comparing.steps(ScriptedRunner(), CompareSession(), form, clock=lambda: float(next(ticks)))
+    session = next(s for s in steps if s.comparison is not None and len(s.comparison.runs) == 2)
+    steps.close()
+    ended = session.ended(stopped=True)
+    assert ended.document is not None
+    assert ended.document["stopped"]
+    assert "Stopped. What was measured" in compared(ended, "en")
+
+
+def test_the_view_shows_figures_marks_the_first_different_token_and_opens_the_failure(form: CompareForm) -> None:
+    view = compared(last(form), "en")
+    assert "Against full precision: float16 as reported fails" in view
+    assert '<mark class="xl-parts" title="first different token: 2"> square</mark>' in view
+    assert "parts at token 2" in view
+    assert "1.00e-04 nats" in view
+    assert "float32 against float64" in view
+    assert "mat1 and mat2 must have the same dtype, but got Float and Half" in view
+    assert "900 ms to 901 ms" in view
+
+
+def test_everything_from_outside_is_escaped(picture: str) -> None:
+    class Nasty(ScriptedRunner):
+        def _result(self, *args):  # type: ignore[no-untyped-def]
+            result = super()._result(*args)
+            return replace(result, answer=NASTY if result.answer else None)
+
+    session = last(CompareForm(NASTY, picture, repeats=1), Nasty())
+    view = compared(session, "en", comparing.link_of(session.form, ()))  # type: ignore[arg-type]
+    assert "<img" not in view
+    assert "&lt;img" in view
+
+
+def test_both_languages_say_the_same_figures(form: CompareForm) -> None:
+    session = last(form)
+    english, chinese = (re.sub(r"data:[^\"]*", "", compared(session, language)) for language in ("en", "zh"))
+    assert "与全精度相比" in chinese
+    assert english.count("<td") == chinese.count("<td")
+
+
+def test_what_is_taken_away_is_the_document(form: CompareForm) -> None:
+    session = last(form)
+    view = compared(session, "en", "?compare=x")
+    files = dict(re.findall(r'download="([^"]+)" href="data:[^;]+;charset=utf-8;base64,([^"]+)"', view))
+    assert set(files) == {"comparison.md", "comparison.json", "comparison.csv", "comparison.py", "bug-report.md"}
+    assert json.loads(base64.b64decode(files["comparison.json"])) == json.loads(json.dumps(session.document))
+    assert 'href="?compare=x"' in view
+
+
+def test_the_examples_are_tallied(form: CompareForm, picture: str) -> None:
+    examples = (Example(picture, "What?", "en"), Example(picture, "Where?", "en"))
+    *_, session = comparing.steps_of_many(ScriptedRunner(), CompareSession(), form, examples)
+    assert len(session.many) == 2
+    view = compared(session, "en")
+    assert "2 / 2" in view
+    assert "100% (2 / 2)" in view
+    assert "0% (0 / 2)" in view
+
+
+def test_a_link_restores_the_form_and_nothing_that_is_not_valid(picture: str) -> None:
+    examples = (Example(picture, "What?", "en"),)
+    form = CompareForm('a & b="c"', picture, ("bfloat16",), 4, 12, 0.5, 9, "embedded", "cpu")
+    query = dict(parse_qsl(comparing.link_of(form, examples)[1:]))
+    assert comparing.form_of_link(query, ("embedded",), examples) == form
+    bad = {"compare": "x", "halves": "float8", "repeats": "9999", "seed": "x", "model": "/etc", "device": "tpu",
+           "example": "../../etc/passwd", "temperature": "nan"}  # fmt: skip
+    assert comparing.form_of_link(bad, ("embedded",), examples) == CompareForm("x", None)
+    assert comparing.form_of_link({"other": "1"}, ("embedded",), examples) is None
+
+
+def test_bars_begin_at_zero_and_share_a_scale() -> None:
+    drawn = bars("Time", [Bar("a", "float16", "1 s", 1.0, low=0.5, high=2.0), Bar("b", "float32", "—", None)])
+    assert '<i style="width:50.00%"></i>' in drawn
+    assert '<u style="left:25.00%;width:75.00%"></u>' in drawn
+    assert drawn.count("<i ") == 1
+
+
+def test_the_depth_chart_breaks_off_where_an_error_is_no_number() -> None:
+    whole = layers(1e-3)
+    broken = (*whole[:2], replace(whole[2], relative_error=None, non_finite=1), whole[3])
+    curves = [Curve("a", "float16", broken), Curve("b", "bfloat16", layers(1e-2))]
+    drawn = depth("Depth", "x", "y", curves, "not finite")
+    assert drawn.count('class="xl-broken"') == 1
+    assert "model.layers.0: not finite" in drawn
+    assert drawn.count("<circle") == 5
+    assert depth("Depth", "x", "y", [], "") == ""
+
+
+def test_a_divergence_that_is_not_finite_says_so(form: CompareForm) -> None:
+    session = last(form)
+    assert session.comparison is not None
+    bad = divergence("unified", "float16", mean_kl_divergence=None, max_abs_logit_difference=None,
+                     first_non_finite_module="model.layers.3", largest_activation_share=None)  # fmt: skip
+    found = replace(session.comparison.divergences, entries=(bad,))
+    view = compared(replace(session, comparison=replace(session.comparison, divergences=found)), "en")
+    assert "NaN or infinite at model.layers.3" in view
+    assert "not finite" in view
+
+
+def test_the_endpoint_gives_the_commands_json(picture: str) -> None:
+    app, address, _ = launch(Settings(port=0), ScriptedRunner())  # type: ignore[arg-type]  # the double fits
+    try:
+        client = Client(address, verbose=False)
+        found = client.predict(
+            image=handle_file(picture), question="What?", half="bfloat16", repeats=1, api_name="/compare"
+        )
+        assert [(run["strategy"], run["half"]) for run in found["runs"]] == [
+            (name, "bfloat16") for name in ("as_is", "autocast", "unified", "full")
+        ]
+        assert [d["strategy"] for d in found["divergence"]] == ["autocast", "unified"]
+        with pytest.raises(AppError, match="question is empty"):
+            client.predict(question=" ", api_name="/compare")
+    finally:
+        app.close()

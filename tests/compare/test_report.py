@@ -1,0 +1,106 @@
+"""Reports: self-contained, with units, harmless whatever the question says, and with a script that runs."""
+
+from __future__ import annotations
+
+import ast
+import csv
+import io
+import json
+
+import pytest
+from PIL import Image
+
+from tests.compare.scripted import ScriptedRunner
+from xcomposer_ui.compare.about import about, picture_as_json
+from xcomposer_ui.compare.bug_report import bug_report
+from xcomposer_ui.compare.comparing import Plan, compare
+from xcomposer_ui.compare.comparison import comparison_as_json
+from xcomposer_ui.compare.report import as_document, as_json, as_table, markdown
+from xcomposer_ui.compare.script import script
+from xcomposer_ui.errors import UserError
+from xcomposer_ui.records import Question, result_as_json
+
+PICTURE = Image.new("RGB", (4, 3), "red")
+NASTY = 'Is `a|b` <script>?\n```\n"""; import os; {0} \\ '
+
+
+def document(text: str = "What is there?", **plan: object) -> dict:
+    question = Question(text, PICTURE, history=(("a", "b"),), seed=7)
+    *_, last = compare(ScriptedRunner(), question, Plan(**plan))  # type: ignore[arg-type]
+    return json.loads(json.dumps(comparison_as_json(last.comparison, about(question, last.comparison))))
+
+
+def test_markdown_holds_question_hash_figures_with_units_versions_and_the_script() -> None:
+    text = markdown(document())
+    assert picture_as_json(PICTURE)["pixels_sha256"] in text
+    for said in ("4 × 3 pixels", "latency (s)", "peak memory (MiB)", "mean KL (nats)", "- seed: 7", "- python: ",
+                 "- torch: ", "- transformers: ", "- xcomposer_ui: ", "mat1 and mat2 must have the same dtype",
+                 "from_pretrained", "float32 against float64", "0.9 × the time"):  # fmt: skip
+        assert said in text, said
+
+
+def test_a_question_is_data_in_every_format() -> None:
+    found = document(NASTY)
+    text = markdown(found)
+    assert "<script>" not in text.replace(f"\n{NASTY.rstrip()}\n", "").split("## Repeat it")[0]
+    tree = ast.parse(script(found))
+    assigned = {
+        node.targets[0].id: node.value  # type: ignore[attr-defined]
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+    }
+    assert ast.literal_eval(assigned["QUESTION"]) == NASTY
+    assert ast.literal_eval(assigned["SEED"]) == 7
+    assert ast.literal_eval(assigned["HISTORY"]) == [("a", "b")]
+    assert [run[1:] for run in ast.literal_eval(assigned["RUNS"])] == [
+        ("float16", "float32", None), ("float16", "float32", "float16"), ("float16", "float16", None),
+        ("float32", "float32", None),
+    ]  # fmt: skip
+
+
+def test_csv_has_a_row_a_run_and_no_formula() -> None:
+    found = document()
+    found["runs"][1]["answer"] = "=1+1"
+    read = list(csv.DictReader(io.StringIO(as_table(found))))
+    assert [row["strategy"] for row in read] == ["as_is", "autocast", "unified", "full"]
+    assert read[1]["answer"] == "'=1+1"
+    assert read[0]["latency_sec"] == ""
+    assert float(read[2]["mean_kl_divergence"]) == 1e-4
+    assert float(read[3]["latency_lowest_sec"]) == 1.0
+
+
+def test_json_comes_back_as_it_was() -> None:
+    found = document()
+    assert as_document(json.loads(as_json(found))) == found
+
+
+def test_the_picture_itself_is_in_only_when_asked() -> None:
+    assert "png_base64" not in picture_as_json(PICTURE)
+    question = Question("x", PICTURE)
+    *_, last = compare(ScriptedRunner(), question, Plan(repeats=1))
+    found = comparison_as_json(last.comparison, about(question, last.comparison, with_picture=True))
+    assert "data:image/png;base64," in markdown(found)
+    assert "PICTURE_BASE64 = 'iVBOR" in script(found)
+
+
+def test_a_single_run_is_a_report_too_and_other_json_is_none() -> None:
+    *_, last = ScriptedRunner().run(Question("x"), "unified")
+    assert "a red square" in markdown(as_document(result_as_json(last.result)))  # type: ignore[union-attr]
+    for other in ([], {}, "x", {"runs": []}, {"runs": [{}]}, None):
+        with pytest.raises(UserError):
+            as_document(other)
+
+
+def test_the_bug_report_tells_of_the_failure_first() -> None:
+    text = bug_report(document())
+    assert text.startswith("# RuntimeError: mat1 and mat2 must have the same dtype")
+    for said in ("vision_proj.0", "float32", "float16", "Traceback", "- torch: ", "from_pretrained", "autocast ("):
+        assert said in text
+
+
+def test_the_bug_report_tells_of_another_answer_where_nothing_failed() -> None:
+    found = document()
+    found["runs"] = found["runs"][1:]
+    assert "unified in float16 answers differently" in bug_report(found)
+    found["divergence"][0]["first_non_finite_module"] = "model.layers.3"
+    assert "not finite, from model.layers.3 on" in bug_report(found)

@@ -1,0 +1,129 @@
+"""The Python script that repeats a run or a comparison with plain transformers calls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from xcomposer_ui.settings import EMBEDDED
+from xcomposer_ui.strategies import HALF_DTYPES, STRATEGIES
+
+TEMPLATE = '''"""Repeats what the XComposer precision lab measured, with plain transformers calls.
+
+Needs torch, transformers and the lab's package `xcomposer_ui`, which brings the architecture.
+{usage}
+"""
+
+import base64
+import hashlib
+import statistics
+import sys
+import time
+from contextlib import nullcontext
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+import xcomposer_ui.models  # noqa: F401  (makes the Auto classes know InternLM-XComposer)
+from xcomposer_ui.images import open_picture
+{imports}
+CHECKPOINT = {checkpoint}
+DEVICE = {device}
+QUESTION = {question}
+HISTORY = {history}
+SEED = {seed}
+SETTINGS = {settings}
+REPEATS = {repeats}
+PIXELS_SHA256 = {sha}
+PICTURE_BASE64 = {picture}
+
+# (name, weights' dtype, picture's dtype, autocast's dtype or None)
+RUNS = {runs}
+
+
+def picture():
+    if PIXELS_SHA256 is None:
+        return None
+    if PICTURE_BASE64 is not None:
+        return open_picture(base64.b64decode(PICTURE_BASE64))
+    if len(sys.argv) != 2:
+        sys.exit("give the picture's file as the one argument")
+    image = open_picture(sys.argv[1])
+    if hashlib.sha256(image.tobytes()).hexdigest() != PIXELS_SHA256:
+        print("this is not the picture that was measured", file=sys.stderr)
+    return image
+
+
+def ask(model, tokenizer, image, image_dtype, autocast):
+    context = torch.autocast(DEVICE, getattr(torch, autocast)) if autocast else nullcontext()
+    torch.manual_seed(SEED)
+    started = time.perf_counter()
+    with context, torch.no_grad():
+        pixels = None if image is None else model.preprocess(image).to(getattr(torch, image_dtype))
+        answer, _ = model.chat(tokenizer, QUESTION, image=pixels, history=HISTORY, **SETTINGS)
+    if DEVICE == "cuda":
+        torch.cuda.synchronize()
+    return answer, time.perf_counter() - started
+
+
+def main():
+    image = picture()
+    tokenizer = AutoTokenizer.from_pretrained(CHECKPOINT)
+    for name, weights, image_dtype, autocast in RUNS:
+        model = AutoModelForCausalLM.from_pretrained(CHECKPOINT, dtype=getattr(torch, weights)).to(DEVICE).eval()
+        try:
+            ask(model, tokenizer, image, image_dtype, autocast)  # warms up
+            answers = [ask(model, tokenizer, image, image_dtype, autocast) for _ in range(REPEATS)]
+        except (RuntimeError, TypeError, ValueError) as error:
+            print(f"{{name}}: {{type(error).__name__}}: {{error}}")
+            continue
+        finally:
+            del model
+        print(f"{{name}}: {{answers[0][0]!r}} in {{statistics.median(sec for _, sec in answers):.3f}} s")
+
+
+if __name__ == "__main__":
+    main()
+'''
+
+
+def script(document: Mapping[str, Any]) -> str:
+    """A runnable script for `document`. Every value in it is a Python literal: a question is data, never code."""
+    question = document.get("question") or {}
+    image = question.get("image")
+    runs = document["runs"]
+    embedded = runs[0].get("model", EMBEDDED) == EMBEDDED
+    carried = image.get("png_base64") if image else None
+    temperature = question.get("temperature") or 0.0
+    settings: dict[str, Any] = {
+        "do_sample": temperature > 0,
+        "max_new_tokens": question.get("max_new_tokens", 256),
+        "repetition_penalty": question.get("repetition_penalty", 1.0),
+    }
+    if temperature > 0:
+        settings |= {"temperature": temperature, "top_p": question.get("top_p", 0.8)}
+    return TEMPLATE.format(
+        usage="Run: python comparison.py" + (" PICTURE" if image and not carried else ""),
+        imports="from xcomposer_ui.settings import EMBEDDED_PATH\n" if embedded else "",
+        checkpoint="str(EMBEDDED_PATH)" if embedded else _literal(runs[0]["model"]),
+        device=_literal("cuda" if runs[0].get("device") == "cuda" else "cpu"),
+        question=_literal(question.get("text", "")),
+        history=repr([(str(asked), str(answered)) for asked, answered in question.get("history") or ()]),
+        seed=int(question.get("seed", runs[0].get("seed") or 0)),
+        settings=repr(settings),
+        repeats=max(int(run.get("repeats", 1)) for run in runs),
+        sha=_literal(image["pixels_sha256"]) if image else None,
+        picture=_literal(carried) if carried else None,
+        runs="[\n" + "".join(f"    {_run(run)!r},\n" for run in runs if run["strategy"] in STRATEGIES) + "]",
+    )
+
+
+def _run(run: Mapping[str, Any]) -> tuple[str, str, str, str | None]:
+    strategy = STRATEGIES[run["strategy"]]
+    half = next((h for h in HALF_DTYPES if h == run.get("half")), HALF_DTYPES[0])
+    name = f"{strategy.name} ({half})"
+    return name, strategy.weights_dtype(half), strategy.image_dtype(half), half if strategy.autocast else None
+
+
+def _literal(value: object) -> str:
+    return repr(str(value))
