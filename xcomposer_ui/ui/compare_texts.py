@@ -17,7 +17,7 @@ COMPARE_TEXTS: dict[str, tuple[str, str]] = {
         "full precision's.",
         "同一问题在每种策略下：各自的回答、用时与内存，以及其数值与全精度相差多少。",
     ),
-    "compare.stage.waiting": ("Another run holds the model. This goes on when it is done.", "模型正被占用，稍后自动继续。"),
+    "compare.stage.waiting": ("Another run holds the model; this goes on after it.", "模型正被占用，稍后自动继续。"),
     "compare.stage.warm_up": ("Warming up: {variant}", "预热：{variant}"),
     "compare.stage.run": ("Measuring: {variant}", "测量：{variant}"),
     "compare.stage.divergence": ("Measuring the distance from full precision", "测量与全精度的差距"),

@@ -178,7 +178,8 @@ def form_of_link(query: Mapping[str, str], models: Sequence[str], examples: Sequ
     halves = tuple(half for half in query.get("halves", "").split(",") if half in HALF_DTYPES)
     form = replace(form, halves=halves)
     for name, kind, lowest, highest in (
-        ("repeats", int, 1, 10), ("max_new_tokens", int, 1, 1024), ("temperature", float, 0, 2), ("seed", int, 0, 2**53),
+        ("repeats", int, 1, 10), ("max_new_tokens", int, 1, 1024),
+        ("temperature", float, 0, 2), ("seed", int, 0, 2**53),
     ):  # fmt: skip
         value = _number(query.get(name, ""), kind)
         if value is not None and lowest <= value <= highest:

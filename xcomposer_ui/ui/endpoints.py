@@ -1,4 +1,4 @@
-"""The page's endpoints for scripts, /run and /explain: the command line's field names, in JSON.
+"""The page's endpoints for scripts, /run, /compare and /explain: the command line's field names, in JSON.
 
 A user's mistake is an error of the call with the sentence as its message (gradio_client raises it as AppError); a run
 that failed is an answer like any other, its `failure` filled.
@@ -10,13 +10,16 @@ from typing import Any
 
 import gradio as gr
 
+from xcomposer_ui.compare.schedule import REPEATS
 from xcomposer_ui.errors import UserError
 from xcomposer_ui.explain import explain
 from xcomposer_ui.records import Question, explanation_as_json, result_as_json
 from xcomposer_ui.runner import Runner
 from xcomposer_ui.settings import LANGUAGES, Settings
-from xcomposer_ui.ui import handlers
+from xcomposer_ui.strategies import HALF_DTYPES
+from xcomposer_ui.ui import comparing, handlers
 from xcomposer_ui.ui.ask_tab import MODEL_QUEUE
+from xcomposer_ui.ui.comparing import CompareForm
 from xcomposer_ui.ui.pictures import PictureInput
 from xcomposer_ui.ui.session import Form
 
@@ -41,6 +44,27 @@ def build_endpoints(settings: Settings, runner: Runner) -> None:
         except UserError as error:
             raise gr.Error(str(error), print_exception=False) from None
 
+    def compare(
+        image: str | None = None, question: str = "", half: str = "", both_halves: bool = False, model: str = "",
+        device: str = "", max_new_tokens: int = DEFAULTS.max_new_tokens, seed: int = DEFAULTS.seed,
+        temperature: float = DEFAULTS.temperature, repeats: int = REPEATS,
+    ) -> dict[str, Any]:  # fmt: skip
+        """One question under every strategy; the JSON of `python -m xcomposer_ui compare`."""
+        first = half if half and half != "auto" else None
+        halves = (first,) if first else ()
+        if both_halves:
+            halves = tuple(dict.fromkeys((first or HALF_DTYPES[0], *HALF_DTYPES)))
+        form = CompareForm(
+            question or "", image, halves, model=model or None, device=device or None,
+            **handlers.numbers(
+                max_new_tokens=max_new_tokens, seed=seed, temperature=temperature, repeats=repeats
+            ),
+        )  # fmt: skip
+        try:
+            return comparing.compared(runner, form)
+        except UserError as error:
+            raise gr.Error(str(error), print_exception=False) from None
+
     def explain_text(text: str, language: str = "en") -> dict[str, Any]:
         """What a pasted error or traceback means; the JSON of `python -m xcomposer_ui explain`."""
         try:
@@ -61,5 +85,15 @@ def build_endpoints(settings: Settings, runner: Runner) -> None:
                 gr.Number(DEFAULTS.temperature),
             ],
             shown, api_name="run", concurrency_id=MODEL_QUEUE, concurrency_limit=1,
+        )  # fmt: skip
+        gr.Button().click(
+            compare,
+            [
+                PictureInput(type="filepath", image_mode=None), gr.Textbox(), gr.Textbox(settings.half),
+                gr.Checkbox(False), gr.Textbox(settings.model), gr.Textbox(settings.device),
+                gr.Number(DEFAULTS.max_new_tokens, precision=0), gr.Number(DEFAULTS.seed, precision=0),
+                gr.Number(DEFAULTS.temperature), gr.Number(REPEATS, precision=0),
+            ],
+            shown, api_name="compare", concurrency_id=MODEL_QUEUE, concurrency_limit=1,
         )  # fmt: skip
         gr.Button().click(explain_text, [gr.Textbox(), gr.Textbox("en")], shown, api_name="explain")

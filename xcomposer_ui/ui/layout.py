@@ -9,6 +9,8 @@ import gradio as gr
 from xcomposer_ui.runner import Runner
 from xcomposer_ui.settings import Settings
 from xcomposer_ui.ui.ask_tab import AskTab
+from xcomposer_ui.ui.compare_tab import CompareTab
+from xcomposer_ui.ui.comparing import CompareSession
 from xcomposer_ui.ui.endpoints import build_endpoints
 from xcomposer_ui.ui.examples import examples
 from xcomposer_ui.ui.explain_tab import build_explain_tab, explained
@@ -64,33 +66,44 @@ def build_app(settings: Settings, runner: Runner) -> tuple[gr.Blocks, gr.I18n]:
     with gr.Blocks(title=text("title", "en"), analytics_enabled=False, delete_cache=KEPT_SEC, fill_width=True) as app:
         head = Head(words, settings, runner)
         language = head.language
-        with gr.Tabs(elem_id="tabs"):
+        with gr.Tabs(elem_id="tabs") as tabs:
             with words.make(gr.Tab, {"label": "tab.ask"}, id="ask"):
                 ask = AskTab(words, settings, runner, language, examples())
+            with words.make(gr.Tab, {"label": "tab.compare"}, id="compare"):
+                compare = CompareTab(words, settings, runner, language, examples())
             with words.make(gr.Tab, {"label": "tab.explain"}, id="explain"):
                 explain = build_explain_tab(words, language)
         build_endpoints(settings, runner)
 
-        def in_language(session: Session, language: str, pasted: str) -> dict[Any, Any]:
+        def in_language(session: Session, compared: CompareSession, language: str, pasted: str) -> dict[Any, Any]:
             """Everything on the page in `language`, cards already shown too."""
             return {
                 **words.updates(language),
                 **ask.shown(session, language),
+                **compare.shown(compared, language),
                 **head.values(language),
                 explain.shown: explained(pasted, language),
             }
 
-        def first_language(browser: str, session: Session, pasted: str) -> dict[Any, Any]:
+        def first_language(browser: str, session: Session, compared: CompareSession, pasted: str) -> dict[Any, Any]:
             chosen = settings.language if settings.language in LANGUAGES else language_of(browser or "")
-            return in_language(session, chosen, pasted) | {language: chosen}
+            return in_language(session, compared, chosen, pasted) | {language: chosen}
 
-        changed = list(dict.fromkeys([*words.components(), *ask.outputs(), head.title, head.line, explain.shown]))
+        def linked(request: gr.Request) -> dict[Any, Any]:
+            """The settings in the page's address, and the tab that they are of."""
+            restored = compare.restored(request)
+            return restored | ({tabs: gr.Tabs(selected="compare")} if len(restored) > 1 else {})
+
+        shown = [*ask.outputs(), *compare.outputs(), head.title, head.line, explain.shown]
+        changed = list(dict.fromkeys([*words.components(), *shown]))
         browser = gr.Textbox(visible=False)
         loaded = app.load(
-            first_language, [browser, ask.session, explain.pasted], [*changed, language], js=BROWSER_LANGUAGE, **QUIET
-        )
+            first_language, [browser, ask.session, compare.session, explain.pasted], [*changed, language],
+            js=BROWSER_LANGUAGE, **QUIET,
+        )  # fmt: skip
         loaded.then(None, language, None, js=SAY_LANGUAGE, api_visibility="private")
-        language.input(in_language, [ask.session, language, explain.pasted], changed, **QUIET)
+        app.load(linked, None, [tabs, *compare.inputs()], **QUIET)
+        language.input(in_language, [ask.session, compare.session, language, explain.pasted], changed, **QUIET)
         ask.results.runs.change(head.values, language, [head.title, head.line], **QUIET)
         language.change(None, language, None, js=SAY_LANGUAGE, api_visibility="private")
     return app, words.i18n()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from xcomposer_ui.ui.compare_texts import COMPARE_TEXTS
+
 LANGUAGES = ("en", "zh")
 
 TEXTS: dict[str, tuple[str, str]] = {
@@ -201,6 +203,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     "explain.unknown": ("Not recognised", "未能识别"),
 }
 
+
+TEXTS |= COMPARE_TEXTS
 
 # A strategy's choice: its name, and below it the line that says what is cast where.
 TEXTS |= {

@@ -1,0 +1,66 @@
+"""The Compare tab in a real browser: from a link to the report, and a stop in the middle."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.compare.scripted import ScriptedRunner
+from xcomposer_ui.records import Event
+
+pytestmark = pytest.mark.browser
+
+Open = Callable[..., Page]
+Serve = Callable[..., str]
+
+
+class SlowRunner(ScriptedRunner):
+    """Takes a moment for each run, so that it can be stopped."""
+
+    def run(self, *args: Any, **kwargs: Any) -> Generator[Event, None, None]:
+        time.sleep(0.3)
+        yield from super().run(*args, **kwargs)
+
+
+def test_a_link_restores_the_settings_and_a_comparison_shows_and_gives_all(
+    open_page: Open, serve: Serve, picture: str
+) -> None:
+    address = serve(ScriptedRunner())
+    page = open_page(address)
+    page.goto(address + "?compare=How+many%3F&halves=float16,bfloat16&repeats=2")
+    question = page.locator("#compare-question textarea")
+    expect(question).to_have_value("How many?", timeout=60_000)
+    page.locator("#compare-picture input[type=file]").set_input_files(picture)
+    expect(page.locator("#compare-picture img")).to_be_visible()
+    page.locator("#compare").click()
+    takeaway = page.locator(".xl-takeaway")
+    expect(takeaway).to_be_visible(timeout=60_000)
+    expect(page.locator("#compared .xl-table").first.locator("tbody tr")).to_have_count(6)
+    expect(page.locator("#compared mark.xl-parts")).to_have_text([" square", " square"])
+    expect(page.locator("#compared svg polyline")).to_have_count(5)
+    with page.expect_download() as started:
+        takeaway.get_by_text("Python script").click()
+    assert "from_pretrained" in Path(started.value.path()).read_text(encoding="utf-8")
+    page.locator("#language").get_by_text("中文").click()
+    expect(page.locator(".xl-verdict-line")).to_contain_text("与全精度相比")
+
+
+def test_stop_keeps_what_is_done(open_page: Open, serve: Serve, picture: str) -> None:
+    address = serve(SlowRunner())
+    page = open_page(address)
+    page.goto(address + "?compare=What%3F&repeats=9")
+    expect(page.locator("#compare-question textarea")).to_have_value("What?", timeout=60_000)
+    page.locator("#compare-picture input[type=file]").set_input_files(picture)
+    expect(page.locator("#compare-picture img")).to_be_visible()
+    page.locator("#compare").click()
+    rows = page.locator("#compared .xl-table").first.locator("tbody tr")
+    expect(rows).to_have_count(3, timeout=60_000)
+    page.locator("#compare-stop").click()
+    expect(page.locator(".xl-takeaway")).to_be_visible()
+    expect(page.get_by_text("Stopped. What was measured")).to_be_visible()
+    expect(page.locator("#compared progress")).to_have_count(0)

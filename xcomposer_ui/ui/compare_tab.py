@@ -1,0 +1,190 @@
+"""The Compare tab: one question under every strategy, or every example, and what there is to take away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import Any
+
+import gradio as gr
+
+from xcomposer_ui.runner import Runner
+from xcomposer_ui.settings import DEVICES, Settings
+from xcomposer_ui.strategies import HALF_DTYPES
+from xcomposer_ui.ui import comparing
+from xcomposer_ui.ui.ask_tab import MODEL_QUEUE
+from xcomposer_ui.ui.comparing import CompareForm, CompareSession
+from xcomposer_ui.ui.examples import Example
+from xcomposer_ui.ui.handlers import numbers
+from xcomposer_ui.ui.pictures import PictureInput
+from xcomposer_ui.ui.views.comparison import compared
+from xcomposer_ui.ui.views.head import short_name
+from xcomposer_ui.ui.views.notice import notice
+from xcomposer_ui.ui.words import QUIET, Words
+
+MOST_REPEATS = 10
+DEFAULTS = CompareForm("", None)
+
+Steps = Generator[dict[Any, Any], None, None]
+
+
+class CompareTab:
+    """Builds the tab; `shown` gives its values anew, for another language."""
+
+    def __init__(
+        self, words: Words, settings: Settings, runner: Runner, language: gr.Radio, examples: tuple[Example, ...]
+    ) -> None:
+        self.settings, self.runner, self.examples = settings, runner, examples
+        self.session = gr.State(CompareSession())
+        with gr.Row(elem_classes="xl-ask"):
+            with gr.Column(scale=4, min_width=300, elem_classes="xl-left"):
+                self._form(words)
+            with gr.Column(scale=9, min_width=300, elem_classes="xl-right"):
+                self.results = words.view(lambda language: compared(CompareSession(), language), elem_id="compared")
+        self._wire(language)
+
+    def outputs(self) -> list[Any]:
+        """Every component that the tab's events change."""
+        return [self.session, self.notice, self.stop, self.results]
+
+    def shown(self, session: CompareSession, language: str) -> dict[Any, Any]:
+        """Component -> value for all that shows `session` in `language`."""
+        link = "" if session.form is None or session.many else comparing.link_of(session.form, self.examples)
+        return {self.notice: notice(session.notice, language), self.results: compared(session, language, link)}
+
+    def inputs(self) -> list[Any]:
+        """The components whose values `form` takes, in its order."""
+        return [
+            self.picture, self.question, self.halves, self.repeats, self.max_new_tokens, self.temperature, self.seed,
+            self.model, self.device,
+        ]  # fmt: skip
+
+    @staticmethod
+    def form(
+        picture: str | None, question: str | None, halves: list[str] | None, repeats: int | None,
+        max_new_tokens: int | None, temperature: float | None, seed: int | None, model: str | None, device: str | None,
+    ) -> CompareForm:  # fmt: skip
+        """What the controls say."""
+        return CompareForm(
+            question or "", picture, tuple(h for h in HALF_DTYPES if h in (halves or ())), model=model, device=device,
+            **numbers(repeats=repeats, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed),
+        )  # fmt: skip
+
+    def restored(self, request: gr.Request) -> dict[Any, Any]:
+        """Component -> value for the settings in the page's address; nothing where there are none."""
+        form = comparing.form_of_link(dict(request.query_params), self.settings.models, self.examples)
+        if form is None:
+            return {self.question: gr.skip()}
+        return {
+            self.picture: form.picture,
+            self.question: form.question,
+            self.halves: list(form.halves) or gr.skip(),
+            self.repeats: form.repeats,
+            self.max_new_tokens: form.max_new_tokens,
+            self.temperature: form.temperature,
+            self.seed: form.seed,
+            self.model: form.model or gr.skip(),
+            self.device: form.device or gr.skip(),
+        }
+
+    def _form(self, words: Words) -> None:
+        self.picture = words.make(
+            PictureInput,
+            {"label": "picture.upload", "placeholder": "picture.placeholder", "alt_text": "picture.alt"},
+            type="filepath", image_mode=None, sources=["upload", "clipboard"], height=170, show_label=False,
+            buttons=[], elem_id="compare-picture",
+        )  # fmt: skip
+        self._gallery(words)
+        self.question = words.make(
+            gr.Textbox, {"label": "question", "placeholder": "question.placeholder"},
+            lines=1, max_lines=8, elem_id="compare-question", elem_classes="xl-question",
+        )  # fmt: skip
+        self.halves = words.make(
+            gr.CheckboxGroup, {"label": "compare.halves"},
+            choices=list(HALF_DTYPES), value=[HALF_DTYPES[0]], elem_id="compare-halves",
+        )  # fmt: skip
+        self.repeats = words.make(
+            gr.Slider, {"label": "compare.repeats", "info": "compare.repeats.info"},
+            minimum=1, maximum=MOST_REPEATS, step=1, value=DEFAULTS.repeats, elem_id="compare-repeats",
+        )  # fmt: skip
+        self.notice = gr.HTML("", elem_id="compare-notice", elem_classes="xl-notice-place")
+        with gr.Row(elem_classes="xl-buttons"):
+            self.run = words.make(gr.Button, {"value": "compare.run"}, variant="primary", elem_id="compare")
+            self.stop = words.make(gr.Button, {"value": "stop"}, elem_id="compare-stop")
+        self.many = words.make(
+            gr.Button, {"value": "compare.examples"}, visible=bool(self.examples), size="sm", elem_id="compare-many-run"
+        )
+        with words.make(gr.Accordion, {"label": "advanced"}, open=False):
+            self._advanced(words)
+
+    def _gallery(self, words: Words) -> None:
+        if not self.examples:
+            self.gallery = None
+            return
+        self.gallery = words.make(
+            gr.Gallery, {"label": "examples"},
+            value=[(example.picture, example.question) for example in self.examples], columns=6, height="auto",
+            allow_preview=False, interactive=False, object_fit="cover", buttons=[], elem_id="compare-examples",
+            elem_classes="xl-examples",
+        )  # fmt: skip
+
+    def _chosen(self, event: gr.SelectData) -> tuple[str, str]:
+        example = self.examples[event.index]
+        return example.picture, example.question
+
+    def _advanced(self, words: Words) -> None:
+        self.max_new_tokens = words.make(
+            gr.Slider, {"label": "max_new_tokens"}, minimum=1, maximum=1024, step=1, value=DEFAULTS.max_new_tokens
+        )
+        self.temperature = words.make(
+            gr.Slider, {"label": "temperature", "info": "temperature.info"}, minimum=0, maximum=2, step=0.05, value=0
+        )
+        self.seed = words.make(gr.Number, {"label": "seed"}, value=DEFAULTS.seed, precision=0, minimum=0)
+        self.model = words.make(
+            gr.Dropdown, {"label": "model", "choices": [(short_name(name), name) for name in self.settings.models]},
+            value=self.settings.model,
+        )  # fmt: skip
+        self.device = words.make(
+            gr.Radio, {"label": "device", "choices": [(name, name) for name in DEVICES]}, value=self.settings.device
+        )
+
+    def _wire(self, language: gr.Radio) -> None:
+        inputs = [self.session, language, *self.inputs()]
+        if self.gallery is not None:
+            self.gallery.select(self._chosen, outputs=[self.picture, self.question], **QUIET)
+
+        def started(triggers: list[Any], made: Callable[..., Generator[CompareSession, None, None]]) -> Any:
+            # Gradio names even private events after their functions.
+            def comparing_asked(session: CompareSession, language: str, *values: Any) -> Steps:
+                yield from self._follow(made(self.runner, session, self.form(*values)), language)
+
+            return gr.on(
+                triggers, comparing_asked, inputs, self.outputs(),
+                show_progress="hidden", api_visibility="private", concurrency_id=MODEL_QUEUE, concurrency_limit=1,
+                trigger_mode="once",
+            )  # fmt: skip
+
+        events = [
+            started([self.run.click, self.question.submit], comparing.steps),
+            started([self.many.click], self._steps_of_many),
+        ]
+        self.stop.click(
+            self._stopped, [self.session, language], self.outputs(),
+            cancels=events, queue=False, show_progress="hidden", api_visibility="private",
+        )  # fmt: skip
+
+    def _steps_of_many(
+        self, runner: Runner, session: CompareSession, form: CompareForm
+    ) -> Generator[CompareSession, None, None]:
+        return comparing.steps_of_many(runner, session, form, self.examples)
+
+    def _follow(self, steps: Generator[CompareSession, None, None], language: str) -> Steps:
+        try:
+            for session in steps:
+                busy = gr.update(variant="secondary" if session.step is None else "stop")
+                yield {self.session: session, self.stop: busy, **self.shown(session, language)}
+        finally:
+            steps.close()
+
+    def _stopped(self, session: CompareSession, language: str) -> dict[Any, Any]:
+        session = session.ended(stopped=True) if session.step is not None else session
+        return {self.session: session, self.stop: gr.update(variant="secondary"), **self.shown(session, language)}

@@ -1,0 +1,246 @@
+"""A comparison on the page: verdict, table, charts, answers, distance from full precision, what to take away."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+
+from xcomposer_ui.compare.bug_report import bug_report
+from xcomposer_ui.compare.comparing import Step
+from xcomposer_ui.compare.comparison import ComparedRun, Comparison
+from xcomposer_ui.compare.divergence import Divergence
+from xcomposer_ui.compare.report import FORMATS
+from xcomposer_ui.compare.verdict import variant_name, verdict
+from xcomposer_ui.records import Waiting
+from xcomposer_ui.ui.comparing import CompareSession
+from xcomposer_ui.ui.numbers import UNKNOWN, joined, memory, rate, seconds, significant
+from xcomposer_ui.ui.texts import text
+from xcomposer_ui.ui.views.charts import Bar, Curve, bars, depth
+from xcomposer_ui.ui.views.failure import failure_card
+from xcomposer_ui.ui.views.many import many
+from xcomposer_ui.ui.views.marks import dtype_chip, escaped
+
+COLUMNS = ("variant", "weights", "answer", "like_full", "latency", "first", "rate", "memory", "share")
+DIVERGENCE_COLUMNS = ("variant", "max_logit", "kl", "top1", "activation")
+MIME = {"md": "text/markdown", "json": "application/json", "csv": "text/csv", "py": "text/x-python"}
+
+
+def compared(session: CompareSession, language: str, link: str = "") -> str:
+    """All that the tab shows of `session`. link: the address that restores its settings."""
+    parts = [_stage(session, language)]
+    comparison = session.comparison
+    if comparison is not None and comparison.runs:
+        parts += [
+            f'<p class="xl-verdict-line">{escaped(verdict(comparison, language))}</p>',
+            _notes(comparison, language),
+            _table(comparison, language),
+            _bars(comparison, language),
+            _answers(comparison, language),
+            _divergence(comparison, language),
+            _failures(comparison, language),
+        ]
+    if session.many:
+        parts.insert(1, many(session.many, session.many_total, language))
+    if session.step is None and session.document is not None:
+        parts.append(_takeaway(session.document, link, language))
+    shown = "".join(part for part in parts if part)
+    return shown or f'<p class="xl-quiet">{escaped(text("compare.empty", language))}</p>'
+
+
+def name_of(run: ComparedRun, language: str) -> str:
+    """A variant's name, the first letter as at the start of a line."""
+    name = variant_name(run, language)
+    return name[:1].upper() + name[1:] if name.startswith(("full", "unified")) else name
+
+
+def _stage(session: CompareSession, language: str) -> str:
+    step = session.step
+    if step is None:
+        return ""
+    said = escaped(_said(session, step, language))
+    value = f"{step.done / step.total:.3f}" if step.total else "0"
+    return (
+        f'<div class="xl-happened xl-comparing" aria-live="polite"><p class="xl-stage">{said}</p>'
+        f'<progress max="1" value="{value}" aria-label="{said}"></progress></div>'
+    )
+
+
+def _said(session: CompareSession, step: Step, language: str) -> str:
+    many = text("compare.stage.many", language, n=len(session.many) + 1, total=session.many_total) + " · "
+    head = many if session.many_total else ""
+    if isinstance(step.event, Waiting):
+        return head + text("compare.stage.waiting", language)
+    if step.variant is None:
+        return head + text("compare.stage.divergence", language)
+    return head + text(f"compare.stage.{step.stage}", language, variant=step.variant.name)
+
+
+def _notes(comparison: Comparison, language: str) -> str:
+    notes = [text("compare.stopped", language)] if comparison.stopped else []
+    notes += [text("compare.grouped", language)] if comparison.order == "grouped" else []
+    return "".join(f'<p class="xl-quiet">{escaped(said)}</p>' for said in notes)
+
+
+def _table(comparison: Comparison, language: str) -> str:
+    rows = "".join(_row(comparison, run, language) for run in comparison.runs)
+    return _section("compare.table", _tabled(COLUMNS, rows, language), language)
+
+
+def _row(comparison: Comparison, run: ComparedRun, language: str) -> str:
+    result, m = run.result, run.result.measurement
+    spread = run.spread("latency_sec")
+    several = spread is not None and len(run.repeats) > 1
+    latency = escaped(joined(seconds(m.latency_sec)))
+    if spread is not None and several:
+        ends = (joined(seconds(spread.lowest)), joined(seconds(spread.highest)))
+        latency += f"<small>{escaped(text('compare.range', language, lowest=ends[0], highest=ends[1]))}</small>"
+    share = run.weights_share
+    figures = (
+        latency, escaped(joined(seconds(m.time_to_first_token_sec))), escaped(joined(rate(m.tokens_per_sec))),
+        escaped(joined(memory(m.peak_memory_bytes))), UNKNOWN if share is None else f"{share:.0%}",
+    )  # fmt: skip
+    failure = result.failure
+    answer = (result.answer or "") if failure is None else f"{failure.type}: {failure.message}"
+    failed = "" if failure is None else " xl-failed"
+    return (
+        f'<tr><td class="xl-name">{escaped(name_of(run, language))}</td><td>{dtype_chip(result.weights_dtype)}</td>'
+        f'<td class="xl-long{failed}" title="{escaped(answer)}"><span>{escaped(answer)}</span></td>'
+        f"<td>{escaped(_like_full(comparison, run, language))}</td>"
+        + "".join(f'<td class="xl-number">{figure}</td>' for figure in figures)
+        + "</tr>"
+    )
+
+
+def _like_full(comparison: Comparison, run: ComparedRun, language: str) -> str:
+    if run.result.failure is not None:
+        return text("compare.failed", language)
+    if run.variant.strategy == "full":
+        return text("compare.itself", language)
+    found = comparison.divergence_of(run)
+    if found is not None and found.first_different_token is not None:
+        return text("compare.parts", language, n=found.first_different_token)
+    same = comparison.same_as_full(run)
+    return UNKNOWN if same is None else text("compare.same" if same else "compare.other", language)
+
+
+def _bars(comparison: Comparison, language: str) -> str:
+    time, space = [], []
+    for run in comparison.runs:
+        m, name, dtype = run.result.measurement, name_of(run, language), run.result.weights_dtype
+        spread = run.spread("latency_sec")
+        low, high = (spread.lowest, spread.highest) if spread else (None, None)
+        time.append(Bar(name, dtype, joined(seconds(m.latency_sec)), m.latency_sec, low=low, high=high))
+        space.append(Bar(name, dtype, joined(memory(m.peak_memory_bytes)), m.peak_memory_bytes, m.weights_bytes))
+    charts = (("compare.chart.latency", time), ("compare.chart.memory", space))
+    return f'<div class="xl-charts">{"".join(bars(text(key, language), values) for key, values in charts)}</div>'
+
+
+def _answers(comparison: Comparison, language: str) -> str:
+    found = comparison.divergences
+    if not found.tokens or comparison.full is None:
+        return ""
+    rows = f"<dt>{escaped(name_of(comparison.full, language))}</dt><dd>{escaped(''.join(found.tokens))}</dd>"
+    for run in comparison.runs:
+        entry = comparison.divergence_of(run)
+        if entry is not None:
+            rows += f"<dt>{escaped(name_of(run, language))}</dt><dd>{_marked(entry, language)}</dd>"
+    return _section("compare.answers", f'<dl class="xl-answers">{rows}</dl>', language)
+
+
+def _marked(entry: Divergence, language: str) -> str:
+    n = entry.first_different_token
+    if n is None:
+        return escaped("".join(entry.tokens))
+    here = entry.tokens[n] if n < len(entry.tokens) else ""
+    shown = here if here.strip() else here + text("compare.end", language)
+    title = escaped(f"{text('compare.differs', language)}: {n}")
+    before, after = escaped("".join(entry.tokens[:n])), escaped("".join(entry.tokens[n + 1 :]))
+    return f'{before}<mark class="xl-parts" title="{title}">{escaped(shown)}</mark>{after}'
+
+
+def _divergence(comparison: Comparison, language: str) -> str:
+    found = comparison.divergences
+    named = [(run, entry) for run in comparison.runs if (entry := comparison.divergence_of(run)) is not None]
+    if not named:
+        return ""
+    rows = "".join(_divergence_row(name_of(run, language), entry, language) for run, entry in named)
+    lines = {"autocast": "dotted"}  # where autocast and unified compute the same, both are seen
+    curves = [
+        Curve(name_of(run, language), run.variant.half, entry.layers, lines.get(run.variant.strategy, "solid"))
+        for run, entry in named
+    ]
+    if found.floor is not None:
+        floor = text("compare.floor", language)
+        rows += _divergence_row(floor, found.floor, language)
+        curves.append(Curve(floor, "float32", found.floor.layers, "floor"))
+    chart = depth(
+        text("compare.depth", language), text("compare.depth.x", language), text("compare.depth.y", language), curves,
+        text("compare.not_finite", language),
+    )  # fmt: skip
+    how = f'<p class="xl-quiet">{escaped(text("compare.divergence.how", language))}</p>'
+    reasons = "".join(f'<p class="xl-quiet">{escaped(reason)}</p>' for reason in found.reasons.values())
+    table = _tabled(DIVERGENCE_COLUMNS, rows, language)
+    return _section("compare.divergence", how + table + chart + reasons, language)
+
+
+def _divergence_row(name: str, entry: Divergence, language: str) -> str:
+    kl, share = entry.mean_kl_divergence, entry.largest_activation_share
+    broken = entry.first_non_finite_module
+    not_finite = text("compare.not_finite", language)
+    largest = f"{share:.2%}" if share is not None and share >= 1e-4 else UNKNOWN if share is None else "< 0.01%"
+    if broken is not None:
+        largest = text("compare.non_finite", language, module=broken)
+    cells = (
+        not_finite if entry.max_abs_logit_difference is None else _small(entry.max_abs_logit_difference),
+        not_finite if kl is None else text("compare.nats", language, value=_small(kl)),
+        f"{entry.top1_agreement:.1%}",
+        largest,
+    )
+    numbers = "".join(f'<td class="xl-number">{escaped(cell)}</td>' for cell in cells)
+    return f'<tr><td class="xl-name">{escaped(name)}</td>{numbers}</tr>'
+
+
+def _small(value: float) -> str:
+    """A figure that may be tiny: with an exponent below a thousandth."""
+    return significant(value) if value == 0 or abs(value) >= 1e-3 else f"{value:.2e}"
+
+
+def _failures(comparison: Comparison, language: str) -> str:
+    failed = [run for run in comparison.runs if run.result.failure is not None]
+    return "".join(
+        f'<details class="xl-happened xl-comparing"><summary>{escaped(name_of(run, language))}: '
+        f"{escaped(text('compare.failed', language))}</summary>{failure_card(run.result.failure, language)}</details>"
+        for run in failed
+        if run.result.failure is not None
+    )
+
+
+def _takeaway(document: Mapping[str, Any], link: str, language: str) -> str:
+    files = [(kind, name, made(document)) for kind, (name, made) in FORMATS.items()]
+    links = [_file(text(f"compare.report.{kind}", language), name, MIME[kind], made) for kind, name, made in files]
+    links.append(_file(text("compare.report.issue", language), "bug-report.md", MIME["md"], bug_report(document)))
+    if link:
+        links.append(f'<a class="xl-download" href="{escaped(link)}">{escaped(text("compare.link", language))}</a>')
+    title = escaped(text("compare.report", language))
+    return f'<nav class="xl-takeaway" aria-label="{title}"><b>{title}</b>{"".join(links)}</nav>'
+
+
+def _file(label: str, name: str, mime: str, content: str) -> str:
+    # The file travels inside the page: nothing of a visitor's is left on the server. A spreadsheet needs the mark at
+    # the start to read it as UTF-8.
+    data = base64.b64encode((("\ufeff" if mime == MIME["csv"] else "") + content).encode()).decode()
+    href = f"data:{mime};charset=utf-8;base64,{data}"
+    return f'<a class="xl-download" download="{escaped(name)}" href="{href}">{escaped(label)}</a>'
+
+
+def _tabled(columns: tuple[str, ...], rows: str, language: str) -> str:
+    heads = "".join(f'<th scope="col">{escaped(text(f"compare.{name}", language))}</th>' for name in columns)
+    return (
+        f'<div class="xl-scroll" role="region" tabindex="0" aria-label="{escaped(text("compare.table", language))}">'
+        f'<table class="xl-table"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>'
+    )
+
+
+def _section(key: str, content: str, language: str) -> str:
+    return f'<section class="xl-runs"><h3>{escaped(text(key, language))}</h3>{content}</section>'
