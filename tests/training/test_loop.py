@@ -80,12 +80,12 @@ def test_the_quick_steps_compute_what_the_model_computes(writer):
     for block in learner.model.model.layers:
         torch.nn.init.normal_(block.attention.wqkv.Plora_B.weight)
     embeds = torch.randn(2, 5, TINY.width)
-    with torch.no_grad():
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         plain = picture_cache(learner.model, writer.before_picture(), embeds)
         with quick_steps():
             quick = picture_cache(learner.model, writer.before_picture(), embeds)
     for one, other in zip(plain.layers, quick.layers, strict=True):
-        torch.testing.assert_close(one.keys, other.keys, atol=0.05, rtol=0.05)  # bfloat16 inside
+        torch.testing.assert_close(one.keys.float(), other.keys.float(), atol=0.1, rtol=0.05)  # bfloat16 inside
 
 
 def test_ten_steps_and_the_same_ten_steps_in_two_goes(tmp_path, writer):
@@ -104,7 +104,7 @@ def test_ten_steps_and_the_same_ten_steps_in_two_goes(tmp_path, writer):
 
 
 def test_the_loss_falls_on_pictures_seen_again(writer):
-    learner = Learner.fresh(replace(TINY, rate=5e-3))
+    learner = Learner.fresh(replace(TINY, rate=0.1))  # of which the first steps take little
     batch, clock = batch_sample((1, 3), 3, TINY.side, TINY.patches), Clock(1000)
     first, *_, last = [learner.learn(batch, writer, clock) for _ in range(12)]
     assert last < first - 0.5
@@ -113,7 +113,7 @@ def test_the_loss_falls_on_pictures_seen_again(writer):
 def test_the_clock_ends_by_whichever_is_spent_first():
     assert Clock(100).progress(50) == 0.5
     assert Clock(100, budget_sec=10, spent_sec=20).progress(1) == 1
-    assert Clock(100).rate(100) == pytest.approx(0.02)
+    assert Clock(1000).rate(1000) == pytest.approx(0.02)
 
 
 def test_the_rarer_a_kind_is_right_the_more_it_is_asked():

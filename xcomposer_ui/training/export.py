@@ -23,4 +23,5 @@ def export(recipe: Recipe, work: Path, target: Path) -> InternLMXComposer2ForCau
         shutil.copyfile(work / "tokenizer.model", target / "tokenizer.model")
         settings = {"tokenizer_class": "InternLMXComposer2Tokenizer", "add_bos_token": True}
         (target / "tokenizer_config.json").write_text(json.dumps(settings, indent=2) + "\n")
+        (target / "model.safetensors").chmod(0o644)  # the library writes it for its owner alone
     return InternLMXComposer2ForCausalLM.from_pretrained(target)
