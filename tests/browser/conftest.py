@@ -23,7 +23,7 @@ ARGUMENTS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync"
 ).split()
-expect.set_options(timeout=20_000)  # a busy machine is not a failure
+expect.set_options(timeout=20_000)
 LOCAL = {"127.0.0.1", "localhost", ""}
 
 Serve = Callable[..., str]
@@ -66,6 +66,7 @@ def windows(browser: Browser) -> Iterator[Callable[..., BrowserContext]]:
         key = repr(sorted(options.items()))
         if key not in kept:
             kept[key] = browser.new_context(**options)
+            kept[key].set_default_timeout(90_000)  # a busy machine is not a failure
         return kept[key]
 
     yield window

@@ -292,8 +292,8 @@ def test_the_keyboard_alone_is_enough(lab: Lab, open_page: Open, picture: str) -
     for name in ("strategy", "half", "run", "stop", "clear"):
         assert any(name in stop for stop in reached), name
     assert [s for s in reached if s in ("run", "stop", "clear")][:3] == ["run", "stop", "clear"]
-    page.locator("#strategy input:checked").focus()
-    page.keyboard.press("ArrowUp")
+    page.locator("#strategy input").first.focus()
+    page.keyboard.press("Space")
     expect(page.locator("#strategy input").first).to_be_checked()
 
 
@@ -325,17 +325,16 @@ def test_a_drawing_is_a_picture(lab: Lab, open_page: Open) -> None:
     page.get_by_role("tab", name="Draw").click()
     canvas = page.locator("#drawing canvas").first
     canvas.wait_for()
-    page.wait_for_timeout(500)
-    page.get_by_role("button", name=re.compile("brush|draw", re.IGNORECASE)).first.click()
+    page.get_by_role("button", name="Brush").click()
     box = canvas.bounding_box()
     assert box
-    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
     page.mouse.down()
-    page.mouse.move(box["x"] + box["width"] / 2 + 40, box["y"] + box["height"] / 2 + 30, steps=8)
+    page.mouse.move(x + 40, y + 30, steps=8)
     page.mouse.up()
-    page.wait_for_timeout(800)
-    ask(page, "What did I draw?")
-    expect(answers(page)).to_have_text(["You asked: What did I draw?"])
+    ask(page, "What did I draw?")  # the drawing is uploaded now
+    expect(answers(page)).to_have_text(["You asked: What did I draw?"], timeout=60_000)
     drawn = lab.runner.asked[0][0].image
     assert drawn is not None
     colours = drawn.getcolors(1 << 20)
@@ -417,7 +416,7 @@ CONTRAST = """() => {
                         return layers.reverse().reduce((below, layer) => over(layer, below), [255,255,255,1]); };
   return [...document.querySelectorAll('.gradio-container *')]
     .filter(e => e.offsetParent && [...e.childNodes].some(n => n.nodeType === 3 && n.textContent.trim()))
-    .filter(e => !e.closest('footer, .xl-said, [disabled]'))
+    .filter(e => !e.closest('footer, .xl-said, [disabled], [aria-hidden=true]'))
     .map(e => { const g = ground(e), t = over(rgba(getComputedStyle(e).color), g), [a, b] = [light(t), light(g)];
                 return [(Math.max(a,b)+.05) / (Math.min(a,b)+.05), e.textContent.trim().slice(0, 40), e.className]; })
     .filter(([ratio]) => ratio < 4.5).map(r => r.join(' | '));
