@@ -15,8 +15,12 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 import xcomposer_ui.models  # noqa: F401  (registers the families)
+from xcomposer_ui.backends.mapped_files import give_back_pages
 from xcomposer_ui.errors import UserError
 from xcomposer_ui.settings import EMBEDDED, EMBEDDED_PATH
+
+PAGES_GIVEN_BACK_EVERY = 8
+"""Tensors. A block of a 7B model has some fifteen of them, half a gigabyte."""
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 
@@ -41,7 +45,8 @@ def locate(name: str) -> str:
 def load(name: str, dtype: str, device: str, progress: Callable[[float], None]) -> tuple[Any, Any]:
     """(model, tokenizer), in evaluation mode, weights in `dtype` on `device`.
 
-    Each weight is read, cast and put on the device one by one; no float32 copy of the whole exists.
+    Each weight is read, cast and put on the device one by one; no float32 copy of the whole exists. Where the stored
+    dtype is the one asked for, and the device the CPU, the weights stay in the mapped file and take no memory.
     Raises UserError, with a sentence, for whatever is wrong with the checkpoint.
     """
     source = locate(name)
@@ -112,10 +117,13 @@ def _telling(progress: Callable[[float], None]) -> Iterator[None]:
 
 def _tell_each(items: Any, progress: Callable[[float], None]) -> Iterator[Any]:
     total = len(items) if hasattr(items, "__len__") else None
-    for n, item in enumerate(items):
+    for n, item in enumerate(items, 1):
         yield item
+        if n % PAGES_GIVEN_BACK_EVERY == 0:
+            give_back_pages()
         if total:
-            progress((n + 1) / total)
+            progress(n / total)
+    give_back_pages()
 
 
 def _status(error: hub_errors.HfHubHTTPError) -> str:
