@@ -21,7 +21,7 @@ from xcomposer_ui.settings import ASSETS, Settings
 from xcomposer_ui.ui.serve import launch
 
 FOLDER = ASSETS / "screenshots"
-DESKTOP = {"viewport": {"width": 1280, "height": 1000}, "device_scale_factor": 1.5}
+DESKTOP = {"viewport": {"width": 1280, "height": 1000}, "device_scale_factor": 1.25}
 PHONE = {"viewport": {"width": 375, "height": 812}, "device_scale_factor": 2}
 
 
@@ -43,7 +43,7 @@ def main() -> int:
             ("phone", ("autocast",), {**PHONE, "locale": "en-US"}),
         ):
             with visited(browser, address, strategies, options) as page:
-                page.screenshot(path=FOLDER / f"{name}.png", full_page=name != "phone")
+                page.screenshot(path=FOLDER / f"{name}.png")
         browser.close()
     app.close()
     return 0
@@ -54,6 +54,7 @@ def visited(browser: Browser, address: str, strategies: tuple[str, ...], options
     """A page on which an example was asked under each of `strategies`."""
     context = browser.new_context(**options)
     page = context.new_page()
+    page.set_default_timeout(120_000)
     page.goto(address)
     page.locator("#examples button.thumbnail-item").first.click()
     page.locator("#picture img").wait_for()
@@ -61,6 +62,8 @@ def visited(browser: Browser, address: str, strategies: tuple[str, ...], options
         choose(page, strategy)
         page.locator("#run").click()
         wait_for_runs(page, count)
+    if options["viewport"]["width"] > 500:  # as tall as the page: the row of buttons sticks to the window's end
+        page.set_viewport_size({"width": 1280, "height": page.evaluate("document.documentElement.scrollHeight")})
     page.wait_for_timeout(800)  # until the last transition has come to rest
     yield page
     context.close()

@@ -67,3 +67,5 @@ def test_two_clicks_to_a_right_answer(address: str, open_page: Open) -> None:
     expect(answers(page)).to_have_text([re.compile(r"\w")], timeout=SLOWEST_MS)
     wait_for_runs(page, 1)
     expect(tile(page, "latency")).to_have_text(FIGURE)
+    page.locator("#suggestions button").nth(1).click()
+    expect(page.locator("#question textarea")).not_to_have_value(examples()[0].question)

@@ -11,7 +11,7 @@ import pytest
 
 from tests.ui.scripted import ScriptedRunner
 from xcomposer_ui.settings import ASSETS, Settings
-from xcomposer_ui.ui.examples import examples
+from xcomposer_ui.ui.examples import Example, by_picture, examples, first_for
 from xcomposer_ui.ui.layout import build_app
 from xcomposer_ui.ui.serve import STYLE
 from xcomposer_ui.ui.texts import TEXTS
@@ -67,6 +67,14 @@ def test_examples_are_read_in_order(tmp_path: Path) -> None:
         ("a.png", "q", "en"),
         ("b.png", "问", "zh"),
     ]
+
+
+def test_a_picture_is_shown_once_with_all_its_questions() -> None:
+    listed = (Example("a", "one", "en"), Example("b", "two", "en"), Example("a", "三", "zh"))
+    assert list(by_picture(listed)) == ["a", "b"]
+    about = by_picture(listed)["a"]
+    assert (first_for(about, "en").question, first_for(about, "zh").question) == ("one", "三")
+    assert first_for(by_picture(listed)["b"], "zh").question == "two"
 
 
 def test_no_list_means_no_examples(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import gradio as gr
 from xcomposer_ui.records import Question
 from xcomposer_ui.settings import DEVICES, HALVES, Settings
 from xcomposer_ui.strategies import STRATEGIES
-from xcomposer_ui.ui.examples import Example
+from xcomposer_ui.ui.examples import Example, by_picture, first_for
 from xcomposer_ui.ui.handlers import numbers
 from xcomposer_ui.ui.pictures import DrawingInput, PictureInput
 from xcomposer_ui.ui.session import Form
@@ -26,8 +26,8 @@ DEFAULTS = Question(text="")
 class AskForm:
     """The controls, and how their values become a `Form`."""
 
-    def __init__(self, words: Words, settings: Settings, examples: tuple[Example, ...]) -> None:
-        self.examples = examples
+    def __init__(self, words: Words, settings: Settings, language: gr.Radio, examples: tuple[Example, ...]) -> None:
+        self.examples = by_picture(examples)
         self.source = gr.State("upload")
         self._picture(words)
         self._gallery(words)
@@ -51,7 +51,7 @@ class AskForm:
             self.clear = words.make(gr.Button, {"value": "clear"}, elem_id="clear")
         with words.make(gr.Accordion, {"label": "advanced"}, open=False, elem_id="advanced"):
             self._advanced(words, settings)
-        self._wire()
+        self._wire(language)
 
     def inputs(self) -> list[Any]:
         """The components whose values `form` takes, in its order."""
@@ -105,20 +105,28 @@ class AskForm:
         self.gallery = words.make(
             gr.Gallery,
             {"label": "examples"},
-            value=[(example.picture, example.question) for example in self.examples],
+            value=[(picture, about[0].question) for picture, about in self.examples.items()],
             columns=6, height="auto", allow_preview=False, interactive=False, object_fit="cover", buttons=[],
             elem_id="examples",
         )  # fmt: skip
+        self.suggestions = words.make(
+            gr.Dataset,
+            {"label": "examples.questions"},
+            components=[gr.Textbox(visible=False)], samples=[], type="tuple", visible=False, elem_id="suggestions",
+        )  # fmt: skip
 
-    def _wire(self) -> None:
+    def _wire(self, language: gr.Radio) -> None:
         self.upload_tab.select(lambda: "upload", outputs=self.source, **QUIET)
         self.draw_tab.select(lambda: "draw", outputs=self.source, **QUIET)
         if self.gallery is not None:
-            self.gallery.select(self._chosen, outputs=[self.tabs, self.source, self.picture, self.question], **QUIET)
+            filled = [self.tabs, self.source, self.picture, self.question, self.suggestions]
+            self.gallery.select(self._chosen, language, filled, **QUIET)
+            self.suggestions.click(lambda chosen: chosen[1][0], self.suggestions, self.question, **QUIET)
 
-    def _chosen(self, event: gr.SelectData) -> tuple[Any, str, str, str]:
-        example = self.examples[event.index]
-        return gr.Tabs(selected="upload"), "upload", example.picture, example.question
+    def _chosen(self, language: str, event: gr.SelectData) -> tuple[Any, str, str, str, Any]:
+        picture, about = list(self.examples.items())[event.index]
+        questions = gr.Dataset(samples=[[example.question] for example in about], visible=len(about) > 1)
+        return gr.Tabs(selected="upload"), "upload", picture, first_for(about, language).question, questions
 
     def _advanced(self, words: Words, settings: Settings) -> None:
         self.max_new_tokens = words.make(

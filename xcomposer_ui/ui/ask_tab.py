@@ -39,7 +39,7 @@ class AskTab:
         self.session = gr.State(Session())
         with gr.Row(elem_classes="xl-ask"):
             with gr.Column(scale=5, min_width=300, elem_classes="xl-left"):
-                self.form = AskForm(words, settings, examples)
+                self.form = AskForm(words, settings, language, examples)
             with gr.Column(scale=8, min_width=300, elem_classes="xl-right"):
                 self.results = AskResults(words)
         self._wire(language)

@@ -30,3 +30,14 @@ def examples(folder: Path = ASSETS / "examples") -> tuple[Example, ...]:
         Example(str(folder / entry["file"]), entry["question"], entry.get("language", "en"))
         for entry in json.loads(listed.read_text(encoding="utf-8"))
     )
+
+
+def by_picture(listed: tuple[Example, ...]) -> dict[str, tuple[Example, ...]]:
+    """The examples about each picture, pictures and questions in their order."""
+    pictures = dict.fromkeys(example.picture for example in listed)
+    return {picture: tuple(example for example in listed if example.picture == picture) for picture in pictures}
+
+
+def first_for(about: tuple[Example, ...], language: str) -> Example:
+    """Of the examples about a picture the first one, asked in `language` where there is such a one."""
+    return next((example for example in about if example.language == language), about[0])

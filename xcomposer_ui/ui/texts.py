@@ -36,7 +36,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "picture.alt": ("The picture that the model is shown", "展示给模型的图片"),
     "draw.label": ("Draw shapes on white", "在白色画布上画图形"),
     "examples": ("Examples: a click fills in picture and question", "示例：点击即填入图片和问题"),
-    "examples.none": ("There are no example pictures here.", "此处没有示例图片。"),
+    "examples.questions": ("Questions about it", "可以这样问"),
     # Question
     "question": ("Question", "问题"),
     "question.placeholder": ("Ask about the picture", "就图片提问"),
