@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 import xcomposer_ui.ui
-from xcomposer_ui.ui.texts import TEXTS, language_of, text
+from xcomposer_ui.runner import Runner
+from xcomposer_ui.settings import Settings
+from xcomposer_ui.ui.texts import REASONS, TEXTS, language_of, reason, text
 
 
 def placeholders(sentence: str) -> set[str]:
@@ -47,3 +49,17 @@ def test_a_placeholder_is_filled() -> None:
 )
 def test_the_browser_chooses_the_language(accepted: str, language: str) -> None:
     assert language_of(accepted) == language
+
+
+def test_the_runners_reasons_have_their_chinese() -> None:
+    from xcomposer_ui.backends.devices import choose_device  # brings torch
+
+    said = {Runner(Settings(half=half))._half(None)[1] for half in ("auto", "bfloat16")}
+    said |= {choose_device(asked)[1] for asked in ("auto", "cpu")}
+    assert all(reason(sentence, "zh") != sentence for sentence in said)
+    assert all(reason(sentence, "en") == sentence for sentence in REASONS)
+    assert reason("NVIDIA H200 is there", "zh") == "检测到 NVIDIA H200"
+
+
+def test_a_reason_without_chinese_stays_as_it_is() -> None:
+    assert reason("a {new} reason", "zh") == "a {new} reason"

@@ -225,3 +225,23 @@ def text(key: str, language: str, **facts: Any) -> str:
 def language_of(accepted: str) -> str:
     """The page's language for a browser's list such as "zh-CN,zh;q=0.9,en;q=0.8": "zh" where Chinese leads."""
     return "zh" if accepted.strip().lower().startswith("zh") else "en"
+
+
+# The reasons that the runner gives for its choices, in English as records carry them; {name} is a device's.
+REASONS = {
+    "you asked for it": "按你的选择",
+    "no CUDA device was found": "未找到 CUDA 设备",
+    "{name} is there": "检测到 {name}",
+    "the type of the published weights and of the reported error; every device computes it": (
+        "发布的权重和所报错误都用此类型，所有设备都能计算"
+    ),
+}
+
+
+def reason(said: str, language: str) -> str:
+    """`said` in `language`, where its Chinese is known; as it is otherwise."""
+    if language == "en":
+        return said
+    if said.endswith(" is there"):
+        return REASONS["{name} is there"].format(name=said.removesuffix(" is there"))
+    return REASONS.get(said, said)

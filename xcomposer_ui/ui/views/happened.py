@@ -92,6 +92,4 @@ def _facts(result: RunResult, language: str) -> str:
     facts.append(text("facts.seed", language, n=result.seed))
     if m.load_sec is not None:
         facts.append(text("facts.load", language, sec=joined(seconds(m.load_sec))))
-    reasons = "".join(f"<li>{escaped(reason)}</li>" for reason in result.reasons.values())
-    listed = f'<ul class="xl-reasons">{reasons}</ul>' if reasons else ""
-    return f'<p class="xl-quiet">{escaped(" · ".join(facts))}</p>{listed}'
+    return f'<p class="xl-quiet">{escaped(" · ".join(facts))}</p>'
