@@ -51,7 +51,7 @@ def build_endpoints(settings: Settings, runner: Runner) -> None:
     ) -> dict[str, Any]:  # fmt: skip
         """One question under every strategy; the JSON of `python -m xcomposer_ui compare`."""
         first = half if half and half != "auto" else None
-        halves = (first,) if first else ()
+        halves: tuple[str, ...] = (first,) if first else ()
         if both_halves:
             halves = tuple(dict.fromkeys((first or HALF_DTYPES[0], *HALF_DTYPES)))
         form = CompareForm(
