@@ -34,7 +34,7 @@ def client(connected: Connect, scripted: ScriptedRunner) -> Client:
 
 def test_only_the_documented_endpoints_have_names(client: Client) -> None:
     named = client.view_api(return_format="dict")["named_endpoints"]
-    assert set(named) == {"/run", "/explain"}
+    assert set(named) == {"/run", "/compare", "/explain"}
     assert [parameter["parameter_name"] for parameter in named["/run"]["parameters"]] == [
         "image", "question", "strategy", "half", "model", "device", "max_new_tokens", "seed", "temperature",
     ]  # fmt: skip
