@@ -106,9 +106,7 @@ def test_a_run_tells_of_loading_then_text_then_the_result(runner: Runner) -> Non
     assert result.reasons["device"] == "scripted"
 
 
-def test_half_weights_are_loaded_once_for_three_strategies(
-    runner: Runner, backends: list[ScriptedBackend]
-) -> None:
+def test_half_weights_are_loaded_once_for_three_strategies(runner: Runner, backends: list[ScriptedBackend]) -> None:
     for strategy in ("as_is", "autocast", "unified"):
         list(runner.run(ASK, strategy))
     assert backends[0].held == ["float16"]

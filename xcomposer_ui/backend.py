@@ -69,9 +69,7 @@ class Backend(Protocol):
     def answer(self, question: Question, strategy: Strategy, half: str, progress: Progress) -> Outcome:
         """Ask the model. Raises UserError for the user's mistakes; the model's expected failures are in the Outcome."""
 
-    def diverge(
-        self, question: Question, variants: Sequence[tuple[Strategy, str]], progress: Progress
-    ) -> Divergences:
+    def diverge(self, question: Question, variants: Sequence[tuple[Strategy, str]], progress: Progress) -> Divergences:
         """How far each (strategy, half) is from full precision on `question`; loads what it needs.
 
         A variant that fails is in the `failures`. Raises UserError as `load` does.

@@ -32,9 +32,7 @@ def refusal(kind: type[hub_errors.HfHubHTTPError], status: int) -> hub_errors.Hf
         (ValueError("no such tensor"), "broken_checkpoint"),
     ],
 )
-def test_what_the_hub_says_becomes_a_sentence(
-    monkeypatch: pytest.MonkeyPatch, error: Exception, code: str
-) -> None:
+def test_what_the_hub_says_becomes_a_sentence(monkeypatch: pytest.MonkeyPatch, error: Exception, code: str) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise error
 

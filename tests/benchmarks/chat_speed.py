@@ -1,6 +1,6 @@
 """How fast the embedded model answers through the runner, and what the runner and the memory meter cost.
 
-    python -m tests.benchmarks.chat_speed [--repeats N]
+python -m tests.benchmarks.chat_speed [--repeats N]
 """
 
 from __future__ import annotations

@@ -29,7 +29,8 @@ def told(name):
     return int(re.search(name + r":\\s+(\\d+)", open("/proc/self/status").read())[1]) * 1024
 before, started = told("VmRSS"), time.perf_counter()
 model, _ = checkpoint.load(sys.argv[1], sys.argv[2], "cpu", lambda _: None)
-print(told("VmHWM") - before, sum(p.numel() * p.element_size() for p in model.parameters()), time.perf_counter() - started)
+took, weights = time.perf_counter() - started, sum(p.numel() * p.element_size() for p in model.parameters())
+print(told("VmHWM") - before, weights, took)
 """
 
 

@@ -102,11 +102,10 @@ def original_answer(model: InternLMXComposer2ForCausalLM, prompt: dict[str, Tens
 def native_answer(model: InternLMXComposer2ForCausalLM, prompt: dict[str, Tensor], tokens: int) -> list[float]:
     """The same through the model's own forward and cache."""
     cache, times = RoomyCache(), []
-    output = model(**prompt, past_key_values=cache, logits_to_keep=1)
-    for n in range(tokens):
-        if n:
-            output = model(input_ids=chosen, past_key_values=cache, logits_to_keep=1)
-        chosen = output.logits[:, -1:].argmax(-1)
+    inputs: dict[str, Tensor] = prompt
+    for _ in range(tokens):
+        output = model(**inputs, past_key_values=cache, logits_to_keep=1)
+        inputs = {"input_ids": output.logits[:, -1:].argmax(-1)}
         times.append(time.perf_counter())
     return times
 
@@ -151,9 +150,7 @@ def _compare(
     ratios = paired_ratio(first["native"], first["original"]), paired_ratio(figures["native"], figures["original"])
     report(
         f"native against the original's arithmetic, {IMAGE_TOKENS} image tokens, an answer of {tokens} tokens",
-        [
-            (f"first token, {name}", f"{median(first[name]):.3f} s") for name in ("native", "original")
-        ]
+        [(f"first token, {name}", f"{median(first[name]):.3f} s") for name in ("native", "original")]
         + [(f"each further token, {name}", f"{median(figures[name]) * 1000:.1f} ms") for name in ("native", "original")]
         + [
             ("first token, ratio", f"{ratios[0]:.3f}"),

@@ -1,6 +1,6 @@
 """From process start to the first page, against a Gradio page with two components.
 
-    python -m tests.benchmarks.startup [--repeats N]
+python -m tests.benchmarks.startup [--repeats N]
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ def raised_by(call: Callable[[], Any]) -> str | None:
         warnings.simplefilter("ignore")
         try:
             call()
-        except Exception as error:  # noqa: BLE001 - every kind of error is the point here
+        except Exception as error:
             return f"{type(error).__name__}: {error}"
     return None
 

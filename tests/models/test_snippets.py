@@ -35,7 +35,7 @@ def test_half_weights_and_a_float32_picture_raise_the_error(
     tokenizer = AutoTokenizer.from_pretrained(ckpt_path)
     model = AutoModelForCausalLM.from_pretrained(ckpt_path, torch_dtype=half)
     with pytest.raises(RuntimeError) as caught:
-        response, history = model.chat(query=text, image=image_path, tokenizer=tokenizer, history=[])
+        response, history = model.chat(query=text, image=image_path, tokenizer=tokenizer, history=[])  # noqa: RUF059
     assert str(caught.value) == f"mat1 and mat2 must have the same dtype, but got Float and {spelt}"
 
 
@@ -44,9 +44,7 @@ def test_the_remedies_answer(ckpt_path: Path, image_path: str, half: torch.dtype
     tokenizer = AutoTokenizer.from_pretrained(ckpt_path)
     model = AutoModelForCausalLM.from_pretrained(ckpt_path, torch_dtype=half)
     with torch.autocast(device_type, half), torch.no_grad():
-        response, history = model.chat(
-            query=text, image=image_path, tokenizer=tokenizer, history=[], max_new_tokens=5
-        )
+        response, history = model.chat(query=text, image=image_path, tokenizer=tokenizer, history=[], max_new_tokens=5)
     assert history == [(text, response)]
     image = model.preprocess(image_path).to(half)
     response, history = model.chat(query=text, image=image, tokenizer=tokenizer, history=[], max_new_tokens=5)

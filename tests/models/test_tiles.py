@@ -90,7 +90,7 @@ def test_tokens_are_the_whole_picture_a_separator_and_the_tiles(rules: str) -> N
 def test_weights_tell_a_tiled_member_and_its_side(tmp_path: Path) -> None:
     write_checkpoint(tmp_path, tiny_model(tiles="2.5"))
     config = (tmp_path / "config.json").read_text()
-    (tmp_path / "config.json").write_text(config.replace('"tiles": "2.5"', '"tiles": null').replace(': 56', ': 490'))
+    (tmp_path / "config.json").write_text(config.replace('"tiles": "2.5"', '"tiles": null').replace(": 56", ": 490"))
     assert "plora_glb_GN" in load_file(tmp_path / "model.safetensors")
     model = AutoModelForCausalLM.from_pretrained(tmp_path)
     assert (model.config.tiles, model.config.tower_side) == ("2.5", 56)

@@ -214,7 +214,9 @@ def stopping(model: nn.Module, progress: Progress) -> Iterator[None]:
 
 def without_folders(text: str) -> str:
     """A traceback with each file named from its package on: where this machine keeps them is nobody's business."""
-    return re.sub(r'File "[^"]*/(?:(?:site|dist)-packages/|python3\.\d+/(?!site|dist)|(?=xcomposer_ui/))', 'File "', text)
+    return re.sub(
+        r'File "[^"]*/(?:(?:site|dist)-packages/|python3\.\d+/(?!site|dist)|(?=xcomposer_ui/))', 'File "', text
+    )
 
 
 def free_unused(device_type: str) -> None:

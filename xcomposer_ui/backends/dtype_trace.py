@@ -30,7 +30,7 @@ def trace_failure(call: Callable[[], object], model: nn.Module) -> FailureSite |
     try:
         with tracer:
             call()
-    except Exception as error:  # noqa: BLE001 - whatever the call raised is what was asked for
+    except Exception as error:
         site = tracer.site(error)
         tracer.forget(error)
         return site
@@ -47,7 +47,7 @@ def trace_flow(call: Callable[[], object], model: nn.Module, *, values: bool = F
     try:
         with tracer:
             call()
-    except Exception as error:  # noqa: BLE001 - a run that fails has a flow as well: up to there
+    except Exception as error:
         tracer.forget(error)
         return tracer.flow(f"{type(error).__name__}: {error}")
     return tracer.flow()

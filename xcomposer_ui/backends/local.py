@@ -65,9 +65,7 @@ class LocalBackend:
         others = sum(weights_bytes(model) for name, model in self._models.items() if name != dtype)
         return answering.answer(self._models[dtype], self._tokenizer, question, strategy, half, progress, others)
 
-    def diverge(
-        self, question: Question, variants: Sequence[tuple[Strategy, str]], progress: Progress
-    ) -> Divergences:
+    def diverge(self, question: Question, variants: Sequence[tuple[Strategy, str]], progress: Progress) -> Divergences:
         def ready(dtype: str) -> tuple[Any, Any]:
             self.load(dtype, progress)
             return self.weights(dtype)

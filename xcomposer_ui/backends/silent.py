@@ -46,7 +46,7 @@ class FiniteWatch:
 
 
 def repeated_to_the_end(ids: Sequence[int], most: int) -> int:
-    """How often the last token stands at the end of `ids`, if the answer was cut at `most` tokens repeating it; or 0."""
+    """How often the last of `ids` stands at their end, if they were cut at `most` repeating it; else 0."""
     if len(ids) < max(most, REPEATS) or len(set(ids[-REPEATS:])) > 1:
         return 0
     return next((n for n, token in enumerate(reversed(ids)) if token != ids[-1]), len(ids))

@@ -184,7 +184,7 @@ class ChatMixin:
         ]
 
     def _padded(self, rows: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
-        """Several `prompt_inputs` as one: inputs_embeds (B, T, width), im_mask and attention_mask (B, T), padded left."""
+        """Several `prompt_inputs` as one, padded left: inputs_embeds (B, T, width), im_mask, attention_mask (B, T)."""
         embeds = [
             row["inputs_embeds"] if "inputs_embeds" in row else self.model.tok_embeddings(row["input_ids"])
             for row in rows

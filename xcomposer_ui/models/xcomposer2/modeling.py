@@ -155,7 +155,9 @@ class InternLMXComposer2ForCausalLM(ChatMixin, PreTrainedModel, GenerationMixin)
             raise ValueError(f"the checkpoint lacks {len(missing)} tensors that the model needs: {_some(missing)}")
         if misshapen := sorted(info["mismatched_keys"]):
             named = [f"{name} is {tuple(found)} and should be {tuple(wanted)}" for name, found, wanted in misshapen]
-            raise ValueError(f"{len(named)} tensors of the checkpoint have another shape than config.json says: {_some(named)}")
+            raise ValueError(
+                f"{len(named)} tensors of the checkpoint have another shape than config.json says: {_some(named)}"
+            )
         if extra := info["unexpected_keys"]:
             log.info("skipped %d tensors of the checkpoint that this model does not use", len(extra))
         return (model, info) if output_loading_info else model
@@ -168,4 +170,4 @@ def _some(names: list[str], most: int = 5) -> str:
 class InternLM2TypedForCausalLM(InternLMXComposer2ForCausalLM):
     """The same model behind a config.json that calls itself `internlm2`; transformers wants a class for each type."""
 
-    config_class = InternLM2TypedConfig
+    config_class = InternLM2TypedConfig  # type: ignore[assignment]  # a subclass of the base's, as it should be

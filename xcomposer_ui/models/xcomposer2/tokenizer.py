@@ -38,9 +38,7 @@ class InternLMXComposer2Tokenizer(PreTrainedTokenizer):  # type: ignore[misc]
         self.add_bos_token = add_bos_token
         self.sp_model = sentencepiece.SentencePieceProcessor(model_file=vocab_file)
         kwargs.setdefault("clean_up_tokenization_spaces", False)
-        super().__init__(
-            unk_token=unk_token, bos_token=bos_token, eos_token=eos_token, pad_token=pad_token, **kwargs
-        )
+        super().__init__(unk_token=unk_token, bos_token=bos_token, eos_token=eos_token, pad_token=pad_token, **kwargs)
 
     @property
     def vocab_size(self) -> int:
@@ -61,7 +59,8 @@ class InternLMXComposer2Tokenizer(PreTrainedTokenizer):  # type: ignore[misc]
 
     def convert_tokens_to_string(self, tokens: list[str]) -> str:
         """Pieces to text. Special tokens stay as they are; a leading space is text, not padding, and is kept."""
-        text, run = "", []
+        text = ""
+        run: list[str] = []
         for token in tokens:
             if token in self.all_special_tokens:
                 text += self._joined(run) + token

@@ -18,7 +18,12 @@ POSITIONS = "vit.vision_tower.vision_model.embeddings.position_embedding.weight"
 SIDE_OF_4KHD = 336
 """Pixels; the one tiled member with this tower is 4KHD, and it alone has its rules."""
 
-WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+WEIGHT_FILES = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
 
 
 def fit_to_weights(config: InternLMXComposer2Config, source: str, **hub: Any) -> None:
@@ -43,7 +48,7 @@ def _shapes(source: str, names: tuple[str, ...], **hub: Any) -> dict[str, tuple[
     found = next((file for name in WEIGHT_FILES if (file := _file(source, name, **hub))), None)
     if found is None:
         return {}
-    files = {name: found for name in names}
+    files = dict.fromkeys(names, found)
     if found.suffix == ".json":
         shards = json.loads(found.read_text(encoding="utf-8"))["weight_map"]
         located = {name: _file(source, shards[name], **hub) for name in names if name in shards}
@@ -57,7 +62,8 @@ def _shapes(source: str, names: tuple[str, ...], **hub: Any) -> dict[str, tuple[
 def _shapes_in(file: Path, names: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
     if file.suffix == ".safetensors":
         with safe_open(file, "pt") as tensors:
-            return {name: tuple(tensors.get_slice(name).get_shape()) for name in names if name in tensors.keys()}
+            present = set(tensors.keys())
+            return {name: tuple(tensors.get_slice(name).get_shape()) for name in names if name in present}
     tensors = torch.load(file, map_location="meta", weights_only=True, mmap=True)
     return {name: tuple(tensors[name].shape) for name in names if name in tensors}
 
