@@ -19,13 +19,14 @@ class Answers:
     """The model's logits at the answers of some conversations, with what they should be.
 
     logits: (tokens, vocabulary) float32. wanted: (tokens,). turn: (tokens,), the number of the turn they belong to,
-    counted through `conversations`.
+    counted through `conversations`. looking: the loss of `looking_loss`, None where it was not asked for.
     """
 
     conversations: tuple[Conversation, ...]
     logits: Tensor
     wanted: Tensor
     turn: Tensor
+    looking: Tensor | None = None
 
     def right(self) -> list[bool]:
         """For each turn, whether the model, answering greedily, would have given this very answer."""
@@ -79,9 +80,17 @@ def chunks(conversations: Sequence[Conversation], count: int) -> Iterator[list[C
 
 
 def answers(
-    model: InternLMXComposer2ForCausalLM, conversations: Sequence[Conversation], cache: DynamicCache | None
+    model: InternLMXComposer2ForCausalLM,
+    conversations: Sequence[Conversation],
+    cache: DynamicCache | None,
+    things: Tensor | None = None,
+    watched: list[Tensor] | None = None,
 ) -> Answers:
-    """Logits at the answers of `conversations`. cache: of the pictures, None where there are none."""
+    """Logits at the answers of `conversations`. cache: of the pictures, None where there are none.
+
+    things: (N, patches), which thing each patch of each picture shows; with `watched`, the list that `quick_steps`
+    yields, the answers also say how well the model looked.
+    """
     device = model.output.weight.device
     longest = max(len(c.ids) for c in conversations)
     ids = torch.tensor([[*c.ids, *[0] * (longest - len(c.ids))] for c in conversations], device=device)
@@ -98,6 +107,48 @@ def answers(
     row, column = torch.tensor(rows, device=device), torch.tensor(columns, device=device)
     own = None if cache is None else selected(cache, [c.picture for c in conversations])
     # Padding comes last and answers look back only, so no mask is needed.
+    if watched is not None:
+        watched.clear()
     hidden = model.model(model.model.tok_embeddings(ids), None, None, own)
     logits = model.output(hidden[row, column - 1]).float()
-    return Answers(tuple(conversations), logits, ids[row, column], torch.tensor(turn, device=device))
+    looking = None
+    if things is not None and watched:
+        looking = looking_loss([watched[layer] for layer in LOOKING_LAYERS], conversations, things)
+    return Answers(tuple(conversations), logits, ids[row, column], torch.tensor(turn, device=device), looking)
+
+
+LOOKING_LAYERS = (1, 2)
+"""The blocks whose attention learns where to look: the first reads the question, the last puts it into words."""
+
+
+def looking_loss(scores: Sequence[Tensor], conversations: Sequence[Conversation], things: Tensor) -> Tensor:
+    """How little of the attention, while answering, goes to the patches of the thing that is asked about.
+
+    scores: of some blocks, (B, heads, T, K) before the softmax, the pictures' patches last before the T tokens.
+    things: (N, patches). The first noun's thing is the first head's, the second's the third's (of another key head).
+    Without this, attention by shape is not found in the time there is: a picture's few colours are guessed instead.
+    """
+    length, patches = scores[0].shape[2], things.shape[1]
+    start = scores[0].shape[3] - length - patches
+    rows: list[int] = []
+    columns: list[int] = []
+    heads: list[int] = []
+    masks: list[Tensor] = []
+    for n, conversation in enumerate(conversations):
+        for turn, (first, end) in zip(conversation.turns, conversation.spans, strict=True):
+            for head, looks in zip((0, 2), turn.looks, strict=False):
+                mask = torch.isin(things[conversation.picture], torch.tensor(looks, dtype=things.dtype))
+                if looks and mask.any():
+                    rows += [n] * (end - first)
+                    columns += range(first - 1, end - 1)
+                    heads += [head] * (end - first)
+                    masks += [mask] * (end - first)
+    if not rows:
+        return scores[0].new_zeros(())
+    there = torch.stack(masks)  # (answers' tokens, patches)
+    losses = []
+    for score in scores:
+        chosen = score[torch.tensor(rows), torch.tensor(heads), torch.tensor(columns)].float()  # (tokens, K)
+        wanted = chosen[:, start : start + patches].masked_fill(~there, float("-inf"))
+        losses.append((chosen.logsumexp(-1) - wanted.logsumexp(-1)).mean())
+    return torch.stack(losses).mean()

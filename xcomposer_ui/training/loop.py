@@ -27,7 +27,7 @@ from xcomposer_ui.training.conversations import (
 from xcomposer_ui.training.pictures import Batch, batch_sample, batches
 from xcomposer_ui.training.quick import quick_steps
 from xcomposer_ui.training.recipe import Recipe
-from xcomposer_ui.training.tower import PatchNamer, naming_loss, pixels_from
+from xcomposer_ui.training.tower import NamingHead, PatchNamer, naming_loss, pixels_from
 
 log = logging.getLogger(__name__)
 
@@ -59,28 +59,35 @@ class Learner:
     """Everything that a checkpoint holds.
 
     namer: the tower's throw-away head of stage one, which keeps an eye on it here too; it shares the model's tower.
+    reader: the same behind the projector. Without it places get lost there: the answers pull them through only once
+    the language model looks at the right patch, and it has no reason to look before they are there.
     """
 
     recipe: Recipe
     model: InternLMXComposer2ForCausalLM
     namer: PatchNamer
+    reader: NamingHead
     weights: Weights = field(default_factory=Weights)
     step: int = 0
     spent_sec: float = 0.0
+    looking: float = 0.0
 
     @classmethod
     def fresh(cls, recipe: Recipe) -> Learner:
         """A learner that knows nothing yet."""
-        return cls(recipe, new_model(recipe), PatchNamer(recipe))
+        return cls(recipe, new_model(recipe), PatchNamer(recipe), NamingHead(recipe.width))
 
     def __post_init__(self) -> None:
         self.namer.vit = self.model.vit
         tower = list(self.namer.parameters())
         known = {id(p) for p in tower}
         rest = [p for p in self.model.parameters() if id(p) not in known]
-        self.rates = (0.4 * self.recipe.rate, self.recipe.rate)
+        self.rates = (0.4 * self.recipe.rate, self.recipe.rate, self.recipe.rate)
         self.optimizer = torch.optim.AdamW(
-            [{"params": tower}, {"params": rest}], lr=self.recipe.rate, betas=(0.9, 0.98), weight_decay=0.02
+            [{"params": tower}, {"params": rest}, {"params": list(self.reader.parameters())}],
+            lr=self.recipe.rate,
+            betas=(0.9, 0.98),
+            weight_decay=0.02,
         )
         self.average = Average(self.model, self.recipe.average)
 
@@ -89,6 +96,7 @@ class Learner:
         state = {
             "model": self.model.state_dict(),
             "namer": self.namer.state_dict(),
+            "reader": self.reader.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "average": self.average.state_dict(),
             "right": self.weights.right,
@@ -103,6 +111,7 @@ class Learner:
         state = torch.load(file, weights_only=True)
         self.model.load_state_dict(state["model"])
         self.namer.load_state_dict(state["namer"])
+        self.reader.load_state_dict(state["reader"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.average.load_state_dict(state["average"])
         self.weights.right = state["right"]
@@ -116,14 +125,20 @@ class Learner:
             group["lr"] = rate * clock.rate(self.step)
         system = SYSTEMS[int(rng.integers(len(SYSTEMS)))] if rng.random() < 0.05 else ""
         self.optimizer.zero_grad(set_to_none=True)
-        with torch.autocast("cpu", torch.bfloat16), quick_steps():
+        with torch.autocast("cpu", torch.bfloat16), quick_steps() as watched:
             features = self.model.vit(pixels_from(batch))
-            cache = picture_cache(self.model, writer.before_picture(system), self.model.vision_proj(features))
-            parts = [answers(self.model, part, cache) for part in chunks(asked, CHUNKS)]
+            embeds = self.model.vision_proj(features)
+            cache = picture_cache(self.model, writer.before_picture(system), embeds)
+            things = torch.from_numpy(batch.thing)
+            parts = [answers(self.model, part, cache, things, watched) for part in chunks(asked, CHUNKS)]
             if self.step % 4 == 0:
                 parts.append(answers(self.model, conversations_without(rng, writer, 12), None))
+            named = naming_loss(self.namer, features, batch, self.recipe.patches)
+            read = naming_loss(self.reader, embeds, batch, self.recipe.patches)
         loss = answer_loss(parts)
-        (loss + 0.3 * naming_loss(self.namer, features, batch, self.recipe.patches)).backward()
+        looking = torch.stack([part.looking for part in parts if part.looking is not None]).mean()
+        (loss + 0.3 * named + 0.3 * read + 0.6 * looking).backward()
+        self.looking = float(looking.detach())
         nn.utils.clip_grad_norm_([p for g in self.optimizer.param_groups for p in g["params"]], 1.0)
         self.optimizer.step()
         self.average.update(self.model)
@@ -185,7 +200,7 @@ def train_model(
         loss = now if not loss else 0.98 * loss + 0.02 * now
         learner.spent_sec = clock.elapsed_sec
         if learner.step % 50 == 0:
-            log.info("step %d, %.0f s: loss %.4f", learner.step, clock.elapsed_sec, loss)
+            log.info("step %d, %.0f s: loss %.4f, looking %.3f", learner.step, clock.elapsed_sec, loss, learner.looking)
         if learner.step % 250 == 0:
             right = exact(learner, unseen, asked, writer)
             log.info("unseen: %s", " ".join(f"{kind} {share:.3f}" for kind, share in right.items()))

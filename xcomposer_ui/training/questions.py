@@ -36,13 +36,21 @@ KINDS = (*ASKED, "refusal")
 
 @dataclass(frozen=True)
 class Turn:
-    """kind: one of KINDS. about: which facts the answer rests on ("one", "several", "absent", "none", "photograph")."""
+    """kind: one of KINDS. about: which facts the answer rests on ("one", "several", "absent", "none", "photograph").
+
+    looks: the things (as indices into the scene's) that each noun of the question means: where one has to look.
+    """
 
     kind: str
     language: str
     question: str
     answer: str
     about: str = "one"
+    looks: tuple[tuple[int, ...], ...] = ()
+
+
+def _looks(scene: Scene, *nouns: Wanted) -> tuple[tuple[int, ...], ...]:
+    return tuple(tuple(n for n, thing in enumerate(scene.things) if noun.fits(thing)) for noun in nouns)
 
 
 def pick(rng: Rng, options: Sequence[str]) -> str:
@@ -90,27 +98,35 @@ def _count(rng: Rng, scene: Scene, language: str, wordings: Wordings) -> Turn:
     wanted = _wanted_sample(rng, scene, shape=not open_shape, colour=not open_colour, there=0.8)
     many = wanted.name(language, pick(rng, ANY_SHAPE[language]), plural=True)
     asked = pick(rng, wordings["count"][language]).format(many=many)
-    return Turn("count", language, asked, count_answer(wanted, scene, language), _about(wanted, scene))
+    return Turn(
+        "count", language, asked, count_answer(wanted, scene, language), _about(wanted, scene), _looks(scene, wanted)
+    )
 
 
 def _colour(rng: Rng, scene: Scene, language: str, wordings: Wordings) -> Turn:
     wanted = _single(rng, scene, shape=True, colour=False, there=0.88)
     asked = pick(rng, wordings["colour"][language]).format(a=_the(wanted, language, ""))
-    return Turn("colour", language, asked, colour_answer(wanted, scene, language), _about(wanted, scene))
+    return Turn(
+        "colour", language, asked, colour_answer(wanted, scene, language), _about(wanted, scene), _looks(scene, wanted)
+    )
 
 
 def _shape(rng: Rng, scene: Scene, language: str, wordings: Wordings) -> Turn:
     wanted = _single(rng, scene, shape=False, colour=True, there=0.88)
     colour = COLOURS[wanted.colour or 0].in_language(language)
     asked = pick(rng, wordings["shape"][language]).format(colour=colour)
-    return Turn("shape", language, asked, shape_answer(wanted, scene, language), _about(wanted, scene))
+    return Turn(
+        "shape", language, asked, shape_answer(wanted, scene, language), _about(wanted, scene), _looks(scene, wanted)
+    )
 
 
 def _place(rng: Rng, scene: Scene, language: str, wordings: Wordings) -> Turn:
     kind = rng.random()
     wanted = _single(rng, scene, shape=kind < 0.85, colour=kind > 0.6, there=0.9)
     asked = pick(rng, wordings["place"][language]).format(a=_the(wanted, language, pick(rng, ANY_SHAPE[language])))
-    return Turn("place", language, asked, place_answer(wanted, scene, language), _about(wanted, scene))
+    return Turn(
+        "place", language, asked, place_answer(wanted, scene, language), _about(wanted, scene), _looks(scene, wanted)
+    )
 
 
 def _presence(rng: Rng, scene: Scene, language: str, wordings: Wordings) -> Turn:
@@ -122,7 +138,14 @@ def _presence(rng: Rng, scene: Scene, language: str, wordings: Wordings) -> Turn
     asked = pick(rng, wordings["presence"][language]).format(
         some=some if language == "zh" else with_article(some), many=many
     )
-    return Turn("presence", language, asked, presence_answer(wanted, scene, language), _about(wanted, scene))
+    return Turn(
+        "presence",
+        language,
+        asked,
+        presence_answer(wanted, scene, language),
+        _about(wanted, scene),
+        _looks(scene, wanted),
+    )
 
 
 def _relation(rng: Rng, scene: Scene, language: str, wordings: Wordings) -> Turn:
@@ -136,7 +159,14 @@ def _relation(rng: Rng, scene: Scene, language: str, wordings: Wordings) -> Turn
     asked = pick(rng, wordings["relation"][language]).format(
         a=_the(first, language, ""), b=_the(second, language, ""), side=pick(rng, SIDE_ASKED[side][language])
     )
-    return Turn("relation", language, asked, relation_answer(first, second, side, scene, language), about)
+    return Turn(
+        "relation",
+        language,
+        asked,
+        relation_answer(first, second, side, scene, language),
+        about,
+        _looks(scene, first, second),
+    )
 
 
 def _pair(rng: Rng, scene: Scene) -> tuple[Wanted, Wanted]:
@@ -225,4 +255,4 @@ def turn_sample(
         answer, about = NO_PICTURE[language], "no picture"
     elif kind != "refusal" and scene is not None and not scene.drawn:
         answer, about = NO_SHAPES[language], "photograph"
-    return Turn(kind, language, question, answer, about)
+    return Turn(kind, language, question, answer, about, turn.looks)

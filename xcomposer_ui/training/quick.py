@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,11 +15,18 @@ from xcomposer_ui.models.xcomposer2.language import PLoRALinear
 
 
 def plain_attention(
-    query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, is_causal: bool = False, **_: Any
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    is_causal: bool = False,
+    watched: list[Tensor] | None = None,
+    **_: Any,
 ) -> Tensor:
     """What `scaled_dot_product_attention` computes, (B, heads, T, d), as two products around a softmax in bfloat16.
 
-    The library's fused one has a slow backward for heads this small.
+    The library's fused one has a slow backward for heads this small. watched: gets the scores before the softmax,
+    (B, heads, T, K), of every call.
     """
     with torch.autocast(query.device.type, enabled=False):
         q, k, v = (query * query.shape[-1] ** -0.5).bfloat16(), key.bfloat16(), value.bfloat16()
@@ -27,6 +35,8 @@ def plain_attention(
             attn_mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).tril()
         if attn_mask is not None:
             scores = scores.masked_fill(~attn_mask, float("-inf"))
+        if watched is not None:
+            watched.append(scores)
         return scores.softmax(-1) @ v
 
 
@@ -43,13 +53,17 @@ def merged_plora(self: PLoRALinear, x: Tensor, image: Tensor | None = None) -> T
 
 
 @contextmanager
-def quick_steps() -> Iterator[None]:
-    """The functions above in place of the model's own inside the block; for training only."""
+def quick_steps() -> Iterator[list[Tensor]]:
+    """The functions above in place of the model's own inside the block; for training only.
+
+    Yields the list that gets the scores of every attention.
+    """
+    watched: list[Tensor] = []
     attention, plora = F.scaled_dot_product_attention, PLoRALinear.forward
-    F.scaled_dot_product_attention = plain_attention  # type: ignore[assignment]
+    F.scaled_dot_product_attention = partial(plain_attention, watched=watched)  # type: ignore[assignment]
     PLoRALinear.forward = merged_plora  # type: ignore[method-assign]
     try:
-        yield
+        yield watched
     finally:
         F.scaled_dot_product_attention = attention
         PLoRALinear.forward = plora  # type: ignore[method-assign]

@@ -28,26 +28,33 @@ log = logging.getLogger(__name__)
 _KINDS = (len(SHAPES) + 2, len(COLOURS) + 2, len(PLACES) + 2)  # background and "no drawn world" are the last two
 
 
-class PatchNamer(nn.Module):
-    """The tower with its throw-away head."""
+class NamingHead(nn.Module):
+    """A throw-away head that names patches by their features of `width`."""
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
-        config = recipe.configuration().vision_config
-        self.vit = VisionTower(config)
-        start_tower(self.vit)
-        self.norm = nn.LayerNorm(config.hidden_size)
-        self.head = nn.Linear(config.hidden_size, sum(_KINDS) + 3)
-
-    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        """(N, 3, side, side) to what `named` gives."""
-        return self.named(self.vit(pixels))
+        self.norm = nn.LayerNorm(width)
+        self.head = nn.Linear(width, sum(_KINDS) + 3)
 
     def named(self, features: Tensor) -> tuple[Tensor, ...]:
         """(N, P, width) to logits of shape, colour, place; of holding the centre; and the centre, (N, P, …)."""
         out = self.head(self.norm(features)).float()
         shape, colour, place, holds, centre = out.split((*_KINDS, 1, 2), dim=-1)
         return shape, colour, place, holds.squeeze(-1), centre
+
+
+class PatchNamer(NamingHead):
+    """The tower with its head."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        config = recipe.configuration().vision_config
+        super().__init__(config.hidden_size)
+        self.vit = VisionTower(config)
+        start_tower(self.vit)
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        """(N, 3, side, side) to what `named` gives."""
+        return self.named(self.vit(pixels))
 
 
 def start_tower(vit: VisionTower) -> None:
@@ -63,7 +70,7 @@ def pixels_from(batch: Batch) -> Tensor:
     return ((pixels - torch.tensor(CLIP_MEAN)) / torch.tensor(CLIP_STD)).permute(0, 3, 1, 2).contiguous()
 
 
-def losses(namer: PatchNamer, features: Tensor, batch: Batch, patches: int) -> dict[str, Tensor]:
+def losses(namer: NamingHead, features: Tensor, batch: Batch, patches: int) -> dict[str, Tensor]:
     """Each question's loss. The centre counts only where there is a thing."""
     labels = patch_labels(batch, patches)
     shape, colour, place, holds, centre = namer.named(features)
@@ -86,7 +93,7 @@ def losses(namer: PatchNamer, features: Tensor, batch: Batch, patches: int) -> d
 WEIGHT = {"shape": 1.0, "outline": 1.0, "colour": 1.0, "place": 0.5, "holds": 3.0, "centre": 2.0}
 
 
-def naming_loss(namer: PatchNamer, features: Tensor, batch: Batch, patches: int) -> Tensor:
+def naming_loss(namer: NamingHead, features: Tensor, batch: Batch, patches: int) -> Tensor:
     """The losses of `losses`, weighed and added up."""
     parts = losses(namer, features, batch, patches)
     return torch.stack([WEIGHT[name] * part for name, part in parts.items()]).sum()
