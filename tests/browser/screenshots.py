@@ -1,4 +1,4 @@
-"""Takes the pictures that the README shows, of real runs: `python -m tests.browser.screenshots`.
+"""Takes the pictures that the README shows, of real runs: `python -m tests.browser.screenshots [NAME ...]`.
 
 Writes assets/screenshots/answer.png (light), failure.png (light), failure-dark.png, chinese.png and phone.png.
 """
@@ -25,8 +25,8 @@ DESKTOP = {"viewport": {"width": 1280, "height": 1000}, "device_scale_factor": 1
 PHONE = {"viewport": {"width": 375, "height": 812}, "device_scale_factor": 2}
 
 
-def main() -> int:
-    """Serve the embedded model, visit, and save what is seen; the exit status."""
+def main(names: list[str]) -> int:
+    """Serve the embedded model, visit, and save what is seen (`names` only, if any); the exit status."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     settings = Settings(port=0)
     runner = Runner(settings)
@@ -42,6 +42,8 @@ def main() -> int:
             ("chinese", ("full", "autocast"), {**DESKTOP, "locale": "zh-CN"}),
             ("phone", ("autocast",), {**PHONE, "locale": "en-US"}),
         ):
+            if names and name not in names:
+                continue
             with visited(browser, address, strategies, options) as page:
                 page.screenshot(path=FOLDER / f"{name}.png")
         browser.close()
@@ -70,4 +72,4 @@ def visited(browser: Browser, address: str, strategies: tuple[str, ...], options
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
