@@ -1,4 +1,7 @@
-"""The table of rules, in the order in which they are tried: the first that matches speaks."""
+"""The table of rules, in the order in which they are tried: the first that matches speaks.
+
+The lab's own words come first: they may quote an answer, and an answer may hold any error's words.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,7 @@ from xcomposer_ui.explain.rules import (
 )
 
 RULES: tuple[Rule, ...] = (
+    *silent.RULES,
     *products.RULES,
     *attention.RULES,
     *norms.RULES,
@@ -28,7 +32,6 @@ RULES: tuple[Rule, ...] = (
     *kernels.RULES,
     *machines.RULES,
     *checkpoints.RULES,
-    *silent.RULES,
 )
 
 FAMILIES: tuple[str, ...] = tuple(dict.fromkeys(rule.family for rule in RULES))
