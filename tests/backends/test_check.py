@@ -1,0 +1,126 @@
+"""What is found out about a machine, here and on machines that are only described."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from xcomposer_ui.backends import check as probes
+from xcomposer_ui.checks import NEEDED, Check, Facts, Gpu, check_as_json, judged, version_tuple
+
+GOOD = {"Python": "3.11.7", "PyTorch": "2.13.0+cpu", "transformers": "5.23.0", "gradio": "6.31.0", "accelerate": "1.5"}
+A100 = Gpu("A100", (8, 0), 80 << 30, 79 << 30, "560.1", ("sm_80", "sm_90"))
+
+
+def facts(**changes: object) -> Facts:
+    described = {
+        "versions": GOOD,
+        "system": "Linux",
+        "processor": "x86_64",
+        "cpu_flags": frozenset({"avx2"}),
+        "free_bytes": 16 << 30,
+    }
+    return Facts(**{**described, **changes})  # type: ignore[arg-type]
+
+
+def item(check: Check, name: str):
+    return next(i for i in check.items if i.name == name)
+
+
+def test_this_machine_is_judged() -> None:
+    found = check_as_json(probes.check())
+    assert {"name", "value", "verdict", "consequence"} == set(found["items"][0])
+    values = {i["name"]: i["value"] for i in found["items"]}
+    assert values["PyTorch"] == torch.__version__
+
+
+def test_a_processor_without_half_is_slow_and_one_with_it_is_not() -> None:
+    plain = judged(facts())
+    assert (item(plain, "CPU float16").verdict, item(plain, "CPU bfloat16").verdict) == ("slow", "slow")
+    assert "unified" in item(plain, "CPU float16").consequence
+    able = judged(facts(cpu_flags=frozenset({"avx512_bf16", "amx_bf16"})))
+    assert item(able, "CPU bfloat16").value == "AVX512-BF16, AMX-BF16"
+    assert item(able, "CPU float16").verdict == "slow"
+    assert plain.ok and able.ok
+
+
+def test_what_the_system_does_not_say_is_unknown() -> None:
+    mac = judged(facts(system="Darwin", processor="arm64", cpu_flags=None, free_bytes=None))
+    assert item(mac, "CPU float16").verdict == item(mac, "free memory").verdict == "unknown"
+    assert mac.ok
+
+
+def test_a_card_without_bfloat16_and_one_with_slow_float16() -> None:
+    t4 = judged(facts(gpu=Gpu("T4", (7, 5), 15 << 30, 14 << 30, "550.1", ("sm_75",)), cuda="12.4"))
+    assert item(t4, "GPU float16").value == "2 × float32 (128 against 64 results a clock)"
+    assert (item(t4, "GPU bfloat16").value, item(t4, "GPU bfloat16").verdict) == ("emulated", "slow")
+    p40 = judged(facts(gpu=Gpu("P40", (6, 1), 24 << 30, 23 << 30, "550.1", ("sm_61",)), cuda="12.4"))
+    assert item(p40, "GPU float16").verdict == "slow"
+
+
+def test_a_card_that_this_pytorch_was_not_built_for_is_bad() -> None:
+    old = judged(facts(gpu=Gpu("K80", (3, 7), 11 << 30, 11 << 30, "470.1", ("sm_80",)), cuda="12.4"))
+    assert item(old, "compute capability").verdict == "bad"
+    assert not old.ok
+    newer = judged(facts(gpu=Gpu("new", (12, 0), 11 << 30, 11 << 30, None, ("sm_90", "compute_90")), cuda="12.4"))
+    assert item(newer, "compute capability").verdict == "ok"
+    assert item(newer, "GPU float16").verdict == "unknown"
+    assert item(newer, "driver and CUDA").verdict == "unknown"
+
+
+@pytest.mark.parametrize(("name", "version"), [("PyTorch", "2.1.0"), ("transformers", "4.33.2"), ("gradio", "5.9")])
+def test_versions_too_old_are_bad_and_say_the_remedy(name: str, version: str) -> None:
+    found = judged(facts(versions={**GOOD, name: version}))
+    assert not found.ok
+    assert "requirements.txt" in item(found, name).consequence
+
+
+def test_a_missing_package_and_a_newer_one() -> None:
+    assert item(judged(facts(versions={**GOOD, "gradio": None})), "gradio").verdict == "bad"
+    assert item(judged(facts(versions={**GOOD, "accelerate": None})), "accelerate").verdict == "note"
+    assert item(judged(facts(versions={**GOOD, "accelerate": None}, gpu=A100)), "accelerate").verdict == "bad"
+    assert item(judged(facts(versions={**GOOD, "PyTorch": "2.14.0"})), "PyTorch").verdict == "note"
+
+
+def test_known_combinations_are_named() -> None:
+    found = judged(facts(flash_attention=True))
+    assert "#416" in item(found, "flash-attn").consequence
+    assert "trust_remote_code" in item(found, "published remote code").consequence
+
+
+def test_the_bounds_are_those_of_the_requirements() -> None:
+    lines = Path("requirements.txt").read_text(encoding="utf-8").splitlines()
+    spelt = {"torch": "PyTorch"}
+    for line in lines:
+        name, lowest, highest = re.match(r"([\w-]+)>=([\d.]+)(?:,<([\d.]+))?", line).groups()  # type: ignore[union-attr]
+        if spelt.get(name, name) in NEEDED:
+            assert NEEDED[spelt.get(name, name)] == (version_tuple(lowest), highest and version_tuple(highest))
+
+
+def test_flags_and_driver_are_read_from_the_kernels_files(tmp_path: Path) -> None:
+    file = tmp_path / "cpuinfo"
+    file.write_text("processor : 0\nflags\t\t: fpu avx512_bf16 amx_bf16\n")
+    assert probes.cpu_flags(file) == {"fpu", "avx512_bf16", "amx_bf16"}
+    file.write_text("processor : 0\nFeatures\t: fp asimdhp\n")
+    assert probes.cpu_flags(file) == {"fp", "asimdhp"}
+    assert probes.cpu_flags(tmp_path / "none") is None
+    file.write_text("NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue Mar 5\n")
+    assert probes.driver_version(file) == "550.54.15"
+    assert probes.driver_version(tmp_path / "none", lambda: 12040) == "for CUDA 12.4"
+    assert probes.driver_version(tmp_path / "none", lambda: 0) is None
+
+
+def test_a_card_is_asked_for_its_own_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    properties = SimpleNamespace(name="H200", major=9, minor=0)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: properties)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (100 << 30, 139 << 30))
+    monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: ["sm_90"])
+    monkeypatch.setattr(probes, "driver_version", lambda: "560.1")
+    found = probes.check()
+    assert item(found, "GPU memory").value == "100.0 of 139.0 GiB free"
+    assert item(found, "GPU float16").value == "2 × float32 (256 against 128 results a clock)"

@@ -1,0 +1,84 @@
+"""Finds out what this machine is: versions, card, processor, free memory. The judging is `xcomposer_ui.checks`'s."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+
+from xcomposer_ui.backends.devices import free_bytes
+from xcomposer_ui.checks import Check, Facts, Gpu, judged
+
+PACKAGES = {"PyTorch": "torch", "transformers": "transformers", "gradio": "gradio", "accelerate": "accelerate"}
+CPUINFO = Path("/proc/cpuinfo")
+
+
+def check() -> Check:
+    """This machine, judged. Takes milliseconds beside importing torch; starts no CUDA context where there is no GPU."""
+    return judged(facts())
+
+
+def facts() -> Facts:
+    """What this machine is; nothing is guessed."""
+    return Facts(
+        versions={"Python": platform.python_version(), **{name: installed(of) for name, of in PACKAGES.items()}},
+        system=platform.system(),
+        processor=platform.machine(),
+        cpu_flags=cpu_flags(),
+        free_bytes=free_bytes("cpu"),
+        cuda=torch.version.cuda,
+        gpu=gpu() if torch.cuda.is_available() else None,
+        flash_attention=find_spec("flash_attn") is not None,
+    )
+
+
+def installed(package: str) -> str | None:
+    """The package's version from its metadata, which imports nothing of it; None where it is not installed."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def cpu_flags(file: Path = CPUINFO) -> frozenset[str] | None:
+    """What the processor can, in the kernel's words; None where the system does not tell (macOS, Windows)."""
+    try:
+        lines = file.read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        name, _, flags = line.partition(":")
+        if name.strip() in ("flags", "Features"):  # x86's and ARM's word
+            return frozenset(flags.split())
+    return None
+
+
+def gpu() -> Gpu:
+    """The first card, as torch.cuda tells it."""
+    properties = torch.cuda.get_device_properties(0)
+    free, total = torch.cuda.mem_get_info(0)
+    return Gpu(
+        name=properties.name,
+        capability=(properties.major, properties.minor),
+        total_bytes=int(total),
+        free_bytes=int(free),
+        driver=driver_version(),
+        kernels=tuple(torch.cuda.get_arch_list()),
+    )
+
+
+def driver_version(
+    file: Path = Path("/proc/driver/nvidia/version"), ask: Callable[[], int] | None = None
+) -> str | None:
+    """The NVIDIA driver's version by its kernel module, else the CUDA version it supports; None where unknown."""
+    try:
+        words = file.read_text(encoding="ascii", errors="replace").splitlines()[0].split()
+        return next(word for word in words if word.count(".") >= 1 and word.replace(".", "").isdigit())
+    except (OSError, IndexError, StopIteration):
+        pass
+    supported = int((ask or torch._C._cuda_getDriverVersion)())  # 12040 is 12.4
+    return f"for CUDA {supported // 1000}.{supported % 1000 // 10}" if supported else None

@@ -1,0 +1,290 @@
+"""Is this machine fit for the lab: facts in, judged items out. Plain data, no torch; `backends.check` finds the facts.
+
+What could not be found out is said to be unknown, and nothing is concluded from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from xcomposer_ui.strategies import STRATEGIES
+
+OK, NOTE, SLOW, BAD, UNKNOWN = "ok", "note", "slow", "bad", "unknown"
+
+NEEDED: dict[str, tuple[tuple[int, ...], tuple[int, ...] | None]] = {
+    "Python": ((3, 10), (3, 14)),
+    "PyTorch": ((2, 8), (2, 14)),
+    "transformers": ((5, 20), (6,)),
+    "gradio": ((6, 31), (7,)),
+    "accelerate": ((1, 1), None),
+}
+"""Name -> (lowest version that works, first one that was not tried); as pyproject.toml and requirements.txt say."""
+
+OLDER = {
+    "Python": "the code is written for 3.10 and later",
+    "PyTorch": "half on the CPU then lacks operations (\"addmm_impl_cpu_\" not implemented for 'Half', "
+    "\"compute_indices_weights_cubic\" not implemented for 'Half') or AutocastCPU only supports bfloat16",
+    "transformers": "the model classes and the KV cache are written against 5.20 and later",
+    "gradio": "the page uses what 6.31 brought",
+    "accelerate": "weights cannot be loaded straight onto a GPU",
+}
+"""Name -> what a version below the lowest does; the messages are those that people reported."""
+
+HALF_STRATEGIES = ", ".join(s.name for s in STRATEGIES.values() if s.weights == "half" or s.autocast)
+
+RESULTS_PER_CLOCK: dict[tuple[int, int], tuple[int, int | None, int | None]] = {
+    (5, 3): (128, 256, None),
+    (6, 0): (64, 128, None),
+    (6, 1): (128, 2, None),
+    (6, 2): (128, 256, None),
+    (7, 0): (64, 128, None),
+    (7, 2): (64, 128, None),
+    (7, 5): (64, 128, None),
+    (8, 0): (64, 256, 128),
+    (8, 6): (128, 128, 128),
+    (8, 9): (128, 128, 128),
+    (9, 0): (128, 256, 256),
+}
+"""Compute capability -> results a clock and multiprocessor in float32, float16, bfloat16, None where the hardware has
+none. From the CUDA C++ programming guide, "Throughput of Native Arithmetic Instructions"; matrix products go through
+tensor cores from 7.0 (float16) and 8.0 (bfloat16) on, and are faster still."""
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """The card in use. capability: (major, minor). kernels: capabilities that this PyTorch was built for, "sm_80"."""
+
+    name: str
+    capability: tuple[int, int]
+    total_bytes: int
+    free_bytes: int
+    driver: str | None = None
+    kernels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What was found. None: could not be found out, or is not installed (versions).
+
+    versions: name -> version. cuda: the toolkit that PyTorch was built with. cpu_flags: what the processor can.
+    """
+
+    versions: dict[str, str | None]
+    system: str
+    processor: str
+    cpu_flags: frozenset[str] | None
+    free_bytes: int | None
+    cuda: str | None = None
+    gpu: Gpu | None = None
+    flash_attention: bool = False
+
+    @property
+    def is_arm(self) -> bool:
+        """Whether the processor is an ARM one."""
+        return self.processor.lower().startswith(("arm", "aarch"))
+
+
+@dataclass(frozen=True)
+class CheckItem:
+    """verdict: ok, note (works, but know this), slow, bad (mend it), unknown. consequence: for the strategies."""
+
+    name: str
+    value: str
+    verdict: str
+    consequence: str
+
+
+@dataclass(frozen=True)
+class Check:
+    """All items, in the order to read them in."""
+
+    items: tuple[CheckItem, ...] = field(default=())
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is bad."""
+        return all(item.verdict != BAD for item in self.items)
+
+
+def check_as_json(check: Check) -> dict[str, Any]:
+    """`check` in the field names that scripts rely on."""
+    return {"ok": check.ok, "items": [dict(vars(item)) for item in check.items]}
+
+
+def judged(facts: Facts) -> Check:
+    """Every fact with its verdict, and what follows from it."""
+    return Check(
+        (
+            *(_version(name, facts) for name in NEEDED),
+            *_gpu(facts),
+            *_cpu(facts),
+            *_known_combinations(facts),
+        )
+    )
+
+
+def version_tuple(text: str) -> tuple[int, ...]:
+    """The leading numbers of a version: "2.13.0+cpu" is (2, 13, 0)."""
+    numbers: list[int] = []
+    for part in text.split("+")[0].split("."):
+        digits = part[: len(part) - len(part.lstrip("0123456789"))]
+        if not digits:
+            break
+        numbers.append(int(digits))
+    return tuple(numbers)
+
+
+def _version(name: str, facts: Facts) -> CheckItem:
+    found = facts.versions.get(name)
+    lowest, untried = NEEDED[name]
+    wanted = ".".join(map(str, lowest))
+    if found is None:
+        if name == "accelerate" and facts.gpu is None:
+            return CheckItem(name, "not installed", NOTE, "not needed on the CPU; a GPU loads weights with it")
+        return CheckItem(
+            name, "not installed", BAD, f"install {name} {wanted} or later: pip install -r requirements.txt"
+        )
+    if version_tuple(found) < lowest:
+        return CheckItem(name, found, BAD, f"older than {wanted}: {OLDER[name]}. pip install -r requirements.txt")
+    if untried is not None and version_tuple(found)[: len(untried)] >= untried:
+        return CheckItem(name, found, NOTE, "newer than what the lab was tried with; messages may read differently")
+    return CheckItem(name, found, OK, "as needed")
+
+
+def _gpu(facts: Facts) -> Iterator[CheckItem]:
+    gpu = facts.gpu
+    if gpu is None:
+        if facts.cuda is None:
+            yield CheckItem("GPU", "none", NOTE, "PyTorch is built without CUDA: every strategy runs on the CPU")
+        else:
+            yield CheckItem(
+                "GPU", "none found", NOTE, f"PyTorch is built for CUDA {facts.cuda} and finds no card or no driver"
+            )
+        return
+    yield CheckItem("GPU", gpu.name, OK, "runs go there unless the device is set to cpu")
+    yield CheckItem(
+        "driver and CUDA",
+        f"driver {gpu.driver or 'unknown'}, CUDA {facts.cuda or 'unknown'}",
+        OK if gpu.driver and facts.cuda else UNKNOWN,
+        "PyTorch reaches the card with them",
+    )
+    yield CheckItem(
+        "GPU memory", _of(gpu.free_bytes, gpu.total_bytes), OK, "what is free counts: `plan` says what fits"
+    )
+    yield _kernels(gpu)
+    yield from _capability(gpu)
+
+
+def _kernels(gpu: Gpu) -> CheckItem:
+    major, minor = gpu.capability
+    name = "compute capability"
+    if not gpu.kernels:
+        return CheckItem(name, f"{major}.{minor}", UNKNOWN, "which cards this PyTorch was built for could not be told")
+    built = [version for kernel in gpu.kernels if (version := _kernel_version(kernel))]
+    # Machine code runs on later minor versions of its major one; code for a virtual card ("compute_") on all later.
+    fits = any((m == major and n <= minor) if not virtual else (m, n) <= (major, minor) for (m, n), virtual in built)
+    if fits:
+        return CheckItem(name, f"{major}.{minor}", OK, "this PyTorch has kernels for it")
+    return CheckItem(
+        name,
+        f"{major}.{minor}",
+        BAD,
+        f"this PyTorch was built for {', '.join(gpu.kernels)}: every strategy ends in “no kernel image is available”. "
+        "Install a build for this card, or run on the CPU",
+    )
+
+
+def _kernel_version(name: str) -> tuple[tuple[int, int], bool] | None:
+    """((major, minor), whether virtual) of "sm_86" or "compute_90"."""
+    kind, _, digits = name.partition("_")
+    digits = digits.rstrip("abcdefghijklmnopqrstuvwxyz")
+    if not digits.isdigit() or len(digits) < 2:
+        return None
+    return (int(digits[:-1]), int(digits[-1])), kind == "compute"
+
+
+def _capability(gpu: Gpu) -> Iterator[CheckItem]:
+    speeds = RESULTS_PER_CLOCK.get(gpu.capability)
+    if speeds is None:
+        yield CheckItem("GPU float16", "unknown", UNKNOWN, "this card's capability is not in the table")
+        if gpu.capability >= (8, 0):
+            yield CheckItem("GPU bfloat16", "native", OK, "capability 8.0 and later computes bfloat16")
+        else:
+            yield CheckItem("GPU bfloat16", "unknown", UNKNOWN, "this card's capability is not in the table")
+        return
+    wide, half, brain = speeds
+    yield _half("GPU float16", half, wide, "float16", "computed in float32")
+    yield _half("GPU bfloat16", brain, wide, "bfloat16", "emulated")
+
+
+def _half(name: str, speed: int | None, wide: int, half: str, otherwise: str) -> CheckItem:
+    if speed is None:
+        return CheckItem(name, otherwise, SLOW, f"{half} in {HALF_STRATEGIES}: runs, {otherwise}, slow")
+    ratio = f"{speed / wide:g} × float32 ({speed} against {wide} results a clock)"
+    if speed < wide:
+        return CheckItem(name, ratio, SLOW, f"{half} in {HALF_STRATEGIES}: runs, slower than full")
+    return CheckItem(name, ratio, OK, f"{half} in {HALF_STRATEGIES}: runs natively")
+
+
+FAST_HALF = {
+    "float16": {"avx512_fp16": "AVX512-FP16", "amx_fp16": "AMX-FP16", "asimdhp": "ASIMD half precision"},
+    "bfloat16": {"avx512_bf16": "AVX512-BF16", "amx_bf16": "AMX-BF16", "bf16": "ARM BF16"},
+}
+"""Half type -> /proc/cpuinfo's flag -> the feature's name: with one of them the CPU computes that type natively."""
+
+
+ARM_FLAGS = frozenset({"asimdhp", "bf16"})
+
+
+def _cpu(facts: Facts) -> Iterator[CheckItem]:
+    free = facts.free_bytes
+    yield CheckItem(
+        "free memory",
+        "unknown" if free is None else f"{free / 2**30:.1f} GiB",
+        UNKNOWN if free is None else OK,
+        "for weights and activations on the CPU: `plan` says what fits",
+    )
+    for half, features in FAST_HALF.items():
+        name = f"CPU {half}"
+        if facts.cpu_flags is None:
+            said = f"{facts.system} on {facts.processor or 'an unknown processor'} does not say what its processor can"
+            yield CheckItem(name, "unknown", UNKNOWN, said)
+            continue
+        found = [label for flag, label in features.items() if flag in facts.cpu_flags]
+        if found:
+            yield CheckItem(name, ", ".join(found), OK, f"{half} in {HALF_STRATEGIES}: runs natively on the CPU")
+        else:
+            lacking = ", ".join(label for flag, label in features.items() if (flag in ARM_FLAGS) == facts.is_arm)
+            yield CheckItem(
+                name,
+                f"no {lacking}",
+                SLOW,
+                f"{half} in {HALF_STRATEGIES}: runs, converted to float32, slower than full",
+            )
+
+
+def _known_combinations(facts: Facts) -> Iterator[CheckItem]:
+    """Combinations that people reported, found here."""
+    if facts.flash_attention:
+        yield CheckItem(
+            "flash-attn",
+            "installed",
+            NOTE,
+            "the lab does not use it. With it, full ends in “FlashAttention only support fp16 and bf16 data type” "
+            "(InternLM-XComposer#416): half weights, or PyTorch's own attention",
+        )
+    found = facts.versions.get("transformers")
+    if found is not None and version_tuple(found) >= (4, 50):
+        yield CheckItem(
+            "published remote code",
+            f"transformers {found}",
+            NOTE,
+            "the checkpoints' own code has no `generate` from 4.50 on (ms-swift#4324) and meets tensors of size 1377 "
+            "against 1376 (InternLM-XComposer#143): do not pass trust_remote_code; the lab's classes load the weights",
+        )
+
+
+def _of(free: int, total: int) -> str:
+    return f"{free / 2**30:.1f} of {total / 2**30:.1f} GiB free"

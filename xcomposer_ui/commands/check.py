@@ -1,0 +1,37 @@
+"""`check`: is this machine fit for the lab, and what follows for each strategy.
+
+Exit 0: nothing is wrong. 3: something is, and the items say what.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from xcomposer_ui.checks import Check, check_as_json
+from xcomposer_ui.commands.output import print_json
+
+WRONG = 3
+
+
+def add_to(commands: Any) -> None:
+    parser = commands.add_parser("check", help="is this machine fit for the lab")
+    parser.add_argument("--json", action="store_true", help="one JSON document as the last line of stdout")
+    parser.set_defaults(execute=execute)
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    from xcomposer_ui.backends.check import check  # brings torch
+
+    found = check()
+    if arguments.json:
+        print_json(check_as_json(found))
+    else:
+        print(as_text(found))
+    return 0 if found.ok else WRONG
+
+
+def as_text(check: Check) -> str:
+    """The items as lines for the person at the terminal, and for a log's first lines."""
+    width = max(len(item.name) for item in check.items)
+    return "\n".join(f"{item.verdict:<8}{item.name:<{width}}  {item.value}: {item.consequence}" for item in check.items)
