@@ -60,7 +60,8 @@ MESSAGES: dict[str, dict[str, str]] = {
         "zh": "{name} 为 {value}；应在 {lowest} 与 {highest} 之间。",
     },
     "bad_picture_size": {
-        "en": "“{text}” is no picture size. Write width and height in pixels, such as 1024x768, or “none” for text only.",
+        "en": "“{text}” is no picture size. Write width and height in pixels, such as 1024x768, or “none” for "
+        "text only.",
         "zh": "“{text}”不是图片尺寸。请写宽和高（像素），例如 1024x768；纯文本请写“none”。",
     },
     "plan_broke_off": {

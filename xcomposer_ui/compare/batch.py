@@ -185,9 +185,7 @@ def settings_of(plan: Plan, defaults: Question, model: str, device: str, half: s
     }
 
 
-def _compared(
-    runner: Runs, line: Line, question: Question, plan: Plan
-) -> Generator[Working, None, dict[str, Any]]:
+def _compared(runner: Runs, line: Line, question: Question, plan: Plan) -> Generator[Working, None, dict[str, Any]]:
     steps = compare(runner, question, plan)
     last: Step | None = None
     try:
@@ -210,5 +208,3 @@ def _csv_rows(record: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
-
-
