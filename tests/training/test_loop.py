@@ -19,7 +19,7 @@ from xcomposer_ui.training.vocabulary import corpus
 
 TINY = replace(
     Recipe(),
-    tower_width=24, tower_layers=1, tower_mlp=32, width=32, layers=2, heads=2, key_value_heads=1, feed_forward=48,
+    tower_width=24, tower_layers=1, tower_mlp=32, width=32, layers=3, heads=2, key_value_heads=1, feed_forward=48,
     rank=4, tower_steps=3, tower_batch=4, steps=10, batch=3, turns=4,
 )  # fmt: skip
 

@@ -125,7 +125,7 @@ def looking_loss(scores: Sequence[Tensor], conversations: Sequence[Conversation]
     """How little of the attention, while answering, goes to the patches of the thing that is asked about.
 
     scores: of some blocks, (B, heads, T, K) before the softmax, the pictures' patches last before the T tokens.
-    things: (N, patches). The first noun's thing is the first head's, the second's the third's (of another key head).
+    things: (N, patches). The first noun's thing is the first head's, the second's that of the middle head.
     Without this, attention by shape is not found in the time there is: a picture's few colours are guessed instead.
     """
     length, patches = scores[0].shape[2], things.shape[1]
@@ -136,7 +136,7 @@ def looking_loss(scores: Sequence[Tensor], conversations: Sequence[Conversation]
     masks: list[Tensor] = []
     for n, conversation in enumerate(conversations):
         for turn, (first, end) in zip(conversation.turns, conversation.spans, strict=True):
-            for head, looks in zip((0, 2), turn.looks, strict=False):
+            for head, looks in zip((0, scores[0].shape[1] // 2), turn.looks, strict=False):
                 mask = torch.isin(things[conversation.picture], torch.tensor(looks, dtype=things.dtype))
                 if looks and mask.any():
                     rows += [n] * (end - first)
