@@ -5,8 +5,12 @@ Gradio's own inputs open the file first, and fail without a sentence on what the
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from abc import ABCMeta
-from typing import Any, cast
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote_to_bytes
 
 import gradio as gr
 from gradio.data_classes import ImageData
@@ -17,8 +21,21 @@ def _picture_path(self: gr.Image, payload: ImageData | None) -> str | None:
     if payload is None:
         return None
     if payload.url and payload.url.startswith("data:"):
-        return cast("str | None", gr.Image.preprocess(self, payload))  # written to a file, not opened
+        return _written(payload.url, Path(self.GRADIO_CACHE))
     return payload.path
+
+
+def _written(url: str, folder: Path) -> str:
+    """The bytes of a data: URL as a file in `folder`, unopened; an empty one where they cannot be read out."""
+    head, _, body = url.partition(",")
+    try:
+        data = base64.b64decode(body) if head.endswith(";base64") else unquote_to_bytes(body)
+    except ValueError:
+        data = b""
+    file = folder / hashlib.sha256(data).hexdigest() / "picture"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(data)
+    return str(file)
 
 
 def _drawing_path(self: gr.ImageEditor, payload: Any) -> str | None:
