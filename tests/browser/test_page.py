@@ -59,12 +59,12 @@ def test_upload_ask_and_see_it_all(lab: Lab, open_page: Open, picture: str) -> N
 
 
 def test_the_answer_streams_and_its_stages_show(lab: Lab, open_page: Open, picture: str) -> None:
-    lab.runner.before, lab.runner.pause_sec = LOADING, 0.4
+    lab.runner.before, lab.runner.pause_sec = LOADING, 1.0
     page = open_page(lab.address)
     show(page, picture)
     ask(page, "one two")
     expect(page.locator("#happened")).to_contain_text(re.compile("Loading embedded in float16|Running"))
-    expect(answers(page)).to_have_text(["You asked:"])
+    expect(answers(page)).to_have_text([re.compile(r"^You( asked:( one)?)?$")])
     expect(answers(page)).to_have_text(["You asked: one two"])
 
 
