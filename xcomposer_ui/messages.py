@@ -59,15 +59,6 @@ MESSAGES: dict[str, dict[str, str]] = {
         "en": "{name} is {value}; it must be between {lowest} and {highest}.",
         "zh": "{name} 为 {value}；应在 {lowest} 与 {highest} 之间。",
     },
-    "bad_picture_size": {
-        "en": "“{text}” is no picture size. Write width and height in pixels, such as 1024x768, or “none” for "
-        "text only.",
-        "zh": "“{text}”不是图片尺寸。请写宽和高（像素），例如 1024x768；纯文本请写“none”。",
-    },
-    "plan_broke_off": {
-        "en": "The planning broke off: {what}",
-        "zh": "预估中断：{what}",
-    },
     "no_such_model": {
         "en": "“{name}” is neither a folder here nor a hub id such as internlm/internlm-xcomposer2-vl-7b.",
         "zh": "“{name}”既不是本机文件夹，也不是形如 internlm/internlm-xcomposer2-vl-7b 的模型库编号。",

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
 from xcomposer_ui.backend import Backend, Outcome, Progress
-from xcomposer_ui.compare.divergence import Diverged, Divergences, Diverging
+from xcomposer_ui.compare.divergence import Diverged, Diverging
 from xcomposer_ui.errors import UserError
 from xcomposer_ui.explain import explain
 from xcomposer_ui.question import checked_question
@@ -88,14 +88,9 @@ class Runner:
         half_dtype, half_reason = self._half(half)
         question = checked_question(question)
         model = self._allowed(model)
-        while not self._lock.acquire(timeout=BEAT_SEC):
-            yield Waiting()
-        job = _Job(lambda progress: self._answer(question, chosen, half_dtype, half_reason, model, device, progress))
-        try:
-            job.start(self._lock.release)
-        except BaseException:
-            self._lock.release()
-            raise
+        job = yield from self._started(
+            lambda progress: self._answer(question, chosen, half_dtype, half_reason, model, device, progress)
+        )
         try:
             yield from job.events(Loading(model, chosen.weights_dtype(half_dtype)))
         finally:
@@ -121,20 +116,25 @@ class Runner:
         chosen = [(strategy_named(strategy), checked_half(half)) for strategy, half in variants]
         question = checked_question(question)
         model = self._allowed(model)
-        while not self._lock.acquire(timeout=BEAT_SEC):
-            yield Waiting()
-        job: _Job[Divergences] = _Job(lambda progress: self._opened(model, device).diverge(question, chosen, progress))
-        try:
-            job.start(self._lock.release)
-        except BaseException:
-            self._lock.release()
-            raise
+        job = yield from self._started(lambda progress: self._opened(model, device).diverge(question, chosen, progress))
         try:
             for _ in job.beats():
                 yield Diverging()
         finally:
             job.progress.stop.set()
         yield Diverged(job.result())
+
+    def _started(self, work: Callable[[Progress], Result]) -> Generator[Waiting, None, _Job[Result]]:
+        """Wait for the model, telling so, then begin `work`; its thread gives the model back when it has ended."""
+        while not self._lock.acquire(timeout=BEAT_SEC):
+            yield Waiting()
+        job = _Job(work)
+        try:
+            job.start(self._lock.release)
+        except BaseException:
+            self._lock.release()
+            raise
+        return job
 
     def _answer(
         self,

@@ -11,7 +11,7 @@ from tests.browser.conftest import Open, Serve
 from tests.browser.visitor import SLOWEST_MS, answers, ask, show, tile, wait_for_runs
 from tests.ui.scripted import MESSAGE
 from xcomposer_ui.runner import Runner
-from xcomposer_ui.settings import ASSETS, EMBEDDED_PATH, Settings
+from xcomposer_ui.settings import Settings
 from xcomposer_ui.ui.examples import examples
 
 pytestmark = pytest.mark.browser
@@ -57,8 +57,6 @@ def test_every_strategy_does_what_it_says(address: str, open_page: Open, picture
     expect(page.locator("#runs .xl-failed")).to_have_count(1)
 
 
-@pytest.mark.skipif(not (EMBEDDED_PATH / "config.json").is_file(), reason="the embedded model is not here yet")
-@pytest.mark.skipif(not (ASSETS / "examples" / "examples.json").is_file(), reason="no example pictures are here yet")
 def test_two_clicks_to_a_right_answer(address: str, open_page: Open) -> None:
     page = open_page(address)
     page.locator("#examples button.thumbnail-item").first.click()

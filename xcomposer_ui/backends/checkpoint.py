@@ -17,12 +17,11 @@ from transformers.utils import logging as transformers_logging
 import xcomposer_ui.models  # noqa: F401  (registers the families)
 from xcomposer_ui.backends.mapped_files import give_back_pages
 from xcomposer_ui.errors import UserError
+from xcomposer_ui.models.xcomposer2.weights import WEIGHT_FILES
 from xcomposer_ui.settings import EMBEDDED, EMBEDDED_PATH
 
 PAGES_GIVEN_BACK_EVERY = 8
 """Tensors. A block of a 7B model has some fifteen of them, half a gigabyte."""
-
-WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 
 
 def locate(name: str) -> str:
@@ -74,7 +73,7 @@ def load(name: str, dtype: str, device: str, progress: Callable[[float], None]) 
 def _check_folder(folder: Path) -> None:
     """Raises UserError, naming what is missing or cut off, unless `folder` can be loaded."""
     missing = [name for name in ("config.json", "tokenizer.model") if not (folder / name).is_file()]
-    if not any((folder / name).is_file() for name in WEIGHTS):
+    if not any((folder / name).is_file() for name in WEIGHT_FILES):
         missing.append("model.safetensors")
     for index in folder.glob("*.index.json"):
         shards = sorted(set(_read_json(index)["weight_map"].values()))
