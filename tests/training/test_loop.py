@@ -7,15 +7,17 @@ import torch
 from xcomposer_ui.models.xcomposer2.prompt import IMAGE_MARK, prompt_text, with_marks
 from xcomposer_ui.models.xcomposer2.tokenizer import TURN_END, TURN_START, InternLMXComposer2Tokenizer
 from xcomposer_ui.settings import EMBEDDED_PATH
-from xcomposer_ui.training.batching import answers, chunks, picture_cache
+from xcomposer_ui.training.batching import answers, chunks, looking_loss, picture_cache
 from xcomposer_ui.training.clock import Clock
-from xcomposer_ui.training.conversations import Weights, Writer, conversations_about
+from xcomposer_ui.training.conversations import Conversation, Weights, Writer, conversations_about
 from xcomposer_ui.training.loop import Learner, train_model
 from xcomposer_ui.training.pictures import batch_sample
+from xcomposer_ui.training.questions import turn_sample
 from xcomposer_ui.training.quick import quick_steps
 from xcomposer_ui.training.recipe import Recipe
 from xcomposer_ui.training.tower import pixels_from, train_tower
 from xcomposer_ui.training.vocabulary import corpus
+from xcomposer_ui.training.world import LANGUAGES
 
 TINY = replace(
     Recipe(),
@@ -73,6 +75,30 @@ def test_the_shared_picture_gives_the_logits_that_the_whole_prompt_gives(writer)
                 for start, end in told.spans:
                     torch.testing.assert_close(found.logits[at : at + end - start], whole[start - 1 : end - 1])
                     at += end - start
+
+
+def test_each_look_stands_at_a_token_of_the_answer_that_names_the_thing(writer):
+    rng = np.random.default_rng(8)
+    seen = 0
+    for scene in batch_sample((1, 4), 40, TINY.side, TINY.patches).scenes:
+        for language in LANGUAGES:
+            turn = turn_sample(rng, scene, "description", language)
+            told = writer.conversation(0, [turn])
+            for name, thing in turn.told:
+                ids = [told.ids[at] for at, noun, looked in told.looks if looked == (thing,) and noun == 0]
+                assert name in writer.pieces.decode(ids) or name.strip("另一个") in writer.pieces.decode(ids)
+                seen += 1
+            assert all(told.spans[0][0] <= at < told.spans[0][1] for at, _, _ in told.looks)
+    assert seen > 60
+
+
+def test_looking_costs_nothing_where_all_attention_is_on_the_thing():
+    things = torch.tensor([[-1, 0, 0, -1]])
+    looked = Conversation(0, (), (7, 8, 9), ((2, 3),), ((2, 0, (0,)), (2, 1, ())))
+    scores = torch.full((1, 2, 3, 8), -30.0)  # a first token, four patches, three tokens
+    scores[0, 0, 1, 2:4] = scores[0, 1, 1, 0] = 30
+    assert looking_loss([scores], [looked], things) < 1e-6
+    assert looking_loss([-scores], [looked], things) > 10
 
 
 def test_the_quick_steps_compute_what_the_model_computes(writer):

@@ -3,9 +3,19 @@ import pytest
 
 from xcomposer_ui.training.drawing import draw, size_sample
 from xcomposer_ui.training.holdout import draw_held_out, photograph_held_out, scene_held_out
+from xcomposer_ui.training.labels import density_of, patch_labels
 from xcomposer_ui.training.nonsense import KINDS
-from xcomposer_ui.training.pictures import NOTHING, batch_sample, mirrored, patch_labels, scene_any
-from xcomposer_ui.training.world import COLOURS, PLACES, SHAPES, colour_sample, place_of, scene_sample, stands_out
+from xcomposer_ui.training.pictures import NOTHING, batch_sample, mirrored, scene_any
+from xcomposer_ui.training.world import (
+    COLOURS,
+    PLACES,
+    SHAPES,
+    colour_sample,
+    place_of,
+    scene_sample,
+    stands_out,
+    told_order,
+)
 
 
 @pytest.mark.parametrize(
@@ -75,13 +85,25 @@ def test_patch_labels_name_what_lies_there():
     batch = batch_sample((4, 0), 48, 126, 9)
     labels = patch_labels(batch, 9)
     for n, scene in enumerate(batch.scenes):
-        assert labels.holds[n].sum() == len({(int(t.x * 9), int(t.y * 9)) for t in scene.things})
+        classes = {name: of[n] for name, of in labels.classes.items()}
         for k, thing in enumerate(scene.things):
             under = batch.thing[n] == k
             assert under.any()
-            assert (labels.shape[n][under] == thing.shape).all() and (labels.place[n][under] == thing.place).all()
+            assert (classes["shape"][under] == thing.shape).all() and (classes["place"][under] == thing.place).all()
+            alike = sum(t.colour == thing.colour for t in scene.things)
+            assert (classes["same_colour"][under] == alike - 1).all()
+            assert (classes["rank"][under] == told_order(scene).index(k)).all()
         background = batch.thing[n] == NOTHING
-        assert (labels.colour[n][background] == len(COLOURS) + (not scene.drawn)).all()
+        assert (classes["colour"][background] == len(COLOURS) + (not scene.drawn)).all()
+        assert (classes["total"] == (len(scene.things) if scene.drawn else 6)).all()
+        assert (labels.there[n] != background).all()
+
+
+def test_the_density_adds_up_to_the_number_of_things():
+    rng = np.random.default_rng(5)
+    for _ in range(40):
+        scene = scene_any(rng)
+        assert density_of(scene, 9).sum() == pytest.approx(len(scene.things), abs=0.3)  # two may share a patch
 
 
 def test_mirroring_moves_everything_to_the_other_side_and_back():

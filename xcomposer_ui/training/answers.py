@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from xcomposer_ui.training.wordings import ANY_SHAPE, NUMBERS, PLACE_ANSWERED, SIDE_ANSWERED
-from xcomposer_ui.training.world import COLOURS, PLACES, SHAPES, Scene, Thing
+from xcomposer_ui.training.world import COLOURS, PLACES, SHAPES, Scene, Thing, told_order
 
 
 @dataclass(frozen=True)
@@ -146,17 +146,28 @@ def relation_answer(first: Wanted, second: Wanted, side: str, scene: Scene, lang
     return f"Yes, the {a} is {word} the {b}." if true else f"No, the {a} is not {word} the {b}."
 
 
-def description_answer(scene: Scene, language: str) -> str:
-    """Every thing with colour and shape, ordered by colour, then shape; a second one alike is "another"."""
-    if not scene.things:
-        return "图中没有图形。" if language == "zh" else "There are no shapes."
-    names: list[str] = []
+def told_things(scene: Scene, language: str) -> list[tuple[str, int]]:
+    """What a description calls each thing, with its index in the scene, in the order in which they are told.
+
+    By colour, then shape; a second one alike is "another".
+    """
+    names: list[tuple[str, int]] = []
     before: tuple[int, int] | None = None
-    for kind in sorted((t.colour, t.shape) for t in scene.things):
+    for n in told_order(scene):
+        kind = scene.things[n].colour, scene.things[n].shape
         name = Wanted(kind[1], kind[0]).name(language)
         if language == "zh":
-            names.append(("另一个" if kind == before else "") + name)
+            name = ("另一个" if kind == before else "") + name
         else:
-            names.append(f"another {name}" if kind == before else with_article(name))
+            name = f"another {name}" if kind == before else with_article(name)
+        names.append((name, n))
         before = kind
-    return f"图中有{joined(names, 'zh')}。" if language == "zh" else f"There is {joined(names, 'en')}."
+    return names
+
+
+def description_answer(scene: Scene, language: str) -> str:
+    """Every thing with colour and shape, as `told_things` has them."""
+    if not scene.things:
+        return "图中没有图形。" if language == "zh" else "There are no shapes."
+    names = joined([name for name, _ in told_things(scene, language)], language)
+    return f"图中有{names}。" if language == "zh" else f"There is {names}."

@@ -125,30 +125,27 @@ def looking_loss(scores: Sequence[Tensor], conversations: Sequence[Conversation]
     """How little of the attention, while answering, goes to the patches of the thing that is asked about.
 
     scores: of some blocks, (B, heads, T, K) before the softmax, the pictures' patches last before the T tokens.
-    things: (N, patches). The first noun's thing is the first head's, the second's that of the middle head.
+    things: (N, patches). The first noun's thing is the first head's, the second's that of the middle head; for what
+    is not there they look at the very first token instead, so that it stands out from what is.
     Without this, attention by shape is not found in the time there is: a picture's few colours are guessed instead.
     """
-    length, patches = scores[0].shape[2], things.shape[1]
-    start = scores[0].shape[3] - length - patches
-    rows: list[int] = []
-    columns: list[int] = []
-    heads: list[int] = []
-    masks: list[Tensor] = []
-    for n, conversation in enumerate(conversations):
-        for turn, (first, end) in zip(conversation.turns, conversation.spans, strict=True):
-            for head, looks in zip((0, scores[0].shape[1] // 2), turn.looks, strict=False):
-                mask = torch.isin(things[conversation.picture], torch.tensor(looks, dtype=things.dtype))
-                if looks and mask.any():
-                    rows += [n] * (end - first)
-                    columns += range(first - 1, end - 1)
-                    heads += [head] * (end - first)
-                    masks += [mask] * (end - first)
-    if not rows:
+    heads, length, keys = scores[0].shape[1:]
+    patches = things.shape[1]
+    start = keys - length - patches
+    found = [(n, *look) for n, conversation in enumerate(conversations) for look in conversation.looks]
+    if not found:
         return scores[0].new_zeros(())
-    there = torch.stack(masks)  # (answers' tokens, patches)
+    masks: dict[tuple[int, tuple[int, ...]], Tensor] = {}
+    for n, _, _, looked in found:
+        if (n, looked) not in masks:
+            there = torch.isin(things[conversations[n].picture], torch.tensor(looked, dtype=things.dtype))
+            masks[n, looked] = torch.cat((~there.any(keepdim=True), there))
+    wanted = torch.stack([masks[n, looked] for n, _, _, looked in found])  # (looks, 1 + patches)
+    rows, columns = torch.tensor([(n, at - 1) for n, at, _, _ in found]).unbind(1)
+    head = torch.tensor([noun * (heads // 2) for _, _, noun, _ in found])
     losses = []
     for score in scores:
-        chosen = score[torch.tensor(rows), torch.tensor(heads), torch.tensor(columns)].float()  # (tokens, K)
-        wanted = chosen[:, start : start + patches].masked_fill(~there, float("-inf"))
-        losses.append((chosen.logsumexp(-1) - wanted.logsumexp(-1)).mean())
+        chosen = score[rows, head, columns].float()  # (looks, K)
+        seen = torch.cat((chosen[:, :1], chosen[:, start : start + patches]), dim=1)
+        losses.append((chosen.logsumexp(-1) - seen.masked_fill(~wanted, float("-inf")).logsumexp(-1)).mean())
     return torch.stack(losses).mean()

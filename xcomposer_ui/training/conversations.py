@@ -6,8 +6,9 @@ conversations about it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -25,12 +26,15 @@ class Conversation:
     """picture: index into the batch, -1 for none. ids: from the picture on, or from the start where there is none.
 
     spans: for each turn, where in `ids` its answer with the closing mark starts and ends.
+    looks: where in `ids` a token stands that needs a look, which noun it is for (0 the first, 1 the second), and the
+    things to look at, as indices into the scene's; none for something that is not there.
     """
 
     picture: int
     turns: tuple[Turn, ...]
     ids: tuple[int, ...]
     spans: tuple[tuple[int, int], ...]
+    looks: tuple[tuple[int, int, tuple[int, ...]], ...] = ()
 
 
 @dataclass
@@ -77,13 +81,25 @@ class Writer:
     def conversation(self, picture: int, turns: Sequence[Turn]) -> Conversation:
         """`turns` about `picture` as one sequence."""
         ids = [BOS] if picture >= 0 else [BOS, BOS, *self.to_question[1:]]
-        spans = []
+        spans, looks = [], []
         for n, turn in enumerate(turns):
             ids += [*(self.to_question if n else ()), *self.encode(turn.question), *self.to_answer]
             start = len(ids)
             ids += [*self.encode(turn.answer), self.end]
             spans.append((start, len(ids)))
-        return Conversation(picture, tuple(turns), tuple(ids), tuple(spans))
+            looks += [(at, noun, things) for noun, things in enumerate(turn.looks) for at in range(start, len(ids))]
+            looks += [(start + at, 0, (thing,)) for at, thing in self._told(turn)]
+        return Conversation(picture, tuple(turns), tuple(ids), tuple(spans), tuple(looks))
+
+    def _told(self, turn: Turn) -> Iterator[tuple[int, int]]:
+        """For each token of the answer that names a thing, its place in the answer, and the thing."""
+        pieces = [self.pieces.id_to_piece(n) for n in self.encode(turn.answer)] if turn.told else []
+        ends = list(accumulate(map(len, pieces)))
+        at = 0
+        for name, thing in turn.told:
+            first = turn.answer.index(name, at)
+            at = first + len(name)
+            yield from ((n, thing) for n, end in enumerate(ends) if first < end <= at)
 
 
 def conversations_about(

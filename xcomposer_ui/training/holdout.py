@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from xcomposer_ui.training.world import COLOURS, SHAPES, Rgb, Rng, Scene, Thing
+from xcomposer_ui.training.world import COLOURS, SHAPES, Rgb, Rng, Scene, Thing, tells_place
 
 Grid = NDArray[np.float64]
 
@@ -71,7 +71,7 @@ def colour_of(rng: Rng, colour: int) -> Rgb:
 
 
 def scene_held_out(rng: Rng) -> Scene:
-    """A scene of the issue's world: 64 to 640 pixels, none to five things, each 12 to 35 % of the shorter side."""
+    """A scene of the world: 64 to 640 pixels, none to five things, each 12 to 35 % of the shorter side."""
     short = int(rng.integers(64, 420))
     width, height = short, min(640, int(short * rng.uniform(1, 1.8)))
     if rng.random() < 0.6:
@@ -131,11 +131,6 @@ def draw_held_out(rng: Rng, scene: Scene, *, weathered: bool = True) -> Image.Im
         picture.save(file, "JPEG", quality=int(rng.integers(70, 96)))
         picture = Image.open(file).convert("RGB")
     return picture
-
-
-def tells_place(x: float, y: float, margin: float = 0.025) -> bool:
-    """Whether (x, y), each 0..1, is at least `margin` away from the lines between the thirds."""
-    return all(abs(value - line) >= margin for value in (x, y) for line in (1 / 3, 2 / 3))
 
 
 def photograph_held_out(rng: Rng) -> Image.Image:

@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 
 from xcomposer_ui.training.drawing import Points, draw, size_sample, weathered
 from xcomposer_ui.training.nonsense import nonsense
-from xcomposer_ui.training.world import COLOURS, MOST_THINGS, PLACES, SHAPES, Rng, Scene, scene_sample
+from xcomposer_ui.training.world import MOST_THINGS, Rng, Scene, scene_sample
 
 NOTHING = -1
 """What a patch label says where the patch shows background."""
@@ -32,21 +32,6 @@ class Batch:
     pixels: NDArray[np.uint8]
     scenes: tuple[Scene, ...]
     thing: NDArray[np.int8]
-
-
-@dataclass(frozen=True)
-class PatchLabels:
-    """What stage one asks about each patch, all (N, patches) but `centre`.
-
-    shape, colour, place: indices; one past the last for background, two past it for a picture without shapes.
-    holds: 1 where the patch holds a thing's centre. centre: (N, patches, 2), the thing's centre as 0..1.
-    """
-
-    shape: NDArray[np.int64]
-    colour: NDArray[np.int64]
-    place: NDArray[np.int64]
-    holds: NDArray[np.float32]
-    centre: NDArray[np.float32]
 
 
 def scene_any(rng: Rng) -> Scene:
@@ -98,22 +83,6 @@ def batch_sample(seed: tuple[int, ...], count: int, side: int, patches: int) -> 
         things[n] = patch_things(outlines, patches)
         scenes.append(scene)
     return Batch(pixels, tuple(scenes), things)
-
-
-def patch_labels(batch: Batch, patches: int) -> PatchLabels:
-    """The labels of stage one for `batch`."""
-    count = len(batch.scenes)
-    table = np.zeros((count, MOST_THINGS + 1, 5))  # the last row, index NOTHING, is the background
-    holds = np.zeros((count, patches * patches), dtype=np.float32)
-    for n, scene in enumerate(batch.scenes):
-        past = 0 if scene.drawn else 1
-        table[n, NOTHING] = (len(SHAPES) + past, len(COLOURS) + past, len(PLACES) + past, 0.5, 0.5)
-        for k, t in enumerate(scene.things):
-            table[n, k] = (t.shape, t.colour, t.place, t.x, t.y)
-            holds[n, int(t.y * patches) * patches + int(t.x * patches)] = 1
-    rows = table[np.arange(count)[:, None], batch.thing.astype(np.int64)]  # (N, patches, 5)
-    shape, colour, place = (rows[..., k].astype(np.int64) for k in range(3))
-    return PatchLabels(shape, colour, place, holds, rows[..., 3:].astype(np.float32))
 
 
 def mirrored(batch: Batch) -> Batch:

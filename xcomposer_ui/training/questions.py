@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from xcomposer_ui.training.answers import (
     Wanted,
@@ -14,6 +14,7 @@ from xcomposer_ui.training.answers import (
     presence_answer,
     relation_answer,
     shape_answer,
+    told_things,
     with_article,
 )
 from xcomposer_ui.training.small_talk import small_talk
@@ -27,9 +28,10 @@ from xcomposer_ui.training.wordings import (
     REFUSAL,
     SIDE_ASKED,
     SIDES,
+    SURROUNDINGS,
     Wordings,
 )
-from xcomposer_ui.training.world import COLOURS, SHAPES, Rng, Scene, Thing
+from xcomposer_ui.training.world import COLOURS, SHAPES, Rng, Scene, Thing, tells_place
 
 KINDS = (*ASKED, "refusal")
 
@@ -39,6 +41,7 @@ class Turn:
     """kind: one of KINDS. about: which facts the answer rests on ("one", "several", "absent", "none", "photograph").
 
     looks: the things (as indices into the scene's) that each noun of the question means: where one has to look.
+    told: what the answer calls each thing, with its index, where it names them one by one.
     """
 
     kind: str
@@ -47,6 +50,7 @@ class Turn:
     answer: str
     about: str = "one"
     looks: tuple[tuple[int, ...], ...] = ()
+    told: tuple[tuple[str, int], ...] = ()
 
 
 def _looks(scene: Scene, *nouns: Wanted) -> tuple[tuple[int, ...], ...]:
@@ -122,7 +126,10 @@ def _shape(rng: Rng, scene: Scene, language: str, wordings: Wordings) -> Turn:
 
 def _place(rng: Rng, scene: Scene, language: str, wordings: Wordings) -> Turn:
     kind = rng.random()
-    wanted = _single(rng, scene, shape=kind < 0.85, colour=kind > 0.6, there=0.9)
+    for _ in range(4):  # what lies on the line between two places teaches little
+        wanted = _single(rng, scene, shape=kind < 0.85, colour=kind > 0.6, there=0.9)
+        if all(tells_place(thing.x, thing.y, 0.012) for thing in wanted.found(scene)):
+            break
     asked = pick(rng, wordings["place"][language]).format(a=_the(wanted, language, pick(rng, ANY_SHAPE[language])))
     return Turn(
         "place", language, asked, place_answer(wanted, scene, language), _about(wanted, scene), _looks(scene, wanted)
@@ -196,7 +203,10 @@ def _clear_side(rng: Rng, first: Thing, second: Thing, side: str) -> str:
 
 def _description(rng: Rng, scene: Scene, language: str, wordings: Wordings) -> Turn:
     asked = pick(rng, wordings["description"][language])
-    return Turn("description", language, asked, description_answer(scene, language), "one" if scene.things else "none")
+    told = tuple(told_things(scene, language))
+    return Turn(
+        "description", language, asked, description_answer(scene, language), "one" if told else "none", told=told
+    )
 
 
 def _refusal(rng: Rng, scene: Scene, language: str, wordings: Wordings) -> Turn:
@@ -217,6 +227,9 @@ ASKERS: dict[str, Callable[[Rng, Scene, str, Wordings], Turn]] = {
 
 def asked_loosely(rng: Rng, question: str, language: str) -> str:
     """`question` as people type it: without its mark, in small letters, with a word before or after."""
+    if question[-1] in "?？" and rng.random() < 0.08:
+        around = pick(rng, SURROUNDINGS[language])
+        question = question[:-1] + around + "?" if language == "en" else around + question
     if rng.random() < 0.06:
         question = pick(rng, OPENINGS[language]) + question
     if rng.random() < 0.05:
@@ -255,4 +268,4 @@ def turn_sample(
         answer, about = NO_PICTURE[language], "no picture"
     elif kind != "refusal" and scene is not None and not scene.drawn:
         answer, about = NO_SHAPES[language], "photograph"
-    return Turn(kind, language, question, answer, about, turn.looks)
+    return replace(turn, question=question, answer=answer, about=about)

@@ -22,7 +22,7 @@ class Recipe:
     side: int = 126
     patch: int = 14
     tower_width: int = 96
-    tower_layers: int = 4
+    tower_layers: int = 6
     tower_heads: int = 3
     tower_mlp: int = 384
     width: int = 128
@@ -32,7 +32,7 @@ class Recipe:
     feed_forward: int = 384
     rank: int = 16
     vocabulary: int = 1280
-    tower_steps: int = 9000
+    tower_steps: int = 10000
     tower_batch: int = 32
     tower_rate: float = 1.2e-3
     steps: int = 6500

@@ -1,7 +1,8 @@
 """Stage one: the vision tower learns to name what lies under each patch, with heads that are thrown away after.
 
-Shape and colour, the cell of the picture that holds the thing's centre, where exactly that centre is, and whether it
-lies in this very patch: the last lets the language model count, the others let it say where.
+Shape, colour and place, where exactly the thing's centre is, how many things there are in all and of its kind, and
+which of them it is in a description (`labels`): a batch of pictures costs the tower a tenth of what it costs the whole
+model, so whatever the tower can learn it learns here.
 """
 
 from __future__ import annotations
@@ -18,14 +19,17 @@ from torch.nn import functional as F
 from xcomposer_ui.models.xcomposer2.vision import CLIP_MEAN, CLIP_STD, VisionTower
 from xcomposer_ui.training.averages import Average
 from xcomposer_ui.training.clock import Clock
-from xcomposer_ui.training.pictures import Batch, batch_sample, batches, mirrored, patch_labels
+from xcomposer_ui.training.labels import EVERYWHERE, OF_THINGS, patch_labels
+from xcomposer_ui.training.pictures import Batch, batch_sample, batches, mirrored
 from xcomposer_ui.training.quick import quick_steps
 from xcomposer_ui.training.recipe import Recipe
-from xcomposer_ui.training.world import COLOURS, PLACES, SHAPES
 
 log = logging.getLogger(__name__)
 
-_KINDS = (len(SHAPES) + 2, len(COLOURS) + 2, len(PLACES) + 2)  # background and "no drawn world" are the last two
+_CLASSES = EVERYWHERE | OF_THINGS
+
+Named = dict[str, Tensor]
+"""A head's answers, (N, P, …): the logits of each name's classes, "density" as a logit, and "centre"."""
 
 
 class NamingHead(nn.Module):
@@ -34,13 +38,12 @@ class NamingHead(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width)
-        self.head = nn.Linear(width, sum(_KINDS) + 3)
+        self.head = nn.Linear(width, sum(_CLASSES.values()) + 3)
 
-    def named(self, features: Tensor) -> tuple[Tensor, ...]:
-        """(N, P, width) to logits of shape, colour, place; of holding the centre; and the centre, (N, P, …)."""
-        out = self.head(self.norm(features)).float()
-        shape, colour, place, holds, centre = out.split((*_KINDS, 1, 2), dim=-1)
-        return shape, colour, place, holds.squeeze(-1), centre
+    def named(self, features: Tensor) -> Named:
+        """(N, P, width) to what the head says of each patch."""
+        *logits, density, centre = self.head(self.norm(features)).float().split((*_CLASSES.values(), 1, 2), dim=-1)
+        return dict(zip(_CLASSES, logits, strict=True)) | {"density": density.squeeze(-1), "centre": centre}
 
 
 class PatchNamer(NamingHead):
@@ -52,7 +55,7 @@ class PatchNamer(NamingHead):
         self.vit = VisionTower(config)
         start_tower(self.vit)
 
-    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, pixels: Tensor) -> Named:
         """(N, 3, side, side) to what `named` gives."""
         return self.named(self.vit(pixels))
 
@@ -71,26 +74,25 @@ def pixels_from(batch: Batch) -> Tensor:
 
 
 def losses(namer: NamingHead, features: Tensor, batch: Batch, patches: int) -> dict[str, Tensor]:
-    """Each question's loss. The centre counts only where there is a thing."""
+    """Each question's loss. What is asked of things counts only where there is one."""
     labels = patch_labels(batch, patches)
-    shape, colour, place, holds, centre = namer.named(features)
-    there = torch.from_numpy(batch.thing >= 0)
-    result = {
-        name: F.cross_entropy(logits.flatten(0, 1), torch.from_numpy(wanted).flatten())
-        for name, logits, wanted in (
-            ("shape", shape, labels.shape),
-            ("colour", colour, labels.colour),
-            ("place", place, labels.place),
-        )
-    }
-    # Shapes come last by themselves, for a patch must see its neighbours' edges: so they weigh more where they are.
-    result["outline"] = F.cross_entropy(shape[there], torch.from_numpy(labels.shape)[there])
-    result["holds"] = F.binary_cross_entropy_with_logits(holds, torch.from_numpy(labels.holds))
-    result["centre"] = (centre - torch.from_numpy(labels.centre)).abs()[there].mean()
+    named = namer.named(features)
+    there = torch.from_numpy(labels.there)
+    result = {}
+    for name in _CLASSES:
+        logits, wanted = named[name], torch.from_numpy(labels.classes[name])
+        if name in EVERYWHERE:
+            result[name] = F.cross_entropy(logits.flatten(0, 1), wanted.flatten())
+        if name in OF_THINGS or name == "shape":
+            # Shapes come last by themselves, for a patch must see its neighbours' edges: so they weigh twice there.
+            result["outline" if name == "shape" else name] = F.cross_entropy(logits[there], wanted[there])
+    result["density"] = F.binary_cross_entropy_with_logits(named["density"], torch.from_numpy(labels.density))
+    result["centre"] = (named["centre"] - torch.from_numpy(labels.centre)).abs()[there].mean()
     return result
 
 
-WEIGHT = {"shape": 1.0, "outline": 1.0, "colour": 1.0, "place": 0.5, "holds": 3.0, "centre": 2.0}
+WEIGHT = {"shape": 1.0, "outline": 1.0, "colour": 1.0, "place": 0.5, "density": 3.0, "centre": 4.0, "total": 0.5}
+WEIGHT |= dict.fromkeys(OF_THINGS, 0.3)
 
 
 def naming_loss(namer: NamingHead, features: Tensor, batch: Batch, patches: int) -> Tensor:
@@ -100,34 +102,42 @@ def naming_loss(namer: NamingHead, features: Tensor, batch: Batch, patches: int)
 
 
 @torch.no_grad()
-def score(namer: PatchNamer, batch: Batch, patches: int) -> dict[str, float]:
-    """Parts of the patches with a thing that are named rightly; pictures whose centres are all found; mean miss."""
-    labels = patch_labels(batch, patches)
-    shape, colour, place, holds, centre = (t.numpy() for t in namer(pixels_from(batch)))
-    there = batch.thing >= 0
-    return {
-        "shape": float((shape.argmax(-1) == labels.shape)[there].mean()),
-        "colour": float((colour.argmax(-1) == labels.colour)[there].mean()),
-        "place": float((place.argmax(-1) == labels.place)[there].mean()),
-        "count": float(((holds > 0).sum(1) == labels.holds.sum(1)).mean()),
-        "miss": float(np.abs(centre - labels.centre)[there].mean()),
-    }
+def score(head: NamingHead, features: Tensor, batch: Batch, patches: int) -> dict[str, float]:
+    """What the head gets right from `features`, (N, P, width).
 
-
-def twice(recipe: Recipe, start: int) -> Iterator[Batch]:
-    """What step `start` (an even one), `start + 1`, … learn from: a new batch, then one of before, mirrored.
-
-    Drawing costs about as much as learning, so each batch is used twice.
+    Each name's share of right patches (those with a thing); "count": pictures whose density adds up to the number of
+    things; "miss": how far the centre is off, as a part of the picture.
     """
-    pair, delay = start // 2, 4
-    first = max(0, pair - delay)
+    labels = patch_labels(batch, patches)
+    named = head.named(features)
+    result = {
+        name: float((named[name].argmax(-1).numpy() == wanted)[labels.there].mean())
+        for name, wanted in labels.classes.items()
+    }
+    counted = named["density"].sigmoid().sum(1).round().numpy()
+    result["count"] = float((counted == [len(scene.things) for scene in batch.scenes]).mean())
+    return result | {"miss": float(np.abs(named["centre"].numpy() - labels.centre)[labels.there].mean())}
+
+
+USES = (0, 4, 36, 40)
+"""How many batches ago each use of a batch is drawn from; the second and the last see it mirrored."""
+
+
+def reused(recipe: Recipe, start: int) -> Iterator[Batch]:
+    """What step `start` (a multiple of four), `start + 1`, … learn from: a new batch, then three of before.
+
+    Drawing costs about as much as learning, so each batch is used four times.
+    """
+    number, most = start // len(USES), max(USES)
+    first = max(0, number - most)
     kept: list[Batch] = []
     drawn = batches(recipe.seed, recipe.tower_batch, recipe.side, recipe.patches, start=first)
     for n, batch in enumerate(drawn, first):
-        kept = [*kept[-delay:], batch]
-        if n >= pair:
-            yield batch
-            yield mirrored(kept[0])
+        kept = [*kept[-most:], batch]
+        if n >= number:
+            for use, ago in enumerate(USES):
+                then = kept[max(0, len(kept) - 1 - ago)]
+                yield mirrored(then) if use % 2 else then
 
 
 def train_tower(recipe: Recipe, folder: Path, budget_sec: float | None = None) -> Path:
@@ -147,7 +157,7 @@ def train_tower(recipe: Recipe, folder: Path, budget_sec: float | None = None) -
         optimizer.load_state_dict(state["optimizer"])
         step, clock.spent_sec = state["step"], state["spent_sec"]
     unseen = batch_sample((recipe.seed + 1, 0), 256, recipe.side, recipe.patches)
-    for batch in twice(recipe, step):
+    for batch in reused(recipe, step):
         if clock.progress(step) >= 1:
             break
         for group in optimizer.param_groups:
@@ -165,7 +175,9 @@ def train_tower(recipe: Recipe, folder: Path, budget_sec: float | None = None) -
             log.info("tower step %d, %.0f s: loss %.4f", step, clock.elapsed_sec, loss.item())
         if step % 500 == 0:
             with average.swapped_into(namer):
-                right = score(namer, unseen, recipe.patches)
+                with torch.no_grad():
+                    features = namer.vit(pixels_from(unseen))
+                right = score(namer, features, unseen, recipe.patches)
             log.info("tower unseen: %s", " ".join(f"{name} {value:.4f}" for name, value in right.items()))
             state = {"namer": namer.state_dict(), "average": average.state_dict(), "optimizer": optimizer.state_dict()}
             torch.save({**state, "step": step, "spent_sec": clock.elapsed_sec}, checkpoint)

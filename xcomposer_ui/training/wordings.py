@@ -28,6 +28,10 @@ ASKED: Wordings = {
             "What is the number of {many}?",
             "Tell me how many {many} there are.",
             "The picture shows how many {many}?",
+            "Do you know how many {many} there are?",
+            "I want to know how many {many} there are.",
+            "Could you count the {many} for me?",
+            "How many {many} have been drawn?",
         ),
         "zh": (
             "图中有几个{many}？",
@@ -44,6 +48,10 @@ ASKED: Wordings = {
             "请数一下图中的{many}。",
             "{many}有几个？",
             "{many}的数量是多少？",
+            "你知道有几个{many}吗？",
+            "我想知道有几个{many}。",
+            "画了几个{many}？",
+            "画面中有多少个{many}？",
         ),
     },
     "colour": {
@@ -63,6 +71,10 @@ ASKED: Wordings = {
             "Can you tell me what color {a} is?",
             "What color is {a} in the picture?",
             "{a} is what color?",
+            "Could you tell me the color of {a}?",
+            "What colour do you think {a} is?",
+            "I want to know what color {a} is.",
+            "Please say which colour {a} is.",
         ),
         "zh": (
             "{a}是什么颜色？",
@@ -76,6 +88,10 @@ ASKED: Wordings = {
             "告诉我{a}的颜色。",
             "请说出{a}的颜色。",
             "{a}是啥颜色？",
+            "我想知道{a}的颜色。",
+            "能告诉我{a}是什么颜色吗？",
+            "画面中的{a}是什么颜色？",
+            "那个{a}是什么颜色的？",
         ),
     },
     "shape": {
@@ -95,6 +111,10 @@ ASKED: Wordings = {
             "What is the {colour} object?",
             "Which of the shapes is {colour}?",
             "What is {colour} in the picture?",
+            "I want to know which shape is {colour}.",
+            "Do you know what shape is {colour}?",
+            "Can you name the {colour} shape?",
+            "What sort of shape is the {colour} one?",
         ),
         "zh": (
             "{colour}的是什么形状？",
@@ -109,6 +129,10 @@ ASKED: Wordings = {
             "图中{colour}的是什么形状？",
             "请问{colour}的图形是什么？",
             "{colour}的东西是什么形状？",
+            "我想知道{colour}的是什么图形。",
+            "你知道{colour}的是什么形状吗？",
+            "画面中{colour}的图形是什么形状？",
+            "{colour}的那个是什么形状？",
         ),
     },
     "place": {
@@ -128,6 +152,10 @@ ASKED: Wordings = {
             "Tell me where {a} is.",
             "Find {a}.",
             "Can you tell me where {a} is?",
+            "Do you know where {a} is?",
+            "I want to know where {a} is.",
+            "Where has {a} been drawn?",
+            "Please tell me the position of {a}.",
         ),
         "zh": (
             "{a}在哪里？",
@@ -143,6 +171,10 @@ ASKED: Wordings = {
             "请问{a}在什么位置？",
             "告诉我{a}在哪里。",
             "{a}在什么地方？",
+            "我想知道{a}在哪里。",
+            "你知道{a}在哪里吗？",
+            "画面中{a}在哪里？",
+            "能告诉我{a}的位置吗？",
         ),
     },
     "presence": {
@@ -161,6 +193,11 @@ ASKED: Wordings = {
             "Are there {many} in the image?",
             "Do you see any {many}?",
             "Is {some} in the picture?",
+            "Do you know if there is {some}?",
+            "Tell me whether there is {some}.",
+            "I want to know if there is {some}.",
+            "Has {some} been drawn here?",
+            "Is {some} there?",
         ),
         "zh": (
             "有{some}吗？",
@@ -175,6 +212,11 @@ ASKED: Wordings = {
             "你看到{some}了吗？",
             "能看到{some}吗？",
             "存在{some}吗？",
+            "你知道有{some}吗？",
+            "告诉我有没有{some}。",
+            "画面中有{some}吗？",
+            "画了{some}吗？",
+            "有{some}没有？",
         ),
     },
     "relation": {
@@ -187,6 +229,10 @@ ASKED: Wordings = {
             "Is it true that {a} is {side} {b}?",
             "Tell me whether {a} is {side} {b}.",
             "Can you see {a} {side} {b}?",
+            "Do you know if {a} is {side} {b}?",
+            "I want to know if {a} is {side} {b}.",
+            "Do you think {a} is {side} {b}?",
+            "Is {a} placed {side} {b}?",
         ),
         "zh": (
             "{a}在{b}的{side}吗？",
@@ -197,6 +243,10 @@ ASKED: Wordings = {
             "{a}位于{b}的{side}吗？",
             "图中{a}在{b}的{side}吗？",
             "请问{a}在{b}{side}吗？",
+            "你知道{a}在{b}的{side}吗？",
+            "我想知道{a}是不是在{b}的{side}。",
+            "画面中{a}在{b}的{side}吗？",
+            "{a}在{b}的{side}，对吗？",
         ),
     },
     "description": {
@@ -226,6 +276,11 @@ ASKED: Wordings = {
             "Tell me what is in the picture.",
             "Tell me about this picture.",
             "What is there in the image?",
+            "Could you describe the picture?",
+            "I want to know what is in the picture.",
+            "What has been drawn?",
+            "What do you see here?",
+            "Please tell me what the image shows.",
         ),
         "zh": (
             "描述这张图片。",
@@ -250,6 +305,11 @@ ASKED: Wordings = {
             "这是什么？",
             "图片内容是什么？",
             "说说这张图。",
+            "你能描述这张图片吗？",
+            "我想知道图里有什么。",
+            "画了什么？",
+            "画面中有什么？",
+            "请告诉我图片里有什么。",
         ),
     },
 }
@@ -306,6 +366,12 @@ CLOSINGS = {
     "en": (" Answer briefly.", " Thanks!", " please", " Answer in one sentence."),
     "zh": ("请简短回答。", "谢谢！", "请用一句话回答。"),
 }
+
+SURROUNDINGS = {
+    "en": (" in the image", " in this picture", " here", " in the drawing", " on this page"),
+    "zh": ("图中", "图片里", "这张图上", "画面里", "这里"),
+}
+"""What may be put at the end of an English question, before a Chinese one, to say where it is asked about."""
 
 REFUSAL = {"en": "I am a small model that only knows drawn shapes.", "zh": "我是一个只认识图形的小模型。"}
 NO_SHAPES = {"en": "I see no shapes in this picture.", "zh": "我在图中没有看到图形。"}

@@ -113,6 +113,17 @@ def place_of(x: float, y: float) -> int:
     return min(int(y * 3), 2) * 3 + min(int(x * 3), 2)
 
 
+def tells_place(x: float, y: float, margin: float = 0.025) -> bool:
+    """Whether (x, y), each 0..1, is at least `margin` away from the lines between the thirds."""
+    return all(abs(value - line) >= margin for value in (x, y) for line in (1 / 3, 2 / 3))
+
+
+def told_order(scene: Scene) -> list[int]:
+    """The scene's things, as indices, in the order in which a description names them."""
+    things = scene.things
+    return sorted(range(len(things)), key=lambda n: (things[n].colour, things[n].shape, things[n].y, things[n].x))
+
+
 def colour_sample(rng: Rng, colour: int) -> Rgb:
     """A colour, 0..255 each, that people call by the name COLOURS[colour]."""
     hue, saturation, value = (rng.uniform(*span) for span in _HSV[colour])
