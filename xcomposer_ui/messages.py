@@ -59,6 +59,15 @@ MESSAGES: dict[str, dict[str, str]] = {
         "en": "{name} is {value}; it must be between {lowest} and {highest}.",
         "zh": "{name} 为 {value}；应在 {lowest} 与 {highest} 之间。",
     },
+    "bad_picture_size": {
+        "en": "“{text}” is no picture size. Write width and height in pixels, such as 1024x768, or “none” for "
+        "text only.",
+        "zh": "“{text}”不是图片尺寸。请写宽和高（像素），例如 1024x768；纯文本请写“none”。",
+    },
+    "plan_broke_off": {
+        "en": "The planning broke off: {what}",
+        "zh": "预估中断：{what}",
+    },
     "no_such_model": {
         "en": "“{name}” is neither a folder here nor a hub id such as internlm/internlm-xcomposer2-vl-7b.",
         "zh": "“{name}”既不是本机文件夹，也不是形如 internlm/internlm-xcomposer2-vl-7b 的模型库编号。",
@@ -86,6 +95,10 @@ MESSAGES: dict[str, dict[str, str]] = {
     "unreadable_text": {
         "en": "The file {file} cannot be read: {what}.",
         "zh": "无法读取文件 {file}：{what}。",
+    },
+    "unwritable_file": {
+        "en": "The file {file} cannot be written: {what}.",
+        "zh": "无法写入文件 {file}：{what}。",
     },
     "picture_missing": {
         "en": "There is no file “{name}”. Choose the picture again.",
@@ -170,6 +183,10 @@ MESSAGES: dict[str, dict[str, str]] = {
     "batch_other_settings": {
         "en": "{file} holds results of other settings. Give another --output, or remove the file.",
         "zh": "{file} 中是其他设置下的结果。请换一个 --output，或删除该文件。",
+    },
+    "not_results": {
+        "en": "{file} holds something else than a batch's results. Give another --output.",
+        "zh": "{file} 中不是批量运行的结果。请换一个 --output。",
     },
     "port_taken": {
         "en": "The page cannot be served at {host}, port {port}: {reason}. Choose another --port.",

@@ -151,14 +151,14 @@ def _batch(runner: Runner, arguments: argparse.Namespace) -> int:
         "resumed": sum(event.resumed for event in done),
         "skipped": [vars(event) for event in skipped],
         "variants": tally(event.record for event in done),
-        "jsonl": str(results.jsonl),
+        "jsonl": str(results.file),
         "csv": str(results.csv),
     }
     for entry in summary["variants"]:  # type: ignore[attr-defined]
         rate = entry["agreement_rate"]
         agrees = "—" if rate is None else f"{rate:.1%} as full precision"
         note(f"{entry['strategy']} {entry['half']}: {entry['answered']} answered, {agrees}")
-    note(f"{results.jsonl}, {results.csv}")
+    note(f"{results.file}, {results.csv}")
     if arguments.json:
         print_json(summary)
     if interrupted:
