@@ -31,7 +31,7 @@ from xcomposer_ui.training.tower import NamingHead, PatchNamer, naming_loss, pix
 
 log = logging.getLogger(__name__)
 
-CHUNKS = 4
+CHUNKS = 2
 SYSTEMS = ("You are a helpful assistant.", "Answer briefly.", "你是一个乐于助人的助手。", META_INSTRUCTION)
 
 

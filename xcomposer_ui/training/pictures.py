@@ -21,17 +21,22 @@ from xcomposer_ui.training.world import MOST_THINGS, Rng, Scene, scene_sample
 NOTHING = -1
 """What a patch label says where the patch shows background."""
 
+CELLS = 4
+"""Cells along one side of a patch, for what covers it."""
+
 
 @dataclass(frozen=True)
 class Batch:
     """pixels: (N, side, side, 3) uint8. scenes: what each shows.
 
     thing: (N, patches) int8, the index of the thing under each patch, NOTHING for background.
+    cover: (N, patches, CELLS, CELLS) uint8, how much of each cell of each patch a thing covers, 0..255.
     """
 
     pixels: NDArray[np.uint8]
     scenes: tuple[Scene, ...]
     thing: NDArray[np.int8]
+    cover: NDArray[np.uint8]
 
 
 def scene_any(rng: Rng) -> Scene:
@@ -53,22 +58,28 @@ def picture_sample(rng: Rng) -> tuple[Image.Image, Scene, list[Points]]:
     return picture, scene, outlines
 
 
-def patch_things(outlines: list[Points], patches: int) -> NDArray[np.int8]:
-    """(patches²,): which thing each patch mostly shows.
+def patch_things(outlines: list[Points], patches: int) -> tuple[NDArray[np.int8], NDArray[np.uint8]]:
+    """(patches²,) and (patches², CELLS, CELLS): which thing each patch mostly shows, and what of it is covered.
 
     A patch shows a thing that covers an eighth of it, or that has a sixth of its own area there.
     """
-    fine = 8
+    fine = 2 * CELLS
     side = patches * fine
     areas = np.zeros((len(outlines) + 1, patches, patches))
+    covered = np.zeros((side, side), dtype=np.uint8)
     for n, points in enumerate(outlines):
         canvas = Image.new("L", (side, side), 0)
         ImageDraw.Draw(canvas).polygon([(float(x), float(y)) for x, y in points * side], fill=1)
-        mask = np.asarray(canvas).reshape(patches, fine, patches, fine)
-        areas[n] = mask.sum((1, 3))
+        mask = np.asarray(canvas)
+        areas[n] = mask.reshape(patches, fine, patches, fine).sum((1, 3))
+        covered |= mask
     shown = (areas >= fine * fine / 8) | (areas >= areas.sum((1, 2), keepdims=True).clip(1) / 6)
     best = np.where(shown, areas, 0)
-    return np.where(best.max(0) > 0, best.argmax(0), NOTHING).astype(np.int8).ravel()
+    cells = covered.reshape(patches, CELLS, 2, patches, CELLS, 2).mean((2, 5)).transpose(0, 2, 1, 3)
+    return (
+        np.where(best.max(0) > 0, best.argmax(0), NOTHING).astype(np.int8).ravel(),
+        (cells * 255).astype(np.uint8).reshape(patches * patches, CELLS, CELLS),
+    )
 
 
 def batch_sample(seed: tuple[int, ...], count: int, side: int, patches: int) -> Batch:
@@ -76,13 +87,14 @@ def batch_sample(seed: tuple[int, ...], count: int, side: int, patches: int) -> 
     rng = np.random.default_rng(seed)
     pixels = np.empty((count, side, side, 3), dtype=np.uint8)
     things = np.empty((count, patches * patches), dtype=np.int8)
+    cover = np.empty((count, patches * patches, CELLS, CELLS), dtype=np.uint8)
     scenes = []
     for n in range(count):
         picture, scene, outlines = picture_sample(rng)
         pixels[n] = np.asarray(picture.resize((side, side), Image.Resampling.BICUBIC))
-        things[n] = patch_things(outlines, patches)
+        things[n], cover[n] = patch_things(outlines, patches)
         scenes.append(scene)
-    return Batch(pixels, tuple(scenes), things)
+    return Batch(pixels, tuple(scenes), things, cover)
 
 
 def mirrored(batch: Batch) -> Batch:
@@ -92,7 +104,9 @@ def mirrored(batch: Batch) -> Batch:
         replace(s, things=tuple(replace(t, x=1 - t.x, angle=-t.angle) for t in s.things)) for s in batch.scenes
     )
     things = batch.thing.reshape(count, side, side)[:, :, ::-1].reshape(count, -1)
-    return Batch(np.ascontiguousarray(batch.pixels[:, :, ::-1]), scenes, np.ascontiguousarray(things))
+    cover = batch.cover.reshape(count, side, side, CELLS, CELLS)[:, :, ::-1, :, ::-1].reshape(batch.cover.shape)
+    pixels = np.ascontiguousarray(batch.pixels[:, :, ::-1])
+    return Batch(pixels, scenes, np.ascontiguousarray(things), np.ascontiguousarray(cover))
 
 
 def batches(seed: int, count: int, side: int, patches: int, start: int = 0, workers: int = 1) -> Iterator[Batch]:

@@ -32,13 +32,13 @@ class Recipe:
     feed_forward: int = 384
     rank: int = 16
     vocabulary: int = 1280
-    tower_steps: int = 10000
+    tower_steps: int = 9000
     tower_batch: int = 32
-    tower_rate: float = 1.2e-3
-    steps: int = 6500
-    batch: int = 24
+    tower_rate: float = 1.5e-3
+    steps: int = 8000
+    batch: int = 16
     turns: int = 8
-    rate: float = 1.5e-3
+    rate: float = 1.3e-3
     average: float = 0.998
 
     @property

@@ -1,13 +1,14 @@
 """Stage one: the vision tower learns to name what lies under each patch, with heads that are thrown away after.
 
-Shape, colour and place, where exactly the thing's centre is, how many things there are in all and of its kind, and
-which of them it is in a description (`labels`): a batch of pictures costs the tower a tenth of what it costs the whole
-model, so whatever the tower can learn it learns here.
+Shape, colour and place, what of the patch is covered, where exactly the thing's centre is, how many things there are
+in all and of its kind, and which of them it is in a description (`labels`): a batch of pictures costs the tower a tenth
+of what it costs the whole model, so whatever the tower can learn it learns here.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from xcomposer_ui.models.xcomposer2.vision import CLIP_MEAN, CLIP_STD, VisionTow
 from xcomposer_ui.training.averages import Average
 from xcomposer_ui.training.clock import Clock
 from xcomposer_ui.training.labels import EVERYWHERE, OF_THINGS, patch_labels
-from xcomposer_ui.training.pictures import Batch, batch_sample, batches, mirrored
+from xcomposer_ui.training.pictures import CELLS, Batch, batch_sample, batches, mirrored
 from xcomposer_ui.training.quick import quick_steps
 from xcomposer_ui.training.recipe import Recipe
 
@@ -29,7 +30,7 @@ log = logging.getLogger(__name__)
 _CLASSES = EVERYWHERE | OF_THINGS
 
 Named = dict[str, Tensor]
-"""A head's answers, (N, P, …): the logits of each name's classes, "density" as a logit, and "centre"."""
+"""A head's answers, (N, P, …): the logits of each name's classes; "density" and "cover" as logits; and "centre"."""
 
 
 class NamingHead(nn.Module):
@@ -38,12 +39,14 @@ class NamingHead(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width)
-        self.head = nn.Linear(width, sum(_CLASSES.values()) + 3)
+        self.head = nn.Linear(width, sum(_CLASSES.values()) + 3 + CELLS * CELLS)
 
     def named(self, features: Tensor) -> Named:
         """(N, P, width) to what the head says of each patch."""
-        *logits, density, centre = self.head(self.norm(features)).float().split((*_CLASSES.values(), 1, 2), dim=-1)
-        return dict(zip(_CLASSES, logits, strict=True)) | {"density": density.squeeze(-1), "centre": centre}
+        sizes = {**_CLASSES, "density": 1, "centre": 2, "cover": CELLS * CELLS}
+        said = self.head(self.norm(features)).float().split(tuple(sizes.values()), dim=-1)
+        named = dict(zip(sizes, said, strict=True))
+        return named | {"density": named["density"].squeeze(-1)}
 
 
 class PatchNamer(NamingHead):
@@ -61,10 +64,22 @@ class PatchNamer(NamingHead):
 
 
 def start_tower(vit: VisionTower) -> None:
-    """Starting weights: torch's own for the layers, positions small beside the patches."""
+    """Starting weights: torch's own for the layers; positions as waves across and down the picture.
+
+    With waves, near patches start out alike: a patch finds its neighbours, and with them a shape's outline, far
+    sooner than from random positions.
+    """
     embeddings = vit.vision_tower.vision_model.embeddings
-    nn.init.normal_(embeddings.position_embedding.weight, std=0.2)
     nn.init.normal_(embeddings.class_embedding, std=0.2)
+    weight = embeddings.position_embedding.weight  # (1 + patches², width)
+    patches, quarter = math.isqrt(weight.shape[0] - 1), weight.shape[1] // 4
+    frequencies = math.pi / 2 * (1 / 12) ** (torch.arange(quarter) / max(quarter - 1, 1))
+    angles = torch.arange(patches)[:, None] * frequencies  # (patches, quarter)
+    along = torch.cat((angles.sin(), angles.cos()), dim=1)
+    rows, columns = along.repeat_interleave(patches, dim=0), along.repeat(patches, 1)
+    with torch.no_grad():
+        weight.zero_()
+        weight[1:, : 4 * quarter] = 0.5 * torch.cat((rows, columns), dim=1)
 
 
 def pixels_from(batch: Batch) -> Tensor:
@@ -87,11 +102,14 @@ def losses(namer: NamingHead, features: Tensor, batch: Batch, patches: int) -> d
             # Shapes come last by themselves, for a patch must see its neighbours' edges: so they weigh twice there.
             result["outline" if name == "shape" else name] = F.cross_entropy(logits[there], wanted[there])
     result["density"] = F.binary_cross_entropy_with_logits(named["density"], torch.from_numpy(labels.density))
+    covered = torch.from_numpy(batch.cover).flatten(2) / 255
+    result["cover"] = F.binary_cross_entropy_with_logits(named["cover"], covered)
     result["centre"] = (named["centre"] - torch.from_numpy(labels.centre)).abs()[there].mean()
     return result
 
 
-WEIGHT = {"shape": 1.0, "outline": 1.0, "colour": 1.0, "place": 0.5, "density": 3.0, "centre": 4.0, "total": 0.5}
+WEIGHT = {"shape": 1.0, "outline": 1.5, "colour": 1.0, "place": 0.5, "total": 0.5}
+WEIGHT |= {"density": 3.0, "centre": 4.0, "cover": 3.0}
 WEIGHT |= dict.fromkeys(OF_THINGS, 0.3)
 
 
