@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from xcomposer_ui.backend import FailureSite, Outcome, Progress
+from xcomposer_ui.dtype_flow import DtypeFlow, Traced, Tracing
 from xcomposer_ui.errors import UserError
 from xcomposer_ui.records import Finished, Loading, Measurement, Operand, Question, TextSoFar, Waiting, result_as_json
 from xcomposer_ui.runner import Runner
@@ -30,6 +31,8 @@ class ScriptedBackend:
         self.reasons = {"device": "scripted"}
         self.held: list[str] = []
         self.asked: list[Question] = []
+        self.traced: list[tuple[Question, str, str, int]] = []
+        self.hold_trace = False
         self.busy = 0
         self.most_busy = 0
         self.pause_sec = 0.05
@@ -73,6 +76,13 @@ class ScriptedBackend:
         if strategy.name == "unified":
             return Outcome(Measurement(), failure_type="RuntimeError", message="another clash")
         return Outcome(Measurement(), "one")
+
+    def flow(self, question: Question, strategy: Strategy, half: str, progress: Progress, tokens: int) -> DtypeFlow:
+        self.traced.append((question, strategy.name, half, tokens))
+        while self.hold_trace and not progress.stop.is_set():
+            time.sleep(0.01)
+        failed = strategy.name == "as_is"
+        return DtypeFlow((), CLASH if failed else None)
 
     def unload(self) -> None:
         self.held.clear()
@@ -211,3 +221,42 @@ def test_status_knows_nothing_before_the_first_load(runner: Runner) -> None:
     assert runner.status().device is None
     runner.warm_up()
     assert runner.status().loaded == (("embedded", "float16"),)
+
+
+def test_a_trace_loads_what_it_needs_and_ends_in_its_flow(runner: Runner, backends: list[ScriptedBackend]) -> None:
+    *_, last = runner.trace(ASK, "autocast", "bfloat16")
+    assert isinstance(last, Traced)
+    assert (last.strategy, last.half, last.weights_dtype) == ("autocast", "bfloat16", "bfloat16")
+    assert (last.model, last.device, last.flow.error) == ("embedded", "cpu", None)
+    assert backends[0].held == ["bfloat16"]
+    assert backends[0].traced == [(ASK, "autocast", "bfloat16", 2)]
+    assert backends[0].asked == []
+
+
+def test_a_failed_run_s_flow_is_a_result(runner: Runner) -> None:
+    *_, last = runner.trace(ASK, "as_is")
+    assert isinstance(last, Traced)
+    assert last.flow.error == CLASH
+
+
+def test_a_run_never_traces(runner: Runner, backends: list[ScriptedBackend]) -> None:
+    list(runner.run(ASK, "unified"))
+    assert backends[0].traced == []
+
+
+def test_a_closed_trace_ends_and_gives_the_model_back(runner: Runner, backends: list[ScriptedBackend]) -> None:
+    runner.warm_up()
+    backends[0].hold_trace = True
+    trace = runner.trace(ASK, "unified")
+    assert isinstance(next(trace), Tracing)
+    waiting = runner.run(ASK, "unified")
+    assert isinstance(next(waiting), Waiting)  # one lock for runs and traces
+    trace.close()
+    *_, last = waiting
+    assert isinstance(last, Finished)
+
+
+@pytest.mark.parametrize(("strategy", "half"), [("quantum", None), ("full", "float8")])
+def test_a_trace_refuses_what_a_run_refuses(runner: Runner, strategy: str, half: str | None) -> None:
+    with pytest.raises(UserError):
+        next(runner.trace(ASK, strategy, half))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from xcomposer_ui.compare.divergence import Divergences
+from xcomposer_ui.dtype_flow import DtypeFlow
 from xcomposer_ui.records import Measurement, Operand, Question
 from xcomposer_ui.strategies import Strategy
 
@@ -79,6 +80,12 @@ class Backend(Protocol):
         self, question: Question, strategy: Strategy, half: str, progress: Progress, tokens: int
     ) -> Outcome | None:
         """The question under another strategy, as far as its first `tokens`; None where that would cost too much."""
+
+    def flow(self, question: Question, strategy: Strategy, half: str, progress: Progress, tokens: int) -> DtypeFlow:
+        """The question once more, traced, as far as its first `tokens`; a failure ends the flow and is in it.
+
+        A stopped run's flow is empty. Raises UserError as `answer` does.
+        """
 
     def unload(self) -> None:
         """Give all weights back."""

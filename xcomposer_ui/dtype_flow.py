@@ -6,6 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from xcomposer_ui.alignment import paired
+from xcomposer_ui.records import Operand
+
+
+def is_floating(dtype: str) -> bool:
+    """Whether `dtype`, in torch's spelling, is a floating-point type: integers and masks never clash with weights."""
+    return dtype.startswith(("float", "bfloat"))
+
 
 @dataclass(frozen=True)
 class Cast:
@@ -41,6 +49,16 @@ class ModuleCall:
     calls: int = 1
 
     @property
+    def floats_in(self) -> tuple[str, ...]:
+        """What of `dtypes_in` is floating point."""
+        return tuple(filter(is_floating, self.dtypes_in))
+
+    @property
+    def floats_out(self) -> tuple[str, ...]:
+        """What of `dtypes_out` is floating point."""
+        return tuple(filter(is_floating, self.dtypes_out))
+
+    @property
     def is_island(self) -> bool:
         """Whether it computes in a wider dtype than it is given and gives back: float32 amid half types."""
         widened = {cast.to_dtype for cast in self.casts}
@@ -48,19 +66,45 @@ class ModuleCall:
 
 
 @dataclass(frozen=True)
+class OutsideCast:
+    """A cast outside every module, in the code that calls them. before: the index of the next module call."""
+
+    before: int
+    cast: Cast
+
+
+@dataclass(frozen=True)
+class Clash:
+    """Where a run failed: the operation, the module whose code ran it, and what met there."""
+
+    module: str | None
+    operation: str | None
+    operands: tuple[Operand, ...] = ()
+
+
+@dataclass(frozen=True)
 class DtypeFlow:
-    """A run's module calls in the order in which they began; `error` is the last line of what ended it early."""
+    """A run's module calls in the order in which they began.
+
+    error: the last line of what ended it early; `clash` is where that was. outside: casts between the modules.
+    """
 
     calls: tuple[ModuleCall, ...]
     error: str | None = None
     truncated: bool = False
+    clash: Clash | None = None
+    outside: tuple[OutsideCast, ...] = ()
 
     def rows(self) -> tuple[ModuleCall, ...]:
-        """One row for each module and way through it, in order of first appearance; equal calls are counted."""
+        """One row for each module and way through it, in order of first appearance; equal calls are counted.
+
+        Two ways differ in floating-point types: that a mask comes with the whole prompt and not with a single token
+        makes no second row.
+        """
         merged: dict[tuple[Any, ...], ModuleCall] = {}
         for call in self.calls:
             casts = tuple(replace(cast, count=1) for cast in call.casts)
-            key = (call.name, call.dtypes_in, call.dtypes_out, casts, call.failed)
+            key = (call.name, call.floats_in, call.floats_out, casts, call.failed)
             merged[key] = _merge(merged[key], call) if key in merged else call
         return tuple(merged.values())
 
@@ -90,19 +134,26 @@ def _merge(row: ModuleCall, call: ModuleCall) -> ModuleCall:
     )
 
 
+@dataclass(frozen=True)
+class Tracing:
+    """A traced run is in progress."""
+
+
+@dataclass(frozen=True)
+class Traced:
+    """The last event of a traced run. half: the 16-bit dtype in play; weights_dtype: what the weights were held in."""
+
+    strategy: str
+    half: str
+    model: str
+    device: str
+    weights_dtype: str
+    flow: DtypeFlow
+
+
 def aligned(first: DtypeFlow, second: DtypeFlow) -> Iterator[tuple[ModuleCall | None, ModuleCall | None]]:
     """The rows of two flows side by side, by module: None where a module ran in one of them only."""
-    left, right = first.rows(), second.rows()
-    places: dict[tuple[str, int], ModuleCall] = {}
-    for row in right:
-        places[(row.name, sum(1 for n, _ in places if n == row.name))] = row
-    seen: dict[str, int] = {}
-    for row in left:
-        nth = seen.get(row.name, 0)
-        seen[row.name] = nth + 1
-        yield row, places.pop((row.name, nth), None)
-    for row in places.values():
-        yield None, row
+    return paired(first.rows(), second.rows(), lambda row: row.name)
 
 
 def flow_as_json(flow: DtypeFlow) -> dict[str, Any]:
@@ -110,6 +161,8 @@ def flow_as_json(flow: DtypeFlow) -> dict[str, Any]:
     return {
         "error": flow.error,
         "truncated": flow.truncated,
+        "clash": _clash_as_json(flow.clash),
+        "outside": [{"before": o.before, **_cast_as_json(o.cast)} for o in flow.outside],
         "calls": [
             {
                 "index": call.index,
@@ -119,10 +172,7 @@ def flow_as_json(flow: DtypeFlow) -> dict[str, Any]:
                 "dtypes_in": list(call.dtypes_in),
                 "dtypes_out": list(call.dtypes_out),
                 "dtypes_parameters": list(call.dtypes_parameters),
-                "casts": [
-                    {"operation": c.operation, "from": c.from_dtype, "to": c.to_dtype, "count": c.count}
-                    for c in call.casts
-                ],
+                "casts": [_cast_as_json(cast) for cast in call.casts],
                 "island": call.is_island,
                 "max_abs": call.max_abs,
                 "non_finite": call.non_finite,
@@ -131,3 +181,14 @@ def flow_as_json(flow: DtypeFlow) -> dict[str, Any]:
             for call in flow.calls
         ],
     }
+
+
+def _cast_as_json(cast: Cast) -> dict[str, Any]:
+    return {"operation": cast.operation, "from": cast.from_dtype, "to": cast.to_dtype, "count": cast.count}
+
+
+def _clash_as_json(clash: Clash | None) -> dict[str, Any] | None:
+    if clash is None:
+        return None
+    operands = [{"name": o.name, "dtype": o.dtype, "origin": o.origin, "shape": list(o.shape)} for o in clash.operands]
+    return {"module": clash.module, "operation": clash.operation, "operands": operands}

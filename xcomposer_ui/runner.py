@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from xcomposer_ui.backend import Backend, Outcome, Progress
 from xcomposer_ui.compare.divergence import Diverged, Diverging
+from xcomposer_ui.dtype_flow import DtypeFlow, Traced, Tracing
 from xcomposer_ui.errors import UserError
 from xcomposer_ui.explain import explain
 from xcomposer_ui.question import checked_question
@@ -30,6 +31,9 @@ from xcomposer_ui.strategies import STRATEGIES, Strategy, checked_half, strategy
 
 BEAT_SEC = 0.25
 """Between two signs of life of work that has no text to show; each is a chance to stop it."""
+
+TRACED_TOKENS = 2
+"""A traced run reads the prompt and takes one step of decoding: what follows takes the same way."""
 
 TELL_EVERY_SEC = 0.03
 """Between two looks at how far the run has come; decoding the text more often would take time from the model."""
@@ -123,6 +127,39 @@ class Runner:
         finally:
             job.progress.stop.set()
         yield Diverged(job.result())
+
+    def trace(
+        self,
+        question: Question,
+        strategy: str,
+        half: str | None = None,
+        *,
+        model: str | None = None,
+        device: str | None = None,
+    ) -> Generator[Waiting | Tracing | Traced, None, None]:
+        """Run once, traced, as far as `TRACED_TOKENS`; the last event is Traced. A failed run's flow is one too.
+
+        Closing the generator stops it. Raises UserError as `run` does.
+        """
+        chosen = strategy_named(strategy)
+        half_dtype, _ = self._half(half)
+        question = checked_question(question)
+        model = self._allowed(model)
+        weights_dtype = chosen.weights_dtype(half_dtype)
+
+        def work(progress: Progress) -> tuple[str, DtypeFlow]:
+            backend = self._opened(model, device)
+            backend.load(weights_dtype, progress)
+            return backend.device, backend.flow(question, chosen, half_dtype, progress, TRACED_TOKENS)
+
+        job = yield from self._started(work)
+        try:
+            for _ in job.beats():
+                yield Tracing()
+        finally:
+            job.progress.stop.set()
+        used, flow = job.result()
+        yield Traced(chosen.name, half_dtype, model, used, weights_dtype, flow)
 
     def _started(self, work: Callable[[Progress], Result]) -> Generator[Waiting, None, _Job[Result]]:
         """Wait for the model, telling so, then begin `work`; its thread gives the model back when it has ended."""

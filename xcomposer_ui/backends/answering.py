@@ -146,14 +146,33 @@ def traced_values(
     model: Any, tokenizer: Any, question: Question, strategy: Strategy, half: str, tokens: int
 ) -> DtypeFlow:
     """The run once more, as far as its first `tokens`, with each module's largest value."""
+    shorter = replace(question, max_new_tokens=max(1, tokens))
+    return flow(model, tokenizer, shorter, strategy, half, Progress(), values=True)
+
+
+def flow(
+    model: Any,
+    tokenizer: Any,
+    question: Question,
+    strategy: Strategy,
+    half: str,
+    progress: Progress,
+    *,
+    values: bool = False,
+) -> DtypeFlow:
+    """A traced run: each module's dtypes, with `values` its largest value too. Empty where it was stopped."""
 
     def again() -> None:
         torch.manual_seed(question.seed)
-        shorter = replace(question, max_new_tokens=max(1, tokens))
-        model.answer_ids(tokenizer, prompt(model, tokenizer, question, strategy, half), **sampling(shorter))
+        model.answer_ids(tokenizer, prompt(model, tokenizer, question, strategy, half), **sampling(question))
 
-    with arithmetic(strategy, half, model.device.type):
-        return trace_flow(again, model, values=True)
+    try:
+        with stopping(model, progress), arithmetic(strategy, half, model.device.type):
+            return trace_flow(again, model, values=values, expected=EXPECTED)
+    except Stopped:
+        return DtypeFlow(())
+    finally:
+        free_unused(model.device.type)
 
 
 def traceable(failure: tuple[str, str, str]) -> bool:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from xcomposer_ui.backend import FailureSite
 from xcomposer_ui.backends.trace.ledger import dtype_name, tensors_in
 from xcomposer_ui.backends.trace.tracer import Tracer
-from xcomposer_ui.dtype_flow import Cast, DtypeFlow, ModuleCall
+from xcomposer_ui.dtype_flow import Cast, Clash, DtypeFlow, ModuleCall, OutsideCast
 
 MOST_CALLS = 20_000
 """Module calls that a flow holds: about 150 tokens of a 32-block model. What follows is run and not recorded."""
@@ -37,19 +37,28 @@ def trace_failure(call: Callable[[], object], model: nn.Module) -> FailureSite |
     return None
 
 
-def trace_flow(call: Callable[[], object], model: nn.Module, *, values: bool = False) -> DtypeFlow:
+def trace_flow(
+    call: Callable[[], object],
+    model: nn.Module,
+    *,
+    values: bool = False,
+    expected: tuple[type[Exception], ...] = (Exception,),
+) -> DtypeFlow:
     """Run `call` once, traced, and record each module call's dtypes in and out, its weights' and its casts.
 
     values: also the largest |value| and the number of NaN and infinite values each module call gives back.
-    A call that fails ends the flow: the modules it was in are marked, and `error` holds its last line.
+    A call that fails ends the flow: the modules it was in are marked, `error` holds its last line, `clash` the place.
+    expected: what a failure may be; anything else is raised on.
     """
     tracer = FlowTracer(model, values)
     try:
         with tracer:
             call()
-    except Exception as error:
+    except expected as error:
+        site = tracer.site(error)
         tracer.forget(error)
-        return tracer.flow(f"{type(error).__name__}: {error}")
+        clash = Clash(site.module, site.operation, site.operands)
+        return tracer.flow(f"{type(error).__name__}: {error}", clash)
     return tracer.flow()
 
 
@@ -63,13 +72,19 @@ class FlowTracer(Tracer):
         self._calls: list[ModuleCall] = []
         self._open: list[int | None] = []
         self._casts: dict[int, dict[tuple[str, str, str], int]] = {}
+        self._outside: dict[int, dict[tuple[str, str, str], int]] = {}
 
-    def flow(self, error: str | None = None) -> DtypeFlow:
+    def flow(self, error: str | None = None, clash: Clash | None = None) -> DtypeFlow:
         calls = tuple(
             replace(call, casts=tuple(Cast(*key, count) for key, count in self._casts.get(call.index, {}).items()))
             for call in self._calls
         )
-        return DtypeFlow(calls, error, truncated=len(calls) >= MOST_CALLS)
+        outside = tuple(
+            OutsideCast(before, Cast(*key, count))
+            for before, counts in self._outside.items()
+            for key, count in counts.items()
+        )
+        return DtypeFlow(calls, error, truncated=len(calls) >= MOST_CALLS, clash=clash, outside=outside)
 
     def entered(self, name: str, args: Any, kwargs: Any) -> None:
         if len(self._calls) >= MOST_CALLS:
@@ -114,10 +129,13 @@ class FlowTracer(Tracer):
         return largest, non_finite
 
     def _cast(self, module: str, operation: str, before: str, after: str) -> None:
-        index = self._open[-1] if self._open else None
-        if index is not None:
-            counts = self._casts.setdefault(index, {})
-            counts[operation, before, after] = counts.get((operation, before, after), 0) + 1
+        if not self._open:
+            counts = self._outside.setdefault(len(self._calls), {})
+        elif self._open[-1] is not None:
+            counts = self._casts.setdefault(self._open[-1], {})
+        else:  # more calls than a flow holds
+            return
+        counts[operation, before, after] = counts.get((operation, before, after), 0) + 1
 
 
 def _dtypes(tensors: list[Tensor]) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from xcomposer_ui.backends import answering, checkpoint, divergence
 from xcomposer_ui.backends.devices import choose_device, free_bytes
 from xcomposer_ui.backends.memory import weights_bytes
 from xcomposer_ui.compare.divergence import Divergences
+from xcomposer_ui.dtype_flow import DtypeFlow
 from xcomposer_ui.records import Question
 from xcomposer_ui.strategies import Strategy
 
@@ -81,6 +82,10 @@ class LocalBackend:
             return None
         self.load(dtype, progress)
         return self.answer(replace(question, max_new_tokens=tokens), strategy, half, progress)
+
+    def flow(self, question: Question, strategy: Strategy, half: str, progress: Progress, tokens: int) -> DtypeFlow:
+        model, tokenizer = self.weights(strategy.weights_dtype(half))
+        return answering.flow(model, tokenizer, replace(question, max_new_tokens=tokens), strategy, half, progress)
 
     def unload(self) -> None:
         self._models.clear()

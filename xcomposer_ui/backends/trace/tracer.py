@@ -144,9 +144,11 @@ class Tracer:
         return "autocast" if uncalled_for else name
 
     def _note_cast(self, tell: OnCast, name: str, inputs: list[Tensor], out: Tensor) -> None:
-        floats = [tensor.dtype for tensor in inputs if tensor.dtype.is_floating_point]
-        if floats and out.dtype.is_floating_point and out.dtype not in floats:
-            tell(self.module, name, dtype_name(floats[0]), dtype_name(out.dtype))
+        # A tensor without dimensions counts as a number: it changes no other one's dtype.
+        floats = [t.dtype for t in inputs if t.dtype.is_floating_point and (t.dim() or not out.dim())]
+        changed = next((dtype for dtype in floats if dtype != out.dtype), None)
+        if changed is not None and out.dtype.is_floating_point:
+            tell(self.module, name, dtype_name(changed), dtype_name(out.dtype))
 
     def function_failed(self, error: BaseException, function: Any, args: Any, kwargs: Any) -> None:
         """A call of torch's failed; what its operations did not see, its own checks raised."""
