@@ -1,0 +1,232 @@
+"""Rehearsals against real runs on random weights, against whole twins, and against PyTorch's own tracker."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.distributed._tools.mem_tracker import MemTracker
+
+from tests.checkpoints import VOCABULARY, tiny_config, write_tokenizer
+from xcomposer_ui.backend import Progress
+from xcomposer_ui.backends import answering
+from xcomposer_ui.backends.plan.allocator import MIB, CachingAllocator
+from xcomposer_ui.backends.plan.calibration import beside
+from xcomposer_ui.backends.plan.configuration import configuration_of
+from xcomposer_ui.backends.plan.planner import largest, plan
+from xcomposer_ui.backends.plan.recorder import Recorder
+from xcomposer_ui.backends.plan.rehearsal import Scene, peaks, pixels_for, rehearse
+from xcomposer_ui.backends.plan.twin import twin_of
+from xcomposer_ui.errors import UserError
+from xcomposer_ui.models.xcomposer2 import (
+    InternLMXComposer2Config,
+    InternLMXComposer2ForCausalLM,
+    InternLMXComposer2Tokenizer,
+)
+from xcomposer_ui.planning.records import PLANNED, PlanRequest, plan_as_json
+from xcomposer_ui.records import Question
+from xcomposer_ui.strategies import STRATEGIES
+from xcomposer_ui.training.recipe import Recipe
+
+PICTURE = Image.radial_gradient("L").convert("RGB")
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> InternLMXComposer2Tokenizer:
+    folder = tmp_path_factory.mktemp("tokenizer")
+    write_tokenizer(folder)
+    return InternLMXComposer2Tokenizer(str(folder / "tokenizer.model"))
+
+
+def embedded_shape() -> InternLMXComposer2Config:
+    """The embedded model's configuration, with the test tokenizer's vocabulary."""
+    config = Recipe().configuration()
+    config.vocab_size = VOCABULARY
+    return config
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("half", ["float16", "bfloat16"])
+def test_within_one_percent_of_what_a_run_takes(
+    tokenizer: InternLMXComposer2Tokenizer, strategy: str, half: str
+) -> None:
+    config = embedded_shape()
+    chosen = STRATEGIES[strategy]
+    torch.manual_seed(0)
+    model = InternLMXComposer2ForCausalLM(config).to(getattr(torch, chosen.weights_dtype(half))).eval()
+    for picture in (PICTURE, None):
+        question = Question("What is there? Tell me all of it.", picture, max_new_tokens=12)
+        for _ in range(2):  # kernels keep what they made in their first call
+            measured = answering.answer(model, tokenizer, question, chosen, half, Progress()).measurement
+        size = None if picture is None else picture.size
+        pair = beside(config, "cpu", strategy, half, size, question.text, measured)
+        assert pair is not None
+        assert abs(pair.error) < 0.01, pair
+
+
+def rehearsed(strategy: str, config: InternLMXComposer2Config, scene: Scene, kept: int = 3):
+    mode = FakeTensorMode()
+    planned = PLANNED[strategy]
+    with mode:
+        twin = twin_of(config, getattr(torch, planned.weights_dtype("float16")), kept)
+    return rehearse(twin, scene, planned, "float16", mode)
+
+
+SCENE = Scene((56, 56), 20, 300)
+
+
+@pytest.mark.parametrize("strategy", ["unified", "autocast_full_weights"])
+def test_three_layers_tell_what_seven_do(strategy: str) -> None:
+    config = tiny_config(num_hidden_layers=7)
+    short, whole = (rehearsed(strategy, config, SCENE, kept) for kept in (3, 7))
+    assert peaks(short, scratch=False) == peaks(whole, scratch=False)
+    assert short.weights_bytes == whole.weights_bytes
+    assert short.kv_cache_bytes == whole.kv_cache_bytes
+
+
+def test_autocast_keeps_half_copies_of_float32_weights() -> None:
+    config = tiny_config()
+    cached, uncached = (
+        max(p.live_bytes for p in peaks(rehearsed(name, config, SCENE), scratch=False).values())
+        for name in ("autocast_full_weights", "autocast_full_weights_uncached")
+    )
+    weights = rehearsed("full", config, SCENE).weights_bytes
+    assert cached - uncached > 0.25 * weights
+
+
+def test_as_is_ends_where_the_dtypes_clash() -> None:
+    config = tiny_config()
+    assert rehearsed("as_is", config, SCENE).failed_in == "tower"
+    assert rehearsed("as_is", config, Scene(None, 20, 4)).failed_in is None
+
+
+def test_the_recorder_sees_what_pytorchs_tracker_sees() -> None:
+    """Notices when a release changes the private class that the recorder builds on."""
+    totals = []
+    for tracker in (Recorder(), MemTracker()):
+        with FakeTensorMode(), torch.no_grad():
+            net = torch.nn.Sequential(torch.nn.Linear(64, 512), torch.nn.GELU(), torch.nn.Linear(512, 64))
+            x = torch.empty(128, 64)
+            tracker.track_external(net, x)
+            with tracker:
+                net(x)
+        if isinstance(tracker, Recorder):
+            live = highest = 0
+            for event in tracker.events:
+                live += event.bytes
+                highest = max(highest, live)
+            totals.append(highest)
+        else:
+            totals.append(tracker.get_tracker_snapshot("peak")[torch.device("cpu")]["Total"])
+    assert totals[0] == totals[1] > 128 * 512 * 4
+
+
+def test_the_recorder_leaves_no_hook_behind() -> None:
+    before = torch.UntypedStorage.resize_
+    hooks = len(torch.nn.modules.module._global_forward_pre_hooks)
+    with FakeTensorMode(), Recorder():
+        assert len(torch.nn.modules.module._global_forward_pre_hooks) == hooks
+    assert torch.UntypedStorage.resize_ is before
+
+
+def test_the_allocator_cuts_small_requests_from_shared_segments() -> None:
+    allocator = CachingAllocator()
+    for block in range(4):
+        allocator.allocate(block, 1000)
+    assert (allocator.allocated_bytes, allocator.reserved_bytes) == (4 * 1024, 2 * MIB)
+    allocator.allocate(9, 3 * MIB)
+    assert allocator.reserved_bytes == 22 * MIB
+    allocator.allocate(10, 11 * MIB)
+    assert allocator.reserved_bytes == 22 * MIB  # fits what is left of the 20 MiB segment
+    allocator.allocate(11, 25 * MIB + 1)
+    assert allocator.reserved_bytes == 48 * MIB
+
+
+def test_the_allocator_uses_freed_blocks_again() -> None:
+    allocator = CachingAllocator()
+    for _ in range(3):
+        for block in (1, 2, 3):
+            allocator.allocate(block, 5 * MIB)
+        for block in (2, 1, 3):
+            allocator.give_back(block)
+    assert (allocator.allocated_bytes, allocator.reserved_bytes) == (0, 20 * MIB)
+
+
+@pytest.mark.parametrize("guess", [1, 5, 37, 38, 99, 1000])
+def test_the_largest_that_is_enough_is_found_from_any_guess(guess: int) -> None:
+    assert largest(lambda n: n <= 37, 1, 100, guess) == 37
+    assert largest(lambda n: True, 1, 100, guess) == 100
+    assert largest(lambda n: n <= 1, 1, 100, guess) == 1
+
+
+def write_config(folder: Path, **changes: object) -> str:
+    tiny_config(**changes).save_pretrained(folder)
+    return str(folder)
+
+
+def test_a_plan_from_config_json_alone(tmp_path: Path) -> None:
+    request = PlanRequest(write_config(tmp_path), prompt_tokens=20, new_tokens=8, device="cpu", memory_bytes=1 << 30)
+    planned = plan_as_json(plan(request))
+    by_name = {s["strategy"]: s for s in planned["strategies"]}
+    assert list(by_name) == list(PLANNED)
+    assert planned["parameters"] * 2 == by_name["unified"]["weights_bytes"]
+    assert by_name["full"]["weights_bytes"] == 2 * by_name["unified"]["weights_bytes"]
+    for entry in by_name.values():
+        peak = entry["phases"][entry["peak_phase"]]
+        assert entry["total_bytes"] == entry["weights_bytes"] + peak["cache_bytes"] + peak["activation_bytes"]
+        assert entry["on_card_bytes"] > entry["total_bytes"]
+        assert entry["fits"]["8 GB"] is True
+        assert entry["largest_hd_num"] is None
+    assert by_name["unified"]["largest_batch"] > by_name["full"]["largest_batch"] > 1
+    assert by_name["as_is"]["fails_in"] == "tower"
+
+
+def test_the_largest_batch_fits_and_one_more_does_not(tmp_path: Path) -> None:
+    model, memory = write_config(tmp_path), 640 << 20
+
+    def unified(batch: int) -> dict:
+        request = PlanRequest(model, prompt_tokens=20, new_tokens=8, batch=batch, device="cpu", memory_bytes=memory)
+        return next(s for s in plan_as_json(plan(request))["strategies"] if s["strategy"] == "unified")
+
+    most = unified(1)["largest_batch"]
+    assert unified(most)["fits_memory"] is True
+    assert unified(most + 1)["fits_memory"] is False
+
+
+def test_tiled_members_take_more_with_more_tiles(tmp_path: Path) -> None:
+    config = tiny_config(tiles="2.5")
+    one, four = (pixels_for(config, (200, 100), n) for n in (1, 8))
+    assert one == (56, 56)
+    assert four is not None and four[1] > four[0]
+    assert pixels_for(config, (100, 200), 8) == four[::-1]
+    small, large = (
+        max(p.live_bytes for p in peaks(rehearsed("unified", config, Scene(p, 20, 4)), scratch=False).values())
+        for p in (one, four)
+    )
+    assert large > small
+
+
+def test_a_published_name_needs_no_download() -> None:
+    config = configuration_of("internlm/internlm-xcomposer2d5-7b")
+    assert (config.tiles, config.tower_side, config.hidden_size) == ("2.5", 560, 4096)
+
+
+@pytest.mark.parametrize("name", ["nowhere", "a/b/c", ""])
+def test_a_model_that_does_not_exist_is_a_sentence(name: str) -> None:
+    with pytest.raises(UserError):
+        plan(PlanRequest(name))
+
+
+def test_a_config_of_another_family_or_none_is_a_sentence(tmp_path: Path) -> None:
+    file = tmp_path / "config.json"
+    file.write_text('{"model_type": "gpt2"}')
+    with pytest.raises(UserError) as caught:
+        configuration_of(str(tmp_path))
+    assert caught.value.code == "broken_checkpoint"
+    file.write_text("{")
+    with pytest.raises(UserError) as caught:
+        configuration_of(str(file))
+    assert caught.value.code == "cut_off_file"

@@ -1,0 +1,1 @@
+"""Memory before a run: the model is built from its configuration alone and rehearsed on tensors without storage."""

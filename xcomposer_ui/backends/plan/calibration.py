@@ -1,0 +1,73 @@
+"""Predictions beside measurements: a few sizes are run here, each predicted from the configuration alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from PIL import Image
+
+from xcomposer_ui.backend import Progress
+from xcomposer_ui.backends.local import open_local
+from xcomposer_ui.backends.plan.configuration import configuration_of
+from xcomposer_ui.backends.plan.planner import Memory, Planner, phase_peaks
+from xcomposer_ui.models.xcomposer2 import InternLMXComposer2Config
+from xcomposer_ui.planning.pairs import Pair
+from xcomposer_ui.planning.records import PLANNED, PlanRequest
+from xcomposer_ui.records import Measurement, Question
+from xcomposer_ui.strategies import STRATEGIES
+
+QUESTIONS = (("What is there?", 4), ("What is in the picture? Describe every shape that you see, and its colour.", 48))
+"""(question, new tokens at most): a short run and a longer one."""
+
+
+def calibrate(request: PlanRequest) -> Iterator[Pair]:
+    """Each strategy on `request`'s model and device, with and without a picture. Raises UserError as loading does."""
+    backend = open_local(request.model, request.device)
+    config = configuration_of(request.model)
+    picture = Image.radial_gradient("L").convert("RGB").resize(request.image or (256, 256))
+    for strategy in STRATEGIES.values():
+        backend.load(strategy.weights_dtype(request.half), Progress())
+        for text, tokens in QUESTIONS:
+            for image in (picture, None):
+                question = Question(text, image, max_new_tokens=tokens)
+                measured = backend.answer(question, strategy, request.half, Progress()).measurement
+                size = None if image is None else image.size
+                pair = beside(config, backend.device, strategy.name, request.half, size, text, measured)
+                if pair is not None:
+                    yield pair
+
+
+def beside(
+    config: InternLMXComposer2Config,
+    device: str,
+    strategy: str,
+    half: str,
+    picture: tuple[int, int] | None,
+    text: str,
+    measured: Measurement,
+) -> Pair | None:
+    """What would have been predicted for a run that is over; None where its memory was not measured.
+
+    picture: (width, height). text: the question, whose length stands in for the prompt's where a run failed before it
+    had one. No weights are read: the prediction is the one that a plan of the same sizes gives.
+    """
+    if measured.peak_memory_bytes is None or measured.peak_memory_kind is None:
+        return None
+    request = PlanRequest("", picture, half=half, device=device)
+    planner = Planner(config, request, device, Memory(None, None, on_card=False))
+    prompt = measured.prompt_tokens or len(text) + planner.image_tokens()
+    planner.request = replace(
+        request, prompt_tokens=max(1, prompt - planner.image_tokens()), new_tokens=measured.new_tokens or 1
+    )
+    seen = planner.rehearsed(PLANNED[strategy], 1, None)
+    predicted = max(peak.total_bytes for peak in phase_peaks(seen, scratch=device == "cpu").values())
+    return Pair(
+        strategy=strategy,
+        half=half,
+        kind=measured.peak_memory_kind,
+        prompt_tokens=prompt,
+        new_tokens=measured.new_tokens or 0,
+        predicted_bytes=predicted,
+        measured_bytes=measured.peak_memory_bytes,
+    )

@@ -1,0 +1,192 @@
+"""`plan`: every strategy rehearsed, and what of it fits where."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from xcomposer_ui.backends.devices import choose_device, free_bytes
+from xcomposer_ui.backends.plan.card import on_card
+from xcomposer_ui.backends.plan.configuration import configuration_of
+from xcomposer_ui.backends.plan.rehearsal import Rehearsal, Scene, peaks, pixels_for, rehearse
+from xcomposer_ui.backends.plan.twin import Twin, twin_of
+from xcomposer_ui.models.xcomposer2 import InternLMXComposer2Config
+from xcomposer_ui.planning.cards import fits
+from xcomposer_ui.planning.records import PLANNED, PhasePeak, Plan, PlannedStrategy, PlanRequest, StrategyPlan
+from xcomposer_ui.planning.request import MOST_BATCH, MOST_TILES, checked_request
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What a run has to fit. on_card: whether the driver's count is compared with it, or that of live tensors."""
+
+    bytes: int | None
+    name: str | None
+    on_card: bool
+
+
+def plan(request: PlanRequest) -> Plan:
+    """What `request` will need under every strategy. Takes seconds and some 400 MB; reads no weights, wants no GPU.
+
+    Raises UserError where the request is none, or there is no such model.
+    """
+    started = time.perf_counter()
+    request = checked_request(request)
+    device, _ = choose_device(request.device)
+    planner = Planner(configuration_of(request.model), request, device, memory_here(request, device))
+    strategies = tuple(planner.planned(strategy) for strategy in PLANNED.values())
+    image_tokens = planner.image_tokens()
+    return Plan(
+        model=request.model,
+        device=device,
+        parameters=planner.twin("float32").parameters,
+        planned_sec=time.perf_counter() - started,
+        prompt_tokens=min(image_tokens + request.prompt_tokens, planner.config.max_prompt_tokens),
+        image_tokens=image_tokens,
+        request=request,
+        strategies=strategies,
+        memory_bytes=planner.memory.bytes,
+        memory_name=planner.memory.name,
+    )
+
+
+def memory_here(request: PlanRequest, device: str) -> Memory:
+    """What the request names, else this machine's: the card's total, or what is free in the CPU's memory."""
+    if request.memory_bytes is not None:
+        return Memory(request.memory_bytes, "as asked", on_card=True)
+    if device == "cuda":
+        properties = torch.cuda.get_device_properties(0)
+        return Memory(int(properties.total_memory), properties.name, on_card=True)
+    return Memory(free_bytes("cpu"), "free here", on_card=False)
+
+
+class Planner:
+    """One configuration's twins, one a dtype, and what was rehearsed with them."""
+
+    def __init__(self, config: InternLMXComposer2Config, request: PlanRequest, device: str, memory: Memory) -> None:
+        self.config, self.request, self.memory = config, request, memory
+        self._scratch = device == "cpu"
+        self._mode = FakeTensorMode()
+        self._twins: dict[str, Twin] = {}
+        self._rehearsed: dict[tuple[PlannedStrategy, int, int | None], Rehearsal] = {}
+
+    def twin(self, dtype: str) -> Twin:
+        """The model without storage, its weights in `dtype`."""
+        if dtype not in self._twins:
+            with self._mode:
+                self._twins[dtype] = twin_of(self.config, getattr(torch, dtype))
+        return self._twins[dtype]
+
+    def image_tokens(self) -> int:
+        """Tokens of the request's picture, 0 for text only."""
+        pixels = pixels_for(self.config, self.request.image, self.request.hd_num)
+        if pixels is None:
+            return 0
+        return self.config.image_tokens(*(n // self.config.tower_side for n in pixels))
+
+    def planned(self, strategy: PlannedStrategy) -> StrategyPlan:
+        """The request under one strategy."""
+        seen = self.rehearsed(strategy, self.request.batch, self.request.hd_num)
+        phases = phase_peaks(seen, scratch=self._scratch)
+        card = on_card(seen)
+        needed = self.needed(seen)
+        known = self.memory.bytes is not None
+        return StrategyPlan(
+            strategy=strategy.name,
+            half=self.request.half,
+            weights_bytes=seen.weights_bytes,
+            kv_cache_bytes=seen.kv_cache_bytes,
+            phases=phases,
+            peak_phase=max(phases, key=lambda phase: phases[phase].total_bytes),
+            on_card=card,
+            fits=self._fits(card.total_bytes),
+            fits_memory=self._fit(needed) if known else None,
+            largest_batch=self._largest_batch(strategy) if known and seen.failed_in is None else None,
+            largest_hd_num=self._largest_hd_num(strategy) if known else None,
+            fails_in=seen.failed_in,
+        )
+
+    def rehearsed(self, strategy: PlannedStrategy, batch: int, hd_num: int | None) -> Rehearsal:
+        """The request with another batch or number of tiles, rehearsed once."""
+        key = strategy, batch, hd_num
+        if key not in self._rehearsed:
+            request = self.request
+            scene = Scene(
+                pixels_for(self.config, request.image, hd_num), request.prompt_tokens, request.new_tokens, batch
+            )
+            twin = self.twin(strategy.weights_dtype(request.half))
+            self._rehearsed[key] = rehearse(twin, scene, strategy, request.half, self._mode)
+        return self._rehearsed[key]
+
+    def needed(self, seen: Rehearsal) -> int:
+        """Bytes to compare with the memory."""
+        if self.memory.on_card:
+            return on_card(seen).total_bytes
+        return max(peak.total_bytes for peak in phase_peaks(seen, scratch=self._scratch).values())
+
+    def _fit(self, needed: int) -> bool:
+        return self.memory.bytes is not None and needed <= self.memory.bytes
+
+    def _fits(self, needed: int) -> Mapping[str, bool]:
+        own = {}
+        if self.memory.on_card and self.memory.name != "as asked":
+            own = {f"{self.memory.name} (here)": self._fit(needed)}
+        return {**fits(needed), **own}
+
+    def _largest_batch(self, strategy: PlannedStrategy) -> int:
+        """The batch that fits while one more does not.
+
+        Peaks grow nearly in step with the batch: where they would meet the memory is looked at first, then its
+        neighbours, each rehearsed.
+        """
+
+        def enough(batch: int) -> bool:
+            return self._fit(self.needed(self.rehearsed(strategy, batch, self.request.hd_num)))
+
+        if not enough(1):
+            return 0
+        if not enough(2):
+            return 1
+        two, three = (self.needed(self.rehearsed(strategy, b, self.request.hd_num)) for b in (2, 3))
+        assert self.memory.bytes is not None
+        guess = 2 + (self.memory.bytes - two) // max(three - two, 1)
+        return largest(enough, 2, MOST_BATCH, guess)
+
+    def _largest_hd_num(self, strategy: PlannedStrategy) -> int | None:
+        if self.config.tiles is None or self.request.image is None:
+            return None
+
+        def enough(hd_num: int) -> bool:
+            return self._fit(self.needed(self.rehearsed(strategy, self.request.batch, hd_num)))
+
+        return largest(enough, 1, MOST_TILES, MOST_TILES) if enough(1) else 0
+
+
+def phase_peaks(seen: Rehearsal, *, scratch: bool) -> dict[str, PhasePeak]:
+    """Phase -> what it needs at most, weights included."""
+    return {
+        phase: PhasePeak(seen.weights_bytes + peak.live_bytes, peak.cache_bytes, peak.live_bytes - peak.cache_bytes)
+        for phase, peak in peaks(seen, scratch=scratch).items()
+    }
+
+
+def largest(enough: Callable[[int], bool], low: int, high: int, guess: int) -> int:
+    """The largest number up to `high` for which `enough` holds, where it holds for `low` and for all below another.
+
+    guess: where to look first; the closer, the fewer looks.
+    """
+    high += 1  # taken as too much from here on
+    at, stride = min(max(guess, low + 1), high - 1), 1
+    while low + 1 < high:
+        if enough(at):
+            low, at = at, at + stride
+        else:
+            high, at = at, at - stride
+        stride *= 2
+        if not low < at < high:
+            at = (low + high) // 2
+    return low
