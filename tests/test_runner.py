@@ -36,11 +36,13 @@ class ScriptedBackend:
         self.busy = 0
         self.most_busy = 0
         self.pause_sec = 0.05
+        self.threads: set[int] = set()
 
     def loaded(self) -> tuple[str, ...]:
         return tuple(self.held)
 
     def load(self, dtype: str, progress: Progress) -> float | None:
+        self.threads.add(threading.get_ident())
         if dtype in self.held:
             return None
         for fraction in (0.5, 1.0):
@@ -51,6 +53,7 @@ class ScriptedBackend:
 
     def answer(self, question: Question, strategy: Strategy, half: str, progress: Progress) -> Outcome:
         self.busy += 1
+        self.threads.add(threading.get_ident())
         self.most_busy = max(self.most_busy, self.busy)
         try:
             self.asked.append(question)
@@ -198,6 +201,25 @@ def test_mistakes_are_user_errors_and_the_next_run_works(runner: Runner, call: C
     assert caught.value.code == code
     *_, last = runner.run(ASK, "unified")
     assert isinstance(last, Finished)
+
+
+def test_all_that_computes_does_so_in_one_thread(runner: Runner, backends: list[ScriptedBackend]) -> None:
+    runner.warm_up()
+    visits = [threading.Thread(target=lambda: list(runner.run(ASK, "unified"))) for _ in range(2)]
+    for visit in visits:
+        visit.start()
+    for visit in visits:
+        visit.join()
+    list(runner.run(ASK, "full"))
+    assert len(backends[0].threads) == 1
+    assert threading.get_ident() not in backends[0].threads
+
+
+def test_a_warm_up_that_fails_says_why_and_leaves_the_model_free(runner: Runner) -> None:
+    runner.settings = Settings(device="cuda", models=("embedded", "other"))
+    with pytest.raises(UserError):
+        runner.warm_up()
+    assert isinstance(list(runner.run(ASK, "unified", device="cpu"))[-1], Finished)
 
 
 def test_a_bug_in_the_backend_is_raised_and_frees_the_model(runner: Runner, backends: list[ScriptedBackend]) -> None:

@@ -28,6 +28,7 @@ from xcomposer_ui.records import (
 )
 from xcomposer_ui.settings import Settings
 from xcomposer_ui.strategies import STRATEGIES, Strategy, checked_half, strategy_named
+from xcomposer_ui.worker import Worker
 
 BEAT_SEC = 0.25
 """Between two signs of life of work that has no text to show; each is a chance to stop it."""
@@ -47,7 +48,7 @@ OpenBackend = Callable[[str, str], Backend]
 class Runner:
     """The lab's one way to a model; every face (page, endpoint, command line) goes through it.
 
-    One run at a time: the lock is held by the thread that computes, until it has really ended, whoever has gone.
+    One run at a time: the lock is held for the worker until the run has really ended, whoever has gone.
     """
 
     def __init__(self, settings: Settings, open_backend: OpenBackend | None = None) -> None:
@@ -55,15 +56,17 @@ class Runner:
         self._open_backend = open_backend or _local_backend
         self._backend: Backend | None = None
         self._lock = threading.Lock()
+        self._worker = Worker()
 
     def warm_up(self) -> None:
         """Load what the first run would have to load; takes seconds, so call it in a thread.
 
         Raises UserError as the first run would.
         """
-        with self._lock:
-            backend = self._opened(self.settings.model, None)
-            backend.load(self._half(None)[0], Progress())
+        self._lock.acquire()
+        self._begun(
+            lambda progress: bool(self._opened(self.settings.model, None).load(self._half(None)[0], progress))
+        ).waited_for()
 
     def status(self) -> Status:
         """Where the lab stands; answers at once and loads nothing."""
@@ -165,9 +168,13 @@ class Runner:
         """Wait for the model, telling so, then begin `work`; its thread gives the model back when it has ended."""
         while not self._lock.acquire(timeout=BEAT_SEC):
             yield Waiting()
+        return self._begun(work)
+
+    def _begun(self, work: Callable[[Progress], Result]) -> _Job[Result]:
+        """Hand `work` to the worker, and the lock with it: it is given back when the work has ended."""
         job = _Job(work)
         try:
-            job.start(self._lock.release)
+            self._worker.do(lambda: job.work(self._lock.release))
         except BaseException:
             self._lock.release()
             raise
@@ -227,7 +234,7 @@ class Runner:
 
 
 class _Job(Generic[Result]):
-    """One run's thread: works, and is asked how far it has come."""
+    """One run's work: done by the worker, and asked how far it has come by whoever waits for it."""
 
     def __init__(self, work: Callable[[Progress], Result]) -> None:
         self.progress = Progress()
@@ -236,27 +243,28 @@ class _Job(Generic[Result]):
         self._result: Result | None = None
         self._error: BaseException | None = None
 
-    def start(self, after: Callable[[], Any]) -> None:
-        """Begin; `after` is called by the thread when it has really ended."""
+    def work(self, after: Callable[[], Any]) -> None:
+        """Work to the end; `after` is called when it has really ended."""
+        try:
+            self._result = self._work(self.progress)
+        except BaseException as error:  # raised again in the thread that waits for the result
+            self._error = error
+        finally:
+            after()
+            self._done.set()
 
-        def work() -> None:
-            try:
-                self._result = self._work(self.progress)
-            except BaseException as error:  # raised again in the thread that waits for the result
-                self._error = error
-            finally:
-                after()
-                self._done.set()
-
-        threading.Thread(target=work, name="run", daemon=True).start()
+    def waited_for(self) -> Result:
+        """The result, when the work has ended. Raises what the work raised."""
+        self._done.wait()
+        return self.result()
 
     def beats(self) -> Generator[None, None, None]:
-        """A beat now and then, until the thread has ended."""
+        """A beat now and then, until the work has ended."""
         while not self._done.wait(BEAT_SEC):
             yield
 
     def events(self, loading: Loading) -> Generator[Event, None, None]:
-        """What there is to tell, until the thread has ended."""
+        """What there is to tell, until the work has ended."""
         told: str | float | None = ""
         while not self._done.wait(TELL_EVERY_SEC):
             if self.progress.text is None:
@@ -268,7 +276,7 @@ class _Job(Generic[Result]):
                 yield TextSoFar(text)
 
     def result(self) -> Result:
-        """The result, once the thread has ended. Raises what the work raised."""
+        """The result, once the work has ended. Raises what the work raised."""
         if self._error is not None:
             raise self._error
         assert self._result is not None

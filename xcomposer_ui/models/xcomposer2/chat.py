@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 from transformers import LogitsProcessorList, RepetitionPenaltyLogitsProcessor, StoppingCriteria, StoppingCriteriaList
 
+from xcomposer_ui.models.xcomposer2.answer import GrowingAnswer, answer_text
 from xcomposer_ui.models.xcomposer2.cache import RoomyCache
 from xcomposer_ui.models.xcomposer2.prompt import IMAGE_MARK, META_INSTRUCTION, History, prompt_text, with_marks
 from xcomposer_ui.models.xcomposer2.tiles import HD_NUM_OF_MANY
@@ -55,7 +56,7 @@ class TextQueue:
 
     def __init__(self, tokenizer: Any) -> None:
         self.texts: queue.Queue[str | None] = queue.Queue()
-        self._tokenizer = tokenizer
+        self._answer = GrowingAnswer(tokenizer)
         self._ids: list[int] | None = None
 
     def put(self, value: Tensor) -> None:
@@ -63,7 +64,7 @@ class TextQueue:
             self._ids = []
             return
         self._ids += value.flatten().tolist()
-        self.texts.put(answer_text(self._tokenizer, self._ids))
+        self.texts.put(self._answer.text(self._ids))
 
     def end(self) -> None:
         self.texts.put(None)
@@ -77,12 +78,6 @@ class StopWhenSet(StoppingCriteria):  # type: ignore[misc]
 
     def __call__(self, input_ids: Tensor, scores: Tensor, **kwargs: Any) -> Tensor:
         return torch.full((input_ids.shape[0],), self.event.is_set(), dtype=torch.bool, device=input_ids.device)
-
-
-def answer_text(tokenizer: Any, ids: Sequence[int]) -> str:
-    """The answer that generated `ids` spell: without special tokens, and without a character that is not whole yet."""
-    text: str = tokenizer.decode(list(ids), skip_special_tokens=True).split(TURN_END)[0]
-    return text.rstrip("\ufffd")
 
 
 class ChatMixin:
