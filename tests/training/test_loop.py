@@ -7,9 +7,10 @@ import torch
 from xcomposer_ui.models.xcomposer2.prompt import IMAGE_MARK, prompt_text, with_marks
 from xcomposer_ui.models.xcomposer2.tokenizer import TURN_END, TURN_START, InternLMXComposer2Tokenizer
 from xcomposer_ui.settings import EMBEDDED_PATH
-from xcomposer_ui.training.batching import answers, chunks, looking_loss, picture_cache
+from xcomposer_ui.training.batching import answers, chunks, picture_cache
 from xcomposer_ui.training.clock import Clock
 from xcomposer_ui.training.conversations import Conversation, Weights, Writer, conversations_about
+from xcomposer_ui.training.looking import SeeingHead, looking_loss, seeing_loss
 from xcomposer_ui.training.loop import Learner, train_model
 from xcomposer_ui.training.pictures import batch_sample
 from xcomposer_ui.training.questions import turn_sample
@@ -99,6 +100,23 @@ def test_looking_costs_nothing_where_all_attention_is_on_the_thing():
     scores[0, 0, 1, 2:4] = scores[0, 1, 1, 0] = 30
     assert looking_loss([scores], [looked], things) < 1e-6
     assert looking_loss([-scores], [looked], things) > 10
+
+
+def test_seeing_falls_when_the_states_hold_what_was_looked_at():
+    scene = batch_sample((1, 5), 12, TINY.side, TINY.patches).scenes
+    picture = next(n for n, s in enumerate(scene) if len(s.things) > 1)
+    looked = Conversation(0, (), (7, 8, 9), ((1, 3),), ((1, 0, (0,)), (2, 1, (1,)), (2, 0, ())))
+    torch.manual_seed(0)
+    head, states = SeeingHead(16), torch.randn(1, 3, 16)
+    optimizer = torch.optim.Adam(head.parameters(), lr=0.05)
+    losses = []
+    for _ in range(200):
+        loss = seeing_loss(head, states, [looked], [scene[picture]])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[0] > 4 and losses[-1] < 0.5
 
 
 def test_the_quick_steps_compute_what_the_model_computes(writer):

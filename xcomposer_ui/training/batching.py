@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers.cache_utils import DynamicCache
 
 from xcomposer_ui.models.xcomposer2 import InternLMXComposer2ForCausalLM
 from xcomposer_ui.training.conversations import Conversation
+from xcomposer_ui.training.looking import SEEN_AFTER
 
 
 @dataclass(frozen=True)
@@ -19,14 +21,22 @@ class Answers:
     """The model's logits at the answers of some conversations, with what they should be.
 
     logits: (tokens, vocabulary) float32. wanted: (tokens,). turn: (tokens,), the number of the turn they belong to,
-    counted through `conversations`. looking: the loss of `looking_loss`, None where it was not asked for.
+    counted through `conversations`. scores: of each block's attention, as `quick_steps` yields them, none where it
+    was not used. states: (B, T, width), what the block after which all is seen hands on.
     """
 
     conversations: tuple[Conversation, ...]
     logits: Tensor
     wanted: Tensor
     turn: Tensor
-    looking: Tensor | None = None
+    scores: tuple[Tensor, ...] = ()
+    states: Tensor | None = None
+
+    def seen(self) -> Tensor:
+        """`states`; raises ValueError where they were not watched."""
+        if self.states is None:
+            raise ValueError("these answers were not watched")
+        return self.states
 
     def right(self) -> list[bool]:
         """For each turn, whether the model, answering greedily, would have given this very answer."""
@@ -83,13 +93,11 @@ def answers(
     model: InternLMXComposer2ForCausalLM,
     conversations: Sequence[Conversation],
     cache: DynamicCache | None,
-    things: Tensor | None = None,
     watched: list[Tensor] | None = None,
 ) -> Answers:
     """Logits at the answers of `conversations`. cache: of the pictures, None where there are none.
 
-    things: (N, patches), which thing each patch of each picture shows; with `watched`, the list that `quick_steps`
-    yields, the answers also say how well the model looked.
+    watched: the list that `quick_steps` yields; with it the answers also hold what `looking` needs.
     """
     device = model.output.weight.device
     longest = max(len(c.ids) for c in conversations)
@@ -107,45 +115,23 @@ def answers(
     row, column = torch.tensor(rows, device=device), torch.tensor(columns, device=device)
     own = None if cache is None else selected(cache, [c.picture for c in conversations])
     # Padding comes last and answers look back only, so no mask is needed.
-    if watched is not None:
+    if watched is None:
+        hidden, scores, states = model.model(model.model.tok_embeddings(ids), None, None, own), (), None
+    else:
         watched.clear()
-    hidden = model.model(model.model.tok_embeddings(ids), None, None, own)
+        with output_of(model.model.layers[SEEN_AFTER]) as kept:
+            hidden = model.model(model.model.tok_embeddings(ids), None, None, own)
+        scores, states = tuple(watched), kept[0]
     logits = model.output(hidden[row, column - 1]).float()
-    looking = None
-    if things is not None and watched:
-        looking = looking_loss([watched[layer] for layer in LOOKING_LAYERS], conversations, things)
-    return Answers(tuple(conversations), logits, ids[row, column], torch.tensor(turn, device=device), looking)
+    return Answers(tuple(conversations), logits, ids[row, column], torch.tensor(turn, device=device), scores, states)
 
 
-LOOKING_LAYERS = (1, 2)
-"""The blocks whose attention learns where to look: the first reads the question, the last puts it into words."""
-
-
-def looking_loss(scores: Sequence[Tensor], conversations: Sequence[Conversation], things: Tensor) -> Tensor:
-    """How little of the attention, while answering, goes to the patches of the thing that is asked about.
-
-    scores: of some blocks, (B, heads, T, K) before the softmax, the pictures' patches last before the T tokens.
-    things: (N, patches). The first noun's thing is the first head's, the second's that of the middle head; for what
-    is not there they look at the very first token instead, so that it stands out from what is.
-    Without this, attention by shape is not found in the time there is: a picture's few colours are guessed instead.
-    """
-    heads, length, keys = scores[0].shape[1:]
-    patches = things.shape[1]
-    start = keys - length - patches
-    found = [(n, *look) for n, conversation in enumerate(conversations) for look in conversation.looks]
-    if not found:
-        return scores[0].new_zeros(())
-    masks: dict[tuple[int, tuple[int, ...]], Tensor] = {}
-    for n, _, _, looked in found:
-        if (n, looked) not in masks:
-            there = torch.isin(things[conversations[n].picture], torch.tensor(looked, dtype=things.dtype))
-            masks[n, looked] = torch.cat((~there.any(keepdim=True), there))
-    wanted = torch.stack([masks[n, looked] for n, _, _, looked in found])  # (looks, 1 + patches)
-    rows, columns = torch.tensor([(n, at - 1) for n, at, _, _ in found]).unbind(1)
-    head = torch.tensor([noun * (heads // 2) for _, _, noun, _ in found])
-    losses = []
-    for score in scores:
-        chosen = score[rows, head, columns].float()  # (looks, K)
-        seen = torch.cat((chosen[:, :1], chosen[:, start : start + patches]), dim=1)
-        losses.append((chosen.logsumexp(-1) - seen.masked_fill(~wanted, float("-inf")).logsumexp(-1)).mean())
-    return torch.stack(losses).mean()
+@contextmanager
+def output_of(module: nn.Module) -> Iterator[list[Tensor]]:
+    """A list that gets what `module` returns inside the block."""
+    kept: list[Tensor] = []
+    hook = module.register_forward_hook(lambda _, __, output: kept.append(output))
+    try:
+        yield kept
+    finally:
+        hook.remove()

@@ -24,6 +24,7 @@ from xcomposer_ui.training.conversations import (
     conversations_about,
     conversations_without,
 )
+from xcomposer_ui.training.looking import LOOKING_LAYERS, SeeingHead, looking_loss, seeing_loss
 from xcomposer_ui.training.pictures import Batch, batch_sample, batches
 from xcomposer_ui.training.quick import quick_steps
 from xcomposer_ui.training.recipe import Recipe
@@ -61,30 +62,34 @@ class Learner:
     namer: the tower's throw-away head of stage one, which keeps an eye on it here too; it shares the model's tower.
     reader: the same behind the projector. Without it places get lost there: the answers pull them through only once
     the language model looks at the right patch, and it has no reason to look before they are there.
+    seer: the throw-away head behind the language model's looks.
     """
 
     recipe: Recipe
     model: InternLMXComposer2ForCausalLM
     namer: PatchNamer
     reader: NamingHead
+    seer: SeeingHead
     weights: Weights = field(default_factory=Weights)
     step: int = 0
     spent_sec: float = 0.0
     looking: float = 0.0
+    seeing: float = 0.0
 
     @classmethod
     def fresh(cls, recipe: Recipe) -> Learner:
         """A learner that knows nothing yet."""
-        return cls(recipe, new_model(recipe), PatchNamer(recipe), NamingHead(recipe.width))
+        return cls(recipe, new_model(recipe), PatchNamer(recipe), NamingHead(recipe.width), SeeingHead(recipe.width))
 
     def __post_init__(self) -> None:
         self.namer.vit = self.model.vit
         tower = list(self.namer.parameters())
         known = {id(p) for p in tower}
         rest = [p for p in self.model.parameters() if id(p) not in known]
-        self.rates = (0.4 * self.recipe.rate, self.recipe.rate, self.recipe.rate)
+        heads = [*self.reader.parameters(), *self.seer.parameters()]
+        self.rates = (0.15 * self.recipe.rate, self.recipe.rate, self.recipe.rate)
         self.optimizer = torch.optim.AdamW(
-            [{"params": tower}, {"params": rest}, {"params": list(self.reader.parameters())}],
+            [{"params": tower}, {"params": rest}, {"params": heads}],
             lr=self.recipe.rate,
             betas=(0.9, 0.98),
             weight_decay=0.02,
@@ -97,6 +102,7 @@ class Learner:
             "model": self.model.state_dict(),
             "namer": self.namer.state_dict(),
             "reader": self.reader.state_dict(),
+            "seer": self.seer.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "average": self.average.state_dict(),
             "right": self.weights.right,
@@ -112,6 +118,7 @@ class Learner:
         self.model.load_state_dict(state["model"])
         self.namer.load_state_dict(state["namer"])
         self.reader.load_state_dict(state["reader"])
+        self.seer.load_state_dict(state["seer"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.average.load_state_dict(state["average"])
         self.weights.right = state["right"]
@@ -130,15 +137,18 @@ class Learner:
             embeds = self.model.vision_proj(features)
             cache = picture_cache(self.model, writer.before_picture(system), embeds)
             things = torch.from_numpy(batch.thing)
-            parts = [answers(self.model, part, cache, things, watched) for part in chunks(asked, CHUNKS)]
+            parts = [answers(self.model, part, cache, watched) for part in chunks(asked, CHUNKS)]
+            looking = torch.stack(
+                [looking_loss([p.scores[n] for n in LOOKING_LAYERS], p.conversations, things) for p in parts]
+            ).mean()
+            seen = torch.stack([seeing_loss(self.seer, p.seen(), p.conversations, batch.scenes) for p in parts])
             if self.step % 4 == 0:
                 parts.append(answers(self.model, conversations_without(rng, writer, 12), None))
             named = naming_loss(self.namer, features, batch, self.recipe.patches)
             read = naming_loss(self.reader, embeds, batch, self.recipe.patches)
         loss = answer_loss(parts)
-        looking = torch.stack([part.looking for part in parts if part.looking is not None]).mean()
-        (loss + 0.3 * named + 0.3 * read + 0.6 * looking).backward()
-        self.looking = float(looking.detach())
+        (loss + 0.3 * named + 0.5 * read + 0.6 * looking + 0.4 * seen.mean()).backward()
+        self.looking, self.seeing = float(looking.detach()), float(seen.mean().detach())
         nn.utils.clip_grad_norm_([p for g in self.optimizer.param_groups for p in g["params"]], 1.0)
         self.optimizer.step()
         self.average.update(self.model)
@@ -200,7 +210,10 @@ def train_model(
         loss = now if not loss else 0.98 * loss + 0.02 * now
         learner.spent_sec = clock.elapsed_sec
         if learner.step % 50 == 0:
-            log.info("step %d, %.0f s: loss %.4f, looking %.3f", learner.step, clock.elapsed_sec, loss, learner.looking)
+            log.info(
+                "step %d, %.0f s: loss %.4f, looking %.3f, seeing %.3f",
+                *(learner.step, clock.elapsed_sec, loss, learner.looking, learner.seeing),
+            )
         if learner.step % 250 == 0:
             right = exact(learner, unseen, asked, writer)
             log.info("unseen: %s", " ".join(f"{kind} {share:.3f}" for kind, share in right.items()))

@@ -35,7 +35,7 @@ class Recipe:
     tower_steps: int = 9000
     tower_batch: int = 32
     tower_rate: float = 1.5e-3
-    steps: int = 8000
+    steps: int = 6000
     batch: int = 16
     turns: int = 8
     rate: float = 1.3e-3
