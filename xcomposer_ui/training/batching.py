@@ -115,8 +115,10 @@ def answers(
     row, column = torch.tensor(rows, device=device), torch.tensor(columns, device=device)
     own = None if cache is None else selected(cache, [c.picture for c in conversations])
     # Padding comes last and answers look back only, so no mask is needed.
+    scores: tuple[Tensor, ...] = ()
+    states = None
     if watched is None:
-        hidden, scores, states = model.model(model.model.tok_embeddings(ids), None, None, own), (), None
+        hidden = model.model(model.model.tok_embeddings(ids), None, None, own)
     else:
         watched.clear()
         with output_of(model.model.layers[SEEN_AFTER]) as kept:
