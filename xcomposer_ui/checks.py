@@ -34,22 +34,25 @@ OLDER = {
 
 HALF_STRATEGIES = ", ".join(s.name for s in STRATEGIES.values() if s.weights == "half" or s.autocast)
 
-RESULTS_PER_CLOCK: dict[tuple[int, int], tuple[int, int | None, int | None]] = {
-    (5, 3): (128, 256, None),
-    (6, 0): (64, 128, None),
-    (6, 1): (128, 2, None),
-    (6, 2): (128, 256, None),
-    (7, 0): (64, 128, None),
-    (7, 2): (64, 128, None),
-    (7, 5): (64, 128, None),
-    (8, 0): (64, 256, 128),
-    (8, 6): (128, 128, 128),
-    (8, 9): (128, 128, 128),
-    (9, 0): (128, 256, 256),
+RESULTS_PER_CLOCK: dict[tuple[int, int], tuple[int, int]] = {
+    (5, 3): (128, 256),
+    (6, 0): (64, 128),
+    (6, 1): (128, 2),
+    (6, 2): (128, 256),
+    (7, 0): (64, 128),
+    (7, 2): (64, 128),
+    (7, 5): (64, 128),
+    (8, 0): (64, 256),
+    (9, 0): (128, 256),
 }
-"""Compute capability -> results a clock and multiprocessor in float32, float16, bfloat16, None where the hardware has
-none. From the CUDA C++ programming guide, "Throughput of Native Arithmetic Instructions"; matrix products go through
-tensor cores from 7.0 (float16) and 8.0 (bfloat16) on, and are faster still."""
+"""Compute capability -> results a clock and multiprocessor in float32 and float16: NVIDIA's table “Throughput of
+Native Arithmetic Instructions” (CUDA C++ programming guide 5.4.1, today in the best practices guide 12.1.1,
+https://docs.nvidia.com/cuda/cuda-c-best-practices-guide/#throughput-of-native-arithmetic-instructions). Capabilities
+whose rows could not be looked up are left out."""
+
+TENSOR_CORES_FROM = {"float16": (7, 0), "bfloat16": (8, 0)}
+"""Half type -> first capability with tensor cores for its matrix products (CUDA C++ programming guide, “Warp matrix
+functions”). Before 8.0 bfloat16 has no arithmetic of its own at all: PyTorch emulates it."""
 
 
 @dataclass(frozen=True)
@@ -108,9 +111,22 @@ class Check:
         return all(item.verdict != BAD for item in self.items)
 
 
+def this_machine() -> Check:
+    """The machine that this runs on. The first call brings torch, which takes seconds."""
+    from xcomposer_ui.backends.check import check
+
+    return check()
+
+
 def check_as_json(check: Check) -> dict[str, Any]:
     """`check` in the field names that scripts rely on."""
     return {"ok": check.ok, "items": [dict(vars(item)) for item in check.items]}
+
+
+def as_text(check: Check) -> str:
+    """The items as lines for the person at the terminal, and for a log's first lines."""
+    width = max((len(item.name) for item in check.items), default=0)
+    return "\n".join(f"{item.verdict:<8}{item.name:<{width}}  {item.value}: {item.consequence}" for item in check.items)
 
 
 def judged(facts: Facts) -> Check:
@@ -206,26 +222,32 @@ def _kernel_version(name: str) -> tuple[tuple[int, int], bool] | None:
 
 
 def _capability(gpu: Gpu) -> Iterator[CheckItem]:
+    yield _float16(gpu)
+    if gpu.capability >= TENSOR_CORES_FROM["bfloat16"]:
+        yield CheckItem(
+            "GPU bfloat16",
+            "native",
+            OK,
+            f"bfloat16 in {HALF_STRATEGIES}: runs natively, matrix products on tensor cores",
+        )
+    else:
+        yield CheckItem("GPU bfloat16", "emulated", SLOW, f"bfloat16 in {HALF_STRATEGIES}: runs, emulated, slow")
+
+
+def _float16(gpu: Gpu) -> CheckItem:
+    name = "GPU float16"
+    tensor_cores = gpu.capability >= TENSOR_CORES_FROM["float16"]
+    runs = f"float16 in {HALF_STRATEGIES}: runs natively" + (", matrix products on tensor cores" * tensor_cores)
+    if gpu.capability < min(RESULTS_PER_CLOCK):
+        return CheckItem(name, "none", SLOW, f"float16 in {HALF_STRATEGIES}: runs, computed in float32, slow")
     speeds = RESULTS_PER_CLOCK.get(gpu.capability)
     if speeds is None:
-        yield CheckItem("GPU float16", "unknown", UNKNOWN, "this card's capability is not in the table")
-        if gpu.capability >= (8, 0):
-            yield CheckItem("GPU bfloat16", "native", OK, "capability 8.0 and later computes bfloat16")
-        else:
-            yield CheckItem("GPU bfloat16", "unknown", UNKNOWN, "this card's capability is not in the table")
-        return
-    wide, half, brain = speeds
-    yield _half("GPU float16", half, wide, "float16", "computed in float32")
-    yield _half("GPU bfloat16", brain, wide, "bfloat16", "emulated")
-
-
-def _half(name: str, speed: int | None, wide: int, half: str, otherwise: str) -> CheckItem:
-    if speed is None:
-        return CheckItem(name, otherwise, SLOW, f"{half} in {HALF_STRATEGIES}: runs, {otherwise}, slow")
-    ratio = f"{speed / wide:g} × float32 ({speed} against {wide} results a clock)"
-    if speed < wide:
-        return CheckItem(name, ratio, SLOW, f"{half} in {HALF_STRATEGIES}: runs, slower than full")
-    return CheckItem(name, ratio, OK, f"{half} in {HALF_STRATEGIES}: runs natively")
+        return CheckItem(name, "native, speed unknown", OK if tensor_cores else UNKNOWN, runs)
+    wide, half = speeds
+    ratio = f"{half / wide:g} × float32 ({half} against {wide} results a clock)"
+    if half < wide:
+        return CheckItem(name, ratio, SLOW, f"float16 in {HALF_STRATEGIES}: runs, slower than full")
+    return CheckItem(name, ratio, OK, runs)
 
 
 FAST_HALF = {

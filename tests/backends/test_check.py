@@ -9,22 +9,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from tests.plan.machines import A100, GOOD, facts
 from xcomposer_ui.backends import check as probes
-from xcomposer_ui.checks import NEEDED, Check, Facts, Gpu, check_as_json, judged, version_tuple
-
-GOOD = {"Python": "3.11.7", "PyTorch": "2.13.0+cpu", "transformers": "5.23.0", "gradio": "6.31.0", "accelerate": "1.5"}
-A100 = Gpu("A100", (8, 0), 80 << 30, 79 << 30, "560.1", ("sm_80", "sm_90"))
-
-
-def facts(**changes: object) -> Facts:
-    described = {
-        "versions": GOOD,
-        "system": "Linux",
-        "processor": "x86_64",
-        "cpu_flags": frozenset({"avx2"}),
-        "free_bytes": 16 << 30,
-    }
-    return Facts(**{**described, **changes})  # type: ignore[arg-type]
+from xcomposer_ui.checks import NEEDED, Check, Gpu, check_as_json, judged, version_tuple
 
 
 def item(check: Check, name: str):
@@ -68,7 +55,9 @@ def test_a_card_that_this_pytorch_was_not_built_for_is_bad() -> None:
     assert not old.ok
     newer = judged(facts(gpu=Gpu("new", (12, 0), 11 << 30, 11 << 30, None, ("sm_90", "compute_90")), cuda="12.4"))
     assert item(newer, "compute capability").verdict == "ok"
-    assert item(newer, "GPU float16").verdict == "unknown"
+    assert item(newer, "GPU float16").value == "native, speed unknown"  # its row of the table could not be looked up
+    assert item(newer, "GPU bfloat16").value == "native"
+    assert item(old, "GPU float16").value == "none"
     assert item(newer, "driver and CUDA").verdict == "unknown"
 
 

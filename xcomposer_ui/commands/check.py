@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from xcomposer_ui.checks import Check, check_as_json
+from xcomposer_ui.checks import as_text, check_as_json, this_machine
 from xcomposer_ui.commands.output import print_json
 
 WRONG = 3
@@ -21,17 +21,9 @@ def add_to(commands: Any) -> None:
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    from xcomposer_ui.backends.check import check  # brings torch
-
-    found = check()
+    found = this_machine()
     if arguments.json:
         print_json(check_as_json(found))
     else:
         print(as_text(found))
     return 0 if found.ok else WRONG
-
-
-def as_text(check: Check) -> str:
-    """The items as lines for the person at the terminal, and for a log's first lines."""
-    width = max(len(item.name) for item in check.items)
-    return "\n".join(f"{item.verdict:<8}{item.name:<{width}}  {item.value}: {item.consequence}" for item in check.items)
