@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 from PIL import Image
 
-from xcomposer_ui.backend import FailureSite, Outcome, Progress
+from xcomposer_ui.backend import Batch, FailureSite, Outcome, Progress
 from xcomposer_ui.dtype_flow import DtypeFlow, Traced, Tracing
 from xcomposer_ui.errors import UserError
-from xcomposer_ui.records import Finished, Loading, Measurement, Operand, Question, TextSoFar, Waiting, result_as_json
+from xcomposer_ui.records import (
+    Finished,
+    FinishedBatch,
+    Loading,
+    Measurement,
+    Operand,
+    Question,
+    TextSoFar,
+    Waiting,
+    result_as_json,
+)
 from xcomposer_ui.runner import Runner
 from xcomposer_ui.settings import Settings
 from xcomposer_ui.strategies import Strategy
@@ -36,6 +46,8 @@ class ScriptedBackend:
         self.busy = 0
         self.most_busy = 0
         self.pause_sec = 0.05
+        self.forgotten = 0
+        self.tried = 0
         self.threads: set[int] = set()
 
     def loaded(self) -> tuple[str, ...]:
@@ -74,6 +86,7 @@ class ScriptedBackend:
     def trial(
         self, question: Question, strategy: Strategy, half: str, progress: Progress, tokens: int
     ) -> Outcome | None:
+        self.tried += 1
         if strategy.name == "full":
             return None
         if strategy.name == "unified":
@@ -86,6 +99,13 @@ class ScriptedBackend:
             time.sleep(0.01)
         failed = strategy.name == "as_is"
         return DtypeFlow((), CLASH if failed else None)
+
+    def answer_first(self, questions: Sequence[Question], strategy: Strategy, half: str, progress: Progress) -> Batch:
+        outcomes = tuple(self.answer(question, strategy, half, progress) for question in questions[:2])
+        return Batch(outcomes, len(outcomes))
+
+    def forget(self) -> None:
+        self.forgotten += 1
 
     def unload(self) -> None:
         self.held.clear()
@@ -282,3 +302,30 @@ def test_a_closed_trace_ends_and_gives_the_model_back(runner: Runner, backends: 
 def test_a_trace_refuses_what_a_run_refuses(runner: Runner, strategy: str, half: str | None) -> None:
     with pytest.raises(UserError):
         next(runner.trace(ASK, strategy, half))
+
+
+def test_several_questions_end_in_as_many_results_as_fit(runner: Runner, backends: list[ScriptedBackend]) -> None:
+    *told, last = runner.run_batch([ASK, Question("Where?", PICTURE), ASK], "unified")
+    assert isinstance(last, FinishedBatch)
+    assert [result.answer for result in last.results] == ["one What? three", "one Where? three"]
+    assert last.size == 2
+    assert all(isinstance(event, Loading) for event in told)
+    assert [result.measurement.load_sec for result in last.results] == [0.1, 0.1]
+    with pytest.raises(UserError):
+        list(runner.run_batch([ASK, Question(" ", PICTURE)], "unified"))
+
+
+def test_the_same_failure_of_several_questions_is_tried_once(runner: Runner, backends: list[ScriptedBackend]) -> None:
+    *_, last = runner.run_batch([ASK, ASK], "as_is")
+    assert isinstance(last, FinishedBatch)
+    first, second = (result.failure for result in last.results)
+    assert first is not None and second is not None
+    assert first.explanation == second.explanation
+    assert backends[0].tried == 3
+
+
+def test_forgetting_reaches_the_backend_and_needs_none(runner: Runner, backends: list[ScriptedBackend]) -> None:
+    runner.forget()
+    list(runner.run(ASK, "unified"))
+    runner.forget()
+    assert backends[0].forgotten == 1

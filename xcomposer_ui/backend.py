@@ -51,6 +51,17 @@ class Outcome:
     site: FailureSite = FailureSite()
 
 
+@dataclass(frozen=True)
+class Batch:
+    """What became of the first of several questions. outcomes: one each, none for those that a stop came before.
+
+    size: how many at once memory allowed, at most as many as were asked.
+    """
+
+    outcomes: tuple[Outcome, ...]
+    size: int
+
+
 class Backend(Protocol):
     """One model on one device, with its weights in as many dtypes as were asked for."""
 
@@ -70,6 +81,12 @@ class Backend(Protocol):
     def answer(self, question: Question, strategy: Strategy, half: str, progress: Progress) -> Outcome:
         """Ask the model. Raises UserError for the user's mistakes; the model's expected failures are in the Outcome."""
 
+    def answer_first(self, questions: Sequence[Question], strategy: Strategy, half: str, progress: Progress) -> Batch:
+        """Ask the first of `questions` at once, as many as fit; each outcome is as `answer` gives it.
+
+        They have the same settings, and are greedy. Raises UserError as `answer` does.
+        """
+
     def diverge(self, question: Question, variants: Sequence[tuple[Strategy, str]], progress: Progress) -> Divergences:
         """How far each (strategy, half) is from full precision on `question`; loads what it needs.
 
@@ -86,6 +103,9 @@ class Backend(Protocol):
 
         A stopped run's flow is empty. Raises UserError as `answer` does.
         """
+
+    def forget(self) -> None:
+        """Let go of what was kept of conversations for their next turns."""
 
     def unload(self) -> None:
         """Give all weights back."""

@@ -172,6 +172,10 @@ MESSAGES: dict[str, dict[str, str]] = {
         "en": "There is nothing to ask. Give --question, or --batch with a file of questions.",
         "zh": "没有要问的内容。请给出 --question，或用 --batch 指定问题文件。",
     },
+    "batch_or_question": {
+        "en": "A batch brings its own questions and pictures. Leave out --question and --image, or --batch.",
+        "zh": "批量文件自带问题和图片。请去掉 --question 与 --image，或去掉 --batch。",
+    },
     "batch_empty": {
         "en": "The file {file} holds no question. Each line is a JSON object such as {example}.",
         "zh": "文件 {file} 中没有问题。每行应为一个 JSON 对象，例如 {example}。",

@@ -116,6 +116,9 @@ class Measurement:
     tokens_per_sec: decoding only, (new_tokens - 1) / (last token's time - first token's time); None below two tokens.
     peak_memory_kind: "cuda_allocated" or "cpu_tensors" (see docs of `backends.memory`).
     weights_bytes: the part of the peak that is the weights of this run.
+    reused_tokens: of the prompt, whose keys and values were there from an earlier turn; reused_picture: whether the
+    picture's embeddings were. Both are part of why a later turn is quicker; a first question reuses nothing.
+    batch_size: questions answered together with this one, itself among them; the peak is then that of them all.
     """
 
     load_sec: float | None = None
@@ -127,6 +130,9 @@ class Measurement:
     prompt_tokens: int | None = None
     new_tokens: int | None = None
     weights_bytes: int | None = None
+    reused_tokens: int | None = None
+    reused_picture: bool | None = None
+    batch_size: int = 1
 
 
 @dataclass(frozen=True)
@@ -193,6 +199,18 @@ class Finished:
     result: RunResult
 
 
+@dataclass(frozen=True)
+class FinishedBatch:
+    """The last event of several questions asked at once.
+
+    results: of the first of them, in their order; fewer than `size` where they were stopped.
+    size: how many at once memory allowed.
+    """
+
+    results: tuple[RunResult, ...]
+    size: int
+
+
 Event = Waiting | Loading | TextSoFar | Finished
 
 
@@ -248,6 +266,9 @@ def result_as_json(result: RunResult) -> dict[str, Any]:
         "tokens_per_sec": m.tokens_per_sec,
         "peak_memory_bytes": m.peak_memory_bytes,
         "peak_memory_kind": m.peak_memory_kind,
+        "reused_tokens": m.reused_tokens,
+        "reused_picture": m.reused_picture,
+        "batch_size": m.batch_size,
         "seed": result.seed,
         "failure": failure_as_json(result.failure),
         "stopped": result.stopped,

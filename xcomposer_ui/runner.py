@@ -15,8 +15,10 @@ from xcomposer_ui.explain import explain
 from xcomposer_ui.question import checked_question
 from xcomposer_ui.records import (
     Event,
+    Explanation,
     Failure,
     Finished,
+    FinishedBatch,
     Fix,
     Loading,
     Measurement,
@@ -40,6 +42,9 @@ TELL_EVERY_SEC = 0.03
 """Between two looks at how far the run has come; decoding the text more often would take time from the model."""
 
 Result = TypeVar("Result")
+
+Tried = dict[tuple[str, str, str | None, bool], Explanation]
+"""(type, message, module, whether without a picture) of a failure -> its explanation, cures tried."""
 
 OpenBackend = Callable[[str, str], Backend]
 """(model's name, "auto" | "cpu" | "cuda") to a backend that has loaded nothing yet."""
@@ -77,6 +82,11 @@ class Runner:
         loaded = tuple((backend.model, dtype) for dtype in backend.loaded())
         return Status(backend.model, backend.device, half, {**backend.reasons, "half": reason}, loaded)
 
+    def forget(self) -> None:
+        """Let go of what is kept of conversations: the next turn of each is computed whole. Waits for nobody."""
+        if self._backend is not None:
+            self._backend.forget()
+
     def run(
         self,
         question: Question,
@@ -103,6 +113,45 @@ class Runner:
         finally:
             job.progress.stop.set()
         yield Finished(job.result())
+
+    def run_batch(
+        self,
+        questions: Sequence[Question],
+        strategy: str,
+        half: str | None = None,
+        *,
+        model: str | None = None,
+        device: str | None = None,
+    ) -> Generator[Waiting | Loading | FinishedBatch, None, None]:
+        """Ask the first of `questions` at once, as many as fit into memory; the last event is FinishedBatch.
+
+        They have the same settings, and are greedy. Closing the generator stops them. Raises UserError as `run` does.
+        """
+        chosen = strategy_named(strategy)
+        half_dtype, half_reason = self._half(half)
+        questions = [checked_question(question) for question in questions]
+        model = self._allowed(model)
+        told = Loading(model, chosen.weights_dtype(half_dtype))
+
+        def work(progress: Progress) -> FinishedBatch:
+            backend = self._opened(model, device)
+            load_sec = backend.load(told.dtype, progress)
+            batch = backend.answer_first(questions, chosen, half_dtype, progress)
+            tried: Tried = {}
+            results = [
+                self._result(question, chosen, half_dtype, half_reason, backend, outcome, load_sec, progress, tried)
+                for question, outcome in zip(questions, batch.outcomes, strict=False)
+            ]
+            return FinishedBatch(tuple(results), batch.size)
+
+        job = yield from self._started(work)
+        try:
+            for _ in job.beats():
+                if job.progress.text is None:
+                    yield replace(told, fraction=job.progress.fraction)
+        finally:
+            job.progress.stop.set()
+        yield job.result()
 
     def half(self, asked: str | None = None) -> str:
         """The 16-bit dtype for `asked` (None or "auto": the lab's choice). Raises UserError where it is none."""
@@ -195,18 +244,38 @@ class Runner:
         weights_dtype = strategy.weights_dtype(half)
         load_sec = backend.load(weights_dtype, progress)
         outcome = backend.answer(question, strategy, half, progress)
+        return self._result(question, strategy, half, half_reason, backend, outcome, load_sec, progress)
+
+    def _result(
+        self,
+        question: Question,
+        strategy: Strategy,
+        half: str,
+        half_reason: str,
+        backend: Backend,
+        outcome: Outcome,
+        load_sec: float | None,
+        progress: Progress,
+        tried: Tried | None = None,
+    ) -> RunResult:
+        """`outcome` with all that was decided before it; a failure is explained, and its cures are tried.
+
+        tried: explanations of failures that were tried before; what is the same is not tried again.
+        """
+        failure = _failure(outcome, backend, question, strategy, half, progress, {} if tried is None else tried)
         return RunResult(
             strategy=strategy.name,
             half=half,
-            model=model,
+            model=backend.model,
             device=backend.device,
-            weights_dtype=weights_dtype,
+            weights_dtype=strategy.weights_dtype(half),
             seed=question.seed,
             measurement=_with_load(outcome.measurement, load_sec),
             answer=outcome.answer,
-            failure=_failure(outcome, backend, question, strategy, half, progress),
+            failure=failure,
             stopped=outcome.stopped,
             reasons={**backend.reasons, "half": half_reason},
+            picture_size=None if question.image is None else question.image.size,
         )
 
     def _opened(self, model: str, device: str | None) -> Backend:
@@ -284,10 +353,34 @@ class _Job(Generic[Result]):
 
 
 def _failure(
-    outcome: Outcome, backend: Backend, question: Question, strategy: Strategy, half: str, progress: Progress
+    outcome: Outcome,
+    backend: Backend,
+    question: Question,
+    strategy: Strategy,
+    half: str,
+    progress: Progress,
+    tried: Tried,
 ) -> Failure | None:
     if outcome.failure_type is None:
         return None
+    key = outcome.failure_type, outcome.message, outcome.site.module, question.image is None
+    if key not in tried:
+        tried[key] = _explanation(outcome, backend, question, strategy, half, progress)
+    return Failure(
+        type=outcome.failure_type,
+        message=outcome.message,
+        module=outcome.site.module,
+        operation=outcome.site.operation,
+        operands=outcome.site.operands,
+        explanation=tried[key],
+        traceback=outcome.traceback,
+    )
+
+
+def _explanation(
+    outcome: Outcome, backend: Backend, question: Question, strategy: Strategy, half: str, progress: Progress
+) -> Explanation:
+    """What the failure means, with what each other strategy made of the question where that could be tried."""
     explanation = explain(f"{outcome.failure_type}: {outcome.message}", device=backend.device)
     known = {fix.strategy: fix for fix in explanation.fixes}
     # A clash shows in a prefill and one step of decoding; that a token is repeated shows after many.
@@ -299,15 +392,7 @@ def _failure(
             fixes.append(replace(fix, cures=False, tried=True, failed_with=outcome.message))
         else:
             fixes.append(_tried(fix, backend.trial(question, other, half, progress, tokens)))
-    return Failure(
-        type=outcome.failure_type,
-        message=outcome.message,
-        module=outcome.site.module,
-        operation=outcome.site.operation,
-        operands=outcome.site.operands,
-        explanation=replace(explanation, fixes=tuple(fixes)),
-        traceback=outcome.traceback,
-    )
+    return replace(explanation, fixes=tuple(fixes))
 
 
 def _tried(fix: Fix, outcome: Outcome | None) -> Fix:

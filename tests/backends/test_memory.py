@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
+import pytest
 import torch
 from torch import nn
 
-from xcomposer_ui.backends.memory import CpuPeak, weights_bytes
+from tests.checkpoints import write_checkpoint
+from xcomposer_ui.backend import Progress
+from xcomposer_ui.backends import answering
+from xcomposer_ui.backends.local import LocalBackend, open_local
+from xcomposer_ui.backends.memory import LISTENED_STEPS, CpuPeak, weights_bytes
+from xcomposer_ui.models.xcomposer2.cache import ROOM
+from xcomposer_ui.records import Question
+from xcomposer_ui.strategies import STRATEGIES
 
 MIB = 2**20
 
@@ -28,16 +37,6 @@ def test_peak_is_the_weights_and_the_most_that_was_live_at_once() -> None:
         third = torch.empty(1 * MIB, dtype=torch.uint8)
         del second, third
     assert peak.peak_bytes == 16 * 16 * 4 + 5 * MIB
-
-
-def test_taking_events_in_between_loses_nothing() -> None:
-    model = nn.Linear(1, 1, bias=False)
-    with CpuPeak(model) as peak:
-        first = torch.empty(4 * MIB, dtype=torch.uint8)
-        peak.take_events(go_on=True)
-        second = torch.empty(3 * MIB, dtype=torch.uint8)
-        del first, second
-    assert peak.peak_bytes == 4 + 7 * MIB
 
 
 def test_peak_is_known_after_a_failure() -> None:
@@ -79,3 +78,60 @@ def test_the_figure_equals_the_allocators_own_total() -> None:
             live += event.nbytes()
             highest = max(highest, live)
     assert peak.peak_bytes == weights_bytes(net) + highest
+
+
+class Listening(CpuPeak):
+    """Listens to every allocation of an answer, as slow as that is."""
+
+    def token(self, cache_bytes: int) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def backend(tmp_path_factory: pytest.TempPathFactory) -> LocalBackend:
+    return open_local(str(write_checkpoint(tmp_path_factory.mktemp("model"))), "cpu")
+
+
+def peak(backend: LocalBackend, strategy: str, meter: type[CpuPeak], patch: pytest.MonkeyPatch, **asked: Any) -> int:
+    """The peak of one answer that goes on to its last token, by `meter`."""
+    chosen, tokens = STRATEGIES[strategy], asked["max_new_tokens"]
+    sampling = answering.sampling
+    with patch.context() as patched:
+        patched.setattr(answering, "CpuPeak", meter)
+        patched.setattr(answering, "sampling", lambda question: {**sampling(question), "min_new_tokens": tokens})
+        backend.load(chosen.weights_dtype("float16"), Progress())
+        outcome = backend.answer(Question("Go on.", **asked), chosen, "float16", Progress())
+    assert outcome.measurement.new_tokens == tokens
+    assert outcome.measurement.peak_memory_bytes is not None
+    return outcome.measurement.peak_memory_bytes
+
+
+@pytest.mark.parametrize("tokens", [1, LISTENED_STEPS, LISTENED_STEPS + 1, 60, ROOM])
+@pytest.mark.parametrize(("strategy", "temperature"), [("full", 0.0), ("autocast", 0.0), ("unified", 1.5)])
+def test_counting_on_gives_the_figure_that_listening_to_the_end_gives(
+    backend: LocalBackend, strategy: str, temperature: float, tokens: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {"max_new_tokens": tokens, "temperature": temperature, "top_p": 1.0, "repetition_penalty": 1.1}
+    counted, heard = (peak(backend, strategy, meter, monkeypatch, **asked) for meter in (CpuPeak, Listening))
+    assert counted == heard
+
+
+def test_past_the_caches_first_room_only_the_copy_of_a_layer_is_left_out(
+    backend: LocalBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted, heard = (peak(backend, "full", m, monkeypatch, max_new_tokens=ROOM + 9) for m in (CpuPeak, Listening))
+    layer = (ROOM + 99) * 2 * 8 * 4  # the keys of two heads of eight float32 numbers
+    assert heard - layer < counted <= heard
+
+
+def test_nothing_is_said_on_stderr(backend: LocalBackend, capfd: pytest.CaptureFixture[str]) -> None:
+    """PyTorch's newer profiler warns there, at each run, of operations that it was not asked to record."""
+    for strategy in ("full", "unified"):
+        backend.load(STRATEGIES[strategy].weights_dtype("float16"), Progress())
+        thread = threading.Thread(
+            target=backend.answer,
+            args=(Question("Go on.", max_new_tokens=9), STRATEGIES[strategy], "float16", Progress()),
+        )
+        thread.start()
+        thread.join()
+    assert capfd.readouterr().err == ""

@@ -109,10 +109,10 @@ def test_prompts_of_tiled_members(tmp_path: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(tmp_path)
     model = tiny_model(tiles="2.5")
     bos, start = tokenizer.bos_token_id, tokenizer.convert_tokens_to_ids("[UNUSED_TOKEN_146]")
-    alone = model._prompt_parts(tokenizer, "hi", [], "", 1)
+    alone = model.prompt_parts(tokenizer, "hi", [], "", 1)
     assert alone[0] == [bos]
     assert alone[1][0] == start
-    marked = model._prompt_parts(tokenizer, "a <ImageHere> b <ImageHere>", [("c", "d")], "", 2)
+    marked = model.prompt_parts(tokenizer, "a <ImageHere> b <ImageHere>", [("c", "d")], "", 2)
     assert [part.count(bos) for part in marked] == [1, 0, 0]
     picture = Image.new("RGB", (400, 400))
     many = model.prompt_inputs(tokenizer, "<ImageHere><ImageHere>", [picture, picture], hd_num=20)

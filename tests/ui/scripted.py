@@ -77,6 +77,7 @@ class ScriptedRunner:
     known: bool = True
     asked: list[tuple[Question, str]] = field(default_factory=list)
     closed: int = 0
+    forgotten: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def reset(self) -> None:
@@ -85,11 +86,14 @@ class ScriptedRunner:
         assert self.lock.acquire(timeout=10)
         self.lock.release()
         fresh = ScriptedRunner()
-        for name in ("answer", "before", "refuse", "known", "asked", "closed"):
+        for name in ("answer", "before", "refuse", "known", "asked", "closed", "forgotten"):
             setattr(self, name, getattr(fresh, name))
 
     def warm_up(self) -> None:
         self.known = True
+
+    def forget(self) -> None:
+        self.forgotten += 1
 
     def status(self) -> Status:
         if not self.known:

@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,19 +17,18 @@ from torch import Tensor, nn
 
 from xcomposer_ui.backend import FailureSite, Outcome, Progress
 from xcomposer_ui.backends import silent
+from xcomposer_ui.backends.conversations import Conversations
 from xcomposer_ui.backends.dtype_trace import trace_failure, trace_flow
 from xcomposer_ui.backends.memory import CpuPeak, CudaPeak, weights_bytes
+from xcomposer_ui.backends.opening import Opening
 from xcomposer_ui.backends.silent import FiniteWatch
 from xcomposer_ui.dtype_flow import DtypeFlow
-from xcomposer_ui.models.xcomposer2.chat import answer_text
+from xcomposer_ui.models.xcomposer2.answer import GrowingAnswer, answer_text
 from xcomposer_ui.records import Measurement, Question
 from xcomposer_ui.strategies import Strategy
 
-EXPECTED = (RuntimeError, TypeError, ValueError)
+EXPECTED = (RuntimeError, TypeError, ValueError, MemoryError)
 """What a call of the model may raise; running out of memory is a RuntimeError too. Anything else is a bug."""
-
-EVENTS_TAKEN_EVERY = 128
-"""Tokens between two readings of the allocator's events."""
 
 
 class Stopped(BaseException):
@@ -36,25 +36,34 @@ class Stopped(BaseException):
 
 
 class TokenClock:
-    """A streamer for `generate`: notes each token and its time, and nothing that costs the model time."""
+    """A streamer for `generate`: notes each token and its time.
 
-    def __init__(self, stop: Callable[[], bool], every: Callable[[], None]) -> None:
+    each: called at each token, for measuring; the time that it takes is counted in `apart_sec`, and the clock goes on
+    as if it had taken none. first_at, last_at: seconds of `now`; None before the first token.
+    """
+
+    def __init__(self, stop: Callable[[], bool], each: Callable[[], None]) -> None:
         self.ids: list[int] = []
         self.first_at: float | None = None
         self.last_at: float | None = None
-        self._stop, self._every = stop, every
+        self.apart_sec = 0.0
+        self._stop, self._each = stop, each
         self._prompt_seen = False
+
+    def now(self) -> float:
+        """Seconds since some moment, the measuring's own left out."""
+        return time.perf_counter() - self.apart_sec
 
     def put(self, value: Tensor) -> None:
         if not self._prompt_seen:  # `generate` hands over the prompt first
             self._prompt_seen = True
             return
-        self.last_at = time.perf_counter()
+        self.ids += value.flatten().tolist()
+        self.last_at = self.now()
         if self.first_at is None:
             self.first_at = self.last_at
-        self.ids += value.flatten().tolist()
-        if len(self.ids) % EVENTS_TAKEN_EVERY == 0:
-            self._every()
+        self._each()
+        self.apart_sec += self.now() - self.last_at
         if self._stop():
             raise Stopped
 
@@ -63,49 +72,63 @@ class TokenClock:
 
 
 def answer(
-    model: Any, tokenizer: Any, question: Question, strategy: Strategy, half: str, progress: Progress, others: int = 0
+    model: Any,
+    tokenizer: Any,
+    question: Question,
+    strategy: Strategy,
+    half: str,
+    progress: Progress,
+    others: int = 0,
+    conversations: Conversations | None = None,
 ) -> Outcome:
     """Ask `model`, whose weights are in the strategy's dtype. others: bytes of other weights on the device.
 
     The clock runs from the picture's pixels to the last token. Stops between two blocks when `progress.stop` is set.
+    conversations: where a question with a history may find what its earlier turns have in common with it.
     """
+    kept = Conversations(most=0) if conversations is None else conversations
     meter: CpuPeak | CudaPeak = CudaPeak(model.device, others) if model.device.type == "cuda" else CpuPeak(model)
-    clock = TokenClock(progress.stop.is_set, lambda: meter.take_events(go_on=True))
-    progress.text = lambda: answer_text(tokenizer, list(clock.ids))
+    pixels = partial(picture_pixels, model, question, strategy, half)
+    opening = Opening(model, tokenizer, question, (strategy.name, half), pixels, kept)
+    clock = TokenClock(progress.stop.is_set, lambda: meter.token(opening.cache.nbytes))
+    so_far = GrowingAnswer(tokenizer)
+    progress.text = lambda: so_far.text(clock.ids)
     watch = FiniteWatch()
-    prompt_tokens: int | None = None
     failure: tuple[str, str, str] | None = None
     stopped = False
-    started = ended = time.perf_counter()
+    started = ended = clock.now()
     try:
         with meter, watch.on(model), stopping(model, progress), arithmetic(strategy, half, model.device.type):
             torch.manual_seed(question.seed)
-            started = time.perf_counter()
+            started = clock.now()
             try:
-                inputs = prompt(model, tokenizer, question, strategy, half)
-                prompt_tokens = next(iter(inputs.values())).shape[1]
-                model.answer_ids(tokenizer, inputs, streamer=clock, **sampling(question))
+                inputs = opening.read()
+                model.answer_ids(tokenizer, inputs, streamer=clock, past_key_values=opening.cache, **sampling(question))
             finally:
                 if model.device.type == "cuda":
                     torch.cuda.synchronize(model.device)
-                ended = time.perf_counter()
+                ended = clock.now()
     except Stopped:
         stopped = True
     except EXPECTED as error:
         failure = type(error).__name__, str(error), without_folders("".join(traceback.format_exception(error)))
         # The frames hold the activations; without them the memory of a failed run is given back at once.
         traceback.clear_frames(error.__traceback__)
+    inputs = {}  # what runs again below finds room where these were
+    opening.close(keep=bool(clock.ids) and failure is None and watch.all_finite)
     if failure or stopped:
         free_unused(model.device.type)
     measurement = Measurement(
         latency_sec=ended - started if clock.ids and not failure else None,
         time_to_first_token_sec=None if clock.first_at is None else clock.first_at - started,
         tokens_per_sec=decoding_rate(clock),
-        peak_memory_bytes=meter.peak_bytes,
+        peak_memory_bytes=opening.peak_bytes(meter),
         peak_memory_kind=meter.kind if meter.peak_bytes is not None else None,
-        prompt_tokens=prompt_tokens,
+        prompt_tokens=opening.prompt_tokens,
         new_tokens=len(clock.ids) if clock.ids else None,
         weights_bytes=weights_bytes(model),
+        reused_tokens=opening.reused_tokens,
+        reused_picture=opening.reused_picture,
     )
     if failure:
         kind, message, text = failure
@@ -182,12 +205,16 @@ def traceable(failure: tuple[str, str, str]) -> bool:
 
 
 def prompt(model: Any, tokenizer: Any, question: Question, strategy: Strategy, half: str) -> dict[str, Tensor]:
-    """The question as the model's inputs; the picture's pixels in the strategy's dtype. The one cast of the lab."""
-    pixels = None
-    if question.image is not None:
-        pixels = model.preprocess(question.image).to(getattr(torch, strategy.image_dtype(half)))
+    """The question as the model's inputs, read in one piece."""
+    pixels = None if question.image is None else picture_pixels(model, question, strategy, half)
     inputs: dict[str, Tensor] = model.prompt_inputs(tokenizer, question.text, pixels, question.history)
     return inputs
+
+
+def picture_pixels(model: Any, question: Question, strategy: Strategy, half: str) -> Tensor:
+    """The picture's pixels in the strategy's dtype. The one cast of the lab."""
+    pixels: Tensor = model.preprocess(question.image).to(getattr(torch, strategy.image_dtype(half)))
+    return pixels
 
 
 def arithmetic(strategy: Strategy, half: str, device_type: str) -> AbstractContextManager[Any]:

@@ -9,10 +9,12 @@ from typing import Any
 
 import torch
 
-from xcomposer_ui.backend import Outcome, Progress
-from xcomposer_ui.backends import answering, checkpoint, divergence
+from xcomposer_ui.backend import Batch, Outcome, Progress
+from xcomposer_ui.backends import answering, batching, checkpoint, divergence
+from xcomposer_ui.backends.conversations import Conversations
 from xcomposer_ui.backends.devices import choose_device, free_bytes
 from xcomposer_ui.backends.memory import weights_bytes
+from xcomposer_ui.backends.shortage import out_of_memory
 from xcomposer_ui.compare.divergence import Divergences
 from xcomposer_ui.dtype_flow import DtypeFlow
 from xcomposer_ui.records import Question
@@ -40,6 +42,7 @@ class LocalBackend:
         self.device = device
         self.reasons = reasons
         self._models: dict[str, Any] = {}
+        self._conversations = Conversations()
         self._tokenizer: Any = None
 
     def loaded(self) -> tuple[str, ...]:
@@ -63,8 +66,27 @@ class LocalBackend:
 
     def answer(self, question: Question, strategy: Strategy, half: str, progress: Progress) -> Outcome:
         dtype = strategy.weights_dtype(half)
-        others = sum(weights_bytes(model) for name, model in self._models.items() if name != dtype)
-        return answering.answer(self._models[dtype], self._tokenizer, question, strategy, half, progress, others)
+        model, tokenizer = self.weights(dtype)
+        others = self._other_bytes(dtype)
+        kept = self._conversations
+        outcome = answering.answer(model, tokenizer, question, strategy, half, progress, others, kept)
+        if kept.nbytes and out_of_memory(outcome.failure_type, outcome.message):
+            self.forget()  # what was kept may be just what is missing
+            answering.free_unused(self.device)
+            outcome = answering.answer(model, tokenizer, question, strategy, half, progress, others, kept)
+        return outcome
+
+    def answer_first(self, questions: Sequence[Question], strategy: Strategy, half: str, progress: Progress) -> Batch:
+        dtype = strategy.weights_dtype(half)
+
+        def alone(question: Question) -> Outcome:
+            return answering.answer(model, tokenizer, question, strategy, half, progress, self._other_bytes(dtype))
+
+        self.forget()  # a batch wants all the memory there is
+        model, tokenizer = self.weights(dtype)
+        return batching.answer_first(
+            model, tokenizer, questions, strategy, half, progress, alone, self._other_bytes(dtype)
+        )
 
     def diverge(self, question: Question, variants: Sequence[tuple[Strategy, str]], progress: Progress) -> Divergences:
         def ready(dtype: str) -> tuple[Any, Any]:
@@ -81,16 +103,25 @@ class LocalBackend:
         if not small and (dtype not in self._models or self.device == "cpu"):
             return None
         self.load(dtype, progress)
-        return self.answer(replace(question, max_new_tokens=tokens), strategy, half, progress)
+        model, tokenizer = self.weights(dtype)
+        shorter = replace(question, max_new_tokens=tokens)
+        return answering.answer(model, tokenizer, shorter, strategy, half, progress, self._other_bytes(dtype))
 
     def flow(self, question: Question, strategy: Strategy, half: str, progress: Progress, tokens: int) -> DtypeFlow:
         model, tokenizer = self.weights(strategy.weights_dtype(half))
         return answering.flow(model, tokenizer, replace(question, max_new_tokens=tokens), strategy, half, progress)
 
+    def forget(self) -> None:
+        self._conversations.clear()
+
     def unload(self) -> None:
+        self._conversations.clear()
         self._models.clear()
         self._tokenizer = None
         answering.free_unused(self.device)
+
+    def _other_bytes(self, dtype: str) -> int:
+        return sum(weights_bytes(model) for name, model in self._models.items() if name != dtype)
 
     def _make_room(self, dtype: str) -> None:
         """Let go of the weights in other dtypes unless the new ones fit beside them, with a fifth to spare."""
@@ -100,5 +131,6 @@ class LocalBackend:
         needed = held.num_parameters() * torch.empty((), dtype=getattr(torch, dtype)).element_size()
         free = free_bytes(self.device)
         if free is not None and needed * 1.2 > free:
+            self._conversations.clear()
             self._models.clear()
             answering.free_unused(self.device)

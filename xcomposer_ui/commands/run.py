@@ -1,4 +1,4 @@
-"""`run`: one question about one picture under one strategy.
+"""`run`: one question about one picture under one strategy, or a file of questions (`batch` has that).
 
 Exit 0: answered. 3: the strategy failed, and the JSON carries the failure. 2: the user's mistake.
 """
@@ -8,7 +8,11 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from xcomposer_ui.batch import BATCH_SIZE
+from xcomposer_ui.commands import batch
 from xcomposer_ui.commands.output import mebibytes, note, print_json, seconds
+from xcomposer_ui.commands.prediction import predicted_beside
+from xcomposer_ui.errors import UserError
 from xcomposer_ui.records import Finished, Loading, Question, RunResult, Waiting, result_as_json
 from xcomposer_ui.runner import Runner
 from xcomposer_ui.settings import DEVICES, HALVES, settings_from
@@ -18,9 +22,12 @@ FAILED = 3
 
 
 def add_to(commands: Any) -> None:
-    parser = commands.add_parser("run", help="ask one question about one picture under one strategy")
-    add_question_arguments(parser)
+    parser = commands.add_parser("run", help="ask one question, or a file of them, under one strategy")
+    add_question_arguments(parser, question_required=False)
     parser.add_argument("--strategy", required=True, metavar="|".join(STRATEGIES), help="how dtypes are handled")
+    parser.add_argument("--batch", metavar="FILE", help="JSONL, a question a line, instead of --question")
+    parser.add_argument("--batch-size", type=int, default=BATCH_SIZE, metavar="N", help="questions asked at once")
+    parser.add_argument("--output", metavar="FILE", help="of the batch, JSONL, resumed if there; without it, stdout")
     parser.set_defaults(execute=execute)
 
 
@@ -38,14 +45,19 @@ def add_question_arguments(parser: argparse.ArgumentParser, *, question_required
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    settings = settings_from(model=arguments.model, device=arguments.device, half=arguments.half)
-    question = asked_question(arguments)
-    result = finished(Runner(settings), question, arguments.strategy)
-    if arguments.json:
-        print_json(result_as_json(result))
-    elif result.failure is None:
+    runner = Runner(settings_from(model=arguments.model, device=arguments.device, half=arguments.half))
+    if arguments.batch:
+        return batch.execute(runner, arguments)
+    if arguments.question is None:
+        raise UserError("no_question")
+    result = finished(runner, asked_question(arguments), arguments.strategy)
+    if not arguments.json and result.failure is None:
         print(result.answer)
     describe(result)
+    pair = predicted_beside(result, len(arguments.question))
+    if arguments.json:
+        predicted = None if pair is None else pair.predicted_bytes
+        print_json({**result_as_json(result), "predicted_memory_bytes": predicted})
     return 0 if result.failure is None else FAILED
 
 

@@ -101,6 +101,7 @@ class AskTab:
         return self.refreshed(handlers.stopped(session, self.runner.status()), language)
 
     def _cleared(self, session: Session, language: str) -> dict[Any, Any]:
+        self.runner.forget()  # memory that only this conversation's next turn would have had a use for
         return self.refreshed(session.cleared(), language)
 
 

@@ -146,6 +146,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "facts.load": ("loading took {sec}", "载入用时 {sec}"),
     "facts.prompt": ("{n} prompt tokens", "提示 {n} 个词元"),
+    "facts.reused": ("{n} of them kept from earlier turns", "其中 {n} 个沿用自前几轮"),
+    "facts.reused_picture": ("picture not encoded again", "图片未重新编码"),
     "facts.new": ("{n} new tokens", "生成 {n} 个词元"),
     "facts.seed": ("seed {n}", "种子 {n}"),
     # Failure

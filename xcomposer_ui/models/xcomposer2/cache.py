@@ -20,6 +20,11 @@ class RoomyLayer(DynamicLayer):  # type: ignore[misc]
         self._rooms: list[Tensor | None] = [None, None]
         self._shown: list[Tensor | None] = [None, None]
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of keys and values, the room ahead included."""
+        return sum(room.nbytes for room in self._rooms if room is not None)
+
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
         """Add keys and values of new tokens; returns all of them."""
         if not self.is_initialized:
@@ -27,6 +32,17 @@ class RoomyLayer(DynamicLayer):  # type: ignore[misc]
         self.keys = self._longer(0, self.keys, key_states)
         self.values = self._longer(1, self.values, value_states)
         return self.keys, self.values
+
+    def keep(self, length: int) -> None:
+        """Forget all but the first `length` tokens; the room that the others took is kept for new ones."""
+        if self.is_initialized and length < self.keys.shape[-2]:
+            self.keys, self.values = self._shortened(0, self.keys, length), self._shortened(1, self.values, length)
+
+    def _shortened(self, which: int, held: Tensor, length: int) -> Tensor:
+        shown = held[..., :length, :]
+        if held is self._shown[which]:
+            self._shown[which] = shown
+        return shown
 
     def _longer(self, which: int, held: Tensor, new: Tensor) -> Tensor:
         length = held.shape[-2] if held.numel() else 0
@@ -50,3 +66,14 @@ class RoomyCache(Cache):  # type: ignore[misc]
 
     def __init__(self) -> None:
         super().__init__(layer_class_to_replicate=RoomyLayer)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all layers' keys and values, the room ahead included."""
+        return sum(layer.nbytes for layer in self.layers if isinstance(layer, RoomyLayer))
+
+    def keep(self, length: int) -> None:
+        """Forget all but the first `length` tokens."""
+        for layer in self.layers:
+            if isinstance(layer, RoomyLayer):
+                layer.keep(length)

@@ -132,72 +132,6 @@ class ChatMixin:
         return answer, [*history, (query, answer)]
 
     @torch.no_grad()
-    def chat_batch(
-        self,
-        tokenizer: Any,
-        queries: Sequence[str],
-        images: Sequence[Picture | Sequence[Picture] | None],
-        histories: Sequence[History] | None = None,
-        *,
-        meta_instruction: str | None = None,
-        hd_num: int | None = None,
-        do_sample: bool = True,
-        max_new_tokens: int = 1024,
-        temperature: float = 1.0,
-        top_p: float = 0.8,
-        repetition_penalty: float = 1.005,
-        **generate_arguments: Any,
-    ) -> list[tuple[str, ChatHistory]]:
-        """Answer several questions at once, each as `chat` would alone; greedy answers in float32 are the same.
-
-        queries, images, histories: one each a question, of the kinds that `chat` takes.
-        Raises ValueError where their numbers differ or there is none, and what `chat` raises.
-        """
-        histories = [()] * len(queries) if histories is None else histories
-        if not queries or not len(queries) == len(images) == len(histories):
-            found = f"{len(queries)} queries, {len(images)} images and {len(histories)} histories"
-            raise ValueError(f"a batch needs as many queries as images and histories, at least one: {found}")
-        rows = [
-            self.prompt_inputs(tokenizer, query, image, history, meta_instruction, hd_num=hd_num)
-            for query, image, history in zip(queries, images, histories, strict=True)
-        ]
-        sequences = self._generated(
-            tokenizer,
-            self._padded(rows),
-            [row.get("input_ids") for row in rows],
-            do_sample=do_sample,
-            max_new_tokens=max_new_tokens,
-            temperature=temperature,
-            top_p=top_p,
-            repetition_penalty=repetition_penalty,
-            **generate_arguments,
-        )
-        answers = [answer_text(tokenizer, ids) for ids in sequences.tolist()]
-        return [
-            (answer, [*history, (query, answer)])
-            for answer, history, query in zip(answers, histories, queries, strict=True)
-        ]
-
-    def _padded(self, rows: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
-        """Several `prompt_inputs` as one, padded left: inputs_embeds (B, T, width), im_mask, attention_mask (B, T)."""
-        embeds = [
-            row["inputs_embeds"] if "inputs_embeds" in row else self.model.tok_embeddings(row["input_ids"])
-            for row in rows
-        ]
-        longest = max(e.shape[1] for e in embeds)
-        shape = len(rows), longest
-        joined = embeds[0].new_zeros(*shape, embeds[0].shape[2])
-        im_mask = torch.zeros(shape, dtype=torch.bool, device=joined.device)
-        attention_mask = torch.zeros(shape, dtype=torch.long, device=joined.device)
-        for n, (row, own) in enumerate(zip(rows, embeds, strict=True)):
-            start = longest - own.shape[1]
-            joined[n, start:] = own[0]
-            attention_mask[n, start:] = 1
-            if "im_mask" in row:
-                im_mask[n, start:] = row["im_mask"][0]
-        return {"inputs_embeds": joined, "im_mask": im_mask, "attention_mask": attention_mask}
-
-    @torch.no_grad()
     def answer_ids(self, tokenizer: Any, inputs: dict[str, Tensor], **generate_arguments: Any) -> list[int]:
         """The ids that the model generates after `inputs` (`prompt_inputs` makes them), the end token among them."""
         ids = self._generated(tokenizer, inputs, [None], **generate_arguments)
@@ -307,12 +241,18 @@ class ChatMixin:
         if self.config.tiles is not None and len(pictures) > 1:
             hd_num = HD_NUM_OF_MANY
         pixels = [p if isinstance(p, Tensor) else self.preprocess(p, hd_num) for p in pictures]
-        return self.joined_inputs(self._prompt_parts(tokenizer, query, history, meta_instruction, len(pixels)), pixels)
+        return self.joined_inputs(self.prompt_parts(tokenizer, query, history, meta_instruction, len(pixels)), pixels)
 
-    def _prompt_parts(
-        self, tokenizer: Any, query: str, history: History, meta_instruction: str, pictures: int
+    def prompt_parts(
+        self,
+        tokenizer: Any,
+        query: str,
+        history: History = (),
+        meta_instruction: str | None = None,
+        pictures: int = 0,
     ) -> list[list[int]]:
-        """The prompt's token ids before, between and after the pictures."""
+        """The prompt's token ids before, between and after the pictures: one list more than pictures."""
+        meta_instruction = self._meta_instruction(meta_instruction)
         tiled = self.config.tiles is not None
         query, history = with_marks(query, history, pictures, leave_out=tiled)
         text = prompt_text(query, history, meta_instruction)
@@ -328,12 +268,16 @@ class ChatMixin:
 
         parts: one more than pictures; an empty one adds nothing. The prompt is cut at the model's longest.
         """
+        return self.joined_embeddings(parts, [self.encode_image(picture) for picture in pixels])
+
+    def joined_embeddings(self, parts: Sequence[Sequence[int]], pictures: Sequence[Tensor]) -> dict[str, Tensor]:
+        """As `joined_inputs`, the pictures given as `encode_image` gives them, (1, image tokens, width)."""
         pieces: list[tuple[Tensor, bool]] = []
         for n, ids in enumerate(parts):
             if ids:
                 pieces.append((self.model.tok_embeddings(torch.tensor([list(ids)], device=self.text_device)), False))
-            if n < len(pixels):
-                pieces.append((self.encode_image(pixels[n]), True))
+            if n < len(pictures):
+                pieces.append((pictures[n], True))
         # Spread over several devices, text and picture come from two of them; the language model starts at the text's.
         home = next((piece.device for piece, is_image in pieces if not is_image), self.text_device)
         pieces = [(piece.to(home), is_image) for piece, is_image in pieces]

@@ -12,11 +12,13 @@ from transformers import GenerationMixin, PreTrainedModel
 from transformers.cache_utils import Cache
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
+from xcomposer_ui.models.xcomposer2.batching import BatchMixin
 from xcomposer_ui.models.xcomposer2.cache import RoomyCache
 from xcomposer_ui.models.xcomposer2.chat import ChatMixin
 from xcomposer_ui.models.xcomposer2.configuration import InternLM2TypedConfig, InternLMXComposer2Config
 from xcomposer_ui.models.xcomposer2.language import InternLM2Model, RMSNorm
 from xcomposer_ui.models.xcomposer2.tiles import TILE_RULES, tiled_features, tiled_pixels
+from xcomposer_ui.models.xcomposer2.turns import TurnMixin
 from xcomposer_ui.models.xcomposer2.vision import PatchEmbeddings, VisionTower, square_pixels
 from xcomposer_ui.models.xcomposer2.weights import fit_to_weights
 
@@ -25,7 +27,7 @@ log = logging.getLogger(__name__)
 HUB_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "revision", "subfolder", "token")
 
 
-class InternLMXComposer2ForCausalLM(ChatMixin, PreTrainedModel, GenerationMixin):  # type: ignore[misc]
+class InternLMXComposer2ForCausalLM(ChatMixin, BatchMixin, TurnMixin, PreTrainedModel, GenerationMixin):  # type: ignore[misc]
     """Ask it with `chat` or `stream_chat`; `forward` and `generate` take embeddings with their image mask.
 
     Published checkpoints load by `from_pretrained` under their own names and layout, without remote code.
@@ -114,16 +116,21 @@ class InternLMXComposer2ForCausalLM(ChatMixin, PreTrainedModel, GenerationMixin)
         im_mask: Tensor | None = None,
         **kwargs: Any,
     ) -> dict[str, Any]:
-        """The whole prompt first, then one token at a time; the picture counts in the prompt only."""
+        """The prompt first, from where the cache ends, then one token at a time; the picture counts in the prompt only.
+
+        input_ids: the prompt's and the new tokens' ids; with inputs_embeds, the prompt's embeddings, the latter's only.
+        """
         inputs: dict[str, Any] = {"past_key_values": past_key_values, "use_cache": kwargs.get("use_cache", True)}
         if input_ids.shape[0] > 1:  # alone, nothing is padded, and attention without a mask is quicker
             inputs["attention_mask"] = attention_mask
         inputs["logits_to_keep"] = 1
-        if past_key_values is not None and past_key_values.get_seq_length():
-            return {**inputs, "input_ids": input_ids[:, -1:]}
-        if inputs_embeds is not None:
-            return {**inputs, "inputs_embeds": inputs_embeds, "im_mask": im_mask}
-        return {**inputs, "input_ids": input_ids}
+        past = 0 if past_key_values is None else past_key_values.get_seq_length()
+        if inputs_embeds is None:
+            return {**inputs, "input_ids": input_ids[:, min(past, input_ids.shape[1] - 1) :]}
+        if past < inputs_embeds.shape[1]:
+            rest = None if im_mask is None else im_mask[:, past:]
+            return {**inputs, "inputs_embeds": inputs_embeds[:, past:], "im_mask": rest}
+        return {**inputs, "input_ids": input_ids[:, -1:]}
 
     def _init_weights(self, module: nn.Module) -> None:
         deviation = self.config.initializer_range

@@ -87,6 +87,10 @@ def _facts(result: RunResult, language: str) -> str:
     facts = [result.model, result.device]
     if m.prompt_tokens is not None:
         facts.append(text("facts.prompt", language, n=m.prompt_tokens))
+    if m.reused_tokens:
+        facts.append(text("facts.reused", language, n=m.reused_tokens))
+    if m.reused_picture:
+        facts.append(text("facts.reused_picture", language))
     if m.new_tokens is not None:
         facts.append(text("facts.new", language, n=m.new_tokens))
     facts.append(text("facts.seed", language, n=result.seed))
