@@ -37,6 +37,9 @@ NEAR_MISSES = [
     "OSError: [Errno 28] No space left on device",
     "RuntimeError: Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.",
     "assert model.dtype == torch.float16",
+    "TypeError: expected type float but got int",
+    "NotImplementedError: to_half is not implemented for type Model",
+    "save_video is not implemented for Windows",
     "'type'",
     "我的模型是 float16，图片是 float32，怎么办？",
 ]

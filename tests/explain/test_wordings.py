@@ -206,6 +206,13 @@ WORDINGS = [
         ("float16", "float32"),
         None,
     ),
+    # torch.distributed
+    (
+        "ValueError: Invalid usage of tensors with different dtypesFound torch.float32 and  torch.float16",
+        "sharded_dtype_mismatch",
+        ("float32", "float16"),
+        None,
+    ),
     # Triton's compiler
     (
         "AssertionError: First input (fp16) and second input (fp32) must have the same dtype!",
@@ -268,6 +275,113 @@ WORDINGS = [
     ),
     # pytorch on CUDA: LayerNorm, half input and float32 weights
     ("RuntimeError: expected scalar type Half but found Float", "operand_dtype_mismatch", ("float16", "float32"), True),
+    # xformers
+    (
+        "ValueError: Query/Key/Value should either all have the same dtype, or (in the quantized case) Key/Value "
+        "should have dtype torch.int32\n  query.dtype: torch.float32\n  key.dtype  : torch.float16\n  value.dtype: "
+        "torch.float16",
+        "attention_dtype_mismatch",
+        ("float32", "float16"),
+        True,
+    ),
+    # pytorch#144018, vllm#1007: the memory-efficient kernel on CUDA
+    ("RuntimeError: invalid dtype for bias - should match query's dtype", "attention_mask_dtype", (), True),
+    # pytorch 1.5 to 1.13
+    (
+        "AssertionError: Only float, byte, and bool types are supported for attn_mask, not torch.int64",
+        "attention_mask_dtype",
+        None,
+        False,
+    ),
+    # transformers 4.3x, a warning
+    (
+        "You are attempting to use Flash Attention 2.0 without specifying a torch dtype. This might lead to unexpected "
+        "behaviour",
+        "flash_attention_dtype",
+        (),
+        True,
+    ),
+    # yolov5#156: pytorch 1.4
+    (
+        "RuntimeError: expected device cuda:0 and dtype Float but got device cuda:0 and dtype Half",
+        "operand_dtype_mismatch",
+        ("float32", "float16"),
+        False,
+    ),
+    # YOLOv3-Torch2TRT#2: pytorch 1.2
+    (
+        "RuntimeError: expected backend CUDA and dtype Float but got backend CUDA and dtype Half",
+        "operand_dtype_mismatch",
+        ("float32", "float16"),
+        False,
+    ),
+    # pytorch-ssd#78: one dtype, two devices
+    (
+        "RuntimeError: expected device cpu and dtype Float but got device cuda:0 and dtype Float",
+        "device_mismatch",
+        (),
+        False,
+    ),
+    # SqueezeWave#3: pytorch 1.0
+    (
+        "RuntimeError: expected type CUDAFloatType but got CUDAHalfType",
+        "operand_dtype_mismatch",
+        ("float32", "float16"),
+        False,
+    ),
+    # pytorch#42218: pytorch 1.6
+    (
+        "RuntimeError: grid_sampler(): expected input and grid to have same dtype, but input has c10::Half and grid "
+        "has float",
+        "operand_dtype_mismatch",
+        ("float16", "float32"),
+        True,
+    ),
+    # PPO-PyTorch#33: pytorch 1.5
+    (
+        "RuntimeError: expected dtype Double but got dtype Float (validate_dtype at "
+        "/pytorch/aten/src/ATen/native/TensorIterator.cpp:143)",
+        "backward_dtype_mismatch",
+        ("float64", "float32"),
+        False,
+    ),
+    # pytorch#110758: a fused optimizer
+    (
+        "RuntimeError: params, grads, exp_avgs, and exp_avg_sqs must have same dtype, device, and layout",
+        "backward_dtype_mismatch",
+        (),
+        None,
+    ),
+    # SuperGlue_PyTorch_MultiGPU_implementation#1: pytorch 1.3
+    (
+        "RuntimeError: output with backend CUDA and dtype Float doesn't match the desired backend CUDA and dtype "
+        "Double",
+        "result_dtype",
+        ("float32", "float64"),
+        False,
+    ),
+    # pytorch#23377, pytorch#14843, apex#244, pytorch#127224: half kernels that were missing, in four wordings
+    (
+        "RuntimeError: _thnn_conv2d_forward not supported on CPUType for Half",
+        "not_implemented_for_half",
+        ("float16",),
+        None,
+    ),
+    (
+        "RuntimeError: thnn_conv2d_forward is not implemented for type torch.HalfTensor",
+        "not_implemented_for_half",
+        ("float16",),
+        None,
+    ),
+    ("RuntimeError: \"add\" not implemented for 'torch.HalfTensor'", "not_implemented_for_half", ("float16",), None),
+    ("RuntimeError: grid_sampler_2d_cpu not implemented for Half", "not_implemented_for_half", ("float16",), None),
+    # pytorch 1.10 to 2.0
+    (
+        "RuntimeError: User specified autocast device_type must be 'cuda' or 'cpu'",
+        "autocast_dtype_unsupported",
+        (),
+        False,
+    ),
     # LSTM on pytorch before 2.9
     (
         "ValueError: input must have the type torch.float16, got type torch.float32",

@@ -32,8 +32,8 @@ OPERANDS = Rule(
         # flash-attn's own checks
         r"query and (?:key|value) must have the same dtype",
         # xformers
-        rf"Query/Key/Value should either all have the same dtype.{0, 400}?query\.dtype: {DTYPE} +key\.dtype\s*: {DTYPE}"
-        rf" +value\.dtype: {DTYPE}",
+        rf"Query/Key/Value should (?:either )?all have the same dtype.{{0,400}}?query\.dtype: {DTYPE} "
+        rf"+key\.dtype *: {DTYPE} +value\.dtype: {DTYPE}",
     ),
     references=(ATTENTION, xcomposer(424)),
 )
@@ -71,7 +71,24 @@ MASK = Rule(
         r"Expected attn_mask dtype to be bool or (?:float or )?to match query dtype, but got attn_mask\.dtype: "
         r"(?P<mask>.{1,40}?) and +query\.dtype: .{1,40}? instead",
         r"only bool and floating types of (?P<mask>key_padding_mask|attn_mask) are supported",
+        # PyTorch 1.5 to 1.13
+        r"Only float, byte, and bool types are supported for attn_mask, not (?P<mask>torch\.\w+)",
     ),
+    references=(ATTENTION,),
+)
+
+BIAS = Rule(
+    family="attention_mask_dtype",
+    title=MASK.title,
+    cause=Text(
+        "The memory-efficient kernel adds the mask to the scores and takes one of the query's dtype only: the query is "
+        "half and the mask was made in float32, or the reverse. Cast the mask to `query.dtype`.",
+        "内存高效的注意力内核把掩码加到分数上，只接受与 query 相同 dtype 的掩码：query 是半精度而掩码以 float32 生成，"
+        "或正相反。请把掩码转换为 `query.dtype`。",
+    ),
+    verdicts=verdicts((False, AS_IS), (True, CASTS), (None, _UNIFIED_MASK), (True, ALL_FLOAT32)),
+    patterns=(r"invalid dtype for bias - should match query's dtype",),
+    names_dtypes=False,
     references=(ATTENTION,),
 )
 
@@ -102,6 +119,7 @@ FLASH = Rule(
         r"Expected query, key and value to (?:all )?be of dtype: \{[^}]{0,80}\}\. "
         r"Got Query dtype: .{1,40}? Key dtype: .{1,40}? and Value dtype: .{1,40}? instead",
         r"`flshatt\w*@?[\w.]*` is not supported because:.{0,400}?dtype=torch\.float32 \(supported: \{[^}]{0,80}\}\)",
+        r"attempting to use Flash Attention 2(?:\.0)? without specifying a torch dtype",
         r"[Ff]lash[ _-]?attn.{0,60}only supports? (?:fp16|half|float16).{0,20}(?:bf16|bfloat16)",
     ),
     references=(FLASH_ATTENTION, AUTOCAST, xcomposer(416)),
@@ -127,4 +145,4 @@ NO_KERNEL = Rule(
     references=(ATTENTION,),
 )
 
-RULES = (OPERANDS, MASK, FLASH, NO_KERNEL)
+RULES = (OPERANDS, MASK, BIAS, FLASH, NO_KERNEL)

@@ -59,7 +59,7 @@ UNSUPPORTED = Rule(
     patterns=(
         r"AutocastCPU only supports? \w+ as the autocast_cpu_dtype",
         r"In (?:CPU|CUDA|MPS|XPU) autocast, but the target dtype is not supported\. Disabling autocast\.",
-        r"User specified an unsupported autocast device_type",
+        r"User specified (?:an unsupported )?autocast device_type",
     ),
     references=(AUTOCAST,),
 )
@@ -132,6 +132,10 @@ BACKWARD = Rule(
     verdicts=_backward,
     patterns=(
         rf"Found dtype {DTYPE} but expected {DTYPE}",
+        rf"expected dtype {DTYPE} but got dtype {DTYPE}",  # PyTorch 1.5
+        # fused and foreach optimizers
+        r"params, grads, exp_avgs, and exp_avg_sqs must have same dtype",
+        r"Tensors of the same index must be on the same device and the same dtype",
         rf"assign a gradient with dtype '{DTYPE}' to a tensor with grad_dtype '{DTYPE}'",
         r"assigned grad has data of a different type",
         r"returned an invalid gradient at index \d+ - expected type ([\w.]+) but got ([\w.]+)",
@@ -159,6 +163,19 @@ FLATTENED = Rule(
         rf"`FlatParameter` requires uniform dtype but got {DTYPE} and {DTYPE}",
         r"All parameters in a bucket must have the same dtype",
     ),
+    references=(FSDP,),
+)
+
+EXCHANGED = Rule(
+    family="sharded_dtype_mismatch",
+    title=Text("Ranks exchange tensors of one dtype only", "各进程之间只能交换同一种 dtype 的张量"),
+    cause=Text(
+        "A collective call of torch.distributed got a list with {dtypes}: weights or gradients of which a part was "
+        "cast and the rest was not. Cast them to one dtype before the call.",
+        "torch.distributed 的集合通信收到的列表中有 {dtypes}：权重或梯度只转换了一部分。请在调用前统一 dtype。",
+    ),
+    verdicts=FLATTENED.verdicts,
+    patterns=(rf"Invalid usage of tensors with different dtypes ?Found {DTYPE} and +{DTYPE}",),
     references=(FSDP,),
 )
 
@@ -206,4 +223,6 @@ LOSS_SCALE = Rule(
     references=(NUMERICS,),
 )
 
-RULES = (*(MIXED_HALVES, UNSUPPORTED, UNSAFE_LOSS, HALF_GRADIENTS, BACKWARD, FLATTENED, NOT_FINITE, LOSS_SCALE),)
+RULES = (
+    *(MIXED_HALVES, UNSUPPORTED, UNSAFE_LOSS, HALF_GRADIENTS, BACKWARD, FLATTENED, EXCHANGED, NOT_FINITE, LOSS_SCALE),
+)

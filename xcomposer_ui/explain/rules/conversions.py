@@ -99,6 +99,9 @@ RESULT = Rule(
     patterns=(
         rf"result type {DTYPE} can't be cast to the desired output type {DTYPE}",
         rf"input types can't be cast to the desired output type {DTYPE}",
+        # PyTorch 1.2 to 1.4
+        rf"output with (?:device|backend) [\w:]+ and dtype {DTYPE} doesn't match the desired (?:(?:device|backend) "
+        rf"[\w:]+ and )?dtype {DTYPE}",
         rf"Expected out tensor to have dtype {DTYPE}, but got {DTYPE} instead",
         rf"Expected out type to be {DTYPE} but got {DTYPE}",
         rf"result dtype {DTYPE} does not match input dtype {DTYPE}",

@@ -14,7 +14,7 @@ from xcomposer_ui.explain.verdicts import (
 _WRITES = (
     rf"Index put requires the source and destination dtypes match, got {DTYPE} for the destination and {DTYPE} "
     r"for the source",
-    r"masked_scatter: expected self and source to have same dtypes but got ?(\w+) and (\w+)",
+    r"masked_scatter_?: expected self and source to have same dtypes but got ?(\w+) and (\w+)",
     r"index_copy_\(\): self and source expected to have the same dtype, but got \(self\) (\w+) and \(source\) (\w+)",
     r"put_\(\): self and source expected to have the same dtype, but got self\.dtype = (\w+) and "
     r"source\.dtype = (\w+)",
@@ -79,7 +79,10 @@ SCATTER = Rule(
         "scatter 一类运算要求值与张量同一 dtype。报错没有写明是哪两种；请打印张量和 `src` 的 `.dtype`。",
     ),
     verdicts=clash_unlisted,
-    patterns=(r"scatter\w*\(\): Expected self\.dtype to be equal to src\.dtype",),
+    patterns=(
+        r"scatter\w*\(\): Expected self\.dtype to be equal to src\.dtype",
+        r"index_\w+\(\): self and source must have the same scalar type",
+    ),
     references=(DTYPES,),
 )
 

@@ -26,7 +26,14 @@ _SOME_CAST = Text(
 )
 _HAS_FLOAT32 = Text("Every kernel exists for float32.", "所有内核都支持 float32。")
 
-_NOT_IMPLEMENTED = r"\"[^\"]{1,120}\" not implemented for '(\w+)'"
+_NOT_IMPLEMENTED = r"\"[^\"]{1,120}\" not implemented for '([\w.]+)'"
+# PyTorch 0.4 to 1.4, and code that words it by hand
+_OLDER = (
+    r"\b\w*_\w{1,80} not implemented for '?((?:torch\.(?:cuda\.)?)?(?:Half|BFloat16|Float|Double|Long|Int|Byte)"
+    r"(?:Tensor)?)\b",
+    r"\b\w*_\w{1,80} is not[ _]implemented for type (torch\.(?:cuda\.)?\w+Tensor)",
+    r"\b\w*_\w{1,80} not supported on \w+Type for (\w+)",
+)
 
 
 def _is_half(facts: Facts) -> bool:
@@ -47,6 +54,7 @@ NO_HALF_KERNEL = Rule(
     verdicts=verdicts((False, AS_IS), (None, _SOME_CAST), (False, _STAYS_HALF), (True, _HAS_FLOAT32)),
     patterns=(
         _NOT_IMPLEMENTED,
+        *_OLDER,
         r"Low precision dtypes not supported\. Got (\w+)",
         r"Unsupported dtype (Half|BFloat16)\b",
         r"MKL FFT doesn't support tensors of type: (\w+)",
@@ -104,7 +112,7 @@ NO_KERNEL = Rule(
         "对 {dtypes} 调用了报错中的运算，而它不支持。通常是在需要小数的地方给了整数：图片字节，或误作特征的词元编号。",
     ),
     verdicts=_other_kernel,
-    patterns=(_NOT_IMPLEMENTED, r"computation on CPU is not implemented for (\w+) \+ (\w+)"),
+    patterns=(_NOT_IMPLEMENTED, *_OLDER, r"computation on CPU is not implemented for (\w+) \+ (\w+)"),
     references=(),
 )
 

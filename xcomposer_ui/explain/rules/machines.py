@@ -110,6 +110,7 @@ DEVICES = Rule(
     verdicts=PRECISION_IS_NO_CURE,
     patterns=(
         r"Expected all tensors to be on the same device, but (?:found|got)",
+        r"expected (?:device|backend) \S+ and dtype (\w+) but got (?:device|backend) \S+ and dtype \1\b",
         r"Expected object of (?:device type|backend) \w+ but got (?:device type|backend) \w+",
         r"Tensor on device \S+ is not on the expected device",
         r"Cannot copy out of meta tensor; no data!",

@@ -55,6 +55,8 @@ OPERANDS = Rule(
         r"Expected object of type ([\w.]+Tensor) but found type ([\w.]+Tensor) for (?:argument|sequence element)",
         r"Expected object of data type \w+ but got data type \w+",
         rf"prelu: Type promoting not supported\. Got {DTYPE} and {DTYPE}",
+        # PyTorch before 1.13
+        rf"expected input and grid to have same dtype, but input has {DTYPE} and grid has {DTYPE}",
     ),
     applies=lambda facts: len(facts.dtypes) != 1,
     references=(AUTOCAST,),
@@ -70,6 +72,11 @@ UNLISTED = Rule(
     verdicts=clash_unlisted,
     patterns=(
         rf"expected dtype {DTYPE} for `\w+` but got dtype {DTYPE}",
+        # additions and comparisons on PyTorch 1.0 to 1.4, before they promoted
+        rf"expected (?:device|backend) [\w:]+ and dtype {DTYPE} but got (?:device|backend) [\w:]+ and dtype {DTYPE}",
+        r"expected type ((?:CPU|CUDA)\w+Type) but got ((?:CPU|CUDA)\w+Type)",
+        rf"and input value tensor should have same dtype, but got boundary tensor dtype {DTYPE} and input value tensor "
+        rf"dtype {DTYPE}",
         rf"Expected object of scalar type {DTYPE} but got scalar type {DTYPE} for second argument",
         rf"Expected both inputs to be Half, Float or Double tensors but got {DTYPE} and {DTYPE}",
         rf"to have the same type as tensor for argument #\d+ '\w+'; but type {DTYPE} does not equal {DTYPE}",
