@@ -141,6 +141,7 @@ class RunResult:
 
     half: the 16-bit dtype in play. weights_dtype: what the weights were really held in.
     stopped: the user stopped it, `answer` is what there was by then.
+    picture_size: (width, height) of the picture as the model was given it, None without one.
     """
 
     strategy: str
@@ -154,6 +155,7 @@ class RunResult:
     failure: Failure | None = None
     stopped: bool = False
     reasons: Mapping[str, str] = field(default_factory=dict)
+    picture_size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)

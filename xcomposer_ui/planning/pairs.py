@@ -5,10 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from xcomposer_ui.planning.wire import RunShape
+from xcomposer_ui.records import Measurement
+
 
 @dataclass(frozen=True)
 class Pair:
-    """Predicted and measured peak memory of one run, in bytes, weights included. kind: as `peak_memory_kind`."""
+    """Predicted and measured peak memory of one run, in bytes, weights included. kind: as `peak_memory_kind`.
+
+    prompt_tokens, new_tokens: 0 where the run did not come to them.
+    """
 
     strategy: str
     half: str
@@ -22,6 +28,21 @@ class Pair:
     def error(self) -> float:
         """(predicted − measured) / measured: −0.01 is one percent too little."""
         return self.predicted_bytes / self.measured_bytes - 1
+
+
+def pair_of(shape: RunShape, measured: Measurement, predicted_bytes: int) -> Pair | None:
+    """The pair of a run that is over; None where its memory was not measured."""
+    if measured.peak_memory_bytes is None or measured.peak_memory_kind is None:
+        return None
+    return Pair(
+        strategy=shape.strategy,
+        half=shape.half,
+        kind=measured.peak_memory_kind,
+        prompt_tokens=measured.prompt_tokens or 0,
+        new_tokens=measured.new_tokens or 0,
+        predicted_bytes=predicted_bytes,
+        measured_bytes=measured.peak_memory_bytes,
+    )
 
 
 def pair_as_json(pair: Pair) -> dict[str, Any]:

@@ -39,6 +39,7 @@ class PlanRequest:
 
     image: (width, height) of the picture, or None for text only. hd_num: most tiles, None for the member's own.
     prompt_tokens: of text, beside the picture. memory_bytes: what `largest_batch` has to fit, None for this machine's.
+    memory_of: whether those bytes are a "card"'s, counted by its driver, or the "host"'s, counted in live tensors.
     """
 
     model: str
@@ -50,6 +51,7 @@ class PlanRequest:
     half: str = "float16"
     device: str = "auto"
     memory_bytes: int | None = None
+    memory_of: str = "card"
 
 
 @dataclass(frozen=True)

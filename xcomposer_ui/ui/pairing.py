@@ -1,0 +1,35 @@
+"""The pairs of a visit's runs: the newest is predicted now, the older ones were."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from xcomposer_ui.errors import UserError
+from xcomposer_ui.planning.pairs import Pair
+from xcomposer_ui.planning.predictions import Predictions, paired
+from xcomposer_ui.ui.session import Run
+from xcomposer_ui.ui.views.notice import notice
+from xcomposer_ui.ui.views.pairs import pairs_view
+
+MOST_SHOWN = 20
+
+
+def pairs_of(runs: Sequence[Run], predictions: Predictions, *, ask: bool = True) -> tuple[Pair, ...]:
+    """The pairs of the last runs, oldest first; with `ask`, the newest run's is asked for, which takes seconds.
+
+    Raises UserError where it cannot be predicted.
+    """
+    found = []
+    for place, run in enumerate(reversed(runs[-MOST_SHOWN:])):
+        predict = predictions.of if ask and place == 0 else predictions.known
+        if pair := paired(run.result, len(run.question), predict):
+            found.append(pair)
+    return tuple(reversed(found))
+
+
+def pairs_shown(runs: Sequence[Run], predictions: Predictions, language: str, *, ask: bool = True) -> str:
+    """The pairs as the page shows them, or why there is none."""
+    try:
+        return pairs_view(pairs_of(runs, predictions, ask=ask), language)
+    except UserError as error:
+        return notice(error, language)

@@ -1,0 +1,11 @@
+"""The names of strategies, planned ones too."""
+
+from __future__ import annotations
+
+from xcomposer_ui.strategies import STRATEGIES
+from xcomposer_ui.ui.texts import text
+
+
+def strategy_name(name: str, language: str) -> str:
+    """The name of a strategy of the lab, or of one that is only planned."""
+    return text(f"strategy.{name}" if name in STRATEGIES else f"plan.{name}", language)
