@@ -11,7 +11,6 @@ from typing import Any
 from xcomposer_ui.batch import BATCH_SIZE
 from xcomposer_ui.commands import batch
 from xcomposer_ui.commands.output import mebibytes, note, print_json, seconds
-from xcomposer_ui.commands.prediction import predicted_beside
 from xcomposer_ui.errors import UserError
 from xcomposer_ui.records import Finished, Loading, Question, RunResult, Waiting, result_as_json
 from xcomposer_ui.runner import Runner
@@ -51,13 +50,11 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.question is None:
         raise UserError("no_question")
     result = finished(runner, asked_question(arguments), arguments.strategy)
-    if not arguments.json and result.failure is None:
+    if arguments.json:
+        print_json(result_as_json(result))
+    elif result.failure is None:
         print(result.answer)
     describe(result)
-    pair = predicted_beside(result, len(arguments.question))
-    if arguments.json:
-        predicted = None if pair is None else pair.predicted_bytes
-        print_json({**result_as_json(result), "predicted_memory_bytes": predicted})
     return 0 if result.failure is None else FAILED
 
 
