@@ -107,5 +107,8 @@ class Backend(Protocol):
     def forget(self) -> None:
         """Let go of what was kept of conversations for their next turns."""
 
+    def room_bytes(self) -> int | None:
+        """Memory that a run may take here, its weights included; None where it cannot be told."""
+
     def unload(self) -> None:
         """Give all weights back."""

@@ -12,6 +12,7 @@ from xcomposer_ui.compare.divergence import Diverged, Diverging
 from xcomposer_ui.dtype_flow import DtypeFlow, Traced, Tracing
 from xcomposer_ui.errors import UserError
 from xcomposer_ui.explain import explain
+from xcomposer_ui.planning.fitting import Room
 from xcomposer_ui.question import checked_question
 from xcomposer_ui.records import (
     Event,
@@ -86,6 +87,12 @@ class Runner:
         """Let go of what is kept of conversations: the next turn of each is computed whole. Waits for nobody."""
         if self._backend is not None:
             self._backend.forget()
+
+    def room(self) -> Room | None:
+        """Memory that a run may take; None where nothing is known yet. Answers at once."""
+        backend = self._backend
+        free = None if backend is None else backend.room_bytes()
+        return None if backend is None or free is None else Room(backend.device, free)
 
     def run(
         self,

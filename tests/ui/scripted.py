@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 
 from xcomposer_ui.errors import UserError
+from xcomposer_ui.planning.fitting import Room
 from xcomposer_ui.question import checked_question
 from xcomposer_ui.records import (
     Event,
@@ -75,6 +76,7 @@ class ScriptedRunner:
     before: tuple[Event, ...] = ()
     refuse: UserError | None = None
     known: bool = True
+    has_room: Room | None = None
     asked: list[tuple[Question, str]] = field(default_factory=list)
     closed: int = 0
     forgotten: int = 0
@@ -94,6 +96,9 @@ class ScriptedRunner:
 
     def forget(self) -> None:
         self.forgotten += 1
+
+    def room(self) -> Room | None:
+        return self.has_room
 
     def status(self) -> Status:
         if not self.known:

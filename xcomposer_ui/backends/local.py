@@ -12,7 +12,7 @@ import torch
 from xcomposer_ui.backend import Batch, Outcome, Progress
 from xcomposer_ui.backends import answering, batching, checkpoint, divergence
 from xcomposer_ui.backends.conversations import Conversations
-from xcomposer_ui.backends.devices import choose_device, free_bytes
+from xcomposer_ui.backends.devices import choose_device, free_bytes, room_bytes
 from xcomposer_ui.backends.memory import weights_bytes
 from xcomposer_ui.backends.shortage import out_of_memory
 from xcomposer_ui.compare.divergence import Divergences
@@ -113,6 +113,9 @@ class LocalBackend:
 
     def forget(self) -> None:
         self._conversations.clear()
+
+    def room_bytes(self) -> int | None:
+        return room_bytes(self.device, sum(weights_bytes(model) for model in list(self._models.values())))
 
     def unload(self) -> None:
         self._conversations.clear()

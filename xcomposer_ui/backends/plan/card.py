@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from xcomposer_ui.backends.devices import CONTEXT_BYTES
 from xcomposer_ui.backends.plan.allocator import CachingAllocator, rounded
 from xcomposer_ui.backends.plan.rehearsal import Rehearsal, peaks
 from xcomposer_ui.planning.records import OnCard
@@ -11,11 +12,6 @@ MIB = 1 << 20
 WORKSPACE_BYTES = 32 * MIB
 """cuBLAS's, which PyTorch takes from its own allocator: 32 MiB from Hopper on, 8,519,680 bytes before (the default of
 CUBLAS_WORKSPACE_CONFIG in aten/src/ATen/cuda/CublasHandlePool.cpp). The larger is counted everywhere."""
-
-CONTEXT_BYTES = 512 * MIB
-"""The driver's context and loaded kernels: what out-of-memory messages count as the process's beyond PyTorch's own.
-0.28 to 0.49 GiB in FireRedTeam/FireRedTTS2#17, pinokiofactory/flux-webui#11, 3DTopia/Phidias-Diffusion#8 and
-TianheWu/CoSeR#10 (RTX 4090, A100); the most of them, rounded up."""
 
 
 def on_card(rehearsal: Rehearsal) -> OnCard:
