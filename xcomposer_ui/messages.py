@@ -38,6 +38,10 @@ MESSAGES: dict[str, dict[str, str]] = {
         "en": "There is no picture yet. Choose an example, upload a picture or draw one.",
         "zh": "还没有图片。请选择示例、上传图片或手绘一张。",
     },
+    "nothing_to_trace": {
+        "en": "There is no run to trace yet. Ask something first.",
+        "zh": "还没有可追踪的运行。请先提一个问题。",
+    },
     "nothing_pasted": {
         "en": "There is nothing to explain yet. Paste an error message or a traceback.",
         "zh": "还没有内容可解释。请粘贴报错信息或 traceback。",

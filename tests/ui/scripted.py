@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 
+from xcomposer_ui.dtype_flow import Cast, Clash, DtypeFlow, ModuleCall, Traced, Tracing
 from xcomposer_ui.errors import UserError
 from xcomposer_ui.planning.fitting import Room
 from xcomposer_ui.question import checked_question
@@ -57,6 +58,31 @@ FAILURE = Failure(
     traceback="Traceback (most recent call last): …",
 )
 
+
+def scripted_flow(strategy: str, half: str) -> DtypeFlow:
+    """A flow of the model's outline: under as_is it ends in the projector."""
+    chosen = strategy_named(strategy)
+    weights, given = (chosen.weights_dtype(half),), (chosen.image_dtype(half),)
+    failed = strategy == "as_is"
+    out = () if failed else (half,) if chosen.autocast else weights
+    calls = [
+        ModuleCall(0, "vit", "VisionTower", 0, given, given, ()),
+        ModuleCall(1, "vit.patch", "Conv2d", 1, weights, weights, weights),
+        ModuleCall(2, "vision_proj", "Sequential", 0, given, out, (), failed=failed),
+        ModuleCall(3, "vision_proj.0", "Linear", 1, given, out, weights, failed=failed),
+    ]
+    if failed:
+        clash = Clash(FAILURE.module, FAILURE.operation, FAILURE.operands)
+        return DtypeFlow(tuple(calls), f"RuntimeError: {MESSAGE}", clash=clash)
+    widen, narrow = Cast("aten._to_copy", half, "float32"), Cast("aten._to_copy", "float32", half)
+    calls += [
+        ModuleCall(4, "model.layers.0", "Block", 0, weights, weights, ()),
+        ModuleCall(5, "model.layers.0.norm", "RMSNorm", 1, weights, weights, weights, casts=(widen, narrow)),
+        ModuleCall(6, "output", "Linear", 0, weights, weights, weights),
+    ]
+    return DtypeFlow(tuple(calls))
+
+
 MEASURED = Measurement(
     load_sec=None, latency_sec=0.842, time_to_first_token_sec=0.213, tokens_per_sec=31.4,
     peak_memory_bytes=15_414_067, peak_memory_kind="cpu_tensors", prompt_tokens=84, new_tokens=9,
@@ -78,6 +104,7 @@ class ScriptedRunner:
     known: bool = True
     has_room: Room | None = None
     asked: list[tuple[Question, str]] = field(default_factory=list)
+    traced: list[tuple[Question, str, str | None]] = field(default_factory=list)
     closed: int = 0
     forgotten: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -88,7 +115,7 @@ class ScriptedRunner:
         assert self.lock.acquire(timeout=10)
         self.lock.release()
         fresh = ScriptedRunner()
-        for name in ("answer", "before", "refuse", "known", "asked", "closed", "forgotten"):
+        for name in ("answer", "before", "refuse", "known", "asked", "traced", "closed", "forgotten"):
             setattr(self, name, getattr(fresh, name))
 
     def warm_up(self) -> None:
@@ -141,6 +168,20 @@ class ScriptedRunner:
                 self.lock.release()
         finally:
             self.closed += not finished
+
+    def trace(
+        self, question: Question, strategy: str, half: str | None = None, *, model: str | None = None,
+        device: str | None = None,
+    ) -> Generator[Waiting | Tracing | Traced, None, None]:  # fmt: skip
+        chosen = strategy_named(strategy)
+        checked_question(question)
+        self.traced.append((question, strategy, half))
+        with self.lock:
+            yield Tracing()
+            time.sleep(self.pause_sec)
+        dtype = half or "float16"
+        flow = scripted_flow(strategy, dtype)
+        yield Traced(strategy, dtype, model or "embedded", "cpu", chosen.weights_dtype(dtype), flow)
 
 
 LOADING = (Loading("embedded", "float16", None), Loading("embedded", "float16", 0.4))

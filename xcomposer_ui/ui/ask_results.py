@@ -12,10 +12,13 @@ from xcomposer_ui.ui.session import Session
 from xcomposer_ui.ui.texts import text
 from xcomposer_ui.ui.views.conversation import messages
 from xcomposer_ui.ui.views.explanation import strategy_label
+from xcomposer_ui.ui.views.flow import flow_view
 from xcomposer_ui.ui.views.happened import happened
 from xcomposer_ui.ui.views.runs import runs_table
 from xcomposer_ui.ui.views.tiles import tiles
 from xcomposer_ui.ui.words import Words
+
+STRATEGY_CHOICES = [(f"strategy.{name}", name) for name in STRATEGIES]
 
 
 class AskResults:
@@ -35,11 +38,20 @@ class AskResults:
                 name: gr.Button(name, visible=False, size="sm", elem_id=f"try-{name}", elem_classes="xl-cure")
                 for name in STRATEGIES
             }
+        with words.make(gr.Accordion, {"label": "flow"}, open=False, elem_id="flow-section"):
+            with gr.Row(elem_classes="xl-flow-controls"):
+                self.against = words.make(
+                    gr.Dropdown,
+                    {"label": "flow.against", "choices": [("flow.alone", ""), *STRATEGY_CHOICES]},
+                    value="", filterable=False, elem_id="against",
+                )  # fmt: skip
+                self.trace = words.make(gr.Button, {"value": "flow.run"}, elem_id="trace")
+            self.flow = words.view(lambda language: flow_view((), language), elem_id="flow")
         self.runs = words.view(lambda language: runs_table((), language), elem_id="runs")
 
     def components(self) -> list[Any]:
         """Every component that `values` may speak of."""
-        return [self.chat, self.tiles, self.happened, *self.cures.values(), self.runs]
+        return [self.chat, self.tiles, self.happened, *self.cures.values(), self.flow, self.runs]
 
     def values(self, session: Session, language: str) -> dict[Any, Any]:
         """Component -> value for all of `session`."""
@@ -49,6 +61,7 @@ class AskResults:
             self.chat: messages(session, language),
             self.tiles: tiles(last.measurement if last else None, language),
             self.happened: happened(session, language),
+            self.flow: flow_view(session.traced, language),
             self.runs: runs_table(session.runs, language),
         } | {
             button: gr.update(

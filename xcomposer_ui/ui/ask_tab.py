@@ -14,6 +14,7 @@ from xcomposer_ui.ui.ask_form import AskForm
 from xcomposer_ui.ui.ask_results import AskResults
 from xcomposer_ui.ui.examples import Example
 from xcomposer_ui.ui.session import Form, Session
+from xcomposer_ui.ui.views.flow import flow_stage, flow_view
 from xcomposer_ui.ui.views.notice import notice
 from xcomposer_ui.ui.words import Words
 
@@ -73,6 +74,14 @@ class AskTab:
 
         started = [runs([self.form.run.click, self.form.question.submit], lambda _, form: form)]
         started += [runs([button.click], _curing(name)) for name, button in self.results.cures.items()]
+        started.append(
+            self.results.trace.click(
+                self._traced, [self.session, language, self.results.against],
+                [self.session, self.form.notice, self.results.flow],
+                show_progress="hidden", api_visibility="private",
+                concurrency_id=MODEL_QUEUE, concurrency_limit=1, trigger_mode="once",
+            )
+        )  # fmt: skip
         for button, ended in ((self.form.stop, self._stopped), (self.form.clear, self._cleared)):
             button.click(
                 ended, [self.session, language], self.outputs(),
@@ -94,6 +103,23 @@ class AskTab:
                 else:
                     yield {self.session: step} | self.results.progress(step, language)
                 first = False
+        finally:
+            steps.close()
+
+    def _traced(self, session: Session, language: str, against: str | None) -> Steps:
+        steps = handlers.trace(self.runner, session, against)
+        told: object = None
+        try:
+            for step in steps:
+                if isinstance(step, Session):
+                    yield {
+                        self.session: step,
+                        self.form.notice: notice(step.notice, language),
+                        self.results.flow: flow_view(step.traced, language),
+                    }
+                elif step != told:
+                    told = step
+                    yield {self.results.flow: flow_stage(step if isinstance(step, str) else None, language)}
         finally:
             steps.close()
 

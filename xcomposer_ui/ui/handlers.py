@@ -7,10 +7,12 @@ from collections.abc import Callable, Generator
 from dataclasses import replace
 from typing import Any
 
+from xcomposer_ui.dtype_flow import Traced, Tracing
 from xcomposer_ui.errors import UserError
 from xcomposer_ui.images import open_picture
 from xcomposer_ui.records import Event, Finished, Loading, Measurement, Question, RunResult, Status, TextSoFar, Waiting
 from xcomposer_ui.runner import Runner
+from xcomposer_ui.settings import DEVICES
 from xcomposer_ui.strategies import strategy_named
 from xcomposer_ui.ui.session import Form, Session
 
@@ -63,6 +65,40 @@ def stopped(session: Session, status: Status) -> Session:
             stopped=True,
         ),
     )
+
+
+def trace(runner: Runner, session: Session, against: str | None) -> Generator[Session | Waiting | str, None, None]:
+    """Trace the conversation's last run, and `against` beside it: what it waits for, or the strategy that is traced.
+
+    Yields the session last, with the flows. A user's mistake ends up in `notice`. Closing the generator stops it.
+    """
+    if not session.turns:
+        yield replace(session, notice=UserError("nothing_to_trace"))
+        return
+    last = session.turns[-1]
+    flows: list[Traced] = []
+    try:
+        question = Question(
+            text=last.question,
+            image=open_picture(last.picture) if last.picture is not None else None,
+            history=session.history(last.question, last.picture),
+            seed=last.result.seed,
+        )
+        device = last.result.device if last.result.device in DEVICES else None
+        for strategy in dict.fromkeys(filter(None, (last.result.strategy, against))):
+            events = runner.trace(question, strategy, last.result.half, model=last.result.model, device=device)
+            try:
+                for event in events:
+                    if isinstance(event, Traced):
+                        flows.append(event)
+                    else:
+                        yield strategy if isinstance(event, Tracing) else event
+            finally:
+                events.close()
+    except UserError as error:
+        yield replace(session, notice=error)
+        return
+    yield replace(session, traced=tuple(flows), notice=None)
 
 
 def cure(session: Session, form: Form, strategy: str) -> Form:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from xcomposer_ui.dtype_flow import Traced
 from xcomposer_ui.errors import UserError
 from xcomposer_ui.records import Loading, RunResult, Waiting
 
@@ -46,6 +47,7 @@ class Session:
 
     turns: the conversation, oldest first. runs: every run of the visit, oldest first; outlives the conversation.
     notice: the user's last mistake, until the next run.
+    traced: the dtype flow of the last run, and perhaps another strategy's beside it; gone with the next run.
     """
 
     turns: tuple[Run, ...] = ()
@@ -55,6 +57,7 @@ class Session:
     stage: Waiting | Loading | None = None
     notice: UserError | None = None
     stopped: bool = False
+    traced: tuple[Traced, ...] = ()
 
     @property
     def last(self) -> RunResult | None:
@@ -78,7 +81,7 @@ class Session:
 
     def started(self, form: Form) -> Session:
         """The session as a run of `form` begins."""
-        return replace(self, asking=form, draft="", stage=None, notice=None, stopped=False)
+        return replace(self, asking=form, draft="", stage=None, notice=None, stopped=False, traced=())
 
     def ended(self, form: Form, result: RunResult) -> Session:
         """The session after a run of `form` came to `result`."""

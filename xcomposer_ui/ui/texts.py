@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from xcomposer_ui.ui.compare_texts import COMPARE_TEXTS
+from xcomposer_ui.ui.flow_texts import FLOW_TEXTS
 from xcomposer_ui.ui.plan_texts import PLAN_TEXTS
 
 LANGUAGES = ("en", "zh")
@@ -207,7 +208,7 @@ TEXTS: dict[str, tuple[str, str]] = {
 }
 
 
-TEXTS |= COMPARE_TEXTS | PLAN_TEXTS
+TEXTS |= FLOW_TEXTS | COMPARE_TEXTS | PLAN_TEXTS
 
 # A strategy's choice: its name, and below it the line that says what is cast where.
 TEXTS |= {
