@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import csv
+import io
 import json
 import re
 from dataclasses import replace
@@ -16,7 +18,7 @@ from PIL import Image
 
 from tests.compare.scripted import ScriptedRunner, divergence, layers
 from xcomposer_ui.settings import Settings
-from xcomposer_ui.ui import comparing
+from xcomposer_ui.ui import comparing, links
 from xcomposer_ui.ui.comparing import CompareForm, CompareSession
 from xcomposer_ui.ui.examples import Example
 from xcomposer_ui.ui.serve import launch
@@ -97,7 +99,7 @@ def test_everything_from_outside_is_escaped(picture: str) -> None:
             return replace(result, answer=NASTY if result.answer else None)
 
     session = last(CompareForm(NASTY, picture, repeats=1), Nasty())
-    view = compared(session, "en", comparing.link_of(session.form, ()))  # type: ignore[arg-type]
+    view = compared(session, "en", links.compare_link(session.form, ()))  # type: ignore[arg-type]
     assert "<img" not in view
     assert "&lt;img" in view
 
@@ -126,17 +128,22 @@ def test_the_examples_are_tallied(form: CompareForm, picture: str) -> None:
     assert "2 / 2" in view
     assert "100% (2 / 2)" in view
     assert "0% (0 / 2)" in view
+    files = dict(re.findall(r'download="(examples[^"]+)" href="data:[^;]+;charset=utf-8;base64,([^"]+)"', view))
+    lines = [json.loads(line) for line in base64.b64decode(files["examples.jsonl"]).decode().splitlines()]
+    assert [line["question"]["text"] for line in lines] == ["What?", "Where?"]
+    table = list(csv.DictReader(io.StringIO(base64.b64decode(files["examples.csv"]).decode("utf-8-sig"))))
+    assert [(row["question"], row["strategy"]) for row in table[:2]] == [("What?", "as_is"), ("What?", "autocast")]
 
 
 def test_a_link_restores_the_form_and_nothing_that_is_not_valid(picture: str) -> None:
     examples = (Example(picture, "What?", "en"),)
     form = CompareForm('a & b="c"', picture, ("bfloat16",), 4, 12, 0.5, 9, "embedded", "cpu")
-    query = dict(parse_qsl(comparing.link_of(form, examples)[1:]))
-    assert comparing.form_of_link(query, ("embedded",), examples) == form
+    query = dict(parse_qsl(links.compare_link(form, examples)[1:]))
+    assert links.compare_form(query, ("embedded",), examples) == form
     bad = {"compare": "x", "halves": "float8", "repeats": "9999", "seed": "x", "model": "/etc", "device": "tpu",
            "example": "../../etc/passwd", "temperature": "nan"}  # fmt: skip
-    assert comparing.form_of_link(bad, ("embedded",), examples) == CompareForm("x", None)
-    assert comparing.form_of_link({"other": "1"}, ("embedded",), examples) is None
+    assert links.compare_form(bad, ("embedded",), examples) == CompareForm("x", None)
+    assert links.compare_form({"other": "1"}, ("embedded",), examples) is None
 
 
 def test_bars_begin_at_zero_and_share_a_scale() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -188,3 +189,33 @@ def test_clearing_begins_a_new_conversation_and_keeps_the_runs(runner: ScriptedR
     cleared = last(ask(runner, Session(), form)).cleared()
     assert cleared.turns == ()
     assert len(cleared.runs) == 1
+
+
+def test_a_run_leaves_a_report_of_itself_and_of_all_that_was_asked(runner: ScriptedRunner, form: Form) -> None:
+    done = last(ask(runner, Session(), replace(form, seed=11, temperature=0.5)))
+    assert done.report is not None
+    assert done.report["runs"][0]["answer"] == "You asked: What color is it?"
+    assert (done.report["question"]["seed"], done.report["question"]["temperature"]) == (11, 0.5)
+    assert done.report["question"]["image"]["width"] == 64
+    assert (
+        done.report["question"]["image"]["file_sha256"] == hashlib.sha256(Path(form.picture).read_bytes()).hexdigest()
+    )
+    assert {"python", "torch", "transformers", "xcomposer_ui", "device", "driver"} <= set(done.report["environment"])
+    assert done.turns[-1].form == replace(form, seed=11, temperature=0.5)
+    assert done.cleared().report is None
+
+
+def test_the_report_tells_of_the_conversation_before(runner: ScriptedRunner, form: Form) -> None:
+    first = last(ask(runner, Session(), form))
+    done = last(ask(runner, first, replace(form, question="And where?")))
+    assert done.report is not None
+    assert done.report["question"]["history"] == [["What color is it?", "You asked: What color is it?"]]
+
+
+def test_a_stopped_run_has_a_report_too_unless_its_picture_is_gone(runner: ScriptedRunner, form: Form) -> None:
+    going = replace(Session().started(form), draft="You")
+    ended = stopped(going, runner.status())
+    assert ended.report is not None
+    assert ended.report["runs"][0]["stopped"]
+    Path(form.picture).unlink()
+    assert stopped(going, runner.status()).report is None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Generator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,7 @@ def describe(comparison: Comparison) -> None:
 
 
 def _followed(steps: Generator[Step, None, None]) -> tuple[Comparison, bool]:
-    """The last comparison known, and whether an interrupt ended it."""
+    """The last comparison known, as stopped where an interrupt ended it; and whether one did."""
     comparison, told = Comparison(()), ""
     try:
         for step in steps:
@@ -115,7 +116,7 @@ def _followed(steps: Generator[Step, None, None]) -> tuple[Comparison, bool]:
                 note(f"[{step.done}/{step.total}] {line}")
                 told = line
     except KeyboardInterrupt:
-        return comparison, True
+        return replace(comparison, stopped=True), True
     finally:
         steps.close()
     return comparison, False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import io
 import os
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from xcomposer_ui import __version__
 from xcomposer_ui.compare.comparison import Comparison
 from xcomposer_ui.compare.verdict import verdict
-from xcomposer_ui.records import Question
+from xcomposer_ui.records import Question, RunResult, result_as_json
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -38,6 +39,16 @@ def about(
         "question": question_as_json(question, file=file, with_picture=with_picture),
         "environment": environment(device, reasons.get("device")),
         "verdict": {language: verdict(comparison, language) for language in ("en", "zh")},
+    }
+
+
+def document_of_run(question: Question, result: RunResult, *, file: str | Path | None = None) -> dict[str, Any]:
+    """One run as a self-contained document, of the kind that `comparison_as_json` and `about` make of several."""
+    run = {**result_as_json(result), "weights_bytes": result.measurement.weights_bytes}
+    return {
+        "runs": [run],
+        "question": question_as_json(question, file=file),
+        "environment": environment(result.device, result.reasons.get("device")),
     }
 
 
@@ -105,6 +116,7 @@ def _processor() -> str | None:
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), None)
 
 
+@functools.cache  # a program to start, and the same answer each time
 def _nvidia() -> dict[str, str | None]:
     """The first GPU's name and its driver's version, as nvidia-smi tells."""
     nothing: dict[str, str | None] = {"gpu": None, "driver": None}

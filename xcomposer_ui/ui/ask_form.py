@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import gradio as gr
@@ -11,6 +12,7 @@ from xcomposer_ui.settings import DEVICES, HALVES, Settings
 from xcomposer_ui.strategies import STRATEGIES
 from xcomposer_ui.ui.examples import Example, by_picture, first_for
 from xcomposer_ui.ui.handlers import numbers
+from xcomposer_ui.ui.links import ask_form
 from xcomposer_ui.ui.pictures import DrawingInput, PictureInput
 from xcomposer_ui.ui.session import Form
 from xcomposer_ui.ui.views.head import short_name
@@ -27,6 +29,7 @@ class AskForm:
     """The controls, and how their values become a `Form`."""
 
     def __init__(self, words: Words, settings: Settings, language: gr.Radio, examples: tuple[Example, ...]) -> None:
+        self.listed, self.models = examples, settings.models
         self.examples = by_picture(examples)
         self.source = gr.State("upload")
         self._picture(words)
@@ -79,6 +82,25 @@ class AskForm:
                 repetition_penalty=repetition_penalty, seed=seed,
             ),
         )  # fmt: skip
+
+    def restored(self, query: Mapping[str, str]) -> dict[Any, Any]:
+        """Component -> value for the settings in the page's address; nothing where there are none."""
+        form = ask_form(query, self.models, self.listed)
+        if form is None:
+            return {}
+        return {
+            self.picture: form.picture,
+            self.question: form.question,
+            self.strategy: form.strategy or gr.skip(),
+            self.half: form.half or gr.skip(),
+            self.model: form.model or gr.skip(),
+            self.device: form.device or gr.skip(),
+            self.max_new_tokens: form.max_new_tokens,
+            self.temperature: form.temperature,
+            self.top_p: form.top_p,
+            self.repetition_penalty: form.repetition_penalty,
+            self.seed: form.seed,
+        }
 
     def _picture(self, words: Words) -> None:
         with gr.Tabs(selected="upload", elem_id="picture-tabs") as self.tabs:

@@ -7,7 +7,9 @@ from typing import Any
 import gradio as gr
 
 from xcomposer_ui.strategies import STRATEGIES
+from xcomposer_ui.ui.examples import Example
 from xcomposer_ui.ui.handlers import cures
+from xcomposer_ui.ui.links import ask_link
 from xcomposer_ui.ui.session import Session
 from xcomposer_ui.ui.texts import text
 from xcomposer_ui.ui.views.conversation import messages
@@ -15,6 +17,7 @@ from xcomposer_ui.ui.views.explanation import strategy_label
 from xcomposer_ui.ui.views.flow import flow_view
 from xcomposer_ui.ui.views.happened import happened
 from xcomposer_ui.ui.views.runs import runs_table
+from xcomposer_ui.ui.views.takeaway import takeaway
 from xcomposer_ui.ui.views.tiles import tiles
 from xcomposer_ui.ui.words import Words
 
@@ -24,7 +27,8 @@ STRATEGY_CHOICES = [(f"strategy.{name}", name) for name in STRATEGIES]
 class AskResults:
     """The views of a session, and how a session becomes their values."""
 
-    def __init__(self, words: Words) -> None:
+    def __init__(self, words: Words, examples: tuple[Example, ...] = ()) -> None:
+        self.examples = examples
         self.chat = words.make(
             gr.Chatbot,
             {"label": "chat", "placeholder": "chat.placeholder"},
@@ -47,11 +51,12 @@ class AskResults:
                 )  # fmt: skip
                 self.trace = words.make(gr.Button, {"value": "flow.run"}, elem_id="trace")
             self.flow = words.view(lambda language: flow_view((), language), elem_id="flow")
+        self.report = gr.HTML("", elem_id="report")
         self.runs = words.view(lambda language: runs_table((), language), elem_id="runs")
 
     def components(self) -> list[Any]:
         """Every component that `values` may speak of."""
-        return [self.chat, self.tiles, self.happened, *self.cures.values(), self.flow, self.runs]
+        return [self.chat, self.tiles, self.happened, *self.cures.values(), self.flow, self.report, self.runs]
 
     def values(self, session: Session, language: str) -> dict[Any, Any]:
         """Component -> value for all of `session`."""
@@ -62,6 +67,7 @@ class AskResults:
             self.tiles: tiles(last.measurement if last else None, language),
             self.happened: happened(session, language),
             self.flow: flow_view(session.traced, language),
+            self.report: self._takeaway(session, language),
             self.runs: runs_table(session.runs, language),
         } | {
             button: gr.update(
@@ -70,6 +76,13 @@ class AskResults:
             )
             for name, button in self.cures.items()
         }
+
+    def _takeaway(self, session: Session, language: str) -> str:
+        """The last run to take away, and the link to its settings; nothing while another run is in progress."""
+        if session.report is None or session.asking is not None or not session.turns:
+            return ""
+        form = session.turns[-1].form
+        return takeaway(session.report, "run", ask_link(form, self.examples) if form else "", language)
 
     def progress(self, session: Session, language: str) -> dict[Any, Any]:
         """Component -> value for what changes while a run is in progress."""

@@ -37,12 +37,13 @@ class AskTab:
         self, words: Words, settings: Settings, runner: Runner, language: gr.Radio, examples: tuple[Example, ...]
     ) -> None:
         self.runner = runner
+        self.visitors = words.visitors
         self.session = gr.State(Session())
         with gr.Row(elem_classes="xl-ask"):
             with gr.Column(scale=5, min_width=300, elem_classes="xl-left"):
                 self.form = AskForm(words, settings, language, examples)
             with gr.Column(scale=8, min_width=300, elem_classes="xl-right"):
-                self.results = AskResults(words)
+                self.results = AskResults(words, examples)
         self._wire(language)
 
     def outputs(self) -> list[Any]:
@@ -63,8 +64,9 @@ class AskTab:
 
         def runs(triggers: list[Any], made: Callable[[Session, Form], Form]) -> Any:
             # Gradio names even private events after their functions; "run" is the endpoint's name.
-            def asked(session: Session, language: str, *values: Any) -> Steps:
-                yield from self._run(session, language, made(session, self.form.form(*values)))
+            def asked(session: Session, language: str, request: gr.Request, *values: Any) -> Steps:
+                spoken = self.visitors.spoken(request.session_hash, language)
+                yield from self._run(session, spoken, made(session, self.form.form(*values)))
 
             return gr.on(
                 triggers, asked, inputs, self.outputs(), js=SHOW_RESULTS,
@@ -88,20 +90,20 @@ class AskTab:
                 cancels=started, queue=False, show_progress="hidden", api_visibility="private",
             )  # fmt: skip
 
-    def _run(self, session: Session, language: str, form: Form) -> Steps:
+    def _run(self, session: Session, spoken: Callable[[], str], form: Form) -> Steps:
         first = True
         steps = handlers.ask(self.runner, session, form)
         try:
             for step in steps:
                 if step.asking is None:
-                    yield self.refreshed(step, language)
+                    yield self.refreshed(step, spoken())
                 elif first:
-                    yield self.refreshed(step, language) | {
+                    yield self.refreshed(step, spoken()) | {
                         self.form.strategy: form.strategy,
                         self.form.stop: gr.update(variant="stop"),
                     }
                 else:
-                    yield {self.session: step} | self.results.progress(step, language)
+                    yield {self.session: step} | self.results.progress(step, spoken())
                 first = False
         finally:
             steps.close()

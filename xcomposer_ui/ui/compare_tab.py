@@ -10,10 +10,10 @@ import gradio as gr
 from xcomposer_ui.runner import Runner
 from xcomposer_ui.settings import DEVICES, Settings
 from xcomposer_ui.strategies import HALF_DTYPES
-from xcomposer_ui.ui import comparing
+from xcomposer_ui.ui import comparing, links
 from xcomposer_ui.ui.ask_tab import MODEL_QUEUE
 from xcomposer_ui.ui.comparing import CompareForm, CompareSession
-from xcomposer_ui.ui.examples import Example
+from xcomposer_ui.ui.examples import Example, by_picture, first_for
 from xcomposer_ui.ui.handlers import numbers
 from xcomposer_ui.ui.pictures import PictureInput
 from xcomposer_ui.ui.views.comparison import compared
@@ -34,6 +34,8 @@ class CompareTab:
         self, words: Words, settings: Settings, runner: Runner, language: gr.Radio, examples: tuple[Example, ...]
     ) -> None:
         self.settings, self.runner, self.examples = settings, runner, examples
+        self.pictures = by_picture(examples)
+        self.visitors = words.visitors
         self.session = gr.State(CompareSession())
         with gr.Row(elem_classes="xl-ask"):
             with gr.Column(scale=4, min_width=300, elem_classes="xl-left"):
@@ -48,7 +50,7 @@ class CompareTab:
 
     def shown(self, session: CompareSession, language: str) -> dict[Any, Any]:
         """Component -> value for all that shows `session` in `language`."""
-        link = "" if session.form is None or session.many else comparing.link_of(session.form, self.examples)
+        link = "" if session.form is None or session.many else links.compare_link(session.form, self.examples)
         return {self.notice: notice(session.notice, language), self.results: compared(session, language, link)}
 
     def inputs(self) -> list[Any]:
@@ -69,11 +71,11 @@ class CompareTab:
             **numbers(repeats=repeats, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed),
         )  # fmt: skip
 
-    def restored(self, request: gr.Request) -> dict[Any, Any]:
+    def restored(self, query: dict[str, str]) -> dict[Any, Any]:
         """Component -> value for the settings in the page's address; nothing where there are none."""
-        form = comparing.form_of_link(dict(request.query_params), self.settings.models, self.examples)
+        form = links.compare_form(query, self.settings.models, self.examples)
         if form is None:
-            return {self.question: gr.skip()}
+            return {}
         return {
             self.picture: form.picture,
             self.question: form.question,
@@ -122,14 +124,20 @@ class CompareTab:
             return
         self.gallery = words.make(
             gr.Gallery, {"label": "examples"},
-            value=[(example.picture, example.question) for example in self.examples], columns=6, height="auto",
+            value=[(picture, about[0].question) for picture, about in self.pictures.items()], columns=6, height="auto",
             allow_preview=False, interactive=False, object_fit="cover", buttons=[], elem_id="compare-examples",
             elem_classes="xl-examples",
         )  # fmt: skip
+        self.suggestions = words.make(
+            gr.Dataset, {"label": "examples.questions"},
+            components=[gr.Textbox(visible=False)], samples=[], type="tuple", visible=False,
+            elem_id="compare-suggestions", elem_classes="xl-suggestions",
+        )  # fmt: skip
 
-    def _chosen(self, event: gr.SelectData) -> tuple[str, str]:
-        example = self.examples[event.index]
-        return example.picture, example.question
+    def _chosen(self, language: str, event: gr.SelectData) -> tuple[str, str, Any]:
+        picture, about = list(self.pictures.items())[event.index]
+        questions = gr.Dataset(samples=[[example.question] for example in about], visible=len(about) > 1)
+        return picture, first_for(about, language).question, questions
 
     def _advanced(self, words: Words) -> None:
         self.max_new_tokens = words.make(
@@ -150,12 +158,15 @@ class CompareTab:
     def _wire(self, language: gr.Radio) -> None:
         inputs = [self.session, language, *self.inputs()]
         if self.gallery is not None:
-            self.gallery.select(self._chosen, outputs=[self.picture, self.question], **QUIET)
+            filled = [self.picture, self.question, self.suggestions]
+            self.gallery.select(self._chosen, language, filled, **QUIET)
+            self.suggestions.click(lambda chosen: chosen[1][0], self.suggestions, self.question, **QUIET)
 
         def started(triggers: list[Any], made: Callable[..., Generator[CompareSession, None, None]]) -> Any:
             # Gradio names even private events after their functions.
-            def comparing_asked(session: CompareSession, language: str, *values: Any) -> Steps:
-                yield from self._follow(made(self.runner, session, self.form(*values)), language)
+            def comparing_asked(session: CompareSession, language: str, request: gr.Request, *values: Any) -> Steps:
+                spoken = self.visitors.spoken(request.session_hash, language)
+                yield from self._follow(made(self.runner, session, self.form(*values)), spoken)
 
             return gr.on(
                 triggers, comparing_asked, inputs, self.outputs(),
@@ -177,11 +188,11 @@ class CompareTab:
     ) -> Generator[CompareSession, None, None]:
         return comparing.steps_of_many(runner, session, form, self.examples)
 
-    def _follow(self, steps: Generator[CompareSession, None, None], language: str) -> Steps:
+    def _follow(self, steps: Generator[CompareSession, None, None], spoken: Callable[[], str]) -> Steps:
         try:
             for session in steps:
                 busy = gr.update(variant="secondary" if session.step is None else "stop")
-                yield {self.session: session, self.stop: busy, **self.shown(session, language)}
+                yield {self.session: session, self.stop: busy, **self.shown(session, spoken())}
         finally:
             steps.close()
 

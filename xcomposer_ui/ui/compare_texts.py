@@ -82,6 +82,7 @@ COMPARE_TEXTS: dict[str, tuple[str, str]] = {
     "compare.report.md": ("Markdown", "Markdown"),
     "compare.report.json": ("JSON", "JSON"),
     "compare.report.csv": ("CSV", "CSV"),
+    "compare.report.jsonl": ("JSONL", "JSONL"),
     "compare.report.py": ("Python script", "Python 脚本"),
     "compare.report.issue": ("Bug report", "问题报告"),
     "compare.link": ("Link to these settings", "此设置的链接"),

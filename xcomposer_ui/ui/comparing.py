@@ -5,9 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 
 from xcomposer_ui.compare.about import about
 from xcomposer_ui.compare.comparing import Plan, Runs, Step, compare
@@ -16,15 +14,10 @@ from xcomposer_ui.compare.schedule import REPEATS
 from xcomposer_ui.errors import UserError
 from xcomposer_ui.images import open_picture
 from xcomposer_ui.records import Question
-from xcomposer_ui.settings import DEVICES
-from xcomposer_ui.strategies import HALF_DTYPES
 from xcomposer_ui.ui.examples import Example
 
 SHORTEST_STEP_SEC = 0.2
 """As often as the tables are redrawn while a comparison goes on."""
-
-MOST_LINKED = 2000
-"""Characters of a question that a link carries."""
 
 
 @dataclass(frozen=True)
@@ -150,49 +143,3 @@ def without_layers(document: Mapping[str, Any]) -> dict[str, Any]:
     """`document` without the modules' figures: many of them would be megabytes."""
     entries = [{k: v for k, v in d.items() if k != "layers"} for d in document["divergence"]]
     return {**document, "divergence": entries, "floor": None}
-
-
-def link_of(form: CompareForm, examples: Sequence[Example]) -> str:
-    """The page's own address with `form` in it; the picture only where it is one of the examples."""
-    name = Path(form.picture).name if form.picture else ""
-    known = {Path(example.picture).name for example in examples}
-    return "?" + urlencode({
-        "compare": form.question[:MOST_LINKED],
-        **({"example": name} if name in known else {}),
-        "halves": ",".join(form.halves),
-        "repeats": form.repeats,
-        "max_new_tokens": form.max_new_tokens,
-        "temperature": form.temperature,
-        "seed": form.seed,
-        **({"model": form.model} if form.model else {}),
-        **({"device": form.device} if form.device else {}),
-    })  # fmt: skip
-
-
-def form_of_link(query: Mapping[str, str], models: Sequence[str], examples: Sequence[Example]) -> CompareForm | None:
-    """The form that a link's query restores; None where it is no such link. What is not a valid value is left out."""
-    if "compare" not in query:
-        return None
-    pictures = {Path(example.picture).name: example.picture for example in examples}
-    form = CompareForm(query["compare"][:MOST_LINKED], pictures.get(query.get("example", "")))
-    halves = tuple(half for half in query.get("halves", "").split(",") if half in HALF_DTYPES)
-    form = replace(form, halves=halves)
-    for name, kind, lowest, highest in (
-        ("repeats", int, 1, 10), ("max_new_tokens", int, 1, 1024),
-        ("temperature", float, 0, 2), ("seed", int, 0, 2**53),
-    ):  # fmt: skip
-        value = _number(query.get(name, ""), kind)
-        if value is not None and lowest <= value <= highest:
-            form = replace(form, **{name: value})  # type: ignore[arg-type]
-    if query.get("model") in models:
-        form = replace(form, model=query["model"])
-    if query.get("device") in DEVICES:
-        form = replace(form, device=query["device"])
-    return form
-
-
-def _number(text: str, kind: Callable[[str], float]) -> float | None:
-    try:
-        return kind(text)
-    except ValueError:
-        return None

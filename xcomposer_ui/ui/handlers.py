@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+from xcomposer_ui.compare.about import document_of_run
 from xcomposer_ui.dtype_flow import Traced, Tracing
 from xcomposer_ui.errors import UserError
 from xcomposer_ui.images import open_picture
@@ -31,14 +33,15 @@ def ask(
     session = session.started(form)
     yield session
     try:
-        yield from _steps(session, form, _events(runner, session, form), clock)
+        question = _question(session, form)
+        yield from _steps(session, form, question, _events(runner, question, form), clock)
     except UserError as error:
         yield replace(before.idle(), notice=error)
 
 
 def answer(runner: Runner, form: Form) -> RunResult:
     """One run of `form` outside any conversation, for the endpoint. Raises UserError for the user's mistakes."""
-    events = _events(runner, Session(), form, needs_picture=False)
+    events = _events(runner, _question(Session(), form, needs_picture=False), form)
     for event in events:
         if isinstance(event, Finished):
             return event.result
@@ -51,20 +54,22 @@ def stopped(session: Session, status: Status) -> Session:
     if form is None:
         return session
     half = next((h for h in (form.half, status.half) if h and h != "auto"), "float16")
-    return session.ended(
-        form,
-        RunResult(
-            strategy=form.strategy,
-            half=half,
-            model=form.model or status.model,
-            device=status.device or "—",
-            weights_dtype=strategy_named(form.strategy).weights_dtype(half),
-            seed=form.seed,
-            measurement=Measurement(),
-            answer=session.draft,
-            stopped=True,
-        ),
+    result = RunResult(
+        strategy=form.strategy,
+        half=half,
+        model=form.model or status.model,
+        device=status.device or "—",
+        weights_dtype=strategy_named(form.strategy).weights_dtype(half),
+        seed=form.seed,
+        measurement=Measurement(),
+        answer=session.draft,
+        stopped=True,
     )
+    try:
+        question = _question(session, form)
+    except UserError:  # the picture, which was there when the run began, is gone: nothing to report on
+        return session.ended(form, result)
+    return _ended(session, form, question, result)
 
 
 def trace(runner: Runner, session: Session, against: str | None) -> Generator[Session | Waiting | str, None, None]:
@@ -116,12 +121,10 @@ def cures(session: Session) -> tuple[str, ...]:
     return tuple(fix.strategy for fix in session.last.failure.explanation.fixes if fix.cures is not False)
 
 
-def _events(
-    runner: Runner, session: Session, form: Form, *, needs_picture: bool = True
-) -> Generator[Event, None, None]:
+def _question(session: Session, form: Form, *, needs_picture: bool = True) -> Question:
     if needs_picture and form.picture is None:
         raise UserError("no_picture")
-    question = Question(
+    return Question(
         text=form.question,
         image=open_picture(form.picture) if form.picture is not None else None,
         history=session.history(form.question, form.picture),
@@ -131,16 +134,19 @@ def _events(
         repetition_penalty=form.repetition_penalty,
         seed=form.seed,
     )
+
+
+def _events(runner: Runner, question: Question, form: Form) -> Generator[Event, None, None]:
     return runner.run(question, form.strategy, form.half, model=form.model, device=form.device)
 
 
 def _steps(
-    session: Session, form: Form, events: Generator[Event, None, None], clock: Callable[[], float]
+    session: Session, form: Form, question: Question, events: Generator[Event, None, None], clock: Callable[[], float]
 ) -> Generator[Session, None, None]:
     drawn = -SHORTEST_STEP_SEC
     try:
         for event in events:
-            session = _after(session, form, event)
+            session = _after(session, form, question, event)
             if isinstance(event, TextSoFar):
                 if clock() - drawn < SHORTEST_STEP_SEC:
                     continue
@@ -150,14 +156,21 @@ def _steps(
         events.close()
 
 
-def _after(session: Session, form: Form, event: Event) -> Session:
+def _after(session: Session, form: Form, question: Question, event: Event) -> Session:
     if isinstance(event, Finished):
-        return session.ended(form, event.result)
+        return _ended(session, form, question, event.result)
     if isinstance(event, TextSoFar):
         return replace(session, draft=event.text, stage=None)
     if isinstance(event, (Waiting, Loading)):
         return replace(session, stage=event)
     raise TypeError(f"unknown event {event!r}")
+
+
+def _ended(session: Session, form: Form, question: Question, result: RunResult) -> Session:
+    # The name under which the page keeps a picture is none of its; its bytes are, while they are kept.
+    kept = form.picture if form.picture is not None and Path(form.picture).is_file() else None
+    report = document_of_run(question, result, file=kept)
+    return replace(session.ended(form, result), report=report)
 
 
 def numbers(**values: Any) -> dict[str, Any]:

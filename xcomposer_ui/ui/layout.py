@@ -75,8 +75,11 @@ def build_app(settings: Settings, runner: Runner) -> tuple[gr.Blocks, gr.I18n]:
                 explain = build_explain_tab(words, language)
         build_endpoints(settings, runner)
 
-        def in_language(session: Session, compared: CompareSession, language: str, pasted: str) -> dict[Any, Any]:
-            """Everything on the page in `language`, cards already shown too."""
+        def in_language(
+            session: Session, compared: CompareSession, language: str, pasted: str, request: gr.Request
+        ) -> dict[Any, Any]:
+            """Everything on the page in `language`, cards already shown too, and what a run still shows."""
+            words.visitors.choose(request.session_hash, language)
             return {
                 **words.updates(language),
                 **ask.shown(session, language),
@@ -85,14 +88,19 @@ def build_app(settings: Settings, runner: Runner) -> tuple[gr.Blocks, gr.I18n]:
                 explain.shown: explained(pasted, language),
             }
 
-        def first_language(browser: str, session: Session, compared: CompareSession, pasted: str) -> dict[Any, Any]:
+        def first_language(
+            browser: str, session: Session, compared: CompareSession, pasted: str, request: gr.Request
+        ) -> dict[Any, Any]:
             chosen = settings.language if settings.language in LANGUAGES else language_of(browser or "")
-            return in_language(session, compared, chosen, pasted) | {language: chosen}
+            return in_language(session, compared, chosen, pasted, request) | {language: chosen}
 
         def linked(request: gr.Request) -> dict[Any, Any]:
             """The settings in the page's address, and the tab that they are of."""
-            restored = compare.restored(request)
-            return restored | ({tabs: gr.Tabs(selected="compare")} if len(restored) > 1 else {})
+            query = dict(request.query_params)
+            compared, asked = compare.restored(query), ask.form.restored(query)
+            if not compared and not asked:
+                return {tabs: gr.skip()}
+            return {tabs: gr.Tabs(selected="compare" if compared else "ask"), **compared, **asked}
 
         shown = [*ask.outputs(), *compare.outputs(), head.title, head.line, explain.shown]
         changed = list(dict.fromkeys([*words.components(), *shown]))
@@ -102,7 +110,7 @@ def build_app(settings: Settings, runner: Runner) -> tuple[gr.Blocks, gr.I18n]:
             js=BROWSER_LANGUAGE, **QUIET,
         )  # fmt: skip
         loaded.then(None, language, None, js=SAY_LANGUAGE, api_visibility="private")
-        app.load(linked, None, [tabs, *compare.inputs()], **QUIET)
+        app.load(linked, None, [tabs, *compare.inputs(), *ask.form.inputs()], **QUIET)
         language.input(in_language, [ask.session, compare.session, language, explain.pasted], changed, **QUIET)
         ask.results.runs.change(head.values, language, [head.title, head.line], **QUIET)
         language.change(None, language, None, js=SAY_LANGUAGE, api_visibility="private")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from xcomposer_ui.dtype_flow import Traced
 from xcomposer_ui.errors import UserError
@@ -34,11 +36,12 @@ class Form:
 
 @dataclass(frozen=True)
 class Run:
-    """One finished run, with the question and picture that it was about."""
+    """One finished run, with the question and picture that it was about. form: all that the controls said."""
 
     question: str
     picture: str | None
     result: RunResult
+    form: Form | None = None
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class Session:
 
     turns: the conversation, oldest first. runs: every run of the visit, oldest first; outlives the conversation.
     notice: the user's last mistake, until the next run.
+    report: the last run as a self-contained document; None where its picture was gone by its end.
     traced: the dtype flow of the last run, and perhaps another strategy's beside it; gone with the next run.
     """
 
@@ -57,6 +61,7 @@ class Session:
     stage: Waiting | Loading | None = None
     notice: UserError | None = None
     stopped: bool = False
+    report: Mapping[str, Any] | None = None
     traced: tuple[Traced, ...] = ()
 
     @property
@@ -85,9 +90,13 @@ class Session:
 
     def ended(self, form: Form, result: RunResult) -> Session:
         """The session after a run of `form` came to `result`."""
-        run = Run(form.question, form.picture, result)
+        run = Run(form.question, form.picture, result, form)
         return replace(
-            self.idle(), turns=(*self.turns, run), runs=(*self.runs, run)[-MOST_RUNS:], stopped=result.stopped
+            self.idle(),
+            report=None,
+            turns=(*self.turns, run),
+            runs=(*self.runs, run)[-MOST_RUNS:],
+            stopped=result.stopped,
         )
 
     def idle(self) -> Session:

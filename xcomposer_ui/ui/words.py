@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import gradio as gr
 
 from xcomposer_ui.ui.texts import LANGUAGES, TEXTS, text
+from xcomposer_ui.ui.visitors import VisitorLanguages
 
 Part = TypeVar("Part")
 Key = str | Sequence[tuple[str, str]]
@@ -21,11 +22,12 @@ class Words:
     """Makes components whose texts can be changed later; remembers which text belongs where.
 
     language: "en" or "zh" fixes the first language; "auto" leaves it to the browser (by `gr.I18n`, which follows
-    the browser but no switch: hence `updates`).
+    the browser but no switch: hence `updates`). visitors: the language that each page was switched to.
     """
 
     def __init__(self, language: str) -> None:
         self.language = language
+        self.visitors = VisitorLanguages()
         self._bound: list[tuple[Any, dict[str, Key]]] = []
         self._views: dict[str, Callable[[str], str]] = {}
 

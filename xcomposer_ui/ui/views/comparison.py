@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Mapping
-from typing import Any
-
-from xcomposer_ui.compare.bug_report import bug_report
 from xcomposer_ui.compare.comparing import Step
 from xcomposer_ui.compare.comparison import ComparedRun, Comparison
 from xcomposer_ui.compare.divergence import Divergence
-from xcomposer_ui.compare.report import FORMATS
 from xcomposer_ui.compare.verdict import variant_name, verdict
 from xcomposer_ui.records import Waiting
 from xcomposer_ui.ui.comparing import CompareSession
@@ -20,10 +14,10 @@ from xcomposer_ui.ui.views.charts import Bar, Curve, bars, depth
 from xcomposer_ui.ui.views.failure import failure_card
 from xcomposer_ui.ui.views.many import many
 from xcomposer_ui.ui.views.marks import dtype_chip, escaped
+from xcomposer_ui.ui.views.takeaway import takeaway, takeaway_of_many
 
 COLUMNS = ("variant", "weights", "answer", "like_full", "latency", "first", "rate", "memory", "share")
 DIVERGENCE_COLUMNS = ("variant", "max_logit", "kl", "top1", "activation")
-MIME = {"md": "text/markdown", "json": "application/json", "csv": "text/csv", "py": "text/x-python"}
 
 
 def compared(session: CompareSession, language: str, link: str = "") -> str:
@@ -43,7 +37,8 @@ def compared(session: CompareSession, language: str, link: str = "") -> str:
     if session.many:
         parts.insert(1, many(session.many, session.many_total, language))
     if session.step is None and session.document is not None:
-        parts.append(_takeaway(session.document, link, language))
+        parts.append(takeaway_of_many(session.many, language) if session.many else "")
+        parts.append(takeaway(session.document, "comparison", link, language))
     shown = "".join(part for part in parts if part)
     return shown or f'<p class="xl-quiet">{escaped(text("compare.empty", language))}</p>'
 
@@ -214,24 +209,6 @@ def _failures(comparison: Comparison, language: str) -> str:
         for run in failed
         if run.result.failure is not None
     )
-
-
-def _takeaway(document: Mapping[str, Any], link: str, language: str) -> str:
-    files = [(kind, name, made(document)) for kind, (name, made) in FORMATS.items()]
-    links = [_file(text(f"compare.report.{kind}", language), name, MIME[kind], made) for kind, name, made in files]
-    links.append(_file(text("compare.report.issue", language), "bug-report.md", MIME["md"], bug_report(document)))
-    if link:
-        links.append(f'<a class="xl-download" href="{escaped(link)}">{escaped(text("compare.link", language))}</a>')
-    title = escaped(text("compare.report", language))
-    return f'<nav class="xl-takeaway" aria-label="{title}"><b>{title}</b>{"".join(links)}</nav>'
-
-
-def _file(label: str, name: str, mime: str, content: str) -> str:
-    # The file travels inside the page: nothing of a visitor's is left on the server. A spreadsheet needs the mark at
-    # the start to read it as UTF-8.
-    data = base64.b64encode((("\ufeff" if mime == MIME["csv"] else "") + content).encode()).decode()
-    href = f"data:{mime};charset=utf-8;base64,{data}"
-    return f'<a class="xl-download" download="{escaped(name)}" href="{href}">{escaped(label)}</a>'
 
 
 def _tabled(columns: tuple[str, ...], rows: str, language: str) -> str:
