@@ -207,6 +207,7 @@ def test_two_visitors_never_compute_at_once_and_the_second_waits(
         (lambda r: r.run(ASK, "unified", "float8"), "unknown_half"),
         (lambda r: r.run(ASK, "unified", model="../../etc"), "unknown_model"),
         (lambda r: r.run(ASK, "unified", device="cuda"), "no_cuda"),
+        (lambda r: r.run(ASK, "unified", device="tpu"), "unknown_setting"),
         (lambda r: r.run(Question("  ", PICTURE), "unified"), "empty_question"),
         (lambda r: r.run(Question("x" * 100_000, PICTURE), "unified"), "long_question"),
         (lambda r: r.run(Question("<ImageHere>" * 3, PICTURE), "unified"), "image_marks"),

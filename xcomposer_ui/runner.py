@@ -29,7 +29,7 @@ from xcomposer_ui.records import (
     TextSoFar,
     Waiting,
 )
-from xcomposer_ui.settings import Settings
+from xcomposer_ui.settings import DEVICES, Settings
 from xcomposer_ui.strategies import STRATEGIES, Strategy, checked_half, strategy_named
 from xcomposer_ui.worker import Worker
 
@@ -288,6 +288,8 @@ class Runner:
     def _opened(self, model: str, device: str | None) -> Backend:
         """The backend for `model` on `device`; another model's weights are given back first."""
         wanted = device or self.settings.device
+        if wanted not in DEVICES:
+            raise UserError("unknown_setting", name="device", value=wanted, known=", ".join(DEVICES))
         backend = self._backend
         if backend is None or backend.model != model or wanted not in ("auto", backend.device):
             fresh = self._open_backend(model, wanted)
