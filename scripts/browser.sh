@@ -4,7 +4,8 @@
 set -u
 
 missing=''
-command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null ||
+command -v chromium >/dev/null || command -v chromium-browser >/dev/null ||
+    command -v google-chrome >/dev/null || command -v google-chrome-stable >/dev/null || command -v chrome >/dev/null ||
     missing='chromium'
 if command -v fc-list >/dev/null && [ -n "$(fc-list :lang=zh family)" ]; then :; else
     missing="$missing fontconfig fonts-noto-cjk"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,7 +17,9 @@ from xcomposer_ui.runner import Runner
 from xcomposer_ui.settings import EMBEDDED_PATH, Settings
 from xcomposer_ui.ui.serve import launch
 
-CHROMIUM = "/usr/bin/chromium"
+CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+"""What Debian, Ubuntu and Google call it, in the order in which they are looked for on the path."""
+
 ARGUMENTS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync"
@@ -30,12 +31,16 @@ Serve = Callable[..., str]
 Open = Callable[..., Page]
 
 
+def chromium() -> str | None:
+    """The browser's program; None where there is none."""
+    return next(filter(None, map(shutil.which, CHROMIUMS)), None)
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    """Debian's Chromium, or whichever is on the path."""
-    found = CHROMIUM if Path(CHROMIUM).exists() else shutil.which("chromium") or shutil.which("google-chrome")
+    found = chromium()
     if found is None:
-        pytest.skip("no Chromium here: the browser tests need one")
+        pytest.skip(f"no browser here: none of {', '.join(CHROMIUMS)} is on the path")
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=found, args=ARGUMENTS)
         yield started

@@ -5,16 +5,14 @@ Writes assets/screenshots/answer.png (light), failure.png (light), failure-dark.
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.browser.conftest import ARGUMENTS, CHROMIUM
+from tests.browser.conftest import ARGUMENTS, chromium
 from tests.browser.visitor import choose, wait_for_runs
 from xcomposer_ui.runner import Runner
 from xcomposer_ui.settings import ASSETS, Settings
@@ -33,8 +31,7 @@ def main(names: list[str]) -> int:
     runner.warm_up()
     app, address, _ = launch(settings, runner)
     with sync_playwright() as playwright:
-        found = CHROMIUM if Path(CHROMIUM).exists() else shutil.which("chromium")
-        browser = playwright.chromium.launch(executable_path=found, args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
         for name, strategies, options in (
             ("answer", ("full", "autocast", "unified"), {**DESKTOP, "locale": "en-US"}),
             ("failure", ("autocast", "as_is"), {**DESKTOP, "locale": "en-US"}),
