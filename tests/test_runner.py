@@ -32,6 +32,10 @@ ASK = Question("What?", PICTURE)
 CLASH = "mat1 and mat2 must have the same dtype, but got Float and Half"
 
 
+class Stopped(BaseException):
+    """What ends a download in the middle."""
+
+
 class ScriptedBackend:
     """Implements the real interface: loads at once, says its words one by one, fails under as_is."""
 
@@ -48,7 +52,21 @@ class ScriptedBackend:
         self.pause_sec = 0.05
         self.forgotten = 0
         self.tried = 0
+        self.revision: str | None = None
+        self.fetched = 0
+        self.arrived = threading.Event()
         self.threads: set[int] = set()
+
+    def fetch(self, progress: Progress) -> None:
+        self.fetched += 1
+        if self.model == "org/model":
+            progress.stage, progress.fraction = "download", 0.5
+            while not self.arrived.wait(0.01):
+                if progress.stop.is_set():
+                    raise Stopped
+            progress.stage, self.revision = "load", "abc123"
+        if self.model == "org/gated":
+            raise UserError("hub_gated", name=self.model)
 
     def loaded(self) -> tuple[str, ...]:
         return tuple(self.held)
@@ -124,7 +142,7 @@ def runner(backends: list[ScriptedBackend]) -> Runner:
         backends.append(ScriptedBackend(model, device))
         return backends[-1]
 
-    return Runner(Settings(models=("embedded", "other")), opened)
+    return Runner(Settings(models=("embedded", "other", "org/model", "org/gated")), opened)
 
 
 def test_a_run_tells_of_loading_then_text_then_the_result(runner: Runner) -> None:
@@ -330,3 +348,40 @@ def test_forgetting_reaches_the_backend_and_needs_none(runner: Runner, backends:
     list(runner.run(ASK, "unified"))
     runner.forget()
     assert backends[0].forgotten == 1
+
+
+def test_a_model_from_the_hub_is_downloaded_before_the_one_before_is_freed(
+    runner: Runner, backends: list[ScriptedBackend]
+) -> None:
+    list(runner.run(ASK, "unified"))
+    stages = []
+    for event in runner.load("org/model"):
+        assert isinstance(event, Loading)
+        stages.append((event.stage, event.fraction, bool(backends[0].held)))
+        backends[-1].arrived.set()
+    assert ("download", 0.5, True) in stages
+    assert backends[0].held == []
+    assert runner.status().loaded == (("org/model", "float16"),)
+    *_, last = runner.run(ASK, "unified", model="org/model")
+    assert isinstance(last, Finished)
+    assert last.result.revision == result_as_json(last.result)["revision"] == "abc123"
+
+
+def test_a_model_that_cannot_be_had_leaves_the_one_before_where_it_is(
+    runner: Runner, backends: list[ScriptedBackend]
+) -> None:
+    list(runner.run(ASK, "unified"))
+    with pytest.raises(UserError, match="gated"):
+        list(runner.load("org/gated"))
+    assert runner.status().loaded == (("embedded", "float16"),)
+
+
+def test_a_download_can_be_stopped(runner: Runner, backends: list[ScriptedBackend]) -> None:
+    list(runner.run(ASK, "unified"))
+    loading = runner.load("org/model")
+    assert next(event for event in loading if isinstance(event, Loading)).stage == "download"
+    loading.close()
+    *_, last = runner.run(ASK, "unified")
+    assert isinstance(last, Finished)
+    assert last.result.model == "embedded"
+    assert runner.status().loaded == (("embedded", "float16"),)

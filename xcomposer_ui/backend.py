@@ -17,10 +17,12 @@ from xcomposer_ui.strategies import Strategy
 class Progress:
     """How far a run has come: written by the thread that works, read by the one that tells.
 
-    fraction: of the loading, 0..1, or None. text: gives the answer so far when called; decoding is left to the
-    reader, so that it takes no time from the model. stop: set by the reader to end the run at the next token or block.
+    stage: "download", then "load". fraction: of the stage, 0..1, or None. text: gives the answer so far when called;
+    decoding is left to the reader, so that it takes no time from the model. stop: set by the reader to end the run at
+    the next token or block.
     """
 
+    stage: str = "load"
     fraction: float | None = None
     text: Callable[[], str] | None = None
     stop: threading.Event = field(default_factory=threading.Event)
@@ -68,6 +70,14 @@ class Backend(Protocol):
     model: str
     device: str
     reasons: dict[str, str]
+    revision: str | None
+    """The hub's commit that the weights are of; None for a folder, and before `fetch`."""
+
+    def fetch(self, progress: Progress) -> None:
+        """Bring the checkpoint to this machine, where it is not here yet; nothing is loaded.
+
+        Raises UserError where it cannot be had.
+        """
 
     def loaded(self) -> tuple[str, ...]:
         """The dtypes whose weights are in memory."""
@@ -104,11 +114,11 @@ class Backend(Protocol):
         A stopped run's flow is empty. Raises UserError as `answer` does.
         """
 
-    def forget(self) -> None:
-        """Let go of what was kept of conversations for their next turns."""
-
     def room_bytes(self) -> int | None:
         """Memory that a run may take here, its weights included; None where it cannot be told."""
+
+    def forget(self) -> None:
+        """Let go of what was kept of conversations for their next turns."""
 
     def unload(self) -> None:
         """Give all weights back."""

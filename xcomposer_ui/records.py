@@ -141,6 +141,7 @@ class RunResult:
 
     half: the 16-bit dtype in play. weights_dtype: what the weights were really held in.
     stopped: the user stopped it, `answer` is what there was by then.
+    revision: the hub's commit that the weights are of; None for a folder.
     picture_size: (width, height) of the picture as the model was given it, None without one.
     """
 
@@ -156,6 +157,7 @@ class RunResult:
     stopped: bool = False
     reasons: Mapping[str, str] = field(default_factory=dict)
     picture_size: tuple[int, int] | None = None
+    revision: str | None = None
 
 
 @dataclass(frozen=True)
@@ -180,11 +182,15 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Loading:
-    """Weights are being loaded. `fraction` in 0..1, None where it cannot be known."""
+    """Weights are being brought: `stage` "download" from the hub, "load" into memory.
+
+    fraction: of the stage, 0..1, None where it cannot be known.
+    """
 
     model: str
     dtype: str
     fraction: float | None = None
+    stage: str = "load"
 
 
 @dataclass(frozen=True)
@@ -257,6 +263,7 @@ def result_as_json(result: RunResult) -> dict[str, Any]:
         "strategy": result.strategy,
         "half": result.half,
         "model": result.model,
+        "revision": result.revision,
         "device": result.device,
         "weights_dtype": result.weights_dtype,
         "answer": result.answer,

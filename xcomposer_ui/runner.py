@@ -71,7 +71,7 @@ class Runner:
         """
         self._lock.acquire()
         self._begun(
-            lambda progress: bool(self._opened(self.settings.model, None).load(self._half(None)[0], progress))
+            lambda progress: bool(self._opened(self.settings.model, None, progress).load(self._half(None)[0], progress))
         ).waited_for()
 
     def status(self) -> Status:
@@ -83,16 +83,39 @@ class Runner:
         loaded = tuple((backend.model, dtype) for dtype in backend.loaded())
         return Status(backend.model, backend.device, half, {**backend.reasons, "half": reason}, loaded)
 
-    def forget(self) -> None:
-        """Let go of what is kept of conversations: the next turn of each is computed whole. Waits for nobody."""
-        if self._backend is not None:
-            self._backend.forget()
-
     def room(self) -> Room | None:
         """Memory that a run may take; None where nothing is known yet. Answers at once."""
         backend = self._backend
         free = None if backend is None else backend.room_bytes()
         return None if backend is None or free is None else Room(backend.device, free)
+
+    def forget(self) -> None:
+        """Let go of what is kept of conversations: the next turn of each is computed whole. Waits for nobody."""
+        if self._backend is not None:
+            self._backend.forget()
+
+    def load(self, model: str, device: str | None = None) -> Generator[Waiting | Loading, None, None]:
+        """Bring `model` into memory with half weights, in the place of the one that is there; ends when it is.
+
+        It is downloaded before the other one is given back. Closing the generator stops a download; files that are
+        whole by then are not downloaded again. Raises UserError as `run` does.
+        """
+        model = self._allowed(model)
+        half = self.half()
+
+        def work(progress: Progress) -> bool:
+            backend = self._opened(model, device, progress)
+            backend.load(half, progress)
+            return True
+
+        job = yield from self._started(work)
+        try:
+            for event in job.events(Loading(model, half)):
+                if isinstance(event, (Waiting, Loading)):
+                    yield event
+        finally:
+            job.progress.stop.set()
+        job.result()
 
     def run(
         self,
@@ -141,7 +164,7 @@ class Runner:
         told = Loading(model, chosen.weights_dtype(half_dtype))
 
         def work(progress: Progress) -> FinishedBatch:
-            backend = self._opened(model, device)
+            backend = self._opened(model, device, progress)
             load_sec = backend.load(told.dtype, progress)
             batch = backend.answer_first(questions, chosen, half_dtype, progress)
             tried: Tried = {}
@@ -155,7 +178,7 @@ class Runner:
         try:
             for _ in job.beats():
                 if job.progress.text is None:
-                    yield replace(told, fraction=job.progress.fraction)
+                    yield replace(told, stage=job.progress.stage, fraction=job.progress.fraction)
         finally:
             job.progress.stop.set()
         yield job.result()
@@ -179,7 +202,9 @@ class Runner:
         chosen = [(strategy_named(strategy), checked_half(half)) for strategy, half in variants]
         question = checked_question(question)
         model = self._allowed(model)
-        job = yield from self._started(lambda progress: self._opened(model, device).diverge(question, chosen, progress))
+        job = yield from self._started(
+            lambda progress: self._opened(model, device, progress).diverge(question, chosen, progress)
+        )
         try:
             for _ in job.beats():
                 yield Diverging()
@@ -207,7 +232,7 @@ class Runner:
         weights_dtype = chosen.weights_dtype(half_dtype)
 
         def work(progress: Progress) -> tuple[str, DtypeFlow]:
-            backend = self._opened(model, device)
+            backend = self._opened(model, device, progress)
             backend.load(weights_dtype, progress)
             return backend.device, backend.flow(question, chosen, half_dtype, progress, TRACED_TOKENS)
 
@@ -247,7 +272,7 @@ class Runner:
         progress: Progress,
     ) -> RunResult:
         """The whole work of a run, in a thread of its own that holds the lock."""
-        backend = self._opened(model, device)
+        backend = self._opened(model, device, progress)
         weights_dtype = strategy.weights_dtype(half)
         load_sec = backend.load(weights_dtype, progress)
         outcome = backend.answer(question, strategy, half, progress)
@@ -283,16 +308,18 @@ class Runner:
             stopped=outcome.stopped,
             reasons={**backend.reasons, "half": half_reason},
             picture_size=None if question.image is None else question.image.size,
+            revision=backend.revision,
         )
 
-    def _opened(self, model: str, device: str | None) -> Backend:
-        """The backend for `model` on `device`; another model's weights are given back first."""
+    def _opened(self, model: str, device: str | None, progress: Progress) -> Backend:
+        """The backend for `model` on `device`. Another model's weights are given back, once this one's are here."""
         wanted = device or self.settings.device
         if wanted not in DEVICES:
             raise UserError("unknown_setting", name="device", value=wanted, known=", ".join(DEVICES))
         backend = self._backend
         if backend is None or backend.model != model or wanted not in ("auto", backend.device):
             fresh = self._open_backend(model, wanted)
+            fresh.fetch(progress)
             if backend is not None:
                 backend.unload()
             self._backend = backend = fresh
@@ -343,12 +370,12 @@ class _Job(Generic[Result]):
 
     def events(self, loading: Loading) -> Generator[Event, None, None]:
         """What there is to tell, until the work has ended."""
-        told: str | float | None = ""
+        told: str | tuple[str, float | None] = ""
         while not self._done.wait(TELL_EVERY_SEC):
             if self.progress.text is None:
-                if told != self.progress.fraction:
-                    told = self.progress.fraction
-                    yield Loading(loading.model, loading.dtype, told)
+                if told != (known := (self.progress.stage, self.progress.fraction)):
+                    told = known
+                    yield replace(loading, stage=known[0], fraction=known[1])
             elif (text := self.progress.text()) and text != told:
                 told = text
                 yield TextSoFar(text)

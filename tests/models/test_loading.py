@@ -41,11 +41,27 @@ def test_a_missing_tensor_is_an_error_that_names_it(tmp_path: Path) -> None:
         AutoModelForCausalLM.from_pretrained(tmp_path)
 
 
-def test_an_extra_tensor_is_skipped(tmp_path: Path) -> None:
+def test_extra_tensors_are_skipped_with_one_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
     write_checkpoint(tmp_path)
-    tensors = load_file(tmp_path / "model.safetensors") | {"video_mem_proj.weight": torch.zeros(2)}
+    tensors = load_file(tmp_path / "model.safetensors")
+    tensors |= {"video_mem_proj.weight": torch.zeros(2), "model.layers.0.ffn.extra": torch.zeros(3)}
     save_file(tensors, tmp_path / "model.safetensors", {"format": "pt"})
+    capfd.readouterr()
     assert AutoModelForCausalLM.from_pretrained(tmp_path).dtype == torch.float32
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines == ["skipped 2 tensors of the checkpoint that this model does not use"]
+    assert "LOAD REPORT" not in capfd.readouterr().err
+
+
+def test_misshapen_tensors_are_an_error_that_names_them(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path)
+    tensors = load_file(tmp_path / "model.safetensors")
+    tensors["vision_proj.2.bias"] = torch.zeros(7)
+    save_file(tensors, tmp_path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ValueError, match=r"vision_proj\.2\.bias is \(7,\) and should be \(32,\)"):
+        AutoModelForCausalLM.from_pretrained(tmp_path)
 
 
 def test_a_config_of_type_internlm2_loads_too(tmp_path: Path) -> None:

@@ -13,7 +13,13 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import xcomposer_ui.models  # noqa: F401
 from tests.checkpoints import tiny_config, tiny_model, write_checkpoint
-from xcomposer_ui.models.xcomposer2.tiles import TILE_RULES, merge_neighbours, tiled_pixels, tiled_size
+from xcomposer_ui.models.xcomposer2.tiles import (
+    TILE_RULES,
+    merge_neighbours,
+    tiled_features,
+    tiled_pixels,
+    tiled_size,
+)
 from xcomposer_ui.models.xcomposer2.vision import normalised_pixels
 
 V25, V4KHD = TILE_RULES["2.5"], TILE_RULES["4khd"]
@@ -74,6 +80,28 @@ def test_neighbours_are_merged_in_reading_order() -> None:
     patches = torch.arange(16.0).reshape(1, 16, 1)  # 4 x 4 patches of one channel
     assert merge_neighbours(patches)[0, 0, 0].tolist() == [0, 1, 4, 5]
     assert merge_neighbours(patches)[0, 1, 0].tolist() == [8, 9, 12, 13]
+
+
+def test_the_tokens_order_worked_out_by_hand() -> None:
+    """A tower that says which picture and patch a feature is of: 10 · picture + patch, one channel."""
+    calls: list[torch.Tensor] = []
+
+    def tower(pictures: torch.Tensor) -> torch.Tensor:
+        first = sum(len(call) for call in calls)
+        calls.append(pictures)
+        return torch.stack([torch.arange(4.0) + 10 * (first + n) for n in range(len(pictures))])[..., None]
+
+    pixels = torch.arange(6.0).view(1, 1, 2, 3).repeat_interleave(28, 2).repeat_interleave(28, 3).expand(1, 3, -1, -1)
+    glb_gn, sub_gn = torch.full((1, 1, 4), -1.0), torch.full((1, 1, 1, 4), -2.0)
+    tokens = tiled_features(tower, pixels, 28, glb_gn, sub_gn)[0]  # type: ignore[arg-type]  # a function will do
+    sub, glb = [-2.0] * 4, [-1.0] * 4
+
+    def of(picture: int) -> list[float]:  # 2 x 2 patches are merged to one token
+        return [10.0 * picture + patch for patch in range(4)]
+
+    # The whole picture's one row, then the separator, then two rows of three tiles, in reading order.
+    assert tokens.tolist() == [of(0), sub, glb, of(1), of(2), of(3), sub, of(4), of(5), of(6), sub]
+    assert [float(tile.mean()) for tile in calls[0][1:]] == [0, 1, 2, 3, 4, 5]  # cut in reading order
 
 
 @pytest.mark.parametrize("rules", ["2.5", "4khd"])

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import errors as hub_errors
 from safetensors import SafetensorError, safe_open
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 import xcomposer_ui.models  # noqa: F401  (registers the families)
+from xcomposer_ui.backends import hub
 from xcomposer_ui.backends.mapped_files import give_back_pages
 from xcomposer_ui.errors import UserError
 from xcomposer_ui.models.xcomposer2.weights import WEIGHT_FILES
@@ -41,16 +41,31 @@ def locate(name: str) -> str:
     return name
 
 
-def load(name: str, dtype: str, device: str, progress: Callable[[float], None]) -> tuple[Any, Any]:
-    """(model, tokenizer), in evaluation mode, weights in `dtype` on `device`.
+def fetch(name: str, progress: Callable[[float], None]) -> tuple[Path, str | None]:
+    """(the checkpoint's folder on this machine, its revision): a hub id is downloaded where it is not here yet.
+
+    The revision is the hub's commit; None for a folder, which has none. progress: is given the download's fraction.
+    Raises UserError, with a sentence, where there is no such model, or no whole one.
+    """
+    source = locate(name)
+    if Path(source).is_dir():
+        return Path(source), None
+    folder = hub.fetched(source, progress)
+    _check_folder(folder, source)
+    return folder, folder.name
+
+
+def load(
+    name: str, dtype: str, device: str, progress: Callable[[float], None], *, shown: str | None = None
+) -> tuple[Any, Any]:
+    """(model, tokenizer), in evaluation mode, weights in `dtype` on `device`. shown: how errors call it.
 
     Each weight is read, cast and put on the device one by one; no float32 copy of the whole exists. Where the stored
     dtype is the one asked for, and the device the CPU, the weights stay in the mapped file and take no memory.
     Raises UserError, with a sentence, for whatever is wrong with the checkpoint.
     """
-    source = locate(name)
-    is_folder = Path(source).is_dir()
-    shown = Path(source).name if is_folder else source
+    source = str(fetch(name, lambda fraction: None)[0])
+    shown = shown or (Path(source).name if Path(locate(name)).is_dir() else name)
     try:
         with _telling(progress):
             config = AutoConfig.from_pretrained(source)
@@ -58,42 +73,38 @@ def load(name: str, dtype: str, device: str, progress: Callable[[float], None]) 
             model = AutoModelForCausalLM.from_pretrained(
                 source, config=config, dtype=getattr(torch, dtype), device_map={"": device} if device != "cpu" else None
             )
-    except (hub_errors.GatedRepoError, hub_errors.RepositoryNotFoundError, hub_errors.HfHubHTTPError) as error:
-        raise UserError("hub_refused", name=shown, what=_status(error)) from error
-    except OSError as error:
-        code = "broken_checkpoint" if is_folder else "hub_out_of_reach"
-        raise UserError(code, name=shown, what=_first_line(error, source)) from error
-    except (ValueError, SafetensorError, KeyError, EOFError, RuntimeError) as error:
+    except (OSError, ValueError, SafetensorError, KeyError, EOFError, RuntimeError) as error:
         if isinstance(error, torch.OutOfMemoryError):
             raise
         raise UserError("broken_checkpoint", name=shown, what=_first_line(error, source)) from error
     return model.eval(), tokenizer
 
 
-def _check_folder(folder: Path) -> None:
-    """Raises UserError, naming what is missing or cut off, unless `folder` can be loaded."""
+def _check_folder(folder: Path, shown: str | None = None) -> None:
+    """Raises UserError, naming what is missing or cut off, unless `folder` can be loaded. shown: how it is called."""
+    shown = shown or folder.name
     missing = [name for name in ("config.json", "tokenizer.model") if not (folder / name).is_file()]
     if not any((folder / name).is_file() for name in WEIGHT_FILES):
         missing.append("model.safetensors")
     for index in folder.glob("*.index.json"):
-        shards = sorted(set(_read_json(index)["weight_map"].values()))
+        shards = sorted(set(_read_json(index, shown)["weight_map"].values()))
         missing += [shard for shard in shards if not (folder / shard).is_file()]
     if missing:
-        raise UserError("incomplete_checkpoint", name=folder.name, missing=", ".join(missing))
-    _read_json(folder / "config.json")
+        raise UserError("incomplete_checkpoint", name=shown, missing=", ".join(missing))
+    _read_json(folder / "config.json", shown)
     for file in folder.glob("*.safetensors"):
         try:
             with safe_open(file, "pt"):
                 pass
         except (SafetensorError, OSError) as error:
-            raise UserError("cut_off_file", name=folder.name, file=file.name) from error
+            raise UserError("cut_off_file", name=shown, file=file.name) from error
 
 
-def _read_json(file: Path) -> Any:
+def _read_json(file: Path, shown: str) -> Any:
     try:
         return json.loads(file.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
-        raise UserError("cut_off_file", name=file.parent.name, file=file.name) from error
+        raise UserError("cut_off_file", name=shown, file=file.name) from error
 
 
 @contextmanager
@@ -123,11 +134,6 @@ def _tell_each(items: Any, progress: Callable[[float], None]) -> Iterator[Any]:
         if total:
             progress(n / total)
     give_back_pages()
-
-
-def _status(error: hub_errors.HfHubHTTPError) -> str:
-    response = getattr(error, "response", None)
-    return str(getattr(response, "status_code", "")) or type(error).__name__
 
 
 def _first_line(error: BaseException, source: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -41,6 +42,8 @@ class LocalBackend:
         self.model = model
         self.device = device
         self.reasons = reasons
+        self.revision: str | None = None
+        self._folder: Path | None = None
         self._models: dict[str, Any] = {}
         self._conversations = Conversations()
         self._tokenizer: Any = None
@@ -48,16 +51,30 @@ class LocalBackend:
     def loaded(self) -> tuple[str, ...]:
         return tuple(self._models)
 
+    def fetch(self, progress: Progress) -> None:
+        if self._folder is not None:
+            return
+
+        def tell(fraction: float) -> None:
+            if progress.stop.is_set():
+                raise answering.Stopped
+            progress.stage, progress.fraction = "download", fraction
+
+        self._folder, self.revision = checkpoint.fetch(self.model, tell)
+        progress.stage, progress.fraction = "load", None
+
     def load(self, dtype: str, progress: Progress) -> float | None:
         if dtype in self._models:
             return None
+        self.fetch(progress)
         self._make_room(dtype)
         started = time.perf_counter()
 
         def tell(fraction: float) -> None:
             progress.fraction = fraction
 
-        self._models[dtype], self._tokenizer = checkpoint.load(self.model, dtype, self.device, tell)
+        shown = self.model if self.revision else None
+        self._models[dtype], self._tokenizer = checkpoint.load(str(self._folder), dtype, self.device, tell, shown=shown)
         return time.perf_counter() - started
 
     def weights(self, dtype: str) -> tuple[Any, Any]:
@@ -111,11 +128,11 @@ class LocalBackend:
         model, tokenizer = self.weights(strategy.weights_dtype(half))
         return answering.flow(model, tokenizer, replace(question, max_new_tokens=tokens), strategy, half, progress)
 
-    def forget(self) -> None:
-        self._conversations.clear()
-
     def room_bytes(self) -> int | None:
         return room_bytes(self.device, sum(weights_bytes(model) for model in list(self._models.values())))
+
+    def forget(self) -> None:
+        self._conversations.clear()
 
     def unload(self) -> None:
         self._conversations.clear()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from xcomposer_ui.batch import Answered, Halved, Printed, Results, Skipped, Told, ask_many
-from xcomposer_ui.commands.output import mebibytes, note, print_json, seconds
+from xcomposer_ui.commands.output import loading_line, mebibytes, note, print_json, seconds
 from xcomposer_ui.errors import UserError
 from xcomposer_ui.records import Loading, Question
 from xcomposer_ui.result_lines import ResultLines
@@ -105,7 +105,7 @@ def _tell(event: Told, tally: _Tally) -> None:
     elif isinstance(event, Halved):
         note(f"{event.asked} questions at once do not fit into memory, {event.fitted} do; going on with {event.fitted}")
     elif isinstance(event, Loading):
-        if tally.loading != (line := f"loading {event.model} in {event.dtype}"):
+        if tally.loading != (line := loading_line(event)):
             note(line)
             tally.loading = line
     elif isinstance(event, Answered):

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from xcomposer_ui.records import Loading
+
 
 def print_json(document: Mapping[str, Any]) -> None:
     """`document` as one line on stdout, in any locale."""
@@ -26,3 +28,10 @@ def seconds(value: float | None) -> str:
 
 def mebibytes(value: int | None) -> str:
     return "—" if value is None else f"{value / 2**20:,.1f} MiB"
+
+
+def loading_line(loading: Loading) -> str:
+    """What is being brought, a new line for each tenth of a download."""
+    if loading.stage == "download":
+        return f"downloading {loading.model}: {int((loading.fraction or 0) * 10) * 10} %"
+    return f"loading {loading.model} in {loading.dtype}"

@@ -10,7 +10,7 @@ from typing import Any
 
 from xcomposer_ui.batch import BATCH_SIZE
 from xcomposer_ui.commands import batch
-from xcomposer_ui.commands.output import mebibytes, note, print_json, seconds
+from xcomposer_ui.commands.output import loading_line, mebibytes, note, print_json, seconds
 from xcomposer_ui.errors import UserError
 from xcomposer_ui.records import Finished, Loading, Question, RunResult, Waiting, result_as_json
 from xcomposer_ui.runner import Runner
@@ -77,7 +77,7 @@ def finished(runner: Runner, question: Question, strategy: str) -> RunResult:
     for event in runner.run(question, strategy):
         if isinstance(event, Finished):
             return event.result
-        if isinstance(event, Loading) and (line := f"loading {event.model} in {event.dtype}") != told:
+        if isinstance(event, Loading) and (line := loading_line(event)) != told:
             note(told := line)
         elif isinstance(event, Waiting) and told != "waiting":
             note(told := "waiting")

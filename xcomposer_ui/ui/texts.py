@@ -117,6 +117,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "模型正被占用，稍后自动开始。",
     ),
     "happened.loading": ("Loading {model} in {dtype}", "正在以 {dtype} 载入 {model}"),
+    "happened.downloading": ("Downloading {model} from the hub", "正在从模型库下载 {model}"),
     "happened.running": ("Running: {strategy}", "运行中：{strategy}"),
     "happened.stopped": ("Stopped. What had come by then is kept.", "已停止，保留已生成的内容。"),
     "path": ("The way of the number types", "数值类型的流向"),

@@ -35,8 +35,9 @@ class RoomyLayer(DynamicLayer):  # type: ignore[misc]
 
     def keep(self, length: int) -> None:
         """Forget all but the first `length` tokens; the room that the others took is kept for new ones."""
-        if self.is_initialized and length < self.keys.shape[-2]:
-            self.keys, self.values = self._shortened(0, self.keys, length), self._shortened(1, self.values, length)
+        keys, values = self.keys, self.values
+        if keys is not None and values is not None and self.is_initialized and length < keys.shape[-2]:
+            self.keys, self.values = self._shortened(0, keys, length), self._shortened(1, values, length)
 
     def _shortened(self, which: int, held: Tensor, length: int) -> Tensor:
         shown = held[..., :length, :]

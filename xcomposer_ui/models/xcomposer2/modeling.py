@@ -20,7 +20,7 @@ from xcomposer_ui.models.xcomposer2.language import InternLM2Model, RMSNorm
 from xcomposer_ui.models.xcomposer2.tiles import TILE_RULES, tiled_features, tiled_pixels
 from xcomposer_ui.models.xcomposer2.turns import TurnMixin
 from xcomposer_ui.models.xcomposer2.vision import PatchEmbeddings, VisionTower, square_pixels
-from xcomposer_ui.models.xcomposer2.weights import fit_to_weights
+from xcomposer_ui.models.xcomposer2.weights import fit_to_weights, without_load_report
 
 log = logging.getLogger(__name__)
 
@@ -157,7 +157,8 @@ class InternLMXComposer2ForCausalLM(ChatMixin, BatchMixin, TurnMixin, PreTrained
         if not isinstance(config, InternLMXComposer2Config):
             config = cls.config_class.from_pretrained(config or source, **hub)
         fit_to_weights(config, str(source), **hub)
-        model, info = super().from_pretrained(source, *args, config=config, output_loading_info=True, **kwargs)
+        with without_load_report():
+            model, info = super().from_pretrained(source, *args, config=config, output_loading_info=True, **kwargs)
         if missing := sorted(info["missing_keys"]):
             raise ValueError(f"the checkpoint lacks {len(missing)} tensors that the model needs: {_some(missing)}")
         if misshapen := sorted(info["mismatched_keys"]):
@@ -166,7 +167,7 @@ class InternLMXComposer2ForCausalLM(ChatMixin, BatchMixin, TurnMixin, PreTrained
                 f"{len(named)} tensors of the checkpoint have another shape than config.json says: {_some(named)}"
             )
         if extra := info["unexpected_keys"]:
-            log.info("skipped %d tensors of the checkpoint that this model does not use", len(extra))
+            log.warning("skipped %d tensors of the checkpoint that this model does not use", len(extra))
         return (model, info) if output_loading_info else model
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +44,21 @@ def fit_to_weights(config: InternLMXComposer2Config, source: str, **hub: Any) ->
             config.vision_config = CLIPVisionConfig(**fields)
     if SEPARATOR in shapes and config.tiles is None:
         config.tiles = "4khd" if config.tower_side == SIDE_OF_4KHD else "2.5"
+
+
+@contextmanager
+def without_load_report() -> Iterator[None]:
+    """Within, the library's table of tensors that do not match is not logged: what matters of it is said by name."""
+    logger = logging.getLogger("transformers.modeling_utils")
+
+    def wanted(record: logging.LogRecord) -> bool:
+        return "LOAD REPORT" not in record.getMessage()
+
+    logger.addFilter(wanted)
+    try:
+        yield
+    finally:
+        logger.removeFilter(wanted)
 
 
 def _shapes(source: str, names: tuple[str, ...], **hub: Any) -> dict[str, tuple[int, ...]]:

@@ -33,12 +33,19 @@ def _in_progress(session: Session, strategy: str, language: str) -> str:
     if isinstance(session.stage, Waiting):
         label = text("happened.waiting", language)
     elif isinstance(session.stage, Loading):
-        label = text("happened.loading", language, model=session.stage.model, dtype=session.stage.dtype)
+        label = loading_label(session.stage, language)
         fraction = session.stage.fraction
     value = "" if fraction is None else f' value="{fraction:.2f}"'
     share = "" if fraction is None else f" {fraction:.0%}"
     said = escaped(label)
     return f'<p class="xl-stage">{said}{share}</p><progress max="1"{value} aria-label="{said}"></progress>'
+
+
+def loading_label(loading: Loading, language: str) -> str:
+    """What is being brought: from the hub, or into memory."""
+    if loading.stage == "download":
+        return text("happened.downloading", language, model=loading.model)
+    return text("happened.loading", language, model=loading.model, dtype=loading.dtype)
 
 
 def answered(result: RunResult, with_picture: bool, language: str) -> str:

@@ -1,0 +1,135 @@
+"""Hub ids: downloaded with their progress told, resumed, offline from the cache; each refusal is a sentence.
+
+The hub is a server on this machine; nothing here leaves it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import huggingface_hub.constants
+import pytest
+from PIL import Image
+
+from tests.backends.hub_server import REVISION, FakeHub
+from tests.checkpoints import write_checkpoint
+from xcomposer_ui.backend import Progress
+from xcomposer_ui.backends import hub
+from xcomposer_ui.backends.local import open_local
+from xcomposer_ui.errors import UserError
+from xcomposer_ui.records import Question
+from xcomposer_ui.strategies import STRATEGIES
+
+NAME = "someone/a-model.of-theirs"
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    folder = write_checkpoint(tmp_path_factory.mktemp("checkpoint"))
+    return {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()}
+
+
+@pytest.fixture
+def served(files: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
+    """A hub that has the checkpoint, pickled weights beside, and an empty cache."""
+    constants = huggingface_hub.constants
+    with FakeHub(NAME, {**files, "pytorch_model.bin": b"not loaded", "README.md": b"not loaded"}) as running:
+        monkeypatch.setattr(constants, "ENDPOINT", running.address)
+        template = running.address + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+        yield running
+
+
+def refused(code: str) -> str:
+    with pytest.raises(UserError) as caught:
+        hub.fetched(NAME, lambda fraction: None)
+    assert caught.value.code == code
+    return str(caught.value)
+
+
+def test_a_checkpoint_is_downloaded_told_of_and_its_revision_is_known(served: FakeHub) -> None:
+    fractions: list[float] = []
+    folder = hub.fetched(NAME, fractions.append)
+    assert folder.name == REVISION
+    assert (folder / "model.safetensors").read_bytes() == served.files["model.safetensors"]
+    assert not (folder / "pytorch_model.bin").exists()
+    assert not (folder / "README.md").exists()
+    assert fractions
+    assert all(0 <= fraction <= 1 for fraction in fractions)
+    assert fractions[-1] == 1
+
+
+def test_a_connection_that_breaks_is_taken_up_where_it_broke(served: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "DOWNLOAD_CHUNK_SIZE", 10_000)
+    served.break_at = 40_000
+    folder = hub.fetched(NAME, lambda fraction: None)
+    assert (folder / "model.safetensors").read_bytes() == served.files["model.safetensors"]
+    assert [asked for method, _, asked in served.asked if method == "GET" and asked] == ["bytes=40000-"]
+
+
+def test_files_that_are_whole_are_not_downloaded_again(served: FakeHub) -> None:
+    served.lost = frozenset({"model.safetensors"})
+    with pytest.raises(UserError):
+        hub.fetched(NAME, lambda fraction: None)
+    served.lost = frozenset()
+    served.asked.clear()
+    hub.fetched(NAME, lambda fraction: None)
+    again = [path for method, path, _ in served.asked if method == "GET" and "/resolve/" in path]
+    assert "model.safetensors" in again[0]
+    assert len(again) < len(served.files) - 2
+
+
+def test_once_here_it_answers_without_the_hub_and_carries_its_revision(
+    served: FakeHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.fetched(NAME, lambda fraction: None)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    served.asked.clear()
+    backend, progress = open_local(NAME, "cpu"), Progress()
+    assert backend.load("float32", progress)
+    question = Question("What?", Image.new("RGB", (8, 8)), max_new_tokens=3)
+    assert backend.answer(question, STRATEGIES["full"], "float16", progress).failure_type is None
+    assert backend.revision == REVISION
+    assert served.asked == []
+
+
+def test_out_of_reach_and_never_downloaded_is_a_sentence(served: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    assert "not on this machine" in refused("hub_out_of_reach")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
+    refused("hub_out_of_reach")
+
+
+@pytest.mark.parametrize(
+    ("refuse", "code", "said"),
+    [
+        ((403, "GatedRepo"), "hub_gated", "is gated"),
+        ((404, "RepoNotFound"), "hub_missing", "has no model"),
+        ((503, ""), "hub_refused", "503"),
+    ],
+)
+def test_what_the_hub_says_becomes_a_sentence(served: FakeHub, refuse: tuple[int, str], code: str, said: str) -> None:
+    served.refuse = refuse
+    sentence = refused(code)
+    assert said in sentence
+    assert NAME in sentence
+
+
+def test_a_download_that_is_not_whole_is_named(served: FakeHub) -> None:
+    del served.files["tokenizer.model"]
+    with pytest.raises(UserError) as caught:
+        open_local(NAME, "cpu").fetch(Progress())
+    assert caught.value.code == "incomplete_checkpoint"
+    assert NAME in str(caught.value)
+    assert "tokenizer.model" in str(caught.value)
+
+
+def test_weights_of_one_format_are_wanted() -> None:
+    assert "*.safetensors" in hub.wanted(["config.json", "model-1.safetensors", "pytorch_model.bin"])
+    assert "pytorch_model*.bin" in hub.wanted(["config.json", "pytorch_model-1.bin"])
+    assert "*.safetensors" not in hub.wanted(["config.json", "pytorch_model-1.bin"])
