@@ -7,11 +7,11 @@ import sys
 from collections.abc import Sequence
 
 from xcomposer_ui import __version__
-from xcomposer_ui.commands import check, compare, explain, plan, report, run, serve, trace
+from xcomposer_ui.commands import check, check_dtypes, compare, explain, plan, report, run, serve, trace
 from xcomposer_ui.commands.output import note
 from xcomposer_ui.errors import UserError
 
-COMMANDS = (run, compare, explain, plan, check, report, trace, serve)
+COMMANDS = (run, compare, explain, plan, check, check_dtypes, report, trace, serve)
 USERS_MISTAKE = 2
 
 

@@ -38,6 +38,16 @@ MESSAGES: dict[str, dict[str, str]] = {
         "en": "There is no picture yet. Choose an example, upload a picture or draw one.",
         "zh": "还没有图片。请选择示例、上传图片或手绘一张。",
     },
+    "no_config": {
+        "en": "The folder “{name}” holds no config.json. Give the folder of a transformers model.",
+        "zh": "文件夹“{name}”中没有 config.json。请给出 transformers 模型的文件夹。",
+    },
+    "no_model_class": {
+        "en": "“{name}” is neither a folder here nor a class that can be imported, such as "
+        "LlavaForConditionalGeneration or my_package.model:MyModel.",
+        "zh": "“{name}”既不是本机文件夹，也不是可导入的类，例如 LlavaForConditionalGeneration "
+        "或 my_package.model:MyModel。",
+    },
     "nothing_to_trace": {
         "en": "There is no run to trace yet. Ask something first.",
         "zh": "还没有可追踪的运行。请先提一个问题。",

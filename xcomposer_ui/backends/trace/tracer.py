@@ -150,10 +150,18 @@ class Tracer:
         if changed is not None and out.dtype.is_floating_point:
             tell(self.module, name, dtype_name(changed), dtype_name(out.dtype))
 
-    def function_failed(self, error: BaseException, function: Any, args: Any, kwargs: Any) -> None:
-        """A call of torch's failed; what its operations did not see, its own checks raised."""
-        if self._failed is None or self._failed[0] is not error:
-            self._note_failure(error, _aten_name(function), tensors_in((args, kwargs)))
+    def call(self, function: Any, args: Any, kwargs: Any) -> Any:
+        """Call torch's `function`; what its operations did not see fail, its own checks raised."""
+        try:
+            return function(*args, **kwargs)
+        except Exception as error:
+            if self._failed is None or self._failed[0] is not error:
+                self._note_failure(error, _aten_name(function), tensors_in((args, kwargs)))
+            raise
+
+    def is_weight(self, tensor: Tensor) -> bool:
+        """Whether `tensor` is a parameter or a buffer of the model, or a view of one."""
+        return self._ledger.weight(tensor) is not None
 
     def _note_failure(self, error: BaseException, operation: str, inputs: list[Tensor]) -> None:
         if self._failed is not None and self._failed[0] is error:
@@ -212,13 +220,8 @@ class _Functions(TorchFunctionMode):
         self._tracer = tracer
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
         with self._tracer.function(func):
-            try:
-                return func(*args, **kwargs)
-            except Exception as error:
-                self._tracer.function_failed(error, func, args, kwargs)
-                raise
+            return self._tracer.call(func, args, kwargs or {})
 
 
 def _aten_name(function: Any) -> str:

@@ -1,0 +1,103 @@
+"""The pre-flight check: every strategy in both half types on a small real twin, and each boundary that clashes.
+
+Real tensors on the CPU: meta and fake ones do not raise the commonest clash of all, a linear layer's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers.utils import logging as transformers_logging
+
+from xcomposer_ui.backends.twins.build import NoTwinError, configuration, loaded_in, twin_of
+from xcomposer_ui.backends.twins.inputs import Inputs, inputs_for
+from xcomposer_ui.backends.twins.mender import Mender
+from xcomposer_ui.dtype_lint import Lint, LintCase
+from xcomposer_ui.strategies import HALF_DTYPES, STRATEGIES, Strategy
+
+NEW_TOKENS = 2
+"""The prompt and one step of decoding: what follows takes the same way."""
+
+EXPECTED = (RuntimeError, TypeError, ValueError, IndexError, AttributeError, KeyError)
+"""What a model may raise at inputs that are not laid out for it."""
+
+
+def lint(named: str, halves: Sequence[str] = HALF_DTYPES) -> Lint:
+    """Check the model that a folder's config.json or a class describes, under every strategy in each of `halves`.
+
+    Raises UserError where there is no such folder or class, NoTwinError where no twin can be built or run.
+    """
+    transformers_logging.set_verbosity_error()
+    twin = twin_of(*configuration(named))
+    inputs = _answered(twin)
+    cases = []
+    for half in halves:
+        weights = {"float32": twin, half: _loaded(twin, half)}
+        for strategy in STRATEGIES.values():
+            if strategy.weights == "float32" and half != halves[0]:
+                continue  # no half type has a part in it: once is enough
+            cases.append(_case(weights[strategy.weights_dtype(half)], inputs, strategy, half))
+    return Lint(named, type(twin).__name__, sum(w.numel() for w in twin.parameters()), tuple(cases))
+
+
+def ask(model: Any, inputs: Inputs) -> None:
+    """One picture and a few words through the model, as its users ask it: `generate` where it has that."""
+    with torch.no_grad():
+        if hasattr(model, "encode_image") and "inputs_embeds" not in inputs:  # the lab's own family
+            made = model.joined_inputs([[1, 3], [4, 5]], [inputs["pixel_values"]])
+            model.generate(**made, **_generation(model))
+        elif model.can_generate():
+            model.generate(**inputs, **_generation(model))
+        else:
+            model(**inputs)
+
+
+def _generation(model: Any) -> dict[str, Any]:
+    return {"max_new_tokens": NEW_TOKENS, "min_new_tokens": NEW_TOKENS, "do_sample": False, "pad_token_id": 0}
+
+
+def _answered(twin: Any) -> Inputs:
+    """Inputs that the float32 twin answers to."""
+    try:
+        if hasattr(twin, "encode_image"):
+            side = twin.config.tower_side
+            inputs = {"pixel_values": torch.rand(1, 3, side, side)}
+        else:
+            inputs = inputs_for(twin)
+        ask(twin, inputs)
+    except EXPECTED as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise NoTwinError(
+            f"a small {type(twin).__name__} was built, and does not answer the picture and the words that it was given"
+            f": {lines[0][:300]}"
+        ) from error
+    return inputs
+
+
+def _loaded(twin: Any, half: str) -> Any:
+    try:
+        return loaded_in(twin, getattr(torch, half))
+    except EXPECTED as error:
+        raise NoTwinError(f"a small {type(twin).__name__} cannot be loaded in {half}: {error}") from error
+
+
+def _case(model: Any, inputs: Inputs, strategy: Strategy, half: str) -> LintCase:
+    given = {name: _cast(value, strategy.image_dtype(half)) for name, value in inputs.items()}
+    autocast = torch.autocast("cpu", getattr(torch, half)) if strategy.autocast else nullcontext()
+    mender = Mender(model)
+    stopped_by = None
+    try:
+        with autocast, mender:
+            ask(model, given)
+    except EXPECTED as error:
+        stopped_by = f"{type(error).__name__}: {error}"
+        mender.forget(error)
+    return LintCase(strategy.name, half, mender.boundaries, stopped_by)
+
+
+def _cast(value: Tensor, dtype: str) -> Tensor:
+    return value.to(getattr(torch, dtype)) if value.is_floating_point() else value
