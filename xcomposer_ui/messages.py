@@ -98,6 +98,14 @@ MESSAGES: dict[str, dict[str, str]] = {
         "en": "The checkpoint “{name}” cannot be loaded: {what}",
         "zh": "无法加载检查点“{name}”：{what}",
     },
+    "hub_gated": {
+        "en": "“{name}” is gated: ask for access on its page of the hub, then run `hf auth login` on this machine.",
+        "zh": "“{name}”是受限模型：请先在其模型库页面申请访问权限，再在本机执行 `hf auth login`。",
+    },
+    "hub_missing": {
+        "en": "The hub has no model “{name}”, or it is private. Check the name; a private one needs `hf auth login`.",
+        "zh": "模型库中没有“{name}”，或为私有模型。请检查名称；私有模型需先执行 `hf auth login`。",
+    },
     "hub_refused": {
         "en": "The hub did not give out “{name}” (status {what}). Try again later.",
         "zh": "模型库未提供“{name}”（状态码 {what}）。请稍后再试。",
@@ -108,14 +116,6 @@ MESSAGES: dict[str, dict[str, str]] = {
     },
     "unreadable_text": {
         "en": "The file {file} cannot be read: {what}.",
-    "hub_gated": {
-        "en": "“{name}” is gated: ask for access on its page of the hub, then run `hf auth login` on this machine.",
-        "zh": "“{name}”是受限模型：请先在其模型库页面申请访问权限，再在本机执行 `hf auth login`。",
-    },
-    "hub_missing": {
-        "en": "The hub has no model “{name}”, or it is private. Check the name; a private one needs `hf auth login`.",
-        "zh": "模型库中没有“{name}”，或为私有模型。请检查名称；私有模型需先执行 `hf auth login`。",
-    },
         "zh": "无法读取文件 {file}：{what}。",
     },
     "unwritable_file": {
