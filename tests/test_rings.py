@@ -16,8 +16,6 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "xcomposer_ui"
 HEAVY = ("torch", "transformers", "gradio")
 OUTER = ("models", "backends", "ui", "training")
-BESIDE_THE_CORE = {"xcomposer_ui.explained": "backends"}
-"""Modules that hold tensors and lie at the top for the sake of a short name; the core may not load them either."""
 
 FORBIDDEN = {
     "core": {*HEAVY},
@@ -38,8 +36,6 @@ MODULES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
 
 
 def ring_of(module: str) -> str:
-    if module in BESIDE_THE_CORE:
-        return BESIDE_THE_CORE[module]
     parts = module.split(".")
     return parts[1] if len(parts) > 1 and parts[1] in OUTER else "core"
 
@@ -99,7 +95,7 @@ def test_the_core_reaches_an_outer_ring_only_inside_a_function(module: str) -> N
         for node in ast.parse(MODULES[module].read_text(encoding="utf-8")).body
         if not isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not only_for_types(node)
     ]
-    outside = {f"xcomposer_ui.{name}" for name in OUTER} | BESIDE_THE_CORE.keys()
+    outside = {f"xcomposer_ui.{name}" for name in OUTER}
     assert not offences(imports(top_level, module), outside)
 
 

@@ -21,7 +21,8 @@ from transformers import (
     LlavaForConditionalGeneration,
 )
 
-from xcomposer_ui import explain_dtypes, explained
+from xcomposer_ui import explain_dtypes
+from xcomposer_ui.backends import explained
 
 SMALL = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
 
@@ -109,7 +110,7 @@ def test_without_notes_the_message_carries_the_explanation(monkeypatch: pytest.M
 
 
 def test_the_documented_example_says_what_the_page_says() -> None:
-    page = (Path(__file__).parents[1] / "docs" / "explain_dtypes.md").read_text("utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "explain_dtypes.md").read_text("utf-8")
     code, output = re.findall(r"```(?:python)?\n(.*?)```", page, re.DOTALL)
     with pytest.raises(RuntimeError) as caught:
         exec(code, {})
@@ -122,7 +123,7 @@ def test_the_documented_example_says_what_the_page_says() -> None:
 
 def test_the_package_does_not_load_torch_by_itself() -> None:
     code = "import sys, xcomposer_ui; print('explain_dtypes' in xcomposer_ui.__all__, 'torch' in sys.modules)"
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     run = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert run.stdout.split() == ["True", "False"]
     assert explained.explain_dtypes is explain_dtypes
