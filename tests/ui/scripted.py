@@ -107,6 +107,7 @@ class ScriptedRunner:
     traced: list[tuple[Question, str, str | None]] = field(default_factory=list)
     closed: int = 0
     forgotten: int = 0
+    model: str = "embedded"
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def reset(self) -> None:
@@ -115,23 +116,32 @@ class ScriptedRunner:
         assert self.lock.acquire(timeout=10)
         self.lock.release()
         fresh = ScriptedRunner()
-        for name in ("answer", "before", "refuse", "known", "asked", "traced", "closed", "forgotten"):
+        for name in ("answer", "before", "refuse", "known", "asked", "traced", "closed", "forgotten", "model"):
             setattr(self, name, getattr(fresh, name))
 
     def warm_up(self) -> None:
         self.known = True
 
-    def forget(self) -> None:
-        self.forgotten += 1
-
     def room(self) -> Room | None:
         return self.has_room
 
+    def forget(self) -> None:
+        self.forgotten += 1
+
+    def load(self, model: str, device: str | None = None) -> Generator[Waiting | Loading, None, None]:
+        if self.refuse is not None:
+            raise self.refuse
+        for fraction in (0.1, 0.6):
+            yield Loading(model, "float16", fraction, "download")
+            time.sleep(self.pause_sec)
+        yield Loading(model, "float16", 0.5)
+        self.model = model
+
     def status(self) -> Status:
         if not self.known:
-            return Status("embedded", None, None)
+            return Status(self.model, None, None)
         reasons = {"device": "cpu, because there is no CUDA device", "half": "float16, because it is the usual one"}
-        return Status("embedded", "cpu", "float16", reasons, (("embedded", "float16"),))
+        return Status(self.model, "cpu", "float16", reasons, ((self.model, "float16"),))
 
     def run(
         self, question: Question, strategy: str, half: str | None = None, *, model: str | None = None,

@@ -14,6 +14,7 @@ from xcomposer_ui.ui.comparing import CompareSession
 from xcomposer_ui.ui.endpoints import build_endpoints
 from xcomposer_ui.ui.examples import examples
 from xcomposer_ui.ui.explain_tab import build_explain_tab, explained
+from xcomposer_ui.ui.model_picker import ModelPicker
 from xcomposer_ui.ui.session import Session
 from xcomposer_ui.ui.texts import LANGUAGES, language_of, text
 from xcomposer_ui.ui.views.head import head_line
@@ -73,6 +74,9 @@ def build_app(settings: Settings, runner: Runner) -> tuple[gr.Blocks, gr.I18n]:
                 compare = CompareTab(words, settings, runner, language, examples())
             with words.make(gr.Tab, {"label": "tab.explain"}, id="explain"):
                 explain = build_explain_tab(words, language)
+            with words.make(gr.Tab, {"label": "tab.models"}, id="models") as models_tab:
+                picker = ModelPicker(words, settings, runner, models_tab)
+        picker.follow(language, head.line, [ask.form.model, compare.model])
         build_endpoints(settings, runner)
 
         def in_language(

@@ -6,6 +6,7 @@ from typing import Any
 
 from xcomposer_ui.ui.compare_texts import COMPARE_TEXTS
 from xcomposer_ui.ui.flow_texts import FLOW_TEXTS
+from xcomposer_ui.ui.model_texts import MODEL_TEXTS
 from xcomposer_ui.ui.plan_texts import PLAN_TEXTS
 
 LANGUAGES = ("en", "zh")
@@ -209,7 +210,7 @@ TEXTS: dict[str, tuple[str, str]] = {
 }
 
 
-TEXTS |= FLOW_TEXTS | COMPARE_TEXTS | PLAN_TEXTS
+TEXTS |= COMPARE_TEXTS | MODEL_TEXTS | FLOW_TEXTS | PLAN_TEXTS
 
 # A strategy's choice: its name, and below it the line that says what is cast where.
 TEXTS |= {

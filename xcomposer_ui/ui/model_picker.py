@@ -1,0 +1,96 @@
+"""The Models tab: what is offered, what it needs, and a choice that loads, the model before given back."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from typing import Any
+
+import gradio as gr
+
+from xcomposer_ui.catalogue import entry_of
+from xcomposer_ui.errors import UserError
+from xcomposer_ui.records import Loading, Waiting
+from xcomposer_ui.runner import Runner
+from xcomposer_ui.settings import Settings
+from xcomposer_ui.ui.ask_tab import MODEL_QUEUE
+from xcomposer_ui.ui.views.head import head_line, short_name
+from xcomposer_ui.ui.views.models import loading_view, models_table
+from xcomposer_ui.ui.views.notice import notice
+from xcomposer_ui.ui.words import QUIET, Words
+
+Steps = Generator[dict[Any, Any], None, None]
+
+
+class ModelPicker:
+    """The tab's controls. `follow` says which other controls name the model, so that they name the one chosen."""
+
+    def __init__(self, words: Words, settings: Settings, runner: Runner, tab: gr.Tab) -> None:
+        self.settings, self.runner = settings, runner
+        self.table = words.view(self._table, elem_id="models")
+        self.choice = words.make(
+            gr.Radio,
+            {"label": "models.choose", "choices": [(short_name(name), name) for name in settings.models]},
+            value=settings.model, elem_id="choose-model",
+        )  # fmt: skip
+        self.notice = gr.HTML("", elem_id="models-notice")
+        self.stage = gr.HTML(loading_view(None, None, "en"), elem_id="models-stage")
+        self.stop = words.make(gr.Button, {"value": "models.stop"}, visible=False, size="sm", elem_id="models-stop")
+        self._tab = tab
+
+    def follow(self, language: gr.Radio, line: gr.HTML, others: Sequence[Any]) -> None:
+        """Wire the events. line: the head line. others: dropdowns whose value is a model."""
+        outputs = [self.table, self.choice, self.notice, self.stage, self.stop, line, *others]
+
+        def chosen(name: str, language: str) -> Steps:
+            for step in self._loaded(name, language):
+                if step.pop("done", False):
+                    step |= dict.fromkeys(others, name) | {line: head_line(self.runner.status(), language)}
+                yield step
+
+        loading = self.choice.input(
+            chosen, [self.choice, language], outputs, show_progress="hidden", api_visibility="private",
+            concurrency_id=MODEL_QUEUE, concurrency_limit=1, trigger_mode="once",
+        )  # fmt: skip
+        self.stop.click(
+            self.at_rest, language, outputs, cancels=[loading], queue=False, show_progress="hidden",
+            api_visibility="private",
+        )  # fmt: skip
+        self._tab.select(self.shown, language, [self.table, self.choice], **QUIET)
+        language.change(lambda language: self._table(language), language, self.table, **QUIET)
+
+    def shown(self, language: str) -> dict[Any, Any]:
+        """Component -> value: the table and the choice as the runner stands now."""
+        return {self.table: self._table(language), self.choice: self.runner.status().model}
+
+    def at_rest(self, language: str) -> dict[Any, Any]:
+        """Component -> value after an end in the middle."""
+        return self.shown(language) | {self.stage: loading_view(None, None, language), self.stop: _visible(False)}
+
+    def _loaded(self, name: str, language: str) -> Generator[dict[Any, Any], None, None]:
+        """Load `name`, telling each step; where it cannot be had, say so and show what is there instead."""
+        events = self.runner.load(name)
+        try:
+            for event in events:
+                yield self._step(event, language)
+        except UserError as mistake:
+            yield self.at_rest(language) | {self.notice: notice(mistake, language)}
+        else:
+            ready = {self.stage: loading_view(None, short_name(name), language), self.notice: "", "done": True}
+            yield self.at_rest(language) | ready
+        finally:
+            events.close()
+
+    def _step(self, event: Waiting | Loading, language: str) -> dict[Any, Any]:
+        downloading = isinstance(event, Loading) and event.stage == "download"
+        return {
+            self.stage: loading_view(event, None, language), self.notice: "", self.stop: _visible(downloading),
+        }  # fmt: skip
+
+    def _table(self, language: str) -> str:
+        room = self.runner.room()
+        entries = [entry_of(name) for name in self.settings.models]
+        return models_table(entries, self.runner.status(), None if room is None else room.bytes, language)
+
+
+def _visible(visible: bool) -> Any:
+    return gr.update(visible=visible)
