@@ -160,8 +160,10 @@ def test_after_a_stop_early_or_late_and_after_a_failure(backend: LocalBackend) -
 def test_visitors_who_take_turns_and_one_who_clears(backend: LocalBackend) -> None:
     together = [Visit(backend), Visit(backend, STRIPED), Visit(backend, None)]
     alone = [Visit(backend, visit.picture, forgetful=True) for visit in together]
-    outcomes = [visit.ask(text) for text in TEXTS for visit in together[:2]]
-    assert all(reused(outcomes)[2:])  # two conversations are kept
+    for text in TEXTS:
+        for visit in together[:2]:
+            goes_on = bool(visit.history)  # random weights may find nothing to say, and then there is no turn
+            assert bool(visit.ask(text).measurement.reused_tokens) == goes_on  # two conversations are kept
     for text in TEXTS:
         together[2].ask(text)
         backend.forget()

@@ -104,7 +104,7 @@ def native_answer(model: InternLMXComposer2ForCausalLM, prompt: dict[str, Tensor
     cache, times = RoomyCache(), []
     inputs: dict[str, Tensor] = prompt
     for _ in range(tokens):
-        output = model(**inputs, past_key_values=cache, logits_to_keep=1)
+        output = model(**inputs, cache=cache, logits_to_keep=1)
         inputs = {"input_ids": output.logits[:, -1:].argmax(-1)}
         times.append(time.perf_counter())
     return times

@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
 
 import xcomposer_ui.models  # noqa: F401
 from tests.checkpoints import tiny_model, write_checkpoint
-from xcomposer_ui.models.xcomposer2.cache import RoomyCache
+from xcomposer_ui.models.xcomposer2.cache import CACHE_NAME, RoomyCache
 from xcomposer_ui.models.xcomposer2.prompt import IMAGE_MARK, prompt_text, with_marks
 
 GREEDY: dict[str, Any] = {"do_sample": False, "max_new_tokens": 12}
@@ -124,8 +124,8 @@ def test_the_cache_changes_nothing() -> None:
     with torch.no_grad():
         whole = model(ids).logits
         first = model(ids[:, :5], use_cache=True)
-        rest = model(ids[:, 5:8], past_key_values=first.past_key_values)
-        last = model(ids[:, 8:], past_key_values=rest.past_key_values)
+        rest = model(ids[:, 5:8], cache=first[CACHE_NAME])
+        last = model(ids[:, 8:], past_key_values=rest[CACHE_NAME])
     torch.testing.assert_close(torch.cat((first.logits, rest.logits, last.logits), dim=1), whole, atol=1e-5, rtol=1e-5)
 
 

@@ -24,6 +24,7 @@ from xcomposer_ui.backends.opening import Opening
 from xcomposer_ui.backends.silent import FiniteWatch
 from xcomposer_ui.dtype_flow import DtypeFlow
 from xcomposer_ui.models.xcomposer2.answer import GrowingAnswer, answer_text
+from xcomposer_ui.models.xcomposer2.cache import CACHE_NAME
 from xcomposer_ui.records import Measurement, Question
 from xcomposer_ui.strategies import Strategy
 
@@ -103,7 +104,7 @@ def answer(
             started = clock.now()
             try:
                 inputs = opening.read()
-                model.answer_ids(tokenizer, inputs, streamer=clock, past_key_values=opening.cache, **sampling(question))
+                model.answer_ids(tokenizer, inputs, streamer=clock, **{CACHE_NAME: opening.cache}, **sampling(question))
             finally:
                 if model.device.type == "cuda":
                     torch.cuda.synchronize(model.device)

@@ -16,7 +16,7 @@ from xcomposer_ui.backends.plan.kernels import scratch_bytes
 from xcomposer_ui.backends.plan.recorder import DtypeClash, Event, Recorder
 from xcomposer_ui.backends.plan.twin import LANGUAGE, Twin
 from xcomposer_ui.models.xcomposer2 import InternLMXComposer2Config
-from xcomposer_ui.models.xcomposer2.cache import ROOM
+from xcomposer_ui.models.xcomposer2.cache import CACHE_NAME, ROOM
 from xcomposer_ui.models.xcomposer2.tiles import TILE_RULES, tiled_size
 from xcomposer_ui.planning.records import DECODE, PHASES, PREFILL, TOWER, PlannedStrategy
 
@@ -171,11 +171,11 @@ class _Stage:
             inputs_embeds=inputs if embedded else None,
             im_mask=self._im_mask if embedded else None,
             attention_mask=padding,
-            past_key_values=self.cache,
+            cache=self.cache,
             use_cache=True,
             logits_to_keep=1,
         )
-        self.cache = output.past_key_values
+        self.cache = output[CACHE_NAME]
         self._note_cache()
         scores: Tensor = output.logits[:, -1].to(torch.float32, copy=True)
         scores.argmax(-1)

@@ -97,7 +97,10 @@ def _class_for(config: Any) -> type[Any]:
             return found
     for auto in (AutoModelForImageTextToText, AutoModelForCausalLM):
         if type(config) in auto._model_mapping:
-            return auto._model_mapping[type(config)]
+            mapped: Any = auto._model_mapping[type(config)]
+            found = mapped[0] if isinstance(mapped, tuple) else mapped  # a few have several: the first is the default
+            if inspect.isclass(found):
+                return found
     raise NoTwinError(f"{type(config).__name__} is of no image-text model that transformers has a class for")
 
 

@@ -25,9 +25,23 @@ WIDTHS = (
 )
 HEAD_COUNTS = ("num_attention_heads", "num_heads", "attention_heads", "n_head", "encoder_attention_heads")
 HEAD_WIDTHS = ("head_dim", "d_kv")
-LAYER_COUNTS = ("num_hidden_layers", "depth", "num_layers", "n_layer", "encoder_layers", "decoder_layers")
+LAYER_COUNTS: tuple[str, ...] = (
+    "num_hidden_layers",
+    "depth",
+    "num_layers",
+    "n_layer",
+    "encoder_layers",
+    "decoder_layers",
+)
 LAYER_COUNTS += ("num_decoder_layers", "num_global_layers")
-INNER = ("intermediate_size", "ffn_dim", "encoder_ffn_dim", "decoder_ffn_dim", "d_ff", "moe_intermediate_size")
+INNER: tuple[str, ...] = (
+    "intermediate_size",
+    "ffn_dim",
+    "encoder_ffn_dim",
+    "decoder_ffn_dim",
+    "d_ff",
+    "moe_intermediate_size",
+)
 INNER += ("shared_expert_intermediate_size",)
 AT_MOST = {
     "num_experts": 4, "num_local_experts": 4, "n_routed_experts": 4, "num_experts_per_tok": 2, "plora_rank": 8,
@@ -174,6 +188,6 @@ def _set_heads(made: Tree, part: Tree, heads: dict[int, int]) -> None:
         if part.get(key) == part[count]:
             made[key] = new
     shared = part.get("num_key_value_heads")
-    if _is_int(shared):
-        kept = max(1, new * int(shared) // part[count])
+    if isinstance(shared, int):
+        kept = max(1, new * shared // part[count])
         made["num_key_value_heads"] = next(n for n in range(kept, 0, -1) if new % n == 0)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import torch
 from torch import Tensor
 from transformers.cache_utils import Cache, DynamicLayer
+from transformers.modeling_outputs import CausalLMOutputWithPast
+
+CACHE_NAME = "cache" if "cache" in {field.name for field in fields(CausalLMOutputWithPast)} else "past_key_values"
+"""What transformers calls a cache among a model's arguments and outputs: `cache` since 5.24, before `past_key_values`.
+"""
 
 ROOM = 256
 """Tokens by which the room grows; a growth copies one layer's keys or values once."""
@@ -63,7 +69,7 @@ class RoomyLayer(DynamicLayer):  # type: ignore[misc]
 
 
 class RoomyCache(Cache):  # type: ignore[misc]
-    """What `generate` and the model take as `past_key_values`."""
+    """What `generate` and the model take as CACHE_NAME."""
 
     def __init__(self) -> None:
         super().__init__(layer_class_to_replicate=RoomyLayer)

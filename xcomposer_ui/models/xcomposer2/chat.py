@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers import LogitsProcessorList, RepetitionPenaltyLogitsProcessor, StoppingCriteria, StoppingCriteriaList
 
 from xcomposer_ui.models.xcomposer2.answer import GrowingAnswer, answer_text
-from xcomposer_ui.models.xcomposer2.cache import RoomyCache
+from xcomposer_ui.models.xcomposer2.cache import CACHE_NAME, RoomyCache
 from xcomposer_ui.models.xcomposer2.prompt import IMAGE_MARK, META_INSTRUCTION, History, prompt_text, with_marks
 from xcomposer_ui.models.xcomposer2.tiles import HD_NUM_OF_MANY
 from xcomposer_ui.models.xcomposer2.tokenizer import TURN_END
@@ -161,7 +161,7 @@ class ChatMixin:
         processors = LogitsProcessorList(generate_arguments.pop("logits_processor", None) or [])
         if repetition_penalty != 1:
             processors.append(BosRepetitionPenalty(repetition_penalty, tokenizer.bos_token_id, prompts))
-        generate_arguments.setdefault("past_key_values", RoomyCache())
+        generate_arguments.setdefault(CACHE_NAME, RoomyCache())
         ids: Tensor = self.generate(
             **inputs,
             do_sample=do_sample,

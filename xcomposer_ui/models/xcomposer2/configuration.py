@@ -41,7 +41,7 @@ class InternLMXComposer2Config(PretrainedConfig):  # type: ignore[misc]
     """
 
     model_type = "internlmxcomposer2"
-    keys_to_ignore_at_inference = ["past_key_values"]  # noqa: RUF012  (transformers reads it from the class)
+    keys_to_ignore_at_inference = ["cache", "past_key_values"]  # noqa: RUF012  (transformers reads it from the class)
 
     def __init__(
         self,

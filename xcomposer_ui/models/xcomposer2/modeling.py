@@ -13,7 +13,7 @@ from transformers.cache_utils import Cache
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from xcomposer_ui.models.xcomposer2.batching import BatchMixin
-from xcomposer_ui.models.xcomposer2.cache import RoomyCache
+from xcomposer_ui.models.xcomposer2.cache import CACHE_NAME, RoomyCache
 from xcomposer_ui.models.xcomposer2.chat import ChatMixin
 from xcomposer_ui.models.xcomposer2.configuration import InternLM2TypedConfig, InternLMXComposer2Config
 from xcomposer_ui.models.xcomposer2.language import InternLM2Model, RMSNorm
@@ -88,6 +88,7 @@ class InternLMXComposer2ForCausalLM(ChatMixin, BatchMixin, TurnMixin, PreTrained
         attention_mask: Tensor | None = None,
         inputs_embeds: Tensor | None = None,
         im_mask: Tensor | None = None,
+        cache: Cache | None = None,
         past_key_values: Cache | None = None,
         use_cache: bool | None = None,
         logits_to_keep: int = 0,
@@ -97,19 +98,20 @@ class InternLMXComposer2ForCausalLM(ChatMixin, BatchMixin, TurnMixin, PreTrained
 
         attention_mask: (B, T with what is cached), 0 at padding; None where there is none.
         im_mask: (B, T) bool, True at image tokens. logits_to_keep: only the last so many positions; 0 is all.
+        cache: what was read before; `past_key_values` is its older name.
         """
-        if use_cache and past_key_values is None:
-            past_key_values = RoomyCache()
+        cache = past_key_values if cache is None else cache
+        if use_cache and cache is None:
+            cache = RoomyCache()
         embeds = self.model.tok_embeddings(input_ids) if inputs_embeds is None else inputs_embeds
-        hidden = self.model(embeds, im_mask, attention_mask, past_key_values)
-        return CausalLMOutputWithPast(
-            logits=self.output(hidden[:, -logits_to_keep:] if logits_to_keep else hidden),
-            past_key_values=past_key_values,
-        )
+        hidden = self.model(embeds, im_mask, attention_mask, cache)
+        logits = self.output(hidden[:, -logits_to_keep:] if logits_to_keep else hidden)
+        return CausalLMOutputWithPast(logits=logits, **{CACHE_NAME: cache})
 
     def prepare_inputs_for_generation(
         self,
         input_ids: Tensor,
+        cache: Cache | None = None,
         past_key_values: Cache | None = None,
         attention_mask: Tensor | None = None,
         inputs_embeds: Tensor | None = None,
@@ -120,11 +122,12 @@ class InternLMXComposer2ForCausalLM(ChatMixin, BatchMixin, TurnMixin, PreTrained
 
         input_ids: the prompt's and the new tokens' ids; with inputs_embeds, the prompt's embeddings, the latter's only.
         """
-        inputs: dict[str, Any] = {"past_key_values": past_key_values, "use_cache": kwargs.get("use_cache", True)}
+        cache = past_key_values if cache is None else cache
+        inputs: dict[str, Any] = {CACHE_NAME: cache, "use_cache": kwargs.get("use_cache", True)}
         if input_ids.shape[0] > 1:  # alone, nothing is padded, and attention without a mask is quicker
             inputs["attention_mask"] = attention_mask
         inputs["logits_to_keep"] = 1
-        past = 0 if past_key_values is None else past_key_values.get_seq_length()
+        past = 0 if cache is None else cache.get_seq_length()
         if inputs_embeds is None:
             return {**inputs, "input_ids": input_ids[:, min(past, input_ids.shape[1] - 1) :]}
         if past < inputs_embeds.shape[1]:
