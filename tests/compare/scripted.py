@@ -9,6 +9,7 @@ from typing import Any
 from tests.ui.scripted import FAILURE
 from xcomposer_ui.compare.divergence import Diverged, Divergence, Divergences, Diverging, LayerDivergence
 from xcomposer_ui.errors import UserError
+from xcomposer_ui.planning.fitting import Room
 from xcomposer_ui.records import Event, Finished, Measurement, Question, RunResult, Status, TextSoFar, Waiting
 from xcomposer_ui.strategies import STRATEGIES, checked_half, strategy_named
 
@@ -61,6 +62,9 @@ class ScriptedRunner:
 
     def half(self, asked: str | None = None) -> str:
         return "float16" if asked in (None, "auto") else checked_half(asked)
+
+    def room(self) -> Room | None:
+        return None
 
     def status(self) -> Status:
         reasons = {"device": "no CUDA device was found", "half": "the usual one"}
