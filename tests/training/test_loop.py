@@ -105,7 +105,7 @@ def test_looking_costs_nothing_where_all_attention_is_on_the_thing():
 def test_seeing_falls_when_the_states_hold_what_was_looked_at():
     scene = batch_sample((1, 5), 12, TINY.side, TINY.patches).scenes
     picture = next(n for n, s in enumerate(scene) if len(s.things) > 1)
-    looked = Conversation(0, (), (7, 8, 9), ((1, 3),), ((1, 0, (0,)), (2, 1, (1,)), (2, 0, ())))
+    looked = Conversation(0, (), (7, 8, 9), ((1, 3),), ((1, 0, (0,)), (2, 1, (1,)), (2, 0, ())), ((1, 3), (2, 3)))
     torch.manual_seed(0)
     head, states = SeeingHead(16), torch.randn(1, 3, 16)
     optimizer = torch.optim.Adam(head.parameters(), lr=0.05)

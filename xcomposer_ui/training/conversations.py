@@ -28,6 +28,7 @@ class Conversation:
     spans: for each turn, where in `ids` its answer with the closing mark starts and ends.
     looks: where in `ids` a token stands that needs a look, which noun it is for (0 the first, 1 the second), and the
     things to look at, as indices into the scene's; none for something that is not there.
+    sides: where in `ids` a token stands that needs the side that is asked about, and which of SIDES that is.
     """
 
     picture: int
@@ -35,6 +36,7 @@ class Conversation:
     ids: tuple[int, ...]
     spans: tuple[tuple[int, int], ...]
     looks: tuple[tuple[int, int, tuple[int, ...]], ...] = ()
+    sides: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass
@@ -81,7 +83,7 @@ class Writer:
     def conversation(self, picture: int, turns: Sequence[Turn]) -> Conversation:
         """`turns` about `picture` as one sequence."""
         ids = [BOS] if picture >= 0 else [BOS, BOS, *self.to_question[1:]]
-        spans, looks = [], []
+        spans, looks, sides = [], [], []
         for n, turn in enumerate(turns):
             ids += [*(self.to_question if n else ()), *self.encode(turn.question), *self.to_answer]
             start = len(ids)
@@ -89,7 +91,9 @@ class Writer:
             spans.append((start, len(ids)))
             looks += [(at, noun, things) for noun, things in enumerate(turn.looks) for at in range(start, len(ids))]
             looks += [(start + at, 0, (thing,)) for at, thing in self._told(turn)]
-        return Conversation(picture, tuple(turns), tuple(ids), tuple(spans), tuple(looks))
+            if turn.side is not None:
+                sides += [(at, turn.side) for at in range(start, len(ids))]
+        return Conversation(picture, tuple(turns), tuple(ids), tuple(spans), tuple(looks), tuple(sides))
 
     def _told(self, turn: Turn) -> Iterator[tuple[int, int]]:
         """For each token of the answer that names a thing, its place in the answer, and the thing."""

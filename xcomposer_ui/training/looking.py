@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from xcomposer_ui.training.conversations import Conversation
+from xcomposer_ui.training.wordings import SIDES
 from xcomposer_ui.training.world import COLOURS, MOST_THINGS, PLACES, SHAPES, Scene
 
 LOOKING_LAYERS = (1, 2)
@@ -55,7 +56,7 @@ def looking_loss(scores: Sequence[Tensor], conversations: Sequence[Conversation]
 
 
 class SeeingHead(nn.Module):
-    """A throw-away head that says of each noun what a state of `width` knows of the thing looked at."""
+    """A throw-away head: what a state of `width` knows of what was looked at for each noun, and of the side asked."""
 
     sizes = (len(SHAPES), len(COLOURS), len(PLACES), MOST_THINGS + 1, 2)
 
@@ -63,11 +64,16 @@ class SeeingHead(nn.Module):
         super().__init__()
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, NOUNS * sum(self.sizes))
+        self.side = nn.Linear(width, len(SIDES))
 
     def seen(self, states: Tensor, noun: Tensor) -> tuple[Tensor, ...]:
         """(looks, width) and each look's noun to the logits of shape, colour, place and number; and the centre."""
         out = self.head(self.norm(states)).float().unflatten(-1, (NOUNS, -1))
         return out[torch.arange(len(noun)), noun].split(self.sizes, dim=-1)
+
+    def asked_side(self, states: Tensor) -> Tensor:
+        """(tokens, width) to the logits of the side that was asked about, (tokens, SIDES)."""
+        return self.side(self.norm(states)).float()
 
 
 def seeing_loss(
@@ -75,7 +81,8 @@ def seeing_loss(
 ) -> Tensor:
     """How little the states, (B, T, width), before an answer's tokens know of what was to be looked at.
 
-    Shape, colour, place and centre where that is one thing; and how many things there were to look at.
+    Shape, colour, place and centre where that is one thing; how many things there were to look at; and, in a relation,
+    which side is asked about: in Chinese it has many names, and comes last.
     """
     found = [(n, *look) for n, conversation in enumerate(conversations) for look in conversation.looks]
     if not found:
@@ -83,6 +90,10 @@ def seeing_loss(
     rows, columns, noun, number = torch.tensor([(n, at - 1, noun, len(many)) for n, at, noun, many in found]).unbind(1)
     shape, colour, place, counted, centre = head.seen(states[rows, columns], noun)
     loss = F.cross_entropy(counted, number)
+    sides = [(n, at - 1, side) for n, conversation in enumerate(conversations) for at, side in conversation.sides]
+    if sides:
+        row, column, side = torch.tensor(sides).unbind(1)
+        loss = loss + F.cross_entropy(head.asked_side(states[row, column]), side)
     one = number == 1
     if one.any():
         things = [scenes[conversations[n].picture].things[many[0]] for n, _, _, many in found if len(many) == 1]

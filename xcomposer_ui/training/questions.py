@@ -40,6 +40,7 @@ class Turn:
 
     looks: the things (as indices into the scene's) that each noun of the question means: where one has to look.
     told: what the answer calls each thing, with its index, where it names them one by one.
+    side: of a relation, which of SIDES is asked about; None for all else.
     """
 
     kind: str
@@ -49,6 +50,7 @@ class Turn:
     about: str = "one"
     looks: tuple[tuple[int, ...], ...] = ()
     told: tuple[tuple[str, int], ...] = ()
+    side: int | None = None
 
 
 def _looks(scene: Scene, *nouns: Wanted) -> tuple[tuple[int, ...], ...]:
@@ -171,6 +173,7 @@ def _relation(rng: Rng, scene: Scene, language: str, wordings: Wordings) -> Turn
         relation_answer(first, second, side, scene, language),
         about,
         _looks(scene, first, second),
+        side=SIDES.index(side),
     )
 
 

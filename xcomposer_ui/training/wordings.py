@@ -220,6 +220,10 @@ ASKED: Wordings = {
             "用{colour}画的是什么？",
             "请说出{colour}的是什么图形。",
             "{colour}的这个是什么形状？",
+            "哪一种图形是{colour}的？",
+            "哪一个是{colour}的图形？",
+            "{colour}的是哪一个图形？",
+            "图里哪一个形状是{colour}？",
         ),
     },
     "place": {
@@ -374,6 +378,9 @@ ASKED: Wordings = {
             "其中有{some}吗？",
             "能看见{some}吗？",
             "画面上有没有{some}？",
+            "找得到{some}吗？",
+            "可以找到{some}吗？",
+            "你能看到{some}吗？",
         ),
     },
     "relation": {
@@ -498,6 +505,11 @@ ASKED: Wordings = {
             "Could you tell me what you see?",
             "Do you see anything?",
             "What have we here?",
+            "What things are visible?",
+            "Which shapes are visible?",
+            "What shapes are visible here?",
+            "What is to be seen in the picture?",
+            "Which things can you make out?",
         ),
         "zh": (
             "描述这张图片。",
