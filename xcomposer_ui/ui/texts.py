@@ -167,7 +167,6 @@ TEXTS: dict[str, tuple[str, str]] = {
     "operand.dtype": ("Type", "类型"),
     "operand.shape": ("Shape", "形状"),
     "operand.origin": ("Has its type from", "类型来源"),
-    "operand.origin.parameter": ("it is a parameter", "模型参数"),
     "failure.unseen": ("could not be seen", "无法观察到"),
     "failure.cause": ("Why", "原因"),
     "failure.fixes": ("What cures it", "如何解决"),

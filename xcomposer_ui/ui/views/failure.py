@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from xcomposer_ui.explain.operands import operand_name, operand_origin
 from xcomposer_ui.records import Failure, Operand
 from xcomposer_ui.ui.texts import text
 from xcomposer_ui.ui.views.explanation import cause_and_fixes
@@ -61,8 +62,8 @@ def _operands(operands: tuple[Operand, ...], language: str) -> str:
 
 def _operand(operand: Operand, language: str) -> str:
     shape = " × ".join(str(size) for size in operand.shape) or "—"
-    origin = text("operand.origin.parameter", language) if operand.origin == "parameter" else operand.origin
+    origin = operand_origin(operand, language)
     return (
-        f"<tr><td><code>{escaped(operand.name)}</code></td><td>{dtype_chip(operand.dtype)}</td>"
+        f"<tr><td><code>{escaped(operand_name(operand, language))}</code></td><td>{dtype_chip(operand.dtype)}</td>"
         f'<td class="xl-number">{shape}</td><td>{escaped(origin)}</td></tr>'
     )
