@@ -33,10 +33,10 @@ def test_an_answering_run_s_path_leads_to_the_logits(tracing: list[str], capsys:
     assert (document["error"], document["clash"]) == (None, None)
     stages = [step["stage"] for step in document["path"] if step["level"] == 0]
     assert stages == [
-        *("text", "pixels", "tower", "projector", "prompt", "module"),
+        *("pixels", "tower", "projector", "text", "prompt", "module"),
         *("block", "block", "norm", "logits", "choice"),
     ]
-    pixels = document["path"][1]
+    pixels = document["path"][0]
     assert (pixels["dtypes_in"], pixels["dtypes_out"]) == (["float32"], ["bfloat16"])
     assert {"index", "module", "dtypes_in", "dtypes_out", "dtypes_parameters", "casts"} <= set(document["calls"][0])
 

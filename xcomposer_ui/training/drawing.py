@@ -133,8 +133,8 @@ def weathered(rng: Rng, picture: Image.Image) -> Image.Image:
 
 
 def size_sample(rng: Rng, longest: int = 300) -> tuple[int, int]:
-    """Width and height in pixels: the shorter side from 64, the longer at most `longest`; most nearly square."""
+    """Width and height in pixels: the shorter side from 64, the longer at most `longest`; many far from square."""
     short = int(np.exp(rng.uniform(np.log(64), np.log(220))))
-    ratio = 1 + rng.exponential(0.3) if rng.random() < 0.85 else 1.0
+    ratio = 1 + rng.exponential(0.42) if rng.random() < 0.9 else 1.0
     long = max(short, min(longest, round(short * min(ratio, 2.6))))
     return (short, long) if rng.random() < 0.4 else (long, short)

@@ -17,18 +17,16 @@ from xcomposer_ui.training.answers import (
     told_things,
     with_article,
 )
+from xcomposer_ui.training.loosely import asked_loosely
 from xcomposer_ui.training.small_talk import small_talk
 from xcomposer_ui.training.wordings import (
     ANY_SHAPE,
     ASKED,
-    CLOSINGS,
     NO_PICTURE,
     NO_SHAPES,
-    OPENINGS,
     REFUSAL,
     SIDE_ASKED,
     SIDES,
-    SURROUNDINGS,
     Wordings,
 )
 from xcomposer_ui.training.world import COLOURS, SHAPES, Rng, Scene, Thing, tells_place
@@ -223,28 +221,6 @@ ASKERS: dict[str, Callable[[Rng, Scene, str, Wordings], Turn]] = {
     "description": _description,
     "refusal": _refusal,
 }
-
-
-def asked_loosely(rng: Rng, question: str, language: str) -> str:
-    """`question` as people type it: without its mark, in small letters, with a word before or after."""
-    if question[-1] in "?？" and rng.random() < 0.08:
-        around = pick(rng, SURROUNDINGS[language])
-        question = question[:-1] + around + "?" if language == "en" else around + question
-    if rng.random() < 0.06:
-        question = pick(rng, OPENINGS[language]) + question
-    if rng.random() < 0.05:
-        question = question + pick(rng, CLOSINGS[language])
-    if rng.random() < 0.2:
-        question = question.rstrip("?.？。")
-    if language == "en" and rng.random() < 0.2:
-        question = question.lower()
-    if language == "en" and rng.random() < 0.02:
-        question = question.upper()
-    if language == "zh" and rng.random() < 0.2:
-        question = question.replace("？", "?").replace("，", ",").replace("。", ".")
-    if language == "zh" and rng.random() < 0.3:
-        question = question.replace("的图形", "图形").replace("色的", "色")
-    return question[:1].upper() + question[1:] if rng.random() < 0.8 and language == "en" else question
 
 
 def turn_sample(

@@ -32,10 +32,10 @@ class Recipe:
     feed_forward: int = 384
     rank: int = 16
     vocabulary: int = 1280
-    tower_steps: int = 9000
+    tower_steps: int = 12000
     tower_batch: int = 32
     tower_rate: float = 1.5e-3
-    steps: int = 6000
+    steps: int = 10500
     batch: int = 16
     turns: int = 8
     rate: float = 1.3e-3

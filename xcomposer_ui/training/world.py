@@ -178,7 +178,7 @@ def scene_sample(
     for _ in range(count * 12):
         if len(things) == count:
             break
-        size = rng.uniform(across[0], largest)
+        size = across[0] + (largest - across[0]) * rng.random() ** 1.6  # small ones are told apart last
         reach = 0.62 * size * short  # bounding radius in pixels: a turned square reaches past half its side
         if 2 * reach >= short:
             continue
