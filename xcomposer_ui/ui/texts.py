@@ -175,6 +175,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "fix.none": ("depends", "视情况而定"),
     "fix.answered": ("tried: answers", "已实测：能回答"),
     "fix.failed": ("tried: fails, with “{message}”", "已实测：失败，报错“{message}”"),
+    "fix.failed.too": ("tried: fails too, with “{message}”", "已实测：同样失败，报错“{message}”"),
     "fix.untried": ("not tried", "未实测"),
     "fix.try": ("Try “{strategy}”", "改用“{strategy}”"),
     "clash": ("clash", "冲突"),

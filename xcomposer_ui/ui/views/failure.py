@@ -9,14 +9,14 @@ from xcomposer_ui.ui.views.explanation import cause_and_fixes
 from xcomposer_ui.ui.views.marks import clashing, dtype_chip, escaped
 
 
-def failure_card(failure: Failure, language: str) -> str:
-    """`failure` as a card; the message stands whole, as PyTorch worded it, and can be copied."""
+def failure_card(failure: Failure, language: str, strategy: str | None = None) -> str:
+    """`failure` of a run under `strategy` as a card; the message stands whole, as PyTorch worded it, and can be copied."""
     title = failure.explanation.title or text("failure", language)
     return (
         f'<section class="xl-card xl-failure" aria-label="{escaped(text("failure", language))}">'
         f"<h3>{escaped(title)}</h3>{_message(failure, language)}{_path(failure, language)}"
         f"{_place(failure, language)}{_operands(failure.operands, language)}"
-        f"{cause_and_fixes(failure.explanation, language)}</section>"
+        f"{cause_and_fixes(failure.explanation, language, strategy)}</section>"
     )
 
 
