@@ -20,7 +20,7 @@ def explanation_card(explanation: Explanation, language: str) -> str:
 
 
 def cause_and_fixes(explanation: Explanation, language: str, ran: str | None = None) -> str:
-    """Why it failed, what each strategy does about it, where to read more. ran: the strategy that failed, if one ran."""
+    """Why it failed, what each strategy does about it, where to read more. ran: the strategy that failed, if any."""
     return (
         (f"<h4>{escaped(text('failure.cause', language))}</h4>" if explanation.fixes else "")
         + f'<p class="xl-cause">{escaped(explanation.cause)}</p>'

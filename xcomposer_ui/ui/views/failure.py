@@ -10,7 +10,7 @@ from xcomposer_ui.ui.views.marks import clashing, dtype_chip, escaped
 
 
 def failure_card(failure: Failure, language: str, strategy: str | None = None) -> str:
-    """`failure` of a run under `strategy` as a card; the message stands whole, as PyTorch worded it, and can be copied."""
+    """`failure`, of a run under `strategy`, as a card; the message stands whole, as it was worded, to be copied."""
     title = failure.explanation.title or text("failure", language)
     return (
         f'<section class="xl-card xl-failure" aria-label="{escaped(text("failure", language))}">'
