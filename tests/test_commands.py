@@ -91,6 +91,23 @@ def test_explain_reads_standard_input_or_a_file(
     assert str(tmp_path) not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("data", [b"", b" \n", bytes(range(256)) * 40], ids=["nothing", "spaces", "no text"])
+def test_explain_does_not_recognise_what_holds_no_error(data: bytes, tmp_path: Path) -> None:
+    (tmp_path / "log.txt").write_bytes(data)
+    assert main(["explain", str(tmp_path / "log.txt")]) == 4
+
+
+@pytest.mark.parametrize(("language", "said"), [("en", "not tried"), ("zh", "未实测")])
+def test_explain_says_that_nothing_was_tried(
+    language: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "log.txt").write_text("expected scalar type Float but found Half", "utf-8")
+    assert main(["explain", str(tmp_path / "log.txt"), "--lang", language]) == 0
+    shown = capsys.readouterr().out
+    assert said in shown
+    assert ("cures it" in shown) == (language == "en")
+
+
 def test_explain_loads_neither_torch_nor_gradio() -> None:
     script = (
         "import sys; from xcomposer_ui.__main__ import main; main(['explain', '--json']); "

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from importlib import import_module
+from typing import Any
 
 from xcomposer_ui import __version__
-from xcomposer_ui.commands import check, check_dtypes, compare, explain, plan, report, run, serve, trace
 from xcomposer_ui.commands.output import note
 from xcomposer_ui.errors import UserError
 
-COMMANDS = (run, compare, explain, plan, check, check_dtypes, report, trace, serve)
+COMMANDS = ("run", "compare", "explain", "plan", "check", "check-dtypes", "report", "trace", "serve")
 USERS_MISTAKE = 2
 
 
@@ -20,9 +21,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="xcomposer_ui", description=__doc__)
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in COMMANDS:
-        command.add_to(commands)
-    chosen = parser.parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    for module in _modules(given):
+        module.add_to(commands)
+    chosen = parser.parse_args(given)
     try:
         status: int = chosen.execute(chosen)
     except UserError as mistake:
@@ -31,6 +33,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     return status
+
+
+def _modules(given: Sequence[str]) -> Iterator[Any]:
+    """The module of the command that is named first, and of no other: each costs time at the start. Else all."""
+    for name in given[:1] if given and given[0] in COMMANDS else COMMANDS:
+        yield import_module(f"xcomposer_ui.commands.{name.replace('-', '_')}")
 
 
 if __name__ == "__main__":

@@ -32,7 +32,8 @@ class ModuleCall:
     index: the call's place in the run, from 0. depth: 0 for the outermost module that was called.
     casts: those in the module's own code, not in its submodules'.
     max_abs: the largest finite |value| of the floating-point outputs; non_finite: how many are NaN or infinite.
-    Both None where values were not asked for. calls: how many equal calls this row stands for.
+    max_abs_in: the largest finite |value| of what it was given, which code between the modules may have made.
+    All None where values were not asked for. calls: how many equal calls this row stands for.
     """
 
     index: int
@@ -45,6 +46,7 @@ class ModuleCall:
     casts: tuple[Cast, ...] = ()
     max_abs: float | None = None
     non_finite: int | None = None
+    max_abs_in: float | None = None
     failed: bool = False
     calls: int = 1
 

@@ -283,7 +283,7 @@ def test_values_are_measured_when_asked_for() -> None:
     nn.init.constant_(model[0].weight, 2.0)
     flow = trace_flow(lambda: model(torch.tensor([[3.0, float("inf")]])), model, values=True)
     linear = flow.calls[1]
-    assert (linear.max_abs, linear.non_finite) == (0.0, 2)
+    assert (linear.max_abs, linear.non_finite, linear.max_abs_in) == (0.0, 2, 3.0)
     assert trace_flow(lambda: model(torch.ones(1, 2)), model).calls[1].max_abs is None
     answered = trace_flow(lambda: model(torch.ones(1, 2)), model, values=True)
     assert (answered.calls[1].max_abs, answered.calls[1].non_finite) == (4.0, 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +107,57 @@ def test_without_notes_the_message_carries_the_explanation(monkeypatch: pytest.M
     with pytest.raises(Old) as caught, explain_dtypes(nn.Linear(2, 2)):
         raise error
     assert caught.value is error
-    assert "A matrix product met two dtypes." in str(error)
+    assert "A matrix product met two dtypes" in str(error)
+
+
+def test_an_error_is_explained_once_by_the_innermost() -> None:
+    inner = nn.Linear(2, 2).half()
+    outer = nn.Sequential(inner)
+    with pytest.raises(RuntimeError) as caught, explain_dtypes(outer), explain_dtypes(inner):
+        outer(torch.rand(1, 2))
+    assert told(caught.value).count("A matrix product met two dtypes") == 1
+
+
+def test_an_error_that_cannot_say_what_it_is_comes_out_as_it_is() -> None:
+    class Mute(RuntimeError):
+        def __str__(self) -> str:
+            raise ValueError("no words")
+
+    with pytest.raises(Mute), explain_dtypes(nn.Linear(2, 2)):
+        raise Mute
+
+
+def test_two_threads_have_their_own_explanation_of_one_model() -> None:
+    model, caught = nn.Linear(2, 2).half(), []
+
+    def call() -> None:
+        try:
+            with explain_dtypes(model):
+                for _ in range(5):
+                    model(torch.rand(1, 2).half())
+                model(torch.rand(1, 2))
+        except RuntimeError as error:
+            caught.append(told(error))
+
+    threads = [threading.Thread(target=call) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(caught) == 3
+    assert all(text.count("Where: Linear, aten.addmm") == 1 for text in caught)
+    assert not model._forward_hooks and not model._forward_pre_hooks
+
+
+def test_the_note_is_in_chinese_where_that_is_asked_for() -> None:
+    model = nn.Linear(2, 2).half()
+    features = torch.rand(1, 2)
+    with pytest.raises(RuntimeError) as caught, explain_dtypes(model, language="zh"):
+        model(features)
+    message = told(caught.value)
+    assert "位置：Linear, aten.addmm" in message
+    assert "激活值（传给模型的输入） (1x2); 传给模型时即为 float32" in message
+    assert "Where" not in message and "since" not in message
 
 
 def test_the_documented_example_says_what_the_page_says() -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.backends.published import CONFIGS, write_config
-from xcomposer_ui.backends.lint import lint
+from xcomposer_ui.backends.lint import _answered, lint
 from xcomposer_ui.backends.twins.build import NoTwinError, configuration, loaded_in, twin_of
 from xcomposer_ui.backends.twins.inputs import inputs_for
 from xcomposer_ui.backends.twins.mender import Mender
@@ -95,6 +95,28 @@ def test_a_model_without_a_twin_says_why(config: dict[str, Any], reason: str, tm
     (tmp_path / "config.json").write_text(json.dumps(config), "utf-8")
     with pytest.raises(NoTwinError, match=reason):
         lint(str(tmp_path))
+
+
+BY_CLASS = (
+    *("Llava", "LlavaNext", "LlavaOnevision", "VipLlava", "Qwen2VL", "Qwen2_5_VL", "Qwen3VL", "Idefics2", "Idefics3"),
+    *("SmolVLM", "PaliGemma", "Gemma3", "Blip2", "InstructBlip", "Blip", "Kosmos2", "InternVL", "Pix2Struct"),
+    *("AyaVision", "GotOcr2", "Mllama", "Lfm2Vl", "DeepseekVL"),
+)
+
+
+@pytest.mark.parametrize("family", BY_CLASS)
+def test_a_class_s_default_sizes_make_a_twin_that_answers(family: str) -> None:
+    """Some defaults do not fit themselves: Qwen's tower ends narrower than its text, for one."""
+    twin = twin_of(*configuration(f"{family}ForConditionalGeneration"))
+    assert sum(weight.numel() for weight in twin.parameters()) < 20_000_000
+    inputs = _answered(twin)
+    assert {"pixel_values", "flattened_patches"} & set(inputs)
+
+
+@pytest.mark.parametrize("name", ["Emu3ForConditionalGeneration", "Molmo2ForConditionalGeneration"])
+def test_a_class_whose_defaults_cannot_be_built_says_why(name: str) -> None:
+    with pytest.raises(NoTwinError, match="cannot be built: "):
+        lint(name)
 
 
 # Mending

@@ -12,7 +12,8 @@ from transformers import AutoTokenizer
 from tests.checkpoints import tiny_model, write_tokenizer
 from xcomposer_ui.backend import Outcome, Progress
 from xcomposer_ui.backends import answering
-from xcomposer_ui.backends.silent import repeated_to_the_end
+from xcomposer_ui.backends.silent import non_finite_site, repeated_to_the_end
+from xcomposer_ui.dtype_flow import DtypeFlow, ModuleCall
 from xcomposer_ui.explain import explain
 from xcomposer_ui.models.xcomposer2 import InternLMXComposer2Tokenizer
 from xcomposer_ui.records import Question
@@ -55,6 +56,17 @@ def test_float16_overflows_for_real_and_the_module_is_named(tokenizer: Any) -> N
     assert outcome.site.module.startswith("model.layers.1.feed_forward")
     assert "of the largest that float16 holds (6.55e+04)" in outcome.message
     assert explain(f"{outcome.failure_type}: {outcome.message}").family == "non_finite_logits"
+
+
+def test_the_largest_value_before_counts_what_is_computed_between_modules() -> None:
+    calls = (
+        ModuleCall(0, "mlp", "MLP", 0, ("float16",), ("float16",), (), max_abs=None, non_finite=3),
+        ModuleCall(1, "mlp.up", "Linear", 1, ("float16",), ("float16",), (), max_abs=200.0, non_finite=0),
+        ModuleCall(2, "mlp.down", "Linear", 1, ("float16",), ("float16",), (), non_finite=3, max_abs_in=40000.0),
+    )
+    message, site = non_finite_site(DtypeFlow(calls))
+    assert site.module == "mlp.down"
+    assert "before it is 4e+04 going into mlp.down, 61.1% of the largest that float16 holds" in message
 
 
 @pytest.mark.parametrize(("strategy", "half"), [("unified", "bfloat16"), ("full", "float16")])

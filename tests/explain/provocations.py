@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+F8 = torch.float8_e4m3fn
 H, B, S, D, L = torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int64
 BYTE = torch.uint8
 
@@ -56,6 +57,11 @@ def features_into_embeddings() -> None:
     """float32 weights under autocast: the embedding stays float32, the projector's output is half."""
     embeddings = nn.Embedding(4, 4)(torch.tensor([0, 1])).detach()
     embeddings[torch.tensor([True, False])] = nn.Linear(4, 4)(t(1, 4))
+
+
+def rotations() -> torch.Tensor:
+    """Rotary position embeddings as some models keep them."""
+    return t(2).to(torch.complex64)
 
 
 def rows(size: int = 1) -> torch.Tensor:
@@ -140,6 +146,8 @@ PROVOCATIONS: dict[str, dict[str, Provocation]] = {
         "prelu": (lambda: nn.PReLU().to(H)(t(2, 4)), ("float32", "float16")),
         "lerp": (lambda: torch.lerp(t(2), t(2, dtype=H), 0.5), ("float32", "float16")),
         "complex": (lambda: torch.complex(t(2), t(2, dtype=H)), ("float32", "float16")),
+        "polar": (lambda: torch.polar(t(2), t(2, dtype=H)), ("float32", "float16")),
+        "loss of 8-bit floats": (lambda: F.mse_loss(t(2, dtype=F8), t(2)), ("float8_e4m3fn", "float32")),
         "heaviside": (lambda: torch.heaviside(t(2), t(2, dtype=H)), ()),
         "isclose": (lambda: torch.isclose(t(2, dtype=H), t(2)), ("float16", "float32")),
         "meshgrid": (lambda: torch.meshgrid(t(2), t(2, dtype=H), indexing="ij"), ()),
@@ -154,6 +162,14 @@ PROVOCATIONS: dict[str, dict[str, Provocation]] = {
         "solve": (lambda: torch.linalg.solve(torch.eye(2), t(2, 2, dtype=H)), ("float32", "float16")),
         "lstsq": (lambda: torch.linalg.lstsq(torch.eye(2), t(2, 2, dtype=H)), ("float32", "float16")),
         "cholesky_solve": (lambda: torch.cholesky_solve(t(2, 2, dtype=H), torch.eye(2)), ("float16", "float32")),
+        "lu_solve": (
+            lambda: torch.linalg.lu_solve(*torch.linalg.lu_factor(torch.eye(2)), t(2, 2, dtype=H)),
+            ("float32", "float16"),
+        ),
+        "ldl_solve": (
+            lambda: torch.linalg.ldl_solve(*torch.linalg.ldl_factor(torch.eye(2)), t(2, 2, dtype=H)),
+            ("float16", "float32"),
+        ),
         "ormqr": (lambda: torch.ormqr(t(2, 2), t(2, dtype=H), t(2, 2)), ("float32", "float16")),
     },
     "norm_dtype_mismatch": {
@@ -273,6 +289,28 @@ PROVOCATIONS: dict[str, dict[str, Provocation]] = {
         "invert": (lambda: ~t(2), ()),
         "iinfo": (lambda: torch.iinfo(S), ()),
     },
+    "complex_unsupported": {
+        "clamp": (lambda: rotations().clamp(0.0), ()),
+        "maximum": (lambda: torch.maximum(rotations(), rotations()), ()),
+        "isin": (lambda: torch.isin(rotations(), rotations()), ("complex64",)),
+        "rfft": (lambda: torch.fft.rfft(rotations()), ("complex64",)),
+        "sort": (lambda: rotations().sort(), ()),
+        "floor": (lambda: rotations().floor(), ()),
+        "scalar": (lambda: t(2).index_fill_(0, rows(), 1j), ()),
+        "sign": (lambda: rotations().sign(), ()),
+        "view_as_complex": (lambda: torch.view_as_complex(rotations().reshape(1, 2)), ("complex64",)),
+    },
+    "complex_required": {
+        "view_as_real": (lambda: torch.view_as_real(t(2)), ()),
+        "imag": (lambda: t(2).imag, ()),
+        "istft": (lambda: torch.istft(t(9, 4), 16), ()),
+    },
+    "float8_arithmetic": {
+        "fft": (lambda: torch.fft.fft(t(8, dtype=F8)), ("float8_e4m3fn",)),
+        "inv": (lambda: torch.linalg.inv(t(2, 2, dtype=F8)), ("float8_e4m3fn",)),
+        "eigvals": (lambda: torch.linalg.eigvals(t(2, 2, dtype=F8)), ("float8_e4m3fn",)),
+        "std": (lambda: t(2, dtype=F8).std(), ("float8_e4m3fn",)),
+    },
     "boolean_arithmetic": {"minus": (lambda: -(t(2) > 0), ()), "difference": (lambda: (t(2) > 0) - (t(2) > 0), ())},
     "autocast_mixed_half": {
         "cat, bfloat16 over float16": (lambda: under(B, lambda: torch.cat([t(2, dtype=H), t(2)])), ()),
@@ -298,6 +336,7 @@ PROVOCATIONS: dict[str, dict[str, Provocation]] = {
             ("float16",),
         ),
         "view_as_complex": (lambda: torch.view_as_complex(t(2, 2, dtype=B)), ("bfloat16",)),
+        "polar": (lambda: torch.polar(t(2, dtype=B), t(2, dtype=B)), ("bfloat16",)),
     },
     "float32_required": {
         "quantile": (lambda: torch.quantile(t(2, dtype=H), 0.5), ("float32", "float64")),

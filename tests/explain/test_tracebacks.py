@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 
 import pytest
@@ -69,6 +70,15 @@ IPYNB = json.dumps(
 )
 IPYNB_PIECE = "\n".join(json.dumps(line + "\n") + "," for line in NOTEBOOK.split("\n"))
 
+HTML = (
+    '<div class="output_area"><pre>\n<span class="ansi-red-fg">RuntimeError</span>'
+    "                  Traceback (most recent call last)\n"
+    'Cell <span class="ansi-green-fg">In[3], line 2</span>\n'
+    '<span class="ansi-green-fg">----&gt; 2</span> model.chat()\n\n'
+    '<span class="ansi-red-fg">RuntimeError</span>: mat1 and mat2 must have the same dtype, but got <b>Float</b> and '
+    "<b>Half</b></pre></div>"
+)
+
 PASTES = {
     "a message": MESSAGE,
     "without its class": MESSAGE.partition(": ")[2],
@@ -88,6 +98,8 @@ PASTES = {
     "a notebook whose escapes were lost": NOTEBOOK.replace("\x1b", ""),
     "a notebook file": IPYNB,
     "a piece of a notebook file": IPYNB_PIECE,
+    "a notebook's page": HTML,
+    "escaped": html.escape(PLAIN, quote=True),
     "pytest": PYTEST,
     "rich": RICH,
     "a very long log": "epoch 1 loss 0.1\n" * 100_000 + PLAIN,
@@ -134,3 +146,13 @@ def test_everything_is_said_in_chinese() -> None:
     texts = [explanation.title, explanation.cause, explanation.where, *(fix.why for fix in explanation.fixes)]
     assert all(text and any("\u4e00" <= letter <= "\u9fff" for letter in text) for text in texts)
     assert "float32、float16" in explanation.cause
+
+
+def test_a_type_in_angle_brackets_is_no_tag() -> None:
+    text = "<pre>expected m1 and m2 to have the same dtype, but got: c10::complex<float> != float</pre>"
+    assert explain(text).dtypes == ("complex64", "float32")
+
+
+@pytest.mark.parametrize("text", ["[" * 500_000 + "]" * 500_000, '{"a":' * 5_000 + "1" + "}" * 5_000])
+def test_what_is_nested_without_end_is_read_as_text(text: str) -> None:
+    assert not explain(text).recognised

@@ -389,6 +389,101 @@ WORDINGS = [
         ("float16", "float32"),
         None,
     ),
+    # pytorch 0.4, additions
+    (
+        "RuntimeError: expected type torch.cuda.FloatTensor but got torch.cuda.HalfTensor",
+        "operand_dtype_mismatch",
+        ("float32", "float16"),
+        False,
+    ),
+    # pytorch on Apple's GPU: one dtype, two devices
+    (
+        "RuntimeError: Input type (MPSFloatType) and weight type (torch.FloatTensor) should be the same",
+        "device_mismatch",
+        ("float32",),
+        False,
+    ),
+    # torch.mean on pytorch 0.4 to 1.10
+    (
+        "RuntimeError: Can only calculate the mean of floating types. Got Long instead.",
+        "floating_point_required",
+        ("int64",),
+        False,
+    ),
+    # torch.dot on pytorch 1.7 to 1.12
+    (
+        "RuntimeError: expected both vectors to have same dtype, but found Half and Float",
+        "vector_product_dtype_mismatch",
+        ("float16", "float32"),
+        None,
+    ),
+    # flash-attn's later wordings
+    ("ValueError: Flash Attention only supports fp16 and bf16", "flash_attention_dtype", ("float16", "bfloat16"), True),
+    # pytorch's memory-efficient kernels on CUDA, bfloat16 on a GPU before Ampere
+    ("RuntimeError: cutlassF: no kernel found to launch!", "attention_no_kernel", (), None),
+    # transformers 4.4x
+    (
+        "ValueError: FP16 Mixed precision training with AMP or APEX (`--fp16`) and FP16 half precision evaluation "
+        "(`--fp16_full_eval`) can only be used on CUDA or MLU devices or NPU devices or certain XPU devices",
+        "float16_unsupported",
+        None,
+        None,
+    ),
+    # bitsandbytes
+    (
+        "ValueError: Blockwise 4bit quantization only supports 16/32-bit floats, but got torch.uint8",
+        "quantised_cast",
+        ("uint8",),
+        False,
+    ),
+    (
+        "UserWarning: Input type into Linear4bit is torch.float16, but bnb_4bit_compute_dtype=torch.float32 (default). "
+        "This will lead to slow inference or training speed.",
+        "quantised_compute_dtype",
+        ("float16", "float32"),
+        None,
+    ),
+    (
+        "MatMul8bitLt: inputs will be cast from torch.float32 to float16 during quantization",
+        "quantised_compute_dtype",
+        ("float32", "float16"),
+        None,
+    ),
+    # torch.testing
+    (
+        "AssertionError: The values for attribute 'dtype' do not match: torch.float32 != torch.float16.",
+        "operand_dtype_mismatch",
+        ("float32", "float16"),
+        False,
+    ),
+    # pytorch on Apple's GPU before macOS 14
+    (
+        "RuntimeError: MPS BFloat16 is only supported on MacOS 14 or newer",
+        "bfloat16_unsupported",
+        ("bfloat16",),
+        None,
+    ),
+    (
+        "RuntimeError: MPS does not support cumsum op with int64 input",
+        "not_implemented_for_dtype",
+        ("int64",),
+        False,
+    ),
+    # torch.distributed on CUDA
+    (
+        "TypeError: Input tensor data type is not supported for NCCL process group: Short",
+        "not_implemented_for_dtype",
+        ("int16",),
+        False,
+    ),
+    # pytorch 2.1 on: 8-bit matrix products
+    (
+        "RuntimeError: torch._scaled_mm is only supported on CUDA devices with compute capability >= 9.0 or 8.9, or "
+        "ROCm MI300+",
+        "float8_arithmetic",
+        (),
+        None,
+    ),
 ]
 
 
@@ -425,3 +520,31 @@ def test_the_device_decides_where_it_matters(device: str | None, cures: bool | N
     text = "All tensors must have the same dtype, got input1: float, input2: float, weight: c10::Half, bias: c10::Half"
     fixes = {fix.strategy: fix.cures for fix in explain(text, device=device).fixes}
     assert fixes == {"as_is": False, "autocast": cures, "unified": True, "full": True}
+
+
+NORM = """Traceback (most recent call last):
+  File "/home/me/model.py", line 9, in forward
+    return self.norm(features)
+  File "/env/site-packages/torch/nn/modules/{file}", line 217, in forward
+    return F.{function}(
+  File "/env/site-packages/torch/nn/functional.py", line 2905, in {function}
+    return torch.{function}(
+RuntimeError: expected scalar type Half but found Float"""
+
+
+@pytest.mark.parametrize(
+    ("file", "function", "device", "cures"),
+    [
+        ("normalization.py", "layer_norm", "cuda", True),
+        ("normalization.py", "layer_norm", "cpu", False),
+        ("normalization.py", "group_norm", None, None),
+        ("batchnorm.py", "batch_norm", "cuda", False),
+    ],
+)
+def test_a_traceback_tells_that_the_operands_are_a_norm_s(
+    file: str, function: str, device: str | None, cures: bool | None
+) -> None:
+    explanation = explain(NORM.format(file=file, function=function), device=device)
+    assert explanation.family == "norm_dtype_mismatch"
+    assert explanation.dtypes == ("float16", "float32")
+    assert {fix.strategy: fix.cures for fix in explanation.fixes}["autocast"] is cures

@@ -89,6 +89,14 @@ def test_each_cure_has_its_verdict_and_whether_it_was_tried() -> None:
     assert "depends Full precision If float32 weights fit into memory. not tried" in shown
 
 
+def test_a_cure_that_was_tried_in_vain_fails_too() -> None:
+    fixes = tuple(Fix(name, False, "", tried=True, failed_with="boom") for name in ("as_is", "autocast"))
+    failed = replace(FAILURE, explanation=replace(FAILURE.explanation, fixes=fixes))
+    shown = words(failure_card(failed, "en", "as_is"))
+    assert "As reported tried: fails, with “boom”" in shown
+    assert "Autocast tried: fails too, with “boom”" in shown
+
+
 def test_what_could_not_be_seen_is_said() -> None:
     shown = words(failure_card(replace(FAILURE, module=None, operation=None, operands=()), "en"))
     assert shown.count("could not be seen") == 2

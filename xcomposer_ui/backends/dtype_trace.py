@@ -90,7 +90,7 @@ class FlowTracer(Tracer):
         if len(self._calls) >= MOST_CALLS:
             self._open.append(None)
             return
-        module = self._modules[name]
+        module, given = self._modules[name], tensors_in((args, kwargs))
         self._open.append(len(self._calls))
         self._calls.append(
             ModuleCall(
@@ -98,9 +98,10 @@ class FlowTracer(Tracer):
                 name=name,
                 class_name=type(module).__name__,
                 depth=len(self._open) - 1,
-                dtypes_in=_dtypes(tensors_in((args, kwargs))),
+                dtypes_in=_dtypes(given),
                 dtypes_out=(),
                 dtypes_parameters=_dtypes(list(module.parameters(recurse=False))),
+                max_abs_in=self._measure(given)[0] if self._values else None,
                 failed=True,  # until it returns
             )
         )
@@ -115,11 +116,11 @@ class FlowTracer(Tracer):
             self._calls[index], dtypes_out=_dtypes(outputs), failed=False, max_abs=largest, non_finite=non_finite
         )
 
-    def _measure(self, outputs: list[Tensor]) -> tuple[float | None, int]:
+    def _measure(self, tensors: list[Tensor]) -> tuple[float | None, int]:
         largest: float | None = None
         non_finite = 0
         with self.paused(), torch.no_grad():
-            for output in outputs:
+            for output in tensors:
                 if not output.dtype.is_floating_point or output.numel() == 0:
                     continue
                 finite = torch.isfinite(output)

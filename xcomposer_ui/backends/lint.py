@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from transformers.utils import logging as transformers_logging
 
-from xcomposer_ui.backends.twins.build import NoTwinError, configuration, loaded_in, twin_of
+from xcomposer_ui.backends.twins.build import NoTwinError, configuration, loaded_in, said, twin_of
 from xcomposer_ui.backends.twins.inputs import Inputs, inputs_for
 from xcomposer_ui.backends.twins.mender import Mender
 from xcomposer_ui.dtype_lint import Lint, LintCase
@@ -22,7 +22,7 @@ from xcomposer_ui.strategies import HALF_DTYPES, STRATEGIES, Strategy
 NEW_TOKENS = 2
 """The prompt and one step of decoding: what follows takes the same way."""
 
-EXPECTED = (RuntimeError, TypeError, ValueError, IndexError, AttributeError, KeyError)
+EXPECTED = (RuntimeError, TypeError, ValueError, IndexError, AttributeError, KeyError, AssertionError)
 """What a model may raise at inputs that are not laid out for it."""
 
 
@@ -57,7 +57,10 @@ def ask(model: Any, inputs: Inputs) -> None:
 
 
 def _generation(model: Any) -> dict[str, Any]:
-    return {"max_new_tokens": NEW_TOKENS, "min_new_tokens": NEW_TOKENS, "do_sample": False, "pad_token_id": 0}
+    # Set where it is read: some families' generate passes an id of its own on.
+    if model.generation_config.pad_token_id is None:
+        model.generation_config.pad_token_id = 0
+    return {"max_new_tokens": NEW_TOKENS, "min_new_tokens": NEW_TOKENS, "do_sample": False}
 
 
 def _answered(twin: Any) -> Inputs:
@@ -70,10 +73,9 @@ def _answered(twin: Any) -> Inputs:
             inputs = inputs_for(twin)
         ask(twin, inputs)
     except EXPECTED as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
         raise NoTwinError(
             f"a small {type(twin).__name__} was built, and does not answer the picture and the words that it was given"
-            f": {lines[0][:300]}"
+            f": {said(error)}"
         ) from error
     return inputs
 

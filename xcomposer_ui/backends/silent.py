@@ -57,17 +57,23 @@ def non_finite_site(flow: DtypeFlow) -> tuple[str, FailureSite]:
     first = flow.first_non_finite()
     if first is None:
         return "the logits are not finite; run again with the trace on, they were", FailureSite()
-    before = [call for call in flow.calls if call.index < first.index and call.max_abs and not call.non_finite]
     message = f"the logits are not finite: NaN or infinity arises first at {first.name or first.class_name}"
+    before = [
+        *(
+            (call.max_abs, f"at {call.name}")
+            for call in flow.calls[: first.index]
+            if call.max_abs and not call.non_finite
+        ),
+        *([(first.max_abs_in, f"going into {first.name}")] if first.max_abs_in else []),
+    ]
     if before:
-        message += f"; the largest value before it is {_share(max(before, key=lambda call: call.max_abs or 0), first)}"
+        message += f"; the largest value before it is {_share(*max(before), first)}"
     return message, FailureSite(module=first.name)
 
 
-def _share(largest: ModuleCall, first: ModuleCall) -> str:
+def _share(value: float, where: str, first: ModuleCall) -> str:
     """The value, where it was, and what part it is of the largest number of the dtype that broke."""
-    value = largest.max_abs or 0.0
-    text = f"{value:.4g} at {largest.name}"
+    text = f"{value:.4g} {where}"
     dtype = next((d for d in (*first.dtypes_out, *first.dtypes_parameters) if d in ("float16", "bfloat16")), None)
     if dtype is None:
         return text

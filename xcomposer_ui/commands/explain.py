@@ -13,11 +13,22 @@ from typing import Any
 from xcomposer_ui.commands.output import print_json
 from xcomposer_ui.errors import UserError
 from xcomposer_ui.explain import explain
+from xcomposer_ui.explain.rule import Text
 from xcomposer_ui.records import Explanation, explanation_as_json
 
 NOT_RECOGNISED = 4
 LONGEST_TEXT = 1_000_000
 """Characters read of a pasted log; an error stands at its end, which is what is kept."""
+
+_VERDICTS = {
+    True: Text("cures it.", "可解决。"),
+    False: Text("does not cure it.", "无法解决。"),
+    None: Text("depends.", "视情况而定。"),
+}
+_NOT_TRIED = Text(
+    "What the strategies do to it, as far as it is known (not tried: a text cannot be run):",
+    "各策略的作用，据已知情况（未实测：文本无法运行）：",
+)
 
 
 def add_to(commands: Any) -> None:
@@ -33,12 +44,12 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(explanation_as_json(explanation))
     else:
-        print(as_text(explanation))
+        print(as_text(explanation, arguments.lang))
     return 0 if explanation.recognised else NOT_RECOGNISED
 
 
 def pasted_text(file: str | None) -> str:
-    """The file's text, or standard input's. Raises UserError where there is none to read."""
+    """The file's text, or standard input's. Raises UserError where the file cannot be read."""
     if file is None:
         data = sys.stdin.buffer.read()
     else:
@@ -46,21 +57,17 @@ def pasted_text(file: str | None) -> str:
             data = Path(file).read_bytes()
         except OSError as error:
             raise UserError("unreadable_text", file=Path(file).name, what=error.strerror or "") from error
-    text = data.decode("utf-8", errors="replace")
-    if not text.strip():
-        raise UserError("nothing_pasted")
-    return text[-LONGEST_TEXT:]
+    return data.decode("utf-8", errors="replace")[-LONGEST_TEXT:]
 
 
-def as_text(explanation: Explanation) -> str:
+def as_text(explanation: Explanation, language: str = "en") -> str:
     """The explanation for the person at the terminal."""
     lines = [explanation.title, "", explanation.cause]
     if explanation.where:
         lines += ["", explanation.where]
     if explanation.fixes:
-        lines.append("")
+        lines += ["", _NOT_TRIED.in_language(language)]
     for fix in explanation.fixes:
-        verdict = {True: "cures it", False: "does not cure it", None: "depends"}[fix.cures]
-        lines.append(f"  {fix.strategy:<9} {verdict}. {fix.why}")
+        lines.append(f"  {fix.strategy:<9} {_VERDICTS[fix.cures].in_language(language)} {fix.why}")
     lines += ["", *(f"{r.title}{': ' + r.url if r.url else ''}" for r in explanation.references)]
     return "\n".join(lines).rstrip()

@@ -11,6 +11,9 @@ from typing import Any
 LONGEST = 60_000
 """Characters that are read, colour codes aside. Of a longer paste the end counts: there the exception stands."""
 
+MOST = 50
+"""Exceptions that are looked at, the last ones."""
+
 _ANSI = re.compile(
     r"\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)"  # operating system commands: hyperlinks, titles
     r"|(?:\x1b|\\u001b|\\x1b|\\033|\\e|\u241b)\[[0-9;:?]*[ -/]*[@-~]"  # colours, also as notebooks escape them
@@ -20,6 +23,13 @@ _ANSI = re.compile(
 _QUOTES = str.maketrans({"‘": "'", "’": "'", "“": '"', "”": '"', "\u00a0": " ", "\u2028": "\n", "\r": "\n"})
 # "[rank0]: ", "worker-1  | ", "(EngineCore pid=12) ", "> ", pytest's "E   "
 _PREFIX = re.compile(r"^(?:\[[\w:.-]+\]:\s?|\([\w .=-]+pid=[^)]*\)\s?|[\w.-]+\s*\|\s(?=\S| )|>\s|E(?=\s{3})\s{3})")
+# What a page of a notebook or of a tracker is made of; "<module>" and "c10::complex<float>" are none of it.
+_TAG = re.compile(
+    r"</?(?:span|div|pre|code|samp|b|i|em|strong|font|a|p|br|hr|table|tbody|tr|td|th|ul|ol|li|html|body|script|style)"
+    r"(?:\s[^<>]{0,400})?/?>",
+    re.IGNORECASE,
+)
+_ENTITY = re.compile(r"&(?:quot|apos|lt|gt|amp|nbsp|#\d{1,6}|#[xX][0-9a-fA-F]{1,5});")
 _HEADER = re.compile(r"Traceback \(most recent call last\)|Traceback of TorchScript")
 _CHAIN = re.compile(r"^(?:The above exception was the direct cause|During handling of the above exception)")
 _EXCEPTION = re.compile(
@@ -76,19 +86,30 @@ class Pasted:
 
 
 def read(text: str) -> Pasted:
-    """The exceptions that `text` holds, the one that counts first.
+    """The exceptions that `text` holds, the one that counts first; of very many the last.
 
     An earlier traceback counts only where the last one was raised from it, or is a launcher's word on a worker.
     """
     plain = _plain(text)
     found = _exceptions(plain.split("\n"))
-    return Pasted(text=plain, exceptions=found[::-1])
+    return Pasted(text=plain, exceptions=found[: -MOST - 1 : -1])
 
 
 def _plain(text: str) -> str:
-    text = _ANSI.sub("", _from_notebook(text)[-4 * LONGEST :])[-LONGEST:].translate(_QUOTES)
+    text = _ANSI.sub("", _from_page(_from_notebook(text)[-4 * LONGEST :]))[-LONGEST:].translate(_QUOTES)
     lines = textwrap.dedent(text).split("\n")
     return "\n".join(_PREFIX.sub("", line) for line in lines)
+
+
+def _from_page(text: str) -> str:
+    """The text of a piece of HTML; any other text as it is."""
+    if "</" in text or "<br" in text:
+        text = _TAG.sub(lambda tag: "\n" if tag[0][:3].lower() in ("<br", "<p>", "<di", "<tr") else "", text)
+    if "&" in text and _ENTITY.search(text):
+        import html  # its table of names takes milliseconds that other texts are spared
+
+        text = _ENTITY.sub(lambda entity: html.unescape(entity[0]), text)
+    return text
 
 
 def _from_notebook(text: str) -> str:
@@ -96,8 +117,8 @@ def _from_notebook(text: str) -> str:
     if text.lstrip()[:1] in ("{", "[") and text.rstrip()[-1:] in ("}", "]"):
         try:
             return "\n".join(_tracebacks(json.loads(text))) or text
-        except ValueError:
-            pass  # no JSON, or a piece of it: read line by line below
+        except (ValueError, RecursionError):
+            pass  # no JSON, or a piece of it, or nested without end: read line by line below
     text = text[-4 * LONGEST :]
     if "\\u001b[" not in text and '"ename"' not in text:
         return text

@@ -10,15 +10,24 @@ from typing import Any
 
 import torch
 import transformers
+from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, PreTrainedModel
 
 import xcomposer_ui.models  # noqa: F401  (registers the families)
+from xcomposer_ui.backends.twins.defaults import fitted
 from xcomposer_ui.backends.twins.shrink import shrunk
 from xcomposer_ui.errors import UserError
 from xcomposer_ui.settings import EMBEDDED, EMBEDDED_PATH
 
 LARGEST = 200_000_000
 """Parameters of a twin: one that stays larger was not made small, and would take minutes and gigabytes."""
+
+
+NOT_BUILT = (
+    *(ValueError, TypeError, RuntimeError, AttributeError, KeyError, IndexError, ImportError, OSError),
+    StrictDataclassError,
+)
+"""What a configuration or a class may raise that cannot be made, or not so small."""
 
 
 class NoTwinError(Exception):
@@ -43,20 +52,25 @@ def configuration(named: str) -> tuple[type[Any] | None, Any]:
         raise UserError("no_model_class", name=named)
     if not issubclass(found, PreTrainedModel) or found.config_class is None:
         raise NoTwinError(f"{found.__name__} is no transformers model with a configuration of its own")
-    return found, found.config_class()
+    try:
+        return found, found.config_class()
+    except NOT_BUILT as error:
+        raise NoTwinError(f"{found.__name__} has no default configuration: {said(error)}") from error
 
 
 def twin_of(found: type[Any] | None, config: Any) -> Any:
     """A small float32 model of the same architecture with random weights. Raises NoTwinError where there is none."""
     try:
-        small = type(config).from_dict(shrunk(config.to_dict()))
+        # A class comes with its defaults, a folder with sizes that were run.
+        tree = config.to_dict() if found is None else fitted(config.to_dict())
+        small = type(config).from_dict(shrunk(tree))
         model_class = found or _class_for(small)
         if _parameters(model_class, small) > LARGEST:
             raise NoTwinError(f"the sizes of {type(config).__name__} are not named as those that can be made small")
         torch.manual_seed(0)
         return model_class(small).eval()
-    except (ValueError, TypeError, RuntimeError, AttributeError, KeyError, IndexError, ImportError) as error:
-        raise NoTwinError(f"a small model of {type(config).__name__} cannot be built: {_said(error)}") from error
+    except NOT_BUILT as error:
+        raise NoTwinError(f"a small model of {type(config).__name__} cannot be built: {said(error)}") from error
 
 
 def loaded_in(twin: Any, dtype: torch.dtype) -> Any:
@@ -73,10 +87,10 @@ def loaded_in(twin: Any, dtype: torch.dtype) -> Any:
 def _read(folder: Path) -> Any:
     try:
         return AutoConfig.from_pretrained(folder)
-    except (ValueError, KeyError, OSError, TypeError) as error:
+    except NOT_BUILT as error:
         raise NoTwinError(
             f"transformers has no class of its own for the config.json in {folder.name}, and the code of a checkpoint "
-            f"is not run here: {_said(error)}"
+            f"is not run here: {said(error)}"
         ) from error
 
 
@@ -109,6 +123,6 @@ def _parameters(model_class: type[Any], config: Any) -> int:
         return sum(weight.numel() for weight in model_class(config).parameters())
 
 
-def _said(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__)[:300]
+def said(error: BaseException) -> str:
+    """What `error` says, on one line and not at length."""
+    return (" ".join(str(error).split()) or type(error).__name__)[:300].rstrip(".")

@@ -16,6 +16,9 @@ VOCABULARY = 512
 MOST_INNER = 128
 """The width inside a feed-forward part, which nothing else depends on."""
 
+MANY_PATCHES = 40
+"""On a side of the picture."""
+
 WIDTH_OF_HEADS = ("embed_dim", "hidden_size", "d_model", "n_embd")
 """Where a part has several, the first is what its heads divide up."""
 WIDTHS = (
@@ -119,17 +122,23 @@ def _small(part: Tree, widths: dict[int, int], heads: dict[int, int], ids: dict[
     for key, value in part.items():
         if key in LEFT_OUT:
             continue
-        if isinstance(value, dict) and key.endswith("_config"):
+        if isinstance(value, dict) and key == "per_layer_config":  # what single layers have of their own
+            made[key] = {index: own for index, own in value.items() if int(index) < layers}
+        elif isinstance(value, dict) and key.endswith("_config"):
             made[key] = _small(value, widths, heads, ids)
         elif _is_token(key):
             made[key] = [ids.get(i, i) for i in value] if isinstance(value, list) else ids.get(value, value)
         elif isinstance(value, list):
             made[key] = _small_list(key, value, part, layers)
         elif _is_int(value):
-            made[key] = _small_number(key, value, widths, layers)
+            made[key] = _small_number(key, value, part, widths, layers)
         else:
             made[key] = value
     _set_heads(made, part, heads)
+    if (
+        "vision_output_dim" in made and "intermediate_layers_indices" in made
+    ):  # what the last layer and some before it give, side by side
+        made["vision_output_dim"] = made["hidden_size"] * (1 + len(made["intermediate_layers_indices"]))
     # A model that marks its image tokens by an id of its own needs one.
     for key in IMAGE_IDS:
         if key in made and made[key] is None:
@@ -137,18 +146,27 @@ def _small(part: Tree, widths: dict[int, int], heads: dict[int, int], ids: dict[
     return made
 
 
-def _small_number(key: str, value: int, widths: dict[int, int], layers: int) -> int:
+def _small_number(key: str, value: int, part: Tree, widths: dict[int, int], layers: int) -> int:
     if key in LAYER_COUNTS:
         return min(value, layers)
     if key in WIDTHS:
         return widths.get(value, value)
     if key in INNER:
         return min(value, MOST_INNER)
-    if key == "vocab_size":
+    if key in ("vocab_size", "vocab_size_per_layer_input"):
         return min(value, VOCABULARY)
     if key == "vision_feature_layer":
         return _near(value, layers)
+    if key == "image_size":
+        return _small_side(value, part)
     return min(value, AT_MOST.get(key, value))
+
+
+def _small_side(side: int, part: Tree) -> int:
+    """A quarter of a side of very many patches, where whole patches are left: attention over all takes seconds."""
+    patch = part.get("patch_size")
+    many = _is_int(patch) and side // patch >= MANY_PATCHES and side % (4 * patch) == 0
+    return side // 4 if many else side
 
 
 def _layers(part: Tree) -> int:

@@ -120,7 +120,8 @@ FLASH = Rule(
         r"Got Query dtype: .{1,40}? Key dtype: .{1,40}? and Value dtype: .{1,40}? instead",
         r"`flshatt\w*@?[\w.]*` is not supported because:.{0,400}?dtype=torch\.float32 \(supported: \{[^}]{0,80}\}\)",
         r"attempting to use Flash Attention 2(?:\.0)? without specifying a torch dtype",
-        r"[Ff]lash[ _-]?attn.{0,60}only supports? (?:fp16|half|float16).{0,20}(?:bf16|bfloat16)",
+        r"[Ff]lash[ _-]?(?:attn|[Aa]ttention).{0,60}only supports? (?:fp16|half|float16).{0,20}(?:bf16|bfloat16)",
+        r"scaled_dot_product_attention_flash_attention: Expected data type in FP32, FP64, BF16, FP16, but got \w+",
     ),
     references=(FLASH_ATTENTION, AUTOCAST, xcomposer(416)),
 )
@@ -139,7 +140,10 @@ NO_KERNEL = Rule(
         "只允许使用某些注意力内核，而它们都拒绝了：可能因为 dtype、掩码、头维度或 GPU。",
     ),
     verdicts=same_for_all(None, _NO_KERNEL),
-    patterns=(r"No operator found for `memory_efficient_attention_\w+`",),
+    patterns=(
+        r"No operator found for `memory_efficient_attention_\w+`",
+        r"cutlassF: no kernel found to launch",  # a dtype or a head size that the GPU's kernels lack
+    ),
     whole=(r"No available kernel\. +Aborting execution",),
     names_dtypes=False,
     references=(ATTENTION,),

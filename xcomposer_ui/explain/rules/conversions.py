@@ -108,6 +108,7 @@ RESULT = Rule(
         r"Expected out tensor to have scalar type (\w+) but got scalar type ?(\w+)",
         rf"self and out expected to have the same dtype, but got self\.dtype = {DTYPE} and out\.dtype = {DTYPE}",
         r"(?:index_select|masked_select)\(\): self and result must have the same scalar type",
+        rf"Expected the dtype for input and out to match, but got {DTYPE} for input's dtype and {DTYPE}",
         rf"multinomial expects {DTYPE} tensor out, got: {DTYPE}",
         rf"expects a complex output tensor, but got {DTYPE}",
         r"Integer division with addcdiv is no longer supported",
@@ -129,6 +130,9 @@ FLOAT_NEEDED = Rule(
         r"[Cc]ould not infer output dtype\. (?:Input|Optional) dtype must be either a floating point or complex "
         r"dtype\. Got: ([\w.]+)",
         r"Expected a floating point or complex tensor as input\. Got (\w+)",
+        # mean and std on PyTorch 0.4 to 1.10
+        r"Can only calculate the (?:mean|std|var) of floating(?: point)? types\. Got (\w+) instead",
+        r"mean\(\): input dtype should be either floating point or complex dtypes\. Got (\w+) instead",
         r"(?:var_mean|std_mean|std and var) only supports? floating point and complex dtypes",
         r"\w\(?\)? only supports floating-point dtypes(?: for input)?(?:, (?:\w+ )?got: (\w+))?",
         r"[Oo]nly Tensors of floating point (?:and complex )?dtype can require gradients",
@@ -145,7 +149,7 @@ FLOAT_NEEDED = Rule(
         r"Expected tensor for argument #\d+ 'weight' to have one of the following scalar types: [\w, ]{1,80}; "
         r"but got ([\w.]+)",
         rf"only supported for half, float and double tensors, but got a tensor of scalar type: ({_INTEGER})",
-        r"Expected both inputs to be Half, Float or Double tensors but got (\w+) and (\w+)",
+        rf"Expected both inputs to be Half, Float or Double tensors but got ({_INTEGER}) and ({_INTEGER})",
         rf"Expected self to be a floating-point or complex tensor, but got ({_INTEGER})",
         r"expected \w+ to have floating point dtype but got \w+ with (\w+) dtype",
         r"For integral input tensors, argument (?:beta|alpha) must not be a floating point number",

@@ -63,6 +63,7 @@ NO_HALF_KERNEL = Rule(
         r"linalg\.vander supports floating point, complex, and integer tensors, but got (\w+)",
         r"only supported for half, float and double tensors, but got a tensor of scalar type: (BFloat16)",
         r"Expected self to be a floating-point or complex tensor, but got (Half|BFloat16)",
+        r"Expected both inputs to be Half, Float or Double tensors but got (BFloat16) and BFloat16",
     ),
     applies=_is_half,
     references=(AUTOCAST, xcomposer(141), xcomposer(185)),
@@ -112,7 +113,13 @@ NO_KERNEL = Rule(
         "对 {dtypes} 调用了报错中的运算，而它不支持。通常是在需要小数的地方给了整数：图片字节，或误作特征的词元编号。",
     ),
     verdicts=_other_kernel,
-    patterns=(_NOT_IMPLEMENTED, *_OLDER, r"computation on CPU is not implemented for (\w+) \+ (\w+)"),
+    patterns=(
+        _NOT_IMPLEMENTED,
+        *_OLDER,
+        r"computation on CPU is not implemented for (\w+) \+ (\w+)",
+        r"data type is not supported for \w+ process group: (\w+)",
+        r"MPS does not support \w+ op with (\w+) input",
+    ),
     references=(),
 )
 
@@ -124,9 +131,10 @@ NO_BFLOAT16 = Rule(
     family="bfloat16_unsupported",
     title=Text("This device has no bfloat16", "该设备不支持 bfloat16"),
     cause=Text(
-        "bfloat16 needs an NVIDIA GPU of compute capability 8.0 (Ampere) or newer; a V100, T4 or older has none. "
-        "Choose float16 as the half type.",
-        "bfloat16 需要计算能力 8.0（Ampere）或更新的 NVIDIA GPU；V100、T4 及更早的型号没有。请选择 float16。",
+        "bfloat16 needs an NVIDIA GPU of compute capability 8.0 (Ampere) or newer; a V100, T4 or older has none, nor "
+        "have some CPUs and older macOS. Choose float16 as the half type.",
+        "bfloat16 需要计算能力 8.0（Ampere）或更新的 NVIDIA GPU；V100、T4 及更早的型号没有，"
+        "部分 CPU 和旧版 macOS 也没有。请选择 float16。",
     ),
     verdicts=verdicts((None, _NO_BFLOAT16), (None, _NO_BFLOAT16), (None, _NO_BFLOAT16), (True, _FLOAT32_RUNS)),
     patterns=(
@@ -136,6 +144,9 @@ NO_BFLOAT16 = Rule(
         r"(?:(bf16|bfloat16|BFloat16) is not supported on|[Yy]our (?:GPU|device) does not support (?:bf16|bfloat16))",
         r"CUBLAS_STATUS_NOT_SUPPORTED when calling `cublasGemm\w{0,40}\([^`]{0,300}CUDA_R_(16BF)",
         r"BFloat16 type is not supported on MPS",
+        r"MPS (BFloat16) is only supported on MacOS",
+        # oneDNN on a CPU without the instructions
+        r"mkldnn_(bf16)\w*: (?:mkldnn_\w+ )?bf16 path needs the cpu support",
     ),
     references=(AUTOCAST,),
 )
@@ -153,33 +164,11 @@ NO_FP16_HERE = Rule(
     ),
     verdicts=verdicts((None, _HALF_AMP), (None, _HALF_AMP), (None, _HALF_AMP), (True, _FLOAT32_RUNS)),
     patterns=(
-        r"FP16 Mixed precision training with AMP or APEX .{0,120}can only be used on CUDA devices",
+        r"FP16 Mixed precision training with AMP or APEX .{0,120}can only be used on CUDA",
         r"fp16 mixed precision requires a (?:GPU|CUDA)",
         r"Float16 arithmetic is not supported by the CPU",
     ),
     references=(AUTOCAST,),
 )
 
-_STAYS_PACKED = Text(
-    "A quantised model keeps its packed weights; load it again in another dtype instead of casting it.",
-    "量化模型保持打包的权重；请以另一种 dtype 重新加载，而不是转换它。",
-)
-QUANTISED = Rule(
-    family="quantised_cast",
-    title=Text("A quantised model cannot be cast", "量化模型不能转换 dtype"),
-    cause=Text(
-        "`.to(dtype)`, `.half()` or another quantisation was asked of weights that bitsandbytes holds in 8 or 4 bits. "
-        "Give the dtype when loading (`bnb_4bit_compute_dtype`).",
-        "对 bitsandbytes 以 8 位或 4 位保存的权重调用了 `.to(dtype)`、`.half()` 或再次量化。"
-        "请在加载时指定 dtype（`bnb_4bit_compute_dtype`）。",
-    ),
-    verdicts=same_for_all(False, _STAYS_PACKED),
-    patterns=(
-        r"`\.to` is not supported for `4-bit` or `8-bit` bitsandbytes models",
-        r"You cannot cast a bitsandbytes model in a new `dtype`",
-        r"`\.half\(\)` is not supported for quantized model",
-        r"Blockwise (?:4-bit )?quantization only supports 16/32-bit floats, but got (torch\.\w+)",
-    ),
-)
-
-RULES = (NO_HALF_KERNEL, ONLY_FLOAT32, NO_KERNEL, NO_BFLOAT16, NO_FP16_HERE, QUANTISED)
+RULES = (NO_HALF_KERNEL, ONLY_FLOAT32, NO_KERNEL, NO_BFLOAT16, NO_FP16_HERE)

@@ -77,7 +77,8 @@ OUT_OF_MEMORY = Rule(
 
 
 def _one_dtype_two_devices(facts: Facts) -> bool:
-    devices = {"cuda" in group for group in facts.match.groups() if group}
+    kinds = ("cuda", "MPS", "mps", "xpu")
+    devices = {next((kind for kind in kinds if kind in group), "cpu") for group in facts.match.groups() if group}
     return len(facts.dtypes) == 1 and len(devices) == 2
 
 
@@ -85,9 +86,9 @@ TYPES_TELL_DEVICES = Rule(
     family="device_mismatch",
     title=Text("Two tensors are on different devices", "两个张量在不同的设备上"),
     cause=Text(
-        "The dtypes agree; one tensor is on the GPU (torch.cuda) and the other on the CPU. Move the picture to the "
-        "device of the module that takes it first.",
-        "dtype 一致，但一个张量在 GPU 上（torch.cuda），另一个在 CPU 上。请把图片移到首先接收它的模块所在的设备。",
+        "The dtypes agree; one tensor is on the GPU (torch.cuda, MPS) and the other on the CPU. Move the picture to "
+        "the device of the module that takes it first.",
+        "dtype 一致，但一个张量在 GPU 上（torch.cuda、MPS），另一个在 CPU 上。请把图片移到首先接收它的模块所在的设备。",
     ),
     verdicts=PRECISION_IS_NO_CURE,
     patterns=(
@@ -116,6 +117,7 @@ DEVICES = Rule(
         r"Cannot copy out of meta tensor; no data!",
         r"[Aa]ll input tensors must be on the same device",
         r"indices should be either on cpu or on the same device as the indexed tensor",
+        r"Input, output and indices must be on the current device",
     ),
     names_dtypes=False,
     references=(xcomposer(274),),

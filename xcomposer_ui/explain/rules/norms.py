@@ -52,6 +52,49 @@ CPU_ODD_INPUT = Rule(
 )
 
 
+_ON_CUDA = Text(
+    "On CUDA torch.autocast runs layer_norm and group_norm in float32 and cures it; on the CPU it does not touch them, "
+    "and batch_norm on neither.",
+    "在 CUDA 上 torch.autocast 以 float32 计算 layer_norm 和 group_norm，可以解决；在 CPU 上它不处理，"
+    "batch_norm 在两者上都不处理。",
+)
+_CAST_ON_CUDA = frozenset({"layer_norm", "group_norm"})
+
+
+def _norms(facts: Facts) -> set[str]:
+    """The normalisation that the traceback ends in: torch's function for it, or the file of its module."""
+    functions = {frame.function for frame in facts.frames[-2:]}
+    named = functions & {*_CAST_ON_CUDA, "batch_norm", "instance_norm"}
+    if not named and facts.frames:
+        named |= {"layer_norm"} if facts.frames[-1].file.endswith("normalization.py") else set()
+        named |= {"batch_norm"} if facts.frames[-1].file.endswith("batchnorm.py") else set()
+    return named
+
+
+def _by_device(facts: Facts) -> Verdicts:
+    found = clash(facts)
+    if not found["autocast"][0]:
+        return found
+    on_cuda = bool(_norms(facts) & _CAST_ON_CUDA)
+    cures = {"cpu": False, "cuda": on_cuda}.get(facts.device or "", None if on_cuda else False)
+    return {**found, "autocast": (cures, _ON_CUDA)}
+
+
+IN_A_NORM = Rule(
+    family="norm_dtype_mismatch",
+    title=Text("A normalisation layer met two dtypes", "归一化层遇到了两种 dtype"),
+    cause=Text(
+        "A normalisation layer got {dtypes}: its input and its weights must have one dtype. The CPU takes a half input "
+        "with float32 weights; CUDA does not.",
+        "归一化层收到了 {dtypes}：输入与权重须为同一种 dtype。CPU 接受半精度输入配 float32 权重，CUDA 不接受。",
+    ),
+    verdicts=_by_device,
+    patterns=(rf"expected scalar type {DTYPE} but found {DTYPE}",),
+    applies=lambda facts: bool(_norms(facts)),
+    references=(AUTOCAST,),
+)
+
+
 def _fused(facts: Facts) -> Verdicts:
     return {**clash(facts), "as_is": (None, _SLOWER)}
 
@@ -71,4 +114,4 @@ FUSED = Rule(
     references=(AUTOCAST,),
 )
 
-RULES = (CPU_HALF_WEIGHTS, CPU_ODD_INPUT, FUSED)
+RULES = (CPU_HALF_WEIGHTS, CPU_ODD_INPUT, IN_A_NORM, FUSED)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from xcomposer_ui.explain.references import AUTOCAST, DTYPES, MPS
 from xcomposer_ui.explain.rule import DTYPE, Facts, Rule, Text, Verdicts
 from xcomposer_ui.explain.verdicts import (
@@ -14,8 +16,8 @@ from xcomposer_ui.explain.verdicts import (
 )
 
 _LINALG = Text(
-    "It runs this operation in float32 on the CPU; on CUDA it does not know it.",
-    "在 CPU 上它以 float32 计算这一运算；在 CUDA 上它没有相应规则。",
+    "It runs most of these in float32 on the CPU; on CUDA it does not know them.",
+    "在 CPU 上它以 float32 计算其中多数；在 CUDA 上它没有相应规则。",
 )
 
 
@@ -23,7 +25,9 @@ def _linalg(facts: Facts) -> Verdicts:
     found = clash(facts)
     if found["autocast"][0] is not True:
         return found
-    return {**found, "autocast": ({"cpu": True, "cuda": False}.get(facts.device or ""), _LINALG)}
+    # solve speaks as solve_ex does, cholesky_solve as ldl_solve: of each pair it knows the first.
+    known = not re.search("lu_solve|Expected b and A", facts.message) and "linalg.solve" not in facts.message
+    return {**found, "autocast": ({"cpu": True if known else None, "cuda": False}.get(facts.device or ""), _LINALG)}
 
 
 _SOME_OPERATIONS = Text(
@@ -74,16 +78,16 @@ UNLISTED = Rule(
         rf"expected dtype {DTYPE} for `\w+` but got dtype {DTYPE}",
         # additions and comparisons on PyTorch 1.0 to 1.4, before they promoted
         rf"expected (?:device|backend) [\w:]+ and dtype {DTYPE} but got (?:device|backend) [\w:]+ and dtype {DTYPE}",
-        r"expected type ((?:CPU|CUDA)\w+Type) but got ((?:CPU|CUDA)\w+Type)",
+        r"expected type ((?:CPU|CUDA)\w+Type|torch\.[\w.]+Tensor) but got ((?:CPU|CUDA)\w+Type|torch\.[\w.]+Tensor)",
         rf"and input value tensor should have same dtype, but got boundary tensor dtype {DTYPE} and input value tensor "
         rf"dtype {DTYPE}",
-        rf"Expected object of scalar type {DTYPE} but got scalar type {DTYPE} for second argument",
-        rf"Expected both inputs to be Half, Float or Double tensors but got {DTYPE} and {DTYPE}",
         rf"to have the same type as tensor for argument #\d+ '\w+'; but type {DTYPE} does not equal {DTYPE}",
         rf"Expected tensor for argument #\d+ '\w+' to have scalar type {DTYPE}; but got {DTYPE}",
         rf"should have the same dtype, but got input with dtype {DTYPE} and bins for dimension \d+ with dtype {DTYPE}",
         rf"should have the same dtype, but got input\({DTYPE}\), and weight\({DTYPE}\)",
-        rf"Promotion for (?:Float8 Types|uint16, uint32, uint64 types) is not supported, "
+        # torch.testing
+        r"The values for attribute 'dtype' do not match: (torch\.\w+) != (torch\.\w+)",
+        rf"Promotion for uint16, uint32, uint64 types is not supported, "
         rf"attempted to promote {DTYPE} and {DTYPE}",
     ),
     whole=(
@@ -93,6 +97,39 @@ UNLISTED = Rule(
         r"_chunk_cat expects all input tensors with the same dtype",
         r"quantile\(\) q tensor must be same dtype as the input tensor",
         r"torch\.cross: inputs must have the same dtype",
+        r"(?:\w+(?:\(\))?:? )?[Aa]ll (?:input )?tensors must have the same d?type",
+        r"tensors must all have the same type",
+        r"input and output tensors must have the same type",
+        r"All dtypes must be the same",
+        r"Expected self\.dtype\(\) == other\.dtype\(\)(?: to be true, but got false.*)?",
+    ),
+    applies=lambda facts: len(facts.dtypes) != 1,
+    references=(DTYPES,),
+)
+
+_POLAR = Text(
+    "On the CPU it computes torch.polar in float32; torch.complex, which speaks in the same words, it leaves alone.",
+    "在 CPU 上它以 float32 计算 torch.polar；报同样错误的 torch.complex 它不处理。",
+)
+
+
+def _polar(facts: Facts) -> Verdicts:
+    found = clash_unlisted(facts)
+    usual = not facts.has_integers and not facts.has_double
+    return {**found, "autocast": (None, _POLAR)} if usual else found
+
+
+MADE_COMPLEX = Rule(
+    family="operand_dtype_mismatch",
+    title=Text("A complex number's two parts have two dtypes", "复数的两部分 dtype 不同"),
+    cause=Text(
+        "torch.complex and torch.polar got {dtypes}; both parts must have one dtype, and not bfloat16.",
+        "torch.complex 或 torch.polar 收到了 {dtypes}；两部分须为同一种 dtype，且不能是 bfloat16。",
+    ),
+    verdicts=_polar,
+    patterns=(
+        rf"Expected object of scalar type {DTYPE} but got scalar type {DTYPE} for second argument",
+        rf"Expected both inputs to be Half, Float or Double tensors but got {DTYPE} and {DTYPE}",
     ),
     applies=lambda facts: len(facts.dtypes) != 1,
     references=(DTYPES,),
@@ -171,4 +208,4 @@ ONNX = Rule(
     patterns=(r"Unexpected input data type\. Actual: \((tensor\(\w+\))\) ?, expected: \((tensor\(\w+\))\)",),
 )
 
-RULES = (OPERANDS, LINALG, UNLISTED, MPS_ELEMENTS, NO_FLOAT64, ONNX)
+RULES = (OPERANDS, MADE_COMPLEX, LINALG, UNLISTED, MPS_ELEMENTS, NO_FLOAT64, ONNX)

@@ -47,7 +47,8 @@ OTHER_PRODUCTS = Rule(
     cause=_PRODUCT_CAUSE,
     verdicts=clash_promoted_on_cuda,
     patterns=(
-        rf"Expected mat1 and (?:mat2|self) to have the same dtype, but got {DTYPE} and {DTYPE}",
+        rf"Expected (?:mat1|result) and (?:mat2|self) to have the same dtype,? but got {DTYPE} and {DTYPE}",
+        rf"mat1 dtype {DTYPE} does not match mat2 dtype {DTYPE}",
         rf"multi_dot\(\): all tensors must have be the same dtype but tensor 0 is {DTYPE} and tensor \d+ {DTYPE}",
     ),
     whole=("both inputs should have same dtype",),  # torch.tensordot, torch.inner
@@ -80,7 +81,7 @@ VECTORS = Rule(
     verdicts=clash_of_vectors,
     patterns=(
         rf"addmv input tensors must have the same dtype, but got {DTYPE}, {DTYPE}, and {DTYPE}",
-        rf"dot : expected both vectors to have same dtype, but found {DTYPE} and {DTYPE}",
+        rf"expected both vectors to have same dtype, but found {DTYPE} and {DTYPE}",
         rf"linalg\.vecdot: Expected x and y to have the same dtype, but found x of type {DTYPE} and y of type {DTYPE}",
     ),
     references=(AUTOCAST,),

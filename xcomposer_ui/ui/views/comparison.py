@@ -6,8 +6,9 @@ from xcomposer_ui.compare.comparing import Step
 from xcomposer_ui.compare.comparison import ComparedRun, Comparison
 from xcomposer_ui.compare.divergence import Divergence
 from xcomposer_ui.compare.verdict import variant_name, verdict
-from xcomposer_ui.records import Waiting
+from xcomposer_ui.records import RunResult, Waiting
 from xcomposer_ui.ui.comparing import CompareSession
+from xcomposer_ui.ui.localised import localised
 from xcomposer_ui.ui.numbers import UNKNOWN, joined, memory, rate, seconds, significant
 from xcomposer_ui.ui.texts import text
 from xcomposer_ui.ui.views.charts import Bar, Curve, bars, depth
@@ -201,13 +202,18 @@ def _small(value: float) -> str:
     return significant(value) if value == 0 or abs(value) >= 1e-3 else f"{value:.2e}"
 
 
+def _failure(result: RunResult, language: str) -> str:
+    if result.failure is None:
+        return ""
+    return failure_card(localised(result.failure, result.device, language), language, result.strategy)
+
+
 def _failures(comparison: Comparison, language: str) -> str:
     failed = [run for run in comparison.runs if run.result.failure is not None]
     return "".join(
         f'<details class="xl-happened xl-comparing"><summary>{escaped(name_of(run, language))}: '
-        f"{escaped(text('compare.failed', language))}</summary>{failure_card(run.result.failure, language)}</details>"
+        f"{escaped(text('compare.failed', language))}</summary>{_failure(run.result, language)}</details>"
         for run in failed
-        if run.result.failure is not None
     )
 
 

@@ -19,13 +19,13 @@ def explanation_card(explanation: Explanation, language: str) -> str:
     )
 
 
-def cause_and_fixes(explanation: Explanation, language: str) -> str:
-    """Why it failed, what each strategy does about it, where to read more."""
+def cause_and_fixes(explanation: Explanation, language: str, ran: str | None = None) -> str:
+    """Why it failed, what each strategy does about it, where to read more. ran: the strategy that failed, if any."""
     return (
         (f"<h4>{escaped(text('failure.cause', language))}</h4>" if explanation.fixes else "")
         + f'<p class="xl-cause">{escaped(explanation.cause)}</p>'
         + _references(explanation.references, language)
-        + _fixes(explanation.fixes, language)
+        + _fixes(explanation.fixes, language, ran)
     )
 
 
@@ -51,28 +51,28 @@ def _where(explanation: Explanation, language: str) -> str:
     return f"<h4>{escaped(text('explain.where', language))}</h4><p>{escaped(explanation.where)}</p>"
 
 
-def _fixes(fixes: tuple[Fix, ...], language: str) -> str:
+def _fixes(fixes: tuple[Fix, ...], language: str, ran: str | None) -> str:
     if not fixes:
         return ""
-    rows = "".join(_fix(fix, language) for fix in fixes)
+    rows = "".join(_fix(fix, language, ran) for fix in fixes)
     return f'<h4>{escaped(text("failure.fixes", language))}</h4><ul class="xl-fixes">{rows}</ul>'
 
 
-def _fix(fix: Fix, language: str) -> str:
+def _fix(fix: Fix, language: str, ran: str | None) -> str:
     verdict = str(fix.cures).lower()
     return (
         f'<li class="xl-fix xl-cures-{verdict}"><span class="xl-verdict">{escaped(text(f"fix.{verdict}", language))}'
         f"</span><span><b>{escaped(strategy_label(fix.strategy, language))}</b> {escaped(fix.why)} "
-        f"<small>{escaped(_trial(fix, language))}</small></span></li>"
+        f"<small>{escaped(_trial(fix, language, ran))}</small></span></li>"
     )
 
 
-def _trial(fix: Fix, language: str) -> str:
+def _trial(fix: Fix, language: str, ran: str | None) -> str:
     if not fix.tried:
         return text("fix.untried", language)
     if fix.cures:
         return text("fix.answered", language)
-    return text("fix.failed", language, message=fix.failed_with or "—")
+    return text("fix.failed" if fix.strategy == ran else "fix.failed.too", language, message=fix.failed_with or "—")
 
 
 def _references(references: tuple[Reference, ...], language: str) -> str:

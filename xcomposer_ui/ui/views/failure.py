@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from xcomposer_ui.explain.operands import operand_name, operand_origin
 from xcomposer_ui.records import Failure, Operand
 from xcomposer_ui.ui.texts import text
 from xcomposer_ui.ui.views.explanation import cause_and_fixes
 from xcomposer_ui.ui.views.marks import clashing, dtype_chip, escaped
 
 
-def failure_card(failure: Failure, language: str) -> str:
-    """`failure` as a card; the message stands whole, as PyTorch worded it, and can be copied."""
+def failure_card(failure: Failure, language: str, strategy: str | None = None) -> str:
+    """`failure`, of a run under `strategy`, as a card; the message stands whole, as it was worded, to be copied."""
     title = failure.explanation.title or text("failure", language)
     return (
         f'<section class="xl-card xl-failure" aria-label="{escaped(text("failure", language))}">'
         f"<h3>{escaped(title)}</h3>{_message(failure, language)}{_path(failure, language)}"
         f"{_place(failure, language)}{_operands(failure.operands, language)}"
-        f"{cause_and_fixes(failure.explanation, language)}</section>"
+        f"{cause_and_fixes(failure.explanation, language, strategy)}</section>"
     )
 
 
@@ -61,8 +62,8 @@ def _operands(operands: tuple[Operand, ...], language: str) -> str:
 
 def _operand(operand: Operand, language: str) -> str:
     shape = " × ".join(str(size) for size in operand.shape) or "—"
-    origin = text("operand.origin.parameter", language) if operand.origin == "parameter" else operand.origin
+    origin = operand_origin(operand, language)
     return (
-        f"<tr><td><code>{escaped(operand.name)}</code></td><td>{dtype_chip(operand.dtype)}</td>"
+        f"<tr><td><code>{escaped(operand_name(operand, language))}</code></td><td>{dtype_chip(operand.dtype)}</td>"
         f'<td class="xl-number">{shape}</td><td>{escaped(origin)}</td></tr>'
     )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from xcomposer_ui.dtype_flow import Cast, Traced
 from xcomposer_ui.dtype_path import Step, path, paths_aligned
+from xcomposer_ui.explain.operands import operand_name
 from xcomposer_ui.ui.texts import text
 from xcomposer_ui.ui.views.explanation import strategy_label
 from xcomposer_ui.ui.views.marks import COLOURED, clash_mark, dtype_chip, escaped
@@ -194,7 +195,7 @@ def _clash(step: Step, traced: Traced, language: str) -> str:
         return f'<span class="xl-failed">{escaped(text("flow.clash.inside", language))}</span>'
     met: dict[str, str] = {}
     for operand in reversed(clash.operands):  # the weight comes last, after its bias
-        met.setdefault(operand.dtype, operand.name)
+        met.setdefault(operand.dtype, operand_name(operand, language))
     sides = [f"<code>{escaped(name)}</code> {dtype_chip(dtype)}" for dtype, name in met.items()]
     return f" {clash_mark(language)} ".join(sides[::-1]) + f" <code>{escaped(clash.operation or '')}</code>"
 

@@ -24,7 +24,8 @@ def _content(session: Session, language: str) -> str:
     if session.last is None:
         return f'<p class="xl-quiet">{escaped(text("happened.empty", language))}</p>'
     if session.last.failure is not None:
-        return failure_card(localised(session.last.failure, session.last.device, language), language)
+        failure = localised(session.last.failure, session.last.device, language)
+        return failure_card(failure, language, session.last.strategy)
     return answered(session.last, session.turns[-1].picture is not None, language)
 
 
