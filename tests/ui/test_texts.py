@@ -28,7 +28,7 @@ def test_both_languages_say_the_same_facts(key: str) -> None:
 def test_chinese_is_chinese() -> None:
     """Only names are the same in both: of a setting, of file formats, of an error's own wording."""
     same = {key for key, (english, chinese) in TEXTS.items() if english == chinese}
-    formats = {"compare.report.md", "compare.report.json", "compare.report.csv"}
+    formats = {"compare.report.md", "compare.report.json", "compare.report.csv", "compare.report.jsonl"}
     assert same - formats == {"chat.thinking", "top_p", "explain.placeholder"}
 
 
