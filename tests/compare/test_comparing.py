@@ -169,6 +169,7 @@ def test_the_verdict_names_all_where_all_fail() -> None:
     said = verdict(finished(runner))
     assert said.startswith("No strategy answered: float16 as reported fails (RuntimeError); ")
     assert said.endswith("; full precision fails (RuntimeError).")
+    assert "autocast 下的 float16 失败（RuntimeError）" in verdict(finished(runner), "zh")
 
 
 def test_the_verdict_does_not_call_a_failure_what_was_not_measured_yet(runner: ScriptedRunner) -> None:

@@ -92,6 +92,8 @@ def _clause(comparison: Comparison, full: ComparedRun, run: ComparedRun, languag
 
 def _outcome(run: ComparedRun, language: str) -> str:
     name = variant_name(run.variant, language)
+    if language == "zh" and name[-1].isascii():
+        name += " "  # between Latin and Chinese letters
     if run.result.failure is not None:
         return _said("fails", language, name=name, type=run.result.failure.type)
     return _said("stopped" if run.result.stopped else "answered", language, name=name)
