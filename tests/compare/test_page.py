@@ -155,6 +155,16 @@ def test_examples_that_were_stopped_go_on_where_they_were(form: CompareForm, pic
     assert anew.many == ()
 
 
+def test_what_was_left_out_is_said_in_the_pages_language(form: CompareForm) -> None:
+    session = last(form)
+    assert session.comparison is not None
+    found = replace(session.comparison.divergences, floor=None, reasons={"floor": "too large", "layers": "too large"})
+    session = replace(session, comparison=replace(session.comparison, divergences=found))
+    assert "float32 against float64 is left out" in compared(session, "en")
+    assert "未与 float64 比较" in compared(session, "zh")
+    assert "too large to keep" not in compared(session, "zh")
+
+
 def test_full_precision_is_not_said_to_agree_with_itself(form: CompareForm, picture: str) -> None:
     *_, session = comparing.steps_of_many(ScriptedRunner(), CompareSession(), form, [Example(picture, "What?", "en")])
     view = compared(session, "en")

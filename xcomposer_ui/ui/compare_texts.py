@@ -73,6 +73,14 @@ COMPARE_TEXTS: dict[str, tuple[str, str]] = {
     ),
     "compare.depth.tower": ("vision tower", "视觉塔"),
     "compare.depth.language": ("language model", "语言模型"),
+    "compare.reason.floor": (
+        "float32 against float64 is left out: the float64 weights would be too large.",
+        "未与 float64 比较：float64 权重过大。",
+    ),
+    "compare.reason.layers": (
+        "Of the modules the blocks alone were compared: every module's output would be too large to keep.",
+        "模块中仅比较了各个块：保留每个模块的输出会过大。",
+    ),
     # Many questions
     "compare.many": ("On the examples", "在示例上"),
     "compare.many.answered": ("Answered", "已回答"),
