@@ -98,6 +98,15 @@ MESSAGES: dict[str, dict[str, str]] = {
         "en": "The checkpoint “{name}” cannot be loaded: {what}",
         "zh": "无法加载检查点“{name}”：{what}",
     },
+    "other_family": {
+        "en": "The checkpoint “{name}” is of another family: its config.json says {what}, not InternLM-XComposer2.",
+        "zh": "检查点“{name}”属于其他系列：其 config.json 写的是 {what}，而非 InternLM-XComposer2。",
+    },
+    "more_than_weights": {
+        "en": "A .bin file of the checkpoint “{name}” holds more than weights, and loading it would run what it holds. "
+        "Take the checkpoint as safetensors.",
+        "zh": "检查点“{name}”的 .bin 文件除权重外还含有其他内容，载入时会被执行。请改用 safetensors 格式。",
+    },
     "hub_gated": {
         "en": "“{name}” is gated: ask for access on its page of the hub, then run `hf auth login` on this machine.",
         "zh": "“{name}”是受限模型：请先在其模型库页面申请访问权限，再在本机执行 `hf auth login`。",

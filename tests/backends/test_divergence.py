@@ -16,8 +16,10 @@ from PIL import Image
 from tests.checkpoints import tiny_model, write_checkpoint
 from xcomposer_ui.backend import Progress
 from xcomposer_ui.backends import divergence as measured
+from xcomposer_ui.backends.distances import first_difference, logit_figures
 from xcomposer_ui.backends.local import LocalBackend, open_local
 from xcomposer_ui.backends.memory import weights_bytes
+from xcomposer_ui.backends.module_outputs import block_names
 from xcomposer_ui.compare.divergence import Divergences, divergence_as_json
 from xcomposer_ui.records import Question
 from xcomposer_ui.strategies import STRATEGIES
@@ -86,13 +88,13 @@ def test_kl_against_a_direct_computation_to_the_last_digit() -> None:
     generator = torch.Generator().manual_seed(0)
     full, other = (torch.randn(5, 11, generator=generator) for _ in range(2))
     p, q = full.double().softmax(-1), other.double().softmax(-1)
-    difference, kl, agreement, non_finite = measured.logit_figures(full, other)
+    difference, kl, agreement, non_finite = logit_figures(full, other)
     assert kl == pytest.approx(float((p * (p / q).log()).sum(-1).mean()), rel=1e-12)
     assert kl == pytest.approx(float(torch.nn.functional.kl_div(q.log(), p, reduction="batchmean")), rel=1e-12)
     assert difference == pytest.approx(float((full - other).abs().max()), rel=1e-6)
     assert agreement == float((full.argmax(-1) == other.argmax(-1)).double().mean())
     assert non_finite == 0
-    assert measured.logit_figures(full, full) == (0.0, 0.0, 1.0, 0)
+    assert logit_figures(full, full) == (0.0, 0.0, 1.0, 0)
 
 
 def test_bfloat16_is_further_away_than_float16_and_both_than_float32_from_float64(found: Divergences) -> None:
@@ -178,7 +180,7 @@ def test_some_positions_with_nan_leave_no_mean() -> None:
     full = torch.randn(4, 6, generator=torch.Generator().manual_seed(1))
     other = full.clone()
     other[2, 3] = math.nan
-    difference, kl, agreement, non_finite = measured.logit_figures(full, other)
+    difference, kl, agreement, non_finite = logit_figures(full, other)
     assert (difference, kl, non_finite) == (None, None, 1)
     assert agreement == 0.75
 
@@ -190,9 +192,9 @@ def test_free_running_tells_where_the_answers_part(found: Divergences) -> None:
             assert entry.tokens == found.tokens
         else:
             assert entry.tokens[:n] == found.tokens[:n]
-    assert measured.first_difference([1, 2, 3], [1, 2, 3]) is None
-    assert measured.first_difference([1, 2, 3], [1, 5, 3]) == 1
-    assert measured.first_difference([1, 2, 3], [1, 2]) == 2
+    assert first_difference([1, 2, 3], [1, 2, 3]) is None
+    assert first_difference([1, 2, 3], [1, 5, 3]) == 1
+    assert first_difference([1, 2, 3], [1, 2]) == 2
 
 
 def test_the_free_run_says_what_a_run_says_and_one_seed_gives_one_answer(backend: LocalBackend) -> None:
@@ -226,7 +228,7 @@ def test_outputs_that_would_not_fit_are_kept_for_blocks_alone(
     assert set(found.reasons) == {"floor", "layers"}
     names = {layer.module for entry in found.entries for layer in entry.layers}
     unused = "vit.vision_tower.vision_model.post_layernorm"
-    assert names == measured.block_names(backend.weights("float32")[0]) - {unused}
+    assert names == block_names(backend.weights("float32")[0]) - {unused}
 
 
 def test_a_stop_ends_it(backend: LocalBackend) -> None:

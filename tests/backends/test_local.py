@@ -9,7 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 from tests.checkpoints import write_checkpoint
 from xcomposer_ui.backend import Outcome, Progress
@@ -133,6 +135,49 @@ def test_a_checkpoint_that_is_cut_off_is_named(checkpoint: Path, tmp_path: Path,
         open_local(str(broken), "cpu")
     assert caught.value.code == "cut_off_file"
     assert str(tmp_path) not in str(caught.value)
+
+
+def in_pytorchs_own_file(checkpoint: Path, folder: Path, tensors: object = None) -> Path:
+    """`checkpoint` with its weights (or `tensors`) in a pytorch_model.bin."""
+    copied = Path(shutil.copytree(checkpoint, folder))
+    torch.save(load_file(copied / "model.safetensors") if tensors is None else tensors, copied / "pytorch_model.bin")
+    (copied / "model.safetensors").unlink()
+    return copied
+
+
+def test_a_bin_file_that_is_cut_off_is_named(checkpoint: Path, tmp_path: Path) -> None:
+    broken = in_pytorchs_own_file(checkpoint, tmp_path / "bin")
+    open_local(str(broken), "cpu").load("float16", Progress())
+    whole = (broken / "pytorch_model.bin").read_bytes()
+    (broken / "pytorch_model.bin").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match=r"pytorch_model\.bin") as caught:
+        open_local(str(broken), "cpu")
+    assert caught.value.code == "cut_off_file"
+
+
+def test_a_bin_file_that_would_run_something_is_refused_in_a_sentence(checkpoint: Path, tmp_path: Path) -> None:
+    broken = in_pytorchs_own_file(checkpoint, tmp_path / "bin", {"weight": print})
+    with pytest.raises(UserError) as caught:
+        open_local(str(broken), "cpu").load("float16", Progress())
+    assert caught.value.code == "more_than_weights"
+
+
+@pytest.mark.parametrize("table", [{}, [], {"weight_map": {"a": 1}}])
+def test_an_index_that_names_no_files_is_named(checkpoint: Path, tmp_path: Path, table: object) -> None:
+    broken = Path(shutil.copytree(checkpoint, tmp_path / "broken"))
+    (broken / "model.safetensors.index.json").write_text(json.dumps(table))
+    with pytest.raises(UserError, match=r"model\.safetensors\.index\.json") as caught:
+        open_local(str(broken), "cpu")
+    assert caught.value.code == "cut_off_file"
+
+
+def test_another_familys_checkpoint_is_refused_before_it_is_built(checkpoint: Path, tmp_path: Path) -> None:
+    other = Path(shutil.copytree(checkpoint, tmp_path / "other"))
+    # Left to itself the library makes such a model at its usual size, of random numbers: 27 GB.
+    (other / "config.json").write_text('{"model_type": "llama"}')
+    with pytest.raises(UserError, match="llama") as caught:
+        open_local(str(other), "cpu").load("float16", Progress())
+    assert caught.value.code == "other_family"
 
 
 def test_a_cut_off_tokenizer_or_wrong_sizes_are_a_sentence_too(checkpoint: Path, tmp_path: Path) -> None:

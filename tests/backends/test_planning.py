@@ -225,7 +225,7 @@ def test_a_config_of_another_family_or_none_is_a_sentence(tmp_path: Path) -> Non
     file.write_text('{"model_type": "gpt2"}')
     with pytest.raises(UserError) as caught:
         configuration_of(str(tmp_path))
-    assert caught.value.code == "broken_checkpoint"
+    assert caught.value.code == "other_family"
     file.write_text("{")
     with pytest.raises(UserError) as caught:
         configuration_of(str(file))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -60,8 +62,23 @@ def test_figures_are_medians_with_their_spread(runner: ScriptedRunner) -> None:
 def test_weights_that_do_not_fit_beside_each_other_are_taken_in_turn() -> None:
     runner = ScriptedRunner(room_for=1)
     assert finished(runner, Plan(repeats=2)).order == "grouped"
-    dtypes = ["float32" if s == "full" else h for s, h, n in runner.asked if n == 9]
-    assert sum(a != b for a, b in pairwise(dtypes)) == 1
+    dtypes = ["float32" if s == "full" else h for s, h, n in runner.asked]
+    assert sum(a != b for a, b in pairwise(dtypes)) == 3  # once to warm up, once to measure
+    news = [n for _, _, n in runner.asked]
+    firsts = [n for n in range(4, len(news)) if dtypes[n] != dtypes[n - 1]]
+    assert [news[n] for n in firsts] == [2, 2]  # weights that were just loaded warm up again before they count
+
+
+def test_weights_are_loaded_once_to_warm_up_whatever_the_order_of_strategies(runner: ScriptedRunner) -> None:
+    finished(runner, Plan(halves=("float16", "bfloat16")))
+    dtypes = ["float32" if s == "full" else h for s, h, n in runner.asked if n == 2]
+    assert sum(a != b for a, b in pairwise(dtypes)) == 2
+
+
+def test_a_question_that_follows_another_needs_no_warm_up(runner: ScriptedRunner) -> None:
+    runner.loaded = ["float16", "float32"]
+    assert finished(runner, Plan(warm_up=False)).order == "interleaved"
+    assert {n for _, _, n in runner.asked} == {9}
 
 
 def test_each_step_knows_what_was_done(runner: ScriptedRunner) -> None:
@@ -128,7 +145,7 @@ def test_the_verdict_follows_from_the_figures(runner: ScriptedRunner) -> None:
         "float16 under autocast: same answer, 60 % of the memory, 0.9 × the time; "
         "unified float16: another answer from token 2 on, 60 % of the memory, 0.8 × the time."
     )
-    assert verdict(finished(runner), "zh").startswith("与全精度相比：float16 原样运行 失败（RuntimeError）；")
+    assert verdict(finished(runner), "zh").startswith("与全精度相比：float16 原样运行失败（RuntimeError）；")
 
 
 def test_the_verdict_claims_no_difference_that_the_repeats_do_not_show(
@@ -140,5 +157,58 @@ def test_the_verdict_claims_no_difference_that_the_repeats_do_not_show(
 
 def test_the_verdict_says_when_there_is_nothing_to_compare_with() -> None:
     runner = ScriptedRunner(fails=("full",))
-    assert "nothing to compare with" in verdict(finished(runner))
+    assert verdict(finished(runner)) == (
+        "Full precision fails (RuntimeError), and there is nothing to compare with: "
+        "float16 as reported answered; float16 under autocast answered; unified float16 answered."
+    )
     assert verdict(Comparison(())) == "Nothing has been measured yet."
+
+
+def test_the_verdict_names_all_where_all_fail() -> None:
+    runner = ScriptedRunner(fails=("as_is", "autocast", "unified", "full"))
+    said = verdict(finished(runner))
+    assert said.startswith("No strategy answered: float16 as reported fails (RuntimeError); ")
+    assert said.endswith("; full precision fails (RuntimeError).")
+    assert "autocast 下的 float16 失败（RuntimeError）" in verdict(finished(runner), "zh")
+
+
+def test_the_verdict_does_not_call_a_failure_what_was_not_measured_yet(runner: ScriptedRunner) -> None:
+    said = [verdict(step.comparison, language) for step in compare(runner, ASK) for language in ("en", "zh")]
+    assert any(s.startswith("Full precision has not been measured") for s in said)
+    assert not any("Full precision fails" in s or "全精度失败" in s for s in said)
+
+
+def changed(comparison: Comparison, strategy: str, **measured: Any) -> Comparison:
+    """`comparison` with figures of one strategy's repeats replaced; `answers` gives each repeat its answer."""
+    answers = measured.pop("answers", None)
+    runs = []
+    for run in comparison.runs:
+        repeats = run.repeats
+        if run.variant.strategy == strategy:
+            repeats = tuple(replace(r, measurement=replace(r.measurement, **measured)) for r in repeats)
+            if answers is not None:
+                repeats = tuple(replace(r, answer=a) for r, a in zip(repeats, answers, strict=True))
+        runs.append(replace(run, repeats=repeats))
+    return replace(comparison, runs=tuple(runs))
+
+
+@pytest.mark.parametrize(
+    ("latency", "said"),
+    [(123.4, "123 × the time"), (9.97, "10 × the time"), (1.04, "about the same time"), (0.05, "0.051 × the time")],
+)
+def test_the_verdict_writes_ratios_as_people_do(runner: ScriptedRunner, latency: float, said: str) -> None:
+    found = finished(runner, Plan(repeats=1))
+    full = found.full
+    assert full is not None
+    times = changed(changed(found, "unified", latency_sec=latency), "full", latency_sec=0.99 if latency < 1 else 1.0)
+    assert said in verdict(times)
+
+
+def test_the_verdict_tells_other_tokens_from_another_text(runner: ScriptedRunner) -> None:
+    found = changed(finished(runner), "unified", answers=["a red circle"] * 3)
+    assert "same text, of other tokens from token 2 on" in verdict(found)
+
+
+def test_the_verdict_tells_of_answers_that_change_from_repeat_to_repeat(runner: ScriptedRunner) -> None:
+    found = changed(finished(runner), "autocast", answers=["a red circle", "a red circle", "a blue circle"])
+    assert "float16 under autocast: not the same answer in every repeat" in verdict(found)

@@ -17,12 +17,16 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 from tests.compare.scripted import ScriptedRunner, divergence, layers
+from tests.ui.scripted import FAILURE
+from xcomposer_ui.compare.divergence import Divergences
+from xcomposer_ui.records import Loading
 from xcomposer_ui.settings import Settings
 from xcomposer_ui.ui import comparing, links
 from xcomposer_ui.ui.comparing import CompareForm, CompareSession
 from xcomposer_ui.ui.examples import Example
+from xcomposer_ui.ui.localised import localised
 from xcomposer_ui.ui.serve import launch
-from xcomposer_ui.ui.views.charts import Bar, Curve, bars, depth
+from xcomposer_ui.ui.views.charts import Bar, Box, Curve, bars, boxes, depth
 from xcomposer_ui.ui.views.comparison import compared
 
 NASTY = '<img src=x onerror="alert(1)">'
@@ -58,7 +62,7 @@ def test_steps_are_told_as_they_come(form: CompareForm) -> None:
     told = list(comparing.steps(ScriptedRunner(), CompareSession(), form, clock=lambda: float(next(ticks))))
     views = [compared(session, "en") for session in told]
     assert "Warming up" in views[0]
-    assert any("Measuring: unified/bfloat16" in view for view in views)
+    assert any("Measuring: unified bfloat16" in view for view in views)
     assert "<progress" not in views[-1]
 
 
@@ -135,6 +139,76 @@ def test_the_examples_are_tallied(form: CompareForm, picture: str) -> None:
     assert [(row["question"], row["strategy"]) for row in table[:2]] == [("What?", "as_is"), ("What?", "autocast")]
 
 
+def test_examples_that_were_stopped_go_on_where_they_were(form: CompareForm, picture: str) -> None:
+    examples = tuple(Example(picture, f"What {n}?", "en") for n in range(3))
+    steps = comparing.steps_of_many(ScriptedRunner(), CompareSession(), form, examples)
+    session = next(s for s in steps if len(s.many) == 1).ended(stopped=True)
+    steps.close()
+    assert "It goes on where it was stopped." in compared(session, "en")
+    assert 'download="examples.jsonl"' in compared(session, "en")
+    runner = ScriptedRunner()
+    *_, last_one = comparing.steps_of_many(runner, session, form, examples)
+    assert [found["question"]["text"] for found in last_one.many] == ["What 0?", "What 1?", "What 2?"]
+    assert [n for _, _, n in runner.asked].count(2) == 6  # each variant is warmed up once, not for each question
+    other = replace(form, halves=("float16",))
+    anew = next(iter(comparing.steps_of_many(ScriptedRunner(), session, other, examples)))
+    assert anew.many == ()
+
+
+def test_what_was_left_out_is_said_in_the_pages_language(form: CompareForm) -> None:
+    session = last(form)
+    assert session.comparison is not None
+    found = replace(session.comparison.divergences, floor=None, reasons={"floor": "too large", "layers": "too large"})
+    session = replace(session, comparison=replace(session.comparison, divergences=found))
+    assert "float32 against float64 is left out" in compared(session, "en")
+    assert "未与 float64 比较" in compared(session, "zh")
+    assert "too large to keep" not in compared(session, "zh")
+
+
+def test_full_precision_is_not_said_to_agree_with_itself(form: CompareForm, picture: str) -> None:
+    *_, session = comparing.steps_of_many(ScriptedRunner(), CompareSession(), form, [Example(picture, "What?", "en")])
+    view = compared(session, "en")
+    row = next(row for row in view.split("<tr>") if "Full precision" in row).split("</tr>")[0]
+    assert "the reference" in row
+    assert "%" not in row
+
+
+def test_loading_is_told_while_it_goes_on(form: CompareForm) -> None:
+    class Loads(ScriptedRunner):
+        def run(self, *args, **kwargs):  # type: ignore[no-untyped-def]
+            yield Loading("owner/name", "float16", 0.25, "download")
+            yield from super().run(*args, **kwargs)
+
+    told = comparing.steps(Loads(), CompareSession(), form, clock=lambda: 0.0)
+    assert "Downloading owner/name from the hub 25%" in compared(next(told), "en")
+    told.close()
+
+
+def test_answers_are_whole_without_a_divergence_to_mark_them(form: CompareForm) -> None:
+    session = last(form, ScriptedRunner(fails=("as_is", "full")))
+    assert session.comparison is not None
+    session = replace(session, comparison=replace(session.comparison, divergences=Divergences()))
+    assert "<dd>a red square</dd>" in compared(session, "en")
+
+
+def test_the_failures_card_speaks_the_pages_language(form: CompareForm) -> None:
+    assert localised(FAILURE, "cpu", "zh").explanation.title in compared(last(form), "zh")
+
+
+def test_the_picture_is_in_the_report_only_when_asked(form: CompareForm) -> None:
+    for asked in (False, True):
+        document = last(replace(form, with_picture=asked)).document
+        assert document is not None
+        assert ("png_base64" in document["question"]["image"]) is asked
+
+
+def test_a_distribution_has_its_quartiles_as_a_box() -> None:
+    spread = {"lowest": 1.0, "lower_quartile": 2.0, "median": 2.5, "upper_quartile": 3.0, "highest": 4.0}
+    drawn = boxes("Latency", [Box("a", "float16", "2.5 s", spread)])
+    assert '<u style="left:25.00%;width:75.00%"></u><i style="left:50.00%;width:25.00%"></i>' in drawn
+    assert '<b style="left:62.50%"></b>' in drawn
+
+
 def test_a_link_restores_the_form_and_nothing_that_is_not_valid(picture: str) -> None:
     examples = (Example(picture, "What?", "en"),)
     form = CompareForm('a & b="c"', picture, ("bfloat16",), 4, 12, 0.5, 9, "embedded", "cpu")
@@ -157,11 +231,12 @@ def test_the_depth_chart_breaks_off_where_an_error_is_no_number() -> None:
     whole = layers(1e-3)
     broken = (*whole[:2], replace(whole[2], relative_error=None, non_finite=1), whole[3])
     curves = [Curve("a", "float16", broken), Curve("b", "bfloat16", layers(1e-2))]
-    drawn = depth("Depth", "x", "y", curves, "not finite")
+    drawn = depth("Depth", ("tower", "language"), curves, "not finite")
     assert drawn.count('class="xl-broken"') == 1
     assert "model.layers.0: not finite" in drawn
     assert drawn.count("<circle") == 5
-    assert depth("Depth", "x", "y", [], "") == ""
+    assert drawn.index(">tower<") < drawn.index(">language<")
+    assert depth("Depth", ("tower", "language"), [], "") == ""
 
 
 def test_a_divergence_that_is_not_finite_says_so(form: CompareForm) -> None:

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from tests.compare.scripted import ScriptedRunner
-from xcomposer_ui.compare.about import about, picture_as_json
+from xcomposer_ui.compare.about import about, document_of_run, picture_as_json, run_as_json
 from xcomposer_ui.compare.bug_report import bug_report
 from xcomposer_ui.compare.comparing import Plan, compare
 from xcomposer_ui.compare.comparison import comparison_as_json
@@ -84,9 +84,15 @@ def test_the_picture_itself_is_in_only_when_asked() -> None:
 
 
 def test_a_single_run_is_a_report_too_and_other_json_is_none() -> None:
-    *_, last = ScriptedRunner().run(Question("x"), "unified")
-    assert "a red square" in markdown(as_document(result_as_json(last.result)))  # type: ignore[union-attr]
-    for other in ([], {}, "x", {"runs": []}, {"runs": [{}]}, None):
+    question = Question("What is it?", PICTURE, seed=7, temperature=0.5)
+    *_, last = ScriptedRunner().run(question, "unified")
+    run = run_as_json(question, last.result)  # type: ignore[union-attr]
+    found = as_document(json.loads(json.dumps(run)))
+    assert found == json.loads(json.dumps(document_of_run(question, last.result)))  # type: ignore[union-attr]
+    assert "a red square" in markdown(found)
+    assert "QUESTION = 'What is it?'" in script(found)
+    unasked = result_as_json(last.result)  # type: ignore[union-attr]  # what was asked is not known: no report
+    for other in ([], {}, "x", {"runs": []}, {"runs": [{}]}, None, unasked, {"runs": [unasked], "question": "x"}):
         with pytest.raises(UserError):
             as_document(other)
 

@@ -37,7 +37,7 @@ def test_a_missing_tensor_is_an_error_that_names_it(tmp_path: Path) -> None:
     tensors = load_file(tmp_path / "model.safetensors")
     del tensors["vision_proj.0.bias"]
     save_file(tensors, tmp_path / "model.safetensors", {"format": "pt"})
-    with pytest.raises(ValueError, match=r"lacks 1 tensors .* vision_proj\.0\.bias"):
+    with pytest.raises(ValueError, match=r"lacks 1 tensor .* vision_proj\.0\.bias"):
         AutoModelForCausalLM.from_pretrained(tmp_path)
 
 

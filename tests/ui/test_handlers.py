@@ -174,7 +174,7 @@ def test_a_bug_is_not_hidden(form: Form) -> None:
 
 
 def test_the_endpoint_answers_without_a_picture(runner: ScriptedRunner, form: Form) -> None:
-    assert answer(runner, replace(form, picture=None)).answer == "You asked: What color is it?"
+    assert answer(runner, replace(form, picture=None))["answer"] == "You asked: What color is it?"
 
 
 def test_the_oldest_runs_leave_the_table(runner: ScriptedRunner, form: Form, monkeypatch: pytest.MonkeyPatch) -> None:

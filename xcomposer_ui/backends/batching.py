@@ -17,7 +17,7 @@ from xcomposer_ui.backends import silent
 from xcomposer_ui.backends.answering import EXPECTED, Stopped, arithmetic, free_unused, prompt, sampling, stopping
 from xcomposer_ui.backends.memory import CpuPeak, CudaPeak, weights_bytes
 from xcomposer_ui.backends.shortage import out_of_memory
-from xcomposer_ui.models.xcomposer2.chat import answer_text
+from xcomposer_ui.models.xcomposer2.answer import answer_text
 from xcomposer_ui.records import Measurement, Question
 from xcomposer_ui.strategies import Strategy
 

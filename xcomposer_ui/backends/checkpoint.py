@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -17,8 +19,12 @@ import xcomposer_ui.models  # noqa: F401  (registers the families)
 from xcomposer_ui.backends import hub
 from xcomposer_ui.backends.mapped_files import give_back_pages
 from xcomposer_ui.errors import UserError
+from xcomposer_ui.models.xcomposer2 import InternLMXComposer2Config
 from xcomposer_ui.models.xcomposer2.weights import WEIGHT_FILES
 from xcomposer_ui.settings import EMBEDDED, EMBEDDED_PATH
+
+FAMILIES = (InternLMXComposer2Config,)
+"""The configurations of what the lab can ask. Any other would be built all the same, at its full size."""
 
 PAGES_GIVEN_BACK_EVERY = 8
 """Tensors. A block of a 7B model has some fifteen of them, half a gigabyte."""
@@ -69,10 +75,14 @@ def load(
     try:
         with _telling(progress):
             config = AutoConfig.from_pretrained(source)
+            if not isinstance(config, FAMILIES):
+                raise UserError("other_family", name=shown, what=str(config.model_type))
             tokenizer = AutoTokenizer.from_pretrained(source)
             model = AutoModelForCausalLM.from_pretrained(
                 source, config=config, dtype=getattr(torch, dtype), device_map={"": device} if device != "cpu" else None
             )
+    except pickle.UnpicklingError as error:
+        raise UserError("more_than_weights", name=shown) from error
     except (OSError, ValueError, SafetensorError, KeyError, EOFError, RuntimeError) as error:
         if isinstance(error, torch.OutOfMemoryError):
             raise
@@ -87,8 +97,7 @@ def _check_folder(folder: Path, shown: str | None = None) -> None:
     if not any((folder / name).is_file() for name in WEIGHT_FILES):
         missing.append("model.safetensors")
     for index in folder.glob("*.index.json"):
-        shards = sorted(set(_read_json(index, shown)["weight_map"].values()))
-        missing += [shard for shard in shards if not (folder / shard).is_file()]
+        missing += [shard for shard in _shards(index, shown) if not (folder / shard).is_file()]
     if missing:
         raise UserError("incomplete_checkpoint", name=shown, missing=", ".join(missing))
     _read_json(folder / "config.json", shown)
@@ -98,6 +107,18 @@ def _check_folder(folder: Path, shown: str | None = None) -> None:
                 pass
         except (SafetensorError, OSError) as error:
             raise UserError("cut_off_file", name=shown, file=file.name) from error
+    for file in folder.glob("pytorch_model*.bin"):
+        if not is_zipfile(file):  # what it has been since PyTorch 1.6, its table of contents at the end
+            raise UserError("cut_off_file", name=shown, file=file.name)
+
+
+def _shards(index: Path, shown: str) -> list[str]:
+    """The files that an index names."""
+    table = _read_json(index, shown)
+    located = table.get("weight_map") if isinstance(table, dict) else None
+    if not isinstance(located, dict) or not all(isinstance(shard, str) for shard in located.values()):
+        raise UserError("cut_off_file", name=shown, file=index.name)
+    return sorted(set(located.values()))
 
 
 def _read_json(file: Path, shown: str) -> Any:

@@ -8,14 +8,12 @@ one early difference does not drown the rest. Picture and prompt are computed an
 from __future__ import annotations
 
 import copy
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from xcomposer_ui.backend import Progress
 from xcomposer_ui.backends.answering import (
@@ -29,7 +27,9 @@ from xcomposer_ui.backends.answering import (
     stopping,
 )  # fmt: skip
 from xcomposer_ui.backends.devices import free_bytes
+from xcomposer_ui.backends.distances import first_difference, largest_share, layer_divergence, logit_figures
 from xcomposer_ui.backends.memory import weights_bytes
+from xcomposer_ui.backends.module_outputs import Key, block_names, listening
 from xcomposer_ui.compare.divergence import Divergence, Divergences, LayerDivergence
 from xcomposer_ui.models.xcomposer2.tokenizer import TURN_END
 from xcomposer_ui.records import Question
@@ -43,9 +43,6 @@ FLOOR_WEIGHTS_BYTES = 512 << 20
 
 FULL = STRATEGIES["full"]
 FLOAT64 = Strategy("float64", weights="float64", image="float64", autocast=False)
-
-Key = tuple[str, int]
-"""A module's name, and which of its calls."""
 
 Ready = Callable[[str], tuple[Any, Any]]
 """Weights' dtype to (model, tokenizer), loaded if need be; what was given out before may be gone then."""
@@ -231,105 +228,12 @@ def against(
     )
 
 
-def layer_divergence(key: Key, output: Tensor, reference: Tensor, is_block: bool) -> LayerDivergence:
-    """`output` against `reference`, of the same shape; computed in float64.
-
-    Raises AssertionError where the shapes differ: then the calls were not the same ones.
-    """
-    assert output.shape == reference.shape, f"{key} gave {output.shape}, the reference {reference.shape}"
-    found, wanted = output.detach().double(), reference.to(output.device).double()
-    finite = found.isfinite()
-    non_finite = int((~finite).sum())
-    error = cosine = None
-    if not non_finite and bool(wanted.isfinite().all()):
-        size, distance = float(wanted.norm()), float((found - wanted).norm())
-        error = distance / size if size else (0.0 if distance == 0 else None)
-        length = size * float(found.norm())
-        cosine = max(-1.0, min(1.0, float((found * wanted).sum()) / length)) if length else None
-    largest = float(found[finite].abs().max()) if bool(finite.any()) else None
-    dtype = str(output.dtype).removeprefix("torch.")
-    return LayerDivergence(*key, dtype, error, cosine, largest, non_finite, is_block)
-
-
-def logit_figures(reference: Tensor, logits: Tensor) -> tuple[float | None, float | None, float, int]:
-    """(max |difference|, mean KL(reference ‖ logits) in nats, top-1 agreement, positions that are not finite).
-
-    Both (positions, vocabulary); computed in float64. The first two are None where a logit is not finite.
-    """
-    wanted, found = reference.double(), logits.double()
-    finite = found.isfinite().all(dim=-1)
-    agreement = float(((wanted.argmax(-1) == found.argmax(-1)) & finite).double().mean())
-    non_finite = int((~finite).sum())
-    if non_finite:
-        return None, None, agreement, non_finite
-    p, q = wanted.log_softmax(-1), found.log_softmax(-1)
-    # A sum of terms of both signs: rounding may leave it a hair below the 0 that it cannot be below.
-    kl = float((p.exp() * (p - q)).sum(-1).clamp(min=0).mean())
-    return float((wanted - found).abs().max()), kl, agreement, 0
-
-
-def largest_share(layers: Sequence[LayerDivergence]) -> tuple[float | None, str | None]:
-    """The largest |value| over its dtype's largest finite one, and the module that gave it."""
-    overflown = next((layer.module for layer in layers if layer.non_finite), None)
-    if overflown is not None:
-        return None, overflown
-    shares = [
-        (layer.max_abs_value / torch.finfo(getattr(torch, layer.dtype)).max, layer.module)
-        for layer in layers
-        if layer.max_abs_value is not None
-    ]
-    return max(shares, key=lambda pair: pair[0], default=(None, None))
-
-
-def first_difference(reference: Sequence[int], other: Sequence[int]) -> int | None:
-    """The index of the first token that differs, one of them ending first included; None where there is none."""
-    for n, (a, b) in enumerate(zip(reference, other, strict=False)):
-        if a != b:
-            return n
-    return None if len(reference) == len(other) else min(len(reference), len(other))
-
-
 def token_texts(tokenizer: Any, ids: Sequence[int]) -> tuple[str, ...]:
     """What each token adds to the answer's text; joined they are the answer, special tokens left out."""
     texts = [tokenizer.decode(list(ids[: n + 1]), skip_special_tokens=True).split(TURN_END)[0] for n in range(len(ids))]
     # A character whose bytes are not all there yet belongs to the token that completes it.
     whole = [text.rstrip("\ufffd") for text in texts]
     return tuple(text[len(before) :] for before, text in zip(["", *whole], whole, strict=False))
-
-
-def block_names(model: nn.Module) -> set[str]:
-    """The stages of the depth chart: each block, and the outermost modules that hold none and are in none."""
-    kinds = set(model._no_split_modules)  # type: ignore[arg-type]
-    blocks = {name for name, module in model.named_modules() if type(module).__name__ in kinds}
-    holders = {name[:end] for name in blocks for end in range(len(name)) if name[end] == "."} | {""}
-    outermost: set[str] = set()
-    for name, _ in model.named_modules():
-        parent = name.rpartition(".")[0]
-        if name not in holders and name not in blocks and parent in holders:
-            outermost.add(name)
-    return blocks | outermost
-
-
-@contextmanager
-def listening(model: nn.Module, hear: Callable[[Key, Tensor], None]) -> Iterator[None]:
-    """Within, `hear` is given each module's output, floating-point tensors alone, with the module's name and call."""
-    calls: Counter[str] = Counter()
-
-    def hook(name: str) -> Callable[..., None]:
-        def heard(module: nn.Module, inputs: Any, output: Any) -> None:
-            call = calls[name]
-            calls[name] += 1
-            if isinstance(output, Tensor) and output.is_floating_point():
-                hear((name, call), output)
-
-        return heard
-
-    hooks = [module.register_forward_hook(hook(name)) for name, module in model.named_modules() if name]
-    try:
-        yield
-    finally:
-        for hook_ in hooks:
-            hook_.remove()
 
 
 def _named(error: BaseException) -> str:

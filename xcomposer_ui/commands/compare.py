@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from xcomposer_ui.commands.output import mebibytes, note, print_json, seconds
+from xcomposer_ui.commands.output import loading_line, mebibytes, note, print_json, seconds
 from xcomposer_ui.commands.run import add_question_arguments, asked_question
 from xcomposer_ui.compare.about import about
 from xcomposer_ui.compare.batch import Done, Results, Skipped, compare_many, settings_of
@@ -22,7 +22,7 @@ from xcomposer_ui.compare.schedule import REPEATS
 from xcomposer_ui.compare.tally import tally
 from xcomposer_ui.compare.verdict import variant_name, verdict
 from xcomposer_ui.errors import UserError
-from xcomposer_ui.records import Question
+from xcomposer_ui.records import Loading, Question
 from xcomposer_ui.runner import Runner
 from xcomposer_ui.settings import settings_from
 from xcomposer_ui.strategies import HALF_DTYPES
@@ -90,7 +90,7 @@ def describe(comparison: Comparison) -> None:
     """The figures and the verdict, for the person at the terminal."""
     for run in comparison.runs:
         m, result = run.result.measurement, run.result
-        name = f"{variant_name(run, 'en'):<26}"
+        name = f"{variant_name(run.variant, 'en'):<26}"
         if result.failure is not None:
             note(f"{name}{result.failure.type}: {result.failure.message}")
             continue
@@ -111,15 +111,20 @@ def _followed(steps: Generator[Step, None, None]) -> tuple[Comparison, bool]:
     try:
         for step in steps:
             comparison = step.comparison
-            line = step.stage if step.variant is None else f"{step.stage} {step.variant.name}"
-            if line != told:
-                note(f"[{step.done}/{step.total}] {line}")
-                told = line
+            if (line := _line(step)) != told:
+                note(told := line)
     except KeyboardInterrupt:
         return replace(comparison, stopped=True), True
     finally:
         steps.close()
     return comparison, False
+
+
+def _line(step: Step) -> str:
+    if isinstance(step.event, Loading):
+        return loading_line(step.event)
+    at_work = "" if step.variant is None else f" {step.variant.name}"
+    return f"[{step.done}/{step.total}] {step.stage}{at_work}"
 
 
 def _batch(runner: Runner, arguments: argparse.Namespace) -> int:
@@ -133,7 +138,7 @@ def _batch(runner: Runner, arguments: argparse.Namespace) -> int:
     results = Results(stem, settings_of(plan, defaults, settings.model, settings.device, runner.half()))
     done: list[Done] = []
     skipped: list[Skipped] = []
-    interrupted = False
+    interrupted, loading = False, ""
     told = compare_many(runner, file, results, plan, defaults)
     try:
         for event in told:
@@ -143,6 +148,8 @@ def _batch(runner: Runner, arguments: argparse.Namespace) -> int:
             elif isinstance(event, Done):
                 done.append(event)
                 note(f"line {event.line} {'was done before' if event.resumed else 'done'}")
+            elif isinstance(event.step.event, Loading) and (line := loading_line(event.step.event)) != loading:
+                note(loading := line)
     except KeyboardInterrupt:
         interrupted = True
     finally:

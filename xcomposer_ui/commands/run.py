@@ -11,8 +11,9 @@ from typing import Any
 from xcomposer_ui.batch import BATCH_SIZE
 from xcomposer_ui.commands import batch
 from xcomposer_ui.commands.output import loading_line, mebibytes, note, print_json, seconds
+from xcomposer_ui.compare.about import run_as_json
 from xcomposer_ui.errors import UserError
-from xcomposer_ui.records import Finished, Loading, Question, RunResult, Waiting, result_as_json
+from xcomposer_ui.records import Finished, Loading, Question, RunResult, Waiting
 from xcomposer_ui.runner import Runner
 from xcomposer_ui.settings import DEVICES, HALVES, settings_from
 from xcomposer_ui.strategies import STRATEGIES
@@ -49,9 +50,10 @@ def execute(arguments: argparse.Namespace) -> int:
         return batch.execute(runner, arguments)
     if arguments.question is None:
         raise UserError("no_question")
-    result = finished(runner, asked_question(arguments), arguments.strategy)
+    question = asked_question(arguments)
+    result = finished(runner, question, arguments.strategy)
     if arguments.json:
-        print_json(result_as_json(result))
+        print_json(run_as_json(question, result, file=arguments.image))
     elif result.failure is None:
         print(result.answer)
     describe(result)

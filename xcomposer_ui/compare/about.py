@@ -52,6 +52,13 @@ def document_of_run(question: Question, result: RunResult, *, file: str | Path |
     }
 
 
+def run_as_json(question: Question, result: RunResult, *, file: str | Path | None = None) -> dict[str, Any]:
+    """A run's own fields, with the question and the environment beside them: enough to make a report of."""
+    document = document_of_run(question, result, file=file)
+    (run,) = document.pop("runs")
+    return {**run, **document}
+
+
 def question_as_json(
     question: Question, *, file: str | Path | None = None, with_picture: bool = False
 ) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +85,7 @@ def compare_many(
             yield Skipped(line.number, str(mistake))
             continue
         entry = yield from _compared(runner, line, question, plan)
+        plan = replace(plan, warm_up=False)
         yield Done(line.number, results.add(line, {"id": name, **entry}))
 
 

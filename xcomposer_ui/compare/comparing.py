@@ -49,6 +49,7 @@ class Plan:
 
     halves: the 16-bit dtypes to compare; () for the lab's choice alone. repeats: measured runs a variant, 1..50.
     divergence: whether to measure it. model, device: None for what the settings say.
+    warm_up: whether each variant has a short run first; a question that follows another needs none.
     """
 
     halves: tuple[str, ...] = ()
@@ -56,6 +57,7 @@ class Plan:
     divergence: bool = True
     model: str | None = None
     device: str | None = None
+    warm_up: bool = True
 
 
 @dataclass(frozen=True)
@@ -83,56 +85,83 @@ def compare(runner: Runs, question: Question, plan: Plan = Plan()) -> Generator[
     checked_question(question)
     repeats = checked_repeats(plan.repeats)
     variants = variants_for([runner.half(half) for half in plan.halves or (None,)])
-    comparison = Comparison(variants)
-    total = len(variants) * (repeats + 1) + plan.divergence
-    done = 0
-
-    def step(stage: str, variant: Variant | None = None, event: Event | Diverging | None = None) -> Step:
-        return Step(comparison, stage, variant, event, done, total)
-
-    short = replace(question, max_new_tokens=min(WARM_UP_TOKENS, question.max_new_tokens))
-    for variant in variants:
-        for event in _run(runner, short, variant, plan):
-            yield step("warm_up", variant, event)
-        done += 1
-    held = {dtype for _, dtype in runner.status().loaded}
-    if not held >= {variant.weights_dtype for variant in variants}:
-        comparison = replace(comparison, order="grouped")
-    in_turns = grouped if comparison.order == "grouped" else interleaved
-    for _, variant in in_turns(variants, repeats):
-        if not _failed(comparison, variant):
-            for event in _run(runner, question, variant, plan):
-                if isinstance(event, Finished):
-                    comparison = comparison.with_repeat(variant, event.result)
-                yield step("run", variant, event)
-        done += 1
+    going = _Going(runner, question, plan, variants, repeats)
+    yield from going.warm_ups()
+    yield from going.measured()
     if plan.divergence:
-        for found in _diverge(runner, question, variants, plan):
-            if isinstance(found, Diverged):
-                comparison = replace(comparison, divergences=found.divergences)
-            else:
-                yield step("divergence", None, found)
-        done += 1
-    yield step("finished")
+        yield from going.divergence()
+    yield going.step("finished")
 
 
-def _run(runner: Runs, question: Question, variant: Variant, plan: Plan) -> Generator[Event, None, None]:
-    events = runner.run(question, variant.strategy, variant.half, model=plan.model, device=plan.device)
-    try:
-        yield from events
-    finally:
-        events.close()
+class _Going:
+    """A comparison under way: what is known, and how far it has come."""
 
+    def __init__(
+        self, runner: Runs, question: Question, plan: Plan, variants: tuple[Variant, ...], repeats: int
+    ) -> None:
+        self.runner, self.question, self.plan, self.repeats = runner, question, plan, repeats
+        self.variants = variants
+        self.comparison = Comparison(variants)
+        self.done = 0
+        self.total = len(variants) * (repeats + plan.warm_up) + plan.divergence
 
-def _diverge(
-    runner: Runs, question: Question, variants: Sequence[Variant], plan: Plan
-) -> Generator[Waiting | Diverging | Diverged, None, None]:
-    pairs = [(variant.strategy, variant.half) for variant in variants]
-    events = runner.diverge(question, pairs, model=plan.model, device=plan.device)
-    try:
-        yield from events
-    finally:
-        events.close()
+    def step(self, stage: str, variant: Variant | None = None, event: Event | Diverging | None = None) -> Step:
+        return Step(self.comparison, stage, variant, event, self.done, self.total)
+
+    def warm_ups(self) -> Generator[Step, None, None]:
+        """A short run of each variant, those of the same weights one after the other: each is loaded once."""
+        for _, variant in grouped(self.variants, 1) if self.plan.warm_up else ():
+            yield from self._warm_up(variant)
+        if not self._held() >= {variant.weights_dtype for variant in self.variants}:
+            self.comparison = replace(self.comparison, order="grouped")
+            self.total += len({variant.weights_dtype for variant in self.variants})
+
+    def measured(self) -> Generator[Step, None, None]:
+        """The runs that count, in turns; where weights make room for others, each dtype's in one go."""
+        apart = self.comparison.order == "grouped"
+        warm: str | None = None
+        for _, variant in (grouped if apart else interleaved)(self.variants, self.repeats):
+            if apart and warm != variant.weights_dtype:
+                warm = variant.weights_dtype
+                yield from self._warm_up(variant)  # weights that have just been loaded are slow the first time
+            if not _failed(self.comparison, variant):
+                for event in self._run(self.question, variant):
+                    if isinstance(event, Finished):
+                        self.comparison = self.comparison.with_repeat(variant, event.result)
+                    yield self.step("run", variant, event)
+            self.done += 1
+
+    def divergence(self) -> Generator[Step, None, None]:
+        """How far each is from full precision, measured apart from the runs that are timed."""
+        pairs = [(variant.strategy, variant.half) for variant in self.variants]
+        events = self.runner.diverge(self.question, pairs, model=self.plan.model, device=self.plan.device)
+        try:
+            for event in events:
+                if isinstance(event, Diverged):
+                    self.comparison = replace(self.comparison, divergences=event.divergences)
+                else:
+                    yield self.step("divergence", None, event)
+        finally:
+            events.close()
+        self.done += 1
+
+    def _warm_up(self, variant: Variant) -> Generator[Step, None, None]:
+        short = replace(self.question, max_new_tokens=min(WARM_UP_TOKENS, self.question.max_new_tokens))
+        for event in self._run(short, variant):
+            yield self.step("warm_up", variant, event)
+        self.done += 1
+
+    def _run(self, question: Question, variant: Variant) -> Generator[Event, None, None]:
+        events = self.runner.run(
+            question, variant.strategy, variant.half, model=self.plan.model, device=self.plan.device
+        )
+        try:
+            yield from events
+        finally:
+            events.close()
+
+    def _held(self) -> set[str]:
+        return {dtype for _, dtype in self.runner.status().loaded}
 
 
 def _failed(comparison: Comparison, variant: Variant) -> bool:

@@ -11,19 +11,28 @@ from xcomposer_ui.compare.table import FIELDS, as_csv, rows
 from xcomposer_ui.errors import UserError
 
 UNKNOWN = "—"
+SURROUNDINGS = ("question", "environment")
+"""What stands beside a run's own fields in its JSON."""
 
 
 def as_document(found: object) -> dict[str, Any]:
     """The JSON of `compare`, or that of `run` as a comparison of one. Raises UserError where it is neither."""
-    if isinstance(found, dict) and isinstance(found.get("runs"), list):
-        document = found
-    elif isinstance(found, dict) and "strategy" in found:
-        document = {"runs": [found]}
-    else:
-        raise UserError("no_report")
-    if not document["runs"] or not all(isinstance(run, dict) and "strategy" in run for run in document["runs"]):
+    document = found
+    if isinstance(found, dict) and "strategy" in found:
+        surroundings = {name: found[name] for name in SURROUNDINGS if name in found}
+        run = {name: value for name, value in found.items() if name not in SURROUNDINGS}
+        document = {"runs": [run], **surroundings}
+    if not isinstance(document, dict) or not _whole(document.get("runs"), document.get("question")):
         raise UserError("no_report")
     return document
+
+
+def _whole(runs: object, question: object) -> bool:
+    """Whether `runs` are some, and of `question` it is known what was asked: without it nothing can be repeated."""
+    asked = isinstance(question, dict) and isinstance(question.get("text"), str)
+    if not asked or not isinstance(runs, list):
+        return False
+    return bool(runs) and all(isinstance(run, dict) and "strategy" in run for run in runs)
 
 
 def markdown(document: Mapping[str, Any]) -> str:
@@ -139,7 +148,7 @@ def _divergence(document: Mapping[str, Any]) -> str:
         table.append(_line((
             name, _number(entry.get("max_abs_logit_difference")), _number(entry.get("mean_kl_divergence")),
             _number(entry.get("top1_agreement")), UNKNOWN if first is None else first,
-            UNKNOWN if share is None else f"{share:.2%}", entry.get("first_non_finite_module") or "none",
+            _share(share), entry.get("first_non_finite_module") or "none",
         )))  # fmt: skip
     forced = "By teacher forcing full precision's own tokens; token indices from 0, in free running."
     return f"## Divergence\n\n{forced}\n\n" + "\n".join(table)
@@ -167,6 +176,10 @@ def _fenced(text: str, language: str = "") -> str:
     while fence in text:
         fence += "`"
     return f"{fence}{language}\n{text.rstrip()}\n{fence}"
+
+
+def _share(share: float | None) -> str:
+    return UNKNOWN if share is None else f"{share:.2%}" if share == 0 or share >= 1e-4 else "< 0.01%"
 
 
 def _number(value: float | None) -> str:

@@ -50,24 +50,26 @@ class CompareTab:
 
     def shown(self, session: CompareSession, language: str) -> dict[Any, Any]:
         """Component -> value for all that shows `session` in `language`."""
-        link = "" if session.form is None or session.many else links.compare_link(session.form, self.examples)
+        link = "" if session.form is None or session.many_total else links.compare_link(session.form, self.examples)
         return {self.notice: notice(session.notice, language), self.results: compared(session, language, link)}
 
     def inputs(self) -> list[Any]:
         """The components whose values `form` takes, in its order."""
         return [
             self.picture, self.question, self.halves, self.repeats, self.max_new_tokens, self.temperature, self.seed,
-            self.model, self.device,
+            self.model, self.device, self.with_picture,
         ]  # fmt: skip
 
     @staticmethod
     def form(
         picture: str | None, question: str | None, halves: list[str] | None, repeats: int | None,
         max_new_tokens: int | None, temperature: float | None, seed: int | None, model: str | None, device: str | None,
+        with_picture: bool,
     ) -> CompareForm:  # fmt: skip
         """What the controls say."""
         return CompareForm(
             question or "", picture, tuple(h for h in HALF_DTYPES if h in (halves or ())), model=model, device=device,
+            with_picture=with_picture,
             **numbers(repeats=repeats, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed),
         )  # fmt: skip
 
@@ -154,6 +156,7 @@ class CompareTab:
         self.device = words.make(
             gr.Radio, {"label": "device", "choices": [(name, name) for name in DEVICES]}, value=self.settings.device
         )
+        self.with_picture = words.make(gr.Checkbox, {"label": "compare.with_picture"}, value=False)
 
     def _wire(self, language: gr.Radio) -> None:
         inputs = [self.session, language, *self.inputs()]

@@ -37,9 +37,11 @@ COMPARE_TEXTS: dict[str, tuple[str, str]] = {
     "compare.first": ("First token", "首个词元"),
     "compare.rate": ("Tokens/s", "词元/秒"),
     "compare.memory": ("Peak memory", "峰值内存"),
-    "compare.share": ("of it weights", "其中权重"),
+    "compare.share": ("{share} of it weights", "其中权重占 {share}"),
     "compare.same": ("the same", "相同"),
     "compare.other": ("another answer", "不同"),
+    "compare.same_text": ("the same text, of other tokens from token {n} on", "文字相同，第 {n} 个词元起切分不同"),
+    "compare.unsteady": ("not the same in every repeat", "各次重复不一致"),
     "compare.parts": ("parts at token {n}", "第 {n} 个词元起不同"),
     "compare.itself": ("the reference", "参照"),
     "compare.failed": ("failed", "失败"),
@@ -48,7 +50,7 @@ COMPARE_TEXTS: dict[str, tuple[str, str]] = {
     "compare.chart.latency": ("Latency, median; the line is the spread", "总延迟中位数；横线为波动范围"),
     "compare.chart.memory": ("Peak memory; the darker part is weights", "峰值内存；深色部分为权重"),
     # Answers
-    "compare.answers": ("Answers, token by token", "逐词元的回答"),
+    "compare.answers": ("Answers; the first token that differs is marked", "回答（标出首个不同的词元）"),
     "compare.differs": ("first different token", "首个不同的词元"),
     "compare.end": ("(ends here)", "（到此结束）"),
     # Divergence
@@ -65,18 +67,35 @@ COMPARE_TEXTS: dict[str, tuple[str, str]] = {
     "compare.non_finite": ("NaN or infinite at {module}", "{module} 出现 NaN 或无穷"),
     "compare.not_finite": ("not finite", "非有限值"),
     "compare.nats": ("{value} nats", "{value} nat"),
-    "compare.depth": ("Relative error over depth", "相对误差随深度的变化"),
-    "compare.depth.x": ("first module → last module", "首个模块 → 最后模块"),
-    "compare.depth.y": ("relative error, logarithmic", "相对误差（对数）"),
+    "compare.depth": (
+        "Relative error over depth, logarithmic, from the first module to the last",
+        "相对误差随深度的变化（对数），从首个模块到最后模块",
+    ),
     "compare.depth.tower": ("vision tower", "视觉塔"),
     "compare.depth.language": ("language model", "语言模型"),
+    "compare.reason.floor": (
+        "float32 against float64 is left out: the float64 weights would be too large.",
+        "未与 float64 比较：float64 权重过大。",
+    ),
+    "compare.reason.layers": (
+        "Of the modules the blocks alone were compared: every module's output would be too large to keep.",
+        "模块中仅比较了各个块：保留每个模块的输出会过大。",
+    ),
     # Many questions
     "compare.many": ("On the examples", "在示例上"),
-    "compare.many.questions": ("Questions", "问题数"),
     "compare.many.answered": ("Answered", "已回答"),
     "compare.many.rate": ("Same answer as full precision", "与全精度回答相同"),
-    "compare.many.kl": ("Mean KL, median (lowest to highest)", "平均 KL 中位数（最低至最高）"),
-    "compare.many.latency": ("Latency, median (lowest to highest)", "总延迟中位数（最低至最高）"),
+    "compare.many.kl": ("Mean KL in nats, median (lowest to highest)", "平均 KL（nat）中位数（最低至最高）"),
+    "compare.many.memory": ("Peak memory, median", "峰值内存中位数"),
+    "compare.many.chart.latency": (
+        "Latency: median, quartiles, lowest to highest",
+        "总延迟：中位数、四分位数、最低至最高",
+    ),
+    "compare.many.chart.logit": (
+        "Largest logit difference: median, quartiles, lowest to highest",
+        "logit 最大差：中位数、四分位数、最低至最高",
+    ),
+    "compare.many.on": ("It goes on where it was stopped.", "再次运行将从中断处继续。"),
     # To take away
     "compare.report": ("Report", "报告"),
     "compare.report.md": ("Markdown", "Markdown"),
@@ -85,5 +104,6 @@ COMPARE_TEXTS: dict[str, tuple[str, str]] = {
     "compare.report.jsonl": ("JSONL", "JSONL"),
     "compare.report.py": ("Python script", "Python 脚本"),
     "compare.report.issue": ("Bug report", "问题报告"),
+    "compare.with_picture": ("Put the picture itself into the report", "在报告中附上图片本身"),
     "compare.link": ("Link to these settings", "此设置的链接"),
 }

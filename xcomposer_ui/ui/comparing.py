@@ -22,7 +22,10 @@ SHORTEST_STEP_SEC = 0.2
 
 @dataclass(frozen=True)
 class CompareForm:
-    """What the tab's controls say. picture: a path on the server, or None. halves: () for the lab's choice."""
+    """What the tab's controls say. picture: a path on the server, or None. halves: () for the lab's choice.
+
+    with_picture: whether reports hold the picture itself.
+    """
 
     question: str
     picture: str | None
@@ -33,6 +36,7 @@ class CompareForm:
     seed: int = 0
     model: str | None = None
     device: str | None = None
+    with_picture: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,8 @@ def plan_of(form: CompareForm) -> Plan:
 def document_of(form: CompareForm, comparison: Comparison) -> dict[str, Any]:
     """The self-contained JSON of a comparison of `form`."""
     # The name under which the page keeps a picture is none of its; its bytes are.
-    return comparison_as_json(comparison, about(question_of(form), comparison, file=form.picture))
+    more = about(question_of(form), comparison, file=form.picture, with_picture=form.with_picture)
+    return comparison_as_json(comparison, more)
 
 
 def compared(runner: Runs, form: CompareForm) -> dict[str, Any]:
@@ -96,7 +101,12 @@ def compared(runner: Runs, form: CompareForm) -> dict[str, Any]:
 
 
 def steps(
-    runner: Runs, session: CompareSession, form: CompareForm, clock: Callable[[], float] = time.monotonic
+    runner: Runs,
+    session: CompareSession,
+    form: CompareForm,
+    clock: Callable[[], float] = time.monotonic,
+    *,
+    warm_up: bool = True,
 ) -> Generator[CompareSession, None, None]:
     """Yield the session as the comparison of `form` goes on; the last one is at rest.
 
@@ -105,7 +115,7 @@ def steps(
     try:
         question = question_of(form, needs_picture=True)
         told = -SHORTEST_STEP_SEC
-        going = compare(runner, question, plan_of(form))
+        going = compare(runner, question, replace(plan_of(form), warm_up=warm_up))
         now = CompareSession(form)
         try:
             for step in going:
@@ -123,20 +133,30 @@ def steps(
 def steps_of_many(
     runner: Runs, session: CompareSession, form: CompareForm, examples: Sequence[Example]
 ) -> Generator[CompareSession, None, None]:
-    """As `steps`, each of `examples` once, with the settings of `form`; ends with the tally of all."""
-    many: tuple[Mapping[str, Any], ...] = ()
-    before = session
-    for example in examples:
+    """As `steps`, each of `examples` once, with the settings of `form`; ends with the tally of all.
+
+    Where `session` was stopped among them, under the same settings, it goes on with those that are left.
+    """
+    many = session.many if _goes_on(session, form, len(examples)) else ()
+    before, warm_up = session, True
+    for example in examples[len(many) :]:
         asked = replace(form, question=example.question, picture=example.picture, repeats=1)
-        for session in steps(runner, before, asked):
+        for session in steps(runner, before, asked, warm_up=warm_up):
             session = replace(session, many=many, many_total=len(examples))
             if session.notice is not None:
                 yield session
                 return
             if session.step is not None:
                 yield session
-        many = (*many, without_layers(session.document or {}))
+        many, warm_up = (*many, without_layers(session.document or {})), False
     yield replace(session, many=many, many_total=len(examples))
+
+
+def _goes_on(session: CompareSession, form: CompareForm, total: int) -> bool:
+    """Whether `session` has some of the `total` examples, and not all, asked with the settings of `form`."""
+    if session.form is None or not 0 < len(session.many) < total:
+        return False
+    return replace(session.form, question="", picture=None) == replace(form, question="", picture=None, repeats=1)
 
 
 def without_layers(document: Mapping[str, Any]) -> dict[str, Any]:

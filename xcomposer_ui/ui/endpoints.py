@@ -13,7 +13,7 @@ import gradio as gr
 from xcomposer_ui.compare.schedule import REPEATS
 from xcomposer_ui.errors import UserError
 from xcomposer_ui.explain import explain
-from xcomposer_ui.records import Question, explanation_as_json, result_as_json
+from xcomposer_ui.records import Question, explanation_as_json
 from xcomposer_ui.runner import Runner
 from xcomposer_ui.settings import LANGUAGES, Settings
 from xcomposer_ui.strategies import HALF_DTYPES
@@ -40,7 +40,7 @@ def build_endpoints(settings: Settings, runner: Runner) -> None:
             **handlers.numbers(max_new_tokens=max_new_tokens, seed=seed, temperature=temperature),
         )  # fmt: skip
         try:
-            return result_as_json(handlers.answer(runner, form))
+            return handlers.answer(runner, form)
         except UserError as error:
             raise gr.Error(str(error), print_exception=False) from None
 

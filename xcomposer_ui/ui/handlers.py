@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from xcomposer_ui.compare.about import document_of_run
+from xcomposer_ui.compare.about import document_of_run, run_as_json
 from xcomposer_ui.dtype_flow import Traced, Tracing
 from xcomposer_ui.errors import UserError
 from xcomposer_ui.images import open_picture
@@ -39,12 +39,12 @@ def ask(
         yield replace(before.idle(), notice=error)
 
 
-def answer(runner: Runner, form: Form) -> RunResult:
-    """One run of `form` outside any conversation, for the endpoint. Raises UserError for the user's mistakes."""
-    events = _events(runner, _question(Session(), form, needs_picture=False), form)
-    for event in events:
+def answer(runner: Runner, form: Form) -> dict[str, Any]:
+    """One run of `form` outside any conversation, as JSON, for the endpoint. Raises UserError for user's mistakes."""
+    question = _question(Session(), form, needs_picture=False)
+    for event in _events(runner, question, form):
         if isinstance(event, Finished):
-            return event.result
+            return run_as_json(question, event.result, file=form.picture)
     raise RuntimeError("the runner ended without a result")
 
 

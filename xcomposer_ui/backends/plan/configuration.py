@@ -67,5 +67,5 @@ def _checked(shown: str, read: Any) -> InternLMXComposer2Config:
         what = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError("broken_checkpoint", name=shown, what=what[:300]) from error
     if not isinstance(config, InternLMXComposer2Config):
-        raise UserError("broken_checkpoint", name=shown, what=f"{config.model_type} is no InternLM-XComposer2")
+        raise UserError("other_family", name=shown, what=str(config.model_type))
     return config

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xcomposer_ui.models.xcomposer2.chat import ChatHistory, Picture, answer_text
+from xcomposer_ui.models.xcomposer2.answer import answer_text
+from xcomposer_ui.models.xcomposer2.chat import ChatHistory, Picture
 from xcomposer_ui.models.xcomposer2.prompt import History
 from xcomposer_ui.models.xcomposer2.tokenizer import TURN_END
 

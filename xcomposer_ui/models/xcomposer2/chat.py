@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import queue
 import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Generator, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -13,71 +11,19 @@ from typing import Any
 import torch
 from PIL import Image
 from torch import Tensor
-from transformers import LogitsProcessorList, RepetitionPenaltyLogitsProcessor, StoppingCriteria, StoppingCriteriaList
+from transformers import LogitsProcessorList, StoppingCriteriaList
 
-from xcomposer_ui.models.xcomposer2.answer import GrowingAnswer, answer_text
+from xcomposer_ui.models.xcomposer2.answer import answer_text
 from xcomposer_ui.models.xcomposer2.cache import CACHE_NAME, RoomyCache
+from xcomposer_ui.models.xcomposer2.penalty import BosRepetitionPenalty
 from xcomposer_ui.models.xcomposer2.prompt import IMAGE_MARK, META_INSTRUCTION, History, prompt_text, with_marks
+from xcomposer_ui.models.xcomposer2.streaming import StopWhenSet, TextQueue, thread_surroundings
 from xcomposer_ui.models.xcomposer2.tiles import HD_NUM_OF_MANY
 from xcomposer_ui.models.xcomposer2.tokenizer import TURN_END
 from xcomposer_ui.models.xcomposer2.vision import weights_device
 
 Picture = str | PathLike[str] | Image.Image | Tensor
 ChatHistory = list[tuple[str, str]]
-
-
-class BosRepetitionPenalty(RepetitionPenaltyLogitsProcessor):  # type: ignore[misc]
-    """The repetition penalty over what was generated and the start token, which stood first in the original's ids.
-
-    prompts: for each row, ids (1, T) that count as well: those of a prompt without a picture, which the original's
-    penalty sees too. None for a row without.
-    """
-
-    def __init__(self, penalty: float, bos: int, prompts: Sequence[Tensor | None] = (None,)) -> None:
-        super().__init__(penalty)
-        self.bos = bos
-        self.prompts = prompts
-
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        start = torch.full((input_ids.shape[0], 1), self.bos, dtype=torch.long, device=input_ids.device)
-        seen = torch.cat((start, input_ids), dim=1)
-        scores = super().__call__(seen, scores)
-        for n, prompt in enumerate(self.prompts):
-            if prompt is None:
-                continue
-            fresh = prompt[:, ~torch.isin(prompt[0], seen[n])]  # once is enough: the penalty does not add up
-            if fresh.numel():
-                scores[n : n + 1] = super().__call__(fresh, scores[n : n + 1])
-        return scores
-
-
-class TextQueue:
-    """A streamer for `generate` that decodes as it goes and hands each text so far to a queue."""
-
-    def __init__(self, tokenizer: Any) -> None:
-        self.texts: queue.Queue[str | None] = queue.Queue()
-        self._answer = GrowingAnswer(tokenizer)
-        self._ids: list[int] | None = None
-
-    def put(self, value: Tensor) -> None:
-        if self._ids is None:  # `generate` hands over the prompt first
-            self._ids = []
-            return
-        self._ids += value.flatten().tolist()
-        self.texts.put(self._answer.text(self._ids))
-
-    def end(self) -> None:
-        self.texts.put(None)
-
-
-class StopWhenSet(StoppingCriteria):  # type: ignore[misc]
-    """Ends `generate` after the token during which `event` was set."""
-
-    def __init__(self, event: threading.Event) -> None:
-        self.event = event
-
-    def __call__(self, input_ids: Tensor, scores: Tensor, **kwargs: Any) -> Tensor:
-        return torch.full((input_ids.shape[0],), self.event.is_set(), dtype=torch.bool, device=input_ids.device)
 
 
 class ChatMixin:
@@ -299,16 +245,3 @@ class ChatMixin:
         if self.config.meta_instruction is not None:
             return str(self.config.meta_instruction)
         return META_INSTRUCTION if self.config.tiles is None else ""
-
-
-def thread_surroundings(device_type: str) -> Callable[[], AbstractContextManager[None]]:
-    """The caller's autocast, to be entered in another thread: torch keeps it per thread."""
-    enabled, dtype = torch.is_autocast_enabled(device_type), torch.get_autocast_dtype(device_type)
-    caching = torch.is_autocast_cache_enabled()
-
-    @contextmanager
-    def surroundings() -> Iterator[None]:
-        with torch.autocast(device_type, dtype, enabled=enabled, cache_enabled=caching):
-            yield
-
-    return surroundings

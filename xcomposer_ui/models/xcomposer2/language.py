@@ -43,7 +43,9 @@ class PLoRALinear(nn.Linear):
         y = super().forward(x)
         if image is None:
             return y
-        addition = self.Plora_B(self.Plora_A(x.flatten(0, 1)[image])) * self.scale  # (image tokens, out)
+        addition = self.Plora_B(self.Plora_A(x.flatten(0, 1)[image]))  # (image tokens, out)
+        if self.scale != 1:  # it is in every published member, and the product is as large as the layer's output
+            addition = addition * self.scale
         y.flatten(0, 1).index_add_(0, image, addition)
         return y
 

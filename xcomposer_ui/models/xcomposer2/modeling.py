@@ -163,15 +163,17 @@ class InternLMXComposer2ForCausalLM(ChatMixin, BatchMixin, TurnMixin, PreTrained
         with without_load_report():
             model, info = super().from_pretrained(source, *args, config=config, output_loading_info=True, **kwargs)
         if missing := sorted(info["missing_keys"]):
-            raise ValueError(f"the checkpoint lacks {len(missing)} tensors that the model needs: {_some(missing)}")
+            raise ValueError(f"the checkpoint lacks {_tensors(missing)} that the model needs: {_some(missing)}")
         if misshapen := sorted(info["mismatched_keys"]):
             named = [f"{name} is {tuple(found)} and should be {tuple(wanted)}" for name, found, wanted in misshapen]
-            raise ValueError(
-                f"{len(named)} tensors of the checkpoint have another shape than config.json says: {_some(named)}"
-            )
+            raise ValueError(f"{_tensors(named)} of another shape than config.json says: {_some(named)}")
         if extra := info["unexpected_keys"]:
-            log.warning("skipped %d tensors of the checkpoint that this model does not use", len(extra))
+            log.warning("skipped %s of the checkpoint that this model does not use", _tensors(list(extra)))
         return (model, info) if output_loading_info else model
+
+
+def _tensors(names: list[str]) -> str:
+    return f"{len(names)} tensor{'' if len(names) == 1 else 's'}"
 
 
 def _some(names: list[str], most: int = 5) -> str:

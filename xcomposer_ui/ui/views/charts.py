@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from xcomposer_ui.compare.divergence import LayerDivergence
@@ -11,6 +11,7 @@ from xcomposer_ui.ui.views.marks import COLOURED, escaped
 
 WIDTH, HEIGHT = 720, 250
 LEFT, RIGHT, TOP, BOTTOM = 52, 12, 14, 26
+QUARTILES = ("lowest", "lower_quartile", "median", "upper_quartile", "highest")
 LOWEST_ERROR = 1e-9
 """Errors below are drawn there: a logarithm has no zero."""
 
@@ -26,6 +27,16 @@ class Bar:
     part: float | None = None
     low: float | None = None
     high: float | None = None
+
+
+@dataclass(frozen=True)
+class Box:
+    """A distribution. spread: `lowest`, `lower_quartile`, `median`, `upper_quartile`, `highest`, none below zero."""
+
+    label: str
+    dtype: str
+    said: str
+    spread: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -45,10 +56,18 @@ def bars(title: str, values: Sequence[Bar]) -> str:
     return f'<figure class="xl-bars"><figcaption>{escaped(title)}</figcaption><dl>{rows}</dl></figure>'
 
 
-def depth(title: str, x_label: str, y_label: str, curves: Sequence[Curve], not_finite: str) -> str:
+def boxes(title: str, values: Sequence[Box]) -> str:
+    """Quartiles as boxes, with their median, on a line from the lowest to the highest; one scale from zero."""
+    most = max([box.spread["highest"] for box in values], default=0.0) or 1.0
+    rows = "".join(_box(box, most) for box in values)
+    return f'<figure class="xl-bars xl-boxes"><figcaption>{escaped(title)}</figcaption><dl>{rows}</dl></figure>'
+
+
+def depth(title: str, regions: tuple[str, str], curves: Sequence[Curve], not_finite: str) -> str:
     """Relative error of each stage, logarithmic, over the stages in the order of the forward.
 
-    A stage whose error is not a number is marked on the upper edge, where the curve breaks off.
+    regions: what the vision tower and the language model are called. A stage whose error is not a number is marked
+    on the upper edge, where the curve breaks off.
     """
     drawn = [curve for curve in curves if any(layer.is_block for layer in curve.layers)]
     stages = max(([_key(s) for s in _stages(c)] for c in drawn), key=len, default=[])
@@ -63,9 +82,8 @@ def depth(title: str, x_label: str, y_label: str, curves: Sequence[Curve], not_f
     legend = "".join(f'<li class="{_kind(c)}"><i aria-hidden="true"></i>{escaped(c.label)}</li>' for c in drawn)
     return (
         f'<figure class="xl-depth"><figcaption>{escaped(title)}</figcaption><ul class="xl-legend">{legend}</ul>'
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escaped(title)}">{_axes(scale)}{lines}'
-        f'<text x="{LEFT}" y="{HEIGHT - 6}">{escaped(x_label)}</text>'
-        f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 6}" text-anchor="end">{escaped(y_label)}</text></svg></figure>'
+        f'<div class="xl-scroll"><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escaped(title)}">'
+        f"{_axes(scale)}{_regions(stages, regions, scale)}{lines}</svg></div></figure>"
     )
 
 
@@ -96,6 +114,31 @@ def _bar(bar: Bar, most: float) -> str:
         f'{head}<dd class="xl-{dtype}"><span class="xl-track"><i style="width:{100 * bar.value / most:.2f}%"></i>'
         f"{part}{whisker}</span><span>{escaped(bar.said)}</span></dd>"
     )
+
+
+def _box(box: Box, most: float) -> str:
+    at = {name: 100 * box.spread[name] / most for name in QUARTILES}
+    dtype = box.dtype if box.dtype in COLOURED else "other"
+    return (
+        f'<dt>{escaped(box.label)}</dt><dd class="xl-{dtype}"><span class="xl-track">'
+        f'<u style="left:{at["lowest"]:.2f}%;width:{at["highest"] - at["lowest"]:.2f}%"></u>'
+        f'<i style="left:{at["lower_quartile"]:.2f}%;width:{at["upper_quartile"] - at["lower_quartile"]:.2f}%"></i>'
+        f'<b style="left:{at["median"]:.2f}%"></b></span><span>{escaped(box.said)}</span></dd>'
+    )
+
+
+def _regions(stages: Sequence[tuple[str, int]], names: tuple[str, str], scale: _Scale) -> str:
+    """Where the vision tower's stages end and the language model's begin; text alone has the latter only."""
+    border = next((n for n, (module, _) in enumerate(stages) if module.startswith("model.")), len(stages))
+    shown = ""
+    for name, first, last in ((names[0], 0, border - 1), (names[1], border, len(stages) - 1)):
+        if last >= first:
+            middle = (scale.x(first) + scale.x(last)) / 2
+            shown += f'<text x="{middle:.1f}" y="{HEIGHT - 6}" text-anchor="middle">{escaped(name)}</text>'
+    if 0 < border < len(stages):
+        x = (scale.x(border - 1) + scale.x(border)) / 2
+        shown += f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{HEIGHT - 4}"/>'
+    return f'<g class="xl-axes xl-regions">{shown}</g>'
 
 
 def _stages(curve: Curve) -> list[LayerDivergence]:

@@ -6,23 +6,26 @@ from xcomposer_ui.compare.comparing import Step
 from xcomposer_ui.compare.comparison import ComparedRun, Comparison
 from xcomposer_ui.compare.divergence import Divergence
 from xcomposer_ui.compare.verdict import variant_name, verdict
-from xcomposer_ui.records import RunResult, Waiting
+from xcomposer_ui.records import Loading, RunResult, Waiting
 from xcomposer_ui.ui.comparing import CompareSession
 from xcomposer_ui.ui.localised import localised
 from xcomposer_ui.ui.numbers import UNKNOWN, joined, memory, rate, seconds, significant
 from xcomposer_ui.ui.texts import text
 from xcomposer_ui.ui.views.charts import Bar, Curve, bars, depth
 from xcomposer_ui.ui.views.failure import failure_card
-from xcomposer_ui.ui.views.many import many
+from xcomposer_ui.ui.views.happened import loading_label
+from xcomposer_ui.ui.views.many import many, name_of
 from xcomposer_ui.ui.views.marks import dtype_chip, escaped
 from xcomposer_ui.ui.views.takeaway import takeaway, takeaway_of_many
 
-COLUMNS = ("variant", "weights", "answer", "like_full", "latency", "first", "rate", "memory", "share")
+COLUMNS = ("variant", "weights", "answer", "like_full", "latency", "first", "rate", "memory")
 DIVERGENCE_COLUMNS = ("variant", "max_logit", "kl", "top1", "activation")
 
 
 def compared(session: CompareSession, language: str, link: str = "") -> str:
     """All that the tab shows of `session`. link: the address that restores its settings."""
+    if session.many_total:
+        return _stage(session, language) + _many(session, language)
     parts = [_stage(session, language)]
     comparison = session.comparison
     if comparison is not None and comparison.runs:
@@ -35,19 +38,24 @@ def compared(session: CompareSession, language: str, link: str = "") -> str:
             _divergence(comparison, language),
             _failures(comparison, language),
         ]
-    if session.many:
-        parts.insert(1, many(session.many, session.many_total, language))
     if session.step is None and session.document is not None:
-        parts.append(takeaway_of_many(session.many, language) if session.many else "")
         parts.append(takeaway(session.document, "comparison", link, language))
     shown = "".join(part for part in parts if part)
     return shown or f'<p class="xl-quiet">{escaped(text("compare.empty", language))}</p>'
 
 
-def name_of(run: ComparedRun, language: str) -> str:
-    """A variant's name, the first letter as at the start of a line."""
-    name = variant_name(run, language)
-    return name[:1].upper() + name[1:] if name.startswith(("full", "unified")) else name
+def _many(session: CompareSession, language: str) -> str:
+    """Of many questions the tally alone: each one's own comparison is in the file."""
+    if not session.many:
+        return ""
+    shown = many(session.many, session.many_total, language)
+    if session.step is not None:
+        return shown
+    stopped = len(session.many) < session.many_total
+    said = " ".join(text(key, language) for key in ("compare.stopped", "compare.many.on"))
+    return (f'<p class="xl-quiet">{escaped(said)}</p>' if stopped else "") + shown + takeaway_of_many(
+        session.many, language
+    )  # fmt: skip
 
 
 def _stage(session: CompareSession, language: str) -> str:
@@ -55,10 +63,14 @@ def _stage(session: CompareSession, language: str) -> str:
     if step is None:
         return ""
     said = escaped(_said(session, step, language))
-    value = f"{step.done / step.total:.3f}" if step.total else "0"
+    share = step.done / step.total if step.total else 0.0
+    asked = ""
+    if session.many_total:
+        share = (len(session.many) + share) / session.many_total
+        asked = f'<p class="xl-quiet">{escaped(session.form.question if session.form else "")}</p>'
     return (
-        f'<div class="xl-happened xl-comparing" aria-live="polite"><p class="xl-stage">{said}</p>'
-        f'<progress max="1" value="{value}" aria-label="{said}"></progress></div>'
+        f'<div class="xl-happened xl-comparing" aria-live="polite"><p class="xl-stage">{said}</p>{asked}'
+        f'<progress max="1" value="{share:.3f}" aria-label="{said}"></progress></div>'
     )
 
 
@@ -67,9 +79,12 @@ def _said(session: CompareSession, step: Step, language: str) -> str:
     head = many if session.many_total else ""
     if isinstance(step.event, Waiting):
         return head + text("compare.stage.waiting", language)
+    if isinstance(step.event, Loading):
+        share = "" if step.event.fraction is None else f" {step.event.fraction:.0%}"
+        return head + loading_label(step.event, language) + share
     if step.variant is None:
         return head + text("compare.stage.divergence", language)
-    return head + text(f"compare.stage.{step.stage}", language, variant=step.variant.name)
+    return head + text(f"compare.stage.{step.stage}", language, variant=variant_name(step.variant, language))
 
 
 def _notes(comparison: Comparison, language: str) -> str:
@@ -92,15 +107,17 @@ def _row(comparison: Comparison, run: ComparedRun, language: str) -> str:
         ends = (joined(seconds(spread.lowest)), joined(seconds(spread.highest)))
         latency += f"<small>{escaped(text('compare.range', language, lowest=ends[0], highest=ends[1]))}</small>"
     share = run.weights_share
-    figures = (
-        latency, escaped(joined(seconds(m.time_to_first_token_sec))), escaped(joined(rate(m.tokens_per_sec))),
-        escaped(joined(memory(m.peak_memory_bytes))), UNKNOWN if share is None else f"{share:.0%}",
-    )  # fmt: skip
+    peak = escaped(joined(memory(m.peak_memory_bytes)))
+    if share is not None:
+        peak += f"<small>{escaped(text('compare.share', language, share=f'{share:.0%}'))}</small>"
+    first, speed = escaped(joined(seconds(m.time_to_first_token_sec))), escaped(joined(rate(m.tokens_per_sec)))
+    figures = (latency, first, speed, peak)
     failure = result.failure
     answer = (result.answer or "") if failure is None else f"{failure.type}: {failure.message}"
     failed = "" if failure is None else " xl-failed"
+    name = escaped(name_of(run.variant, language))
     return (
-        f'<tr><td class="xl-name">{escaped(name_of(run, language))}</td><td>{dtype_chip(result.weights_dtype)}</td>'
+        f'<tr><td class="xl-name">{name}</td><td>{dtype_chip(result.weights_dtype)}</td>'
         f'<td class="xl-long{failed}" title="{escaped(answer)}"><span>{escaped(answer)}</span></td>'
         f"<td>{escaped(_like_full(comparison, run, language))}</td>"
         + "".join(f'<td class="xl-number">{figure}</td>' for figure in figures)
@@ -113,17 +130,18 @@ def _like_full(comparison: Comparison, run: ComparedRun, language: str) -> str:
         return text("compare.failed", language)
     if run.variant.strategy == "full":
         return text("compare.itself", language)
-    found = comparison.divergence_of(run)
+    if not run.answers_agree:
+        return text("compare.unsteady", language)
+    found, same = comparison.divergence_of(run), comparison.same_as_full(run)
     if found is not None and found.first_different_token is not None:
-        return text("compare.parts", language, n=found.first_different_token)
-    same = comparison.same_as_full(run)
+        return text("compare.same_text" if same else "compare.parts", language, n=found.first_different_token)
     return UNKNOWN if same is None else text("compare.same" if same else "compare.other", language)
 
 
 def _bars(comparison: Comparison, language: str) -> str:
     time, space = [], []
     for run in comparison.runs:
-        m, name, dtype = run.result.measurement, name_of(run, language), run.result.weights_dtype
+        m, name, dtype = run.result.measurement, name_of(run.variant, language), run.result.weights_dtype
         spread = run.spread("latency_sec")
         low, high = (spread.lowest, spread.highest) if spread else (None, None)
         time.append(Bar(name, dtype, joined(seconds(m.latency_sec)), m.latency_sec, low=low, high=high))
@@ -133,15 +151,14 @@ def _bars(comparison: Comparison, language: str) -> str:
 
 
 def _answers(comparison: Comparison, language: str) -> str:
-    found = comparison.divergences
-    if not found.tokens or comparison.full is None:
-        return ""
-    rows = f"<dt>{escaped(name_of(comparison.full, language))}</dt><dd>{escaped(''.join(found.tokens))}</dd>"
-    for run in comparison.runs:
-        entry = comparison.divergence_of(run)
-        if entry is not None:
-            rows += f"<dt>{escaped(name_of(run, language))}</dt><dd>{_marked(entry, language)}</dd>"
-    return _section("compare.answers", f'<dl class="xl-answers">{rows}</dl>', language)
+    """Each whole, full precision's first; what was not compared token by token has no mark."""
+    rows = ""
+    for run in sorted(comparison.runs, key=lambda run: run is not comparison.full):
+        if run.answer is not None:
+            entry = comparison.divergence_of(run)
+            answer = escaped(run.answer) if entry is None else _marked(entry, language)
+            rows += f"<dt>{escaped(name_of(run.variant, language))}</dt><dd>{answer}</dd>"
+    return _section("compare.answers", f'<dl class="xl-answers">{rows}</dl>', language) if rows else ""
 
 
 def _marked(entry: Divergence, language: str) -> str:
@@ -160,22 +177,21 @@ def _divergence(comparison: Comparison, language: str) -> str:
     named = [(run, entry) for run in comparison.runs if (entry := comparison.divergence_of(run)) is not None]
     if not named:
         return ""
-    rows = "".join(_divergence_row(name_of(run, language), entry, language) for run, entry in named)
+    rows = "".join(_divergence_row(name_of(run.variant, language), entry, language) for run, entry in named)
     lines = {"autocast": "dotted"}  # where autocast and unified compute the same, both are seen
     curves = [
-        Curve(name_of(run, language), run.variant.half, entry.layers, lines.get(run.variant.strategy, "solid"))
+        Curve(name_of(run.variant, language), run.variant.half, entry.layers, lines.get(run.variant.strategy, "solid"))
         for run, entry in named
     ]
     if found.floor is not None:
         floor = text("compare.floor", language)
         rows += _divergence_row(floor, found.floor, language)
         curves.append(Curve(floor, "float32", found.floor.layers, "floor"))
-    chart = depth(
-        text("compare.depth", language), text("compare.depth.x", language), text("compare.depth.y", language), curves,
-        text("compare.not_finite", language),
-    )  # fmt: skip
+    regions = (text("compare.depth.tower", language), text("compare.depth.language", language))
+    chart = depth(text("compare.depth", language), regions, curves, text("compare.not_finite", language))
     how = f'<p class="xl-quiet">{escaped(text("compare.divergence.how", language))}</p>'
-    reasons = "".join(f'<p class="xl-quiet">{escaped(reason)}</p>' for reason in found.reasons.values())
+    left_out = [text(f"compare.reason.{name}", language) for name in ("floor", "layers") if name in found.reasons]
+    reasons = "".join(f'<p class="xl-quiet">{escaped(reason)}</p>' for reason in left_out)
     table = _tabled(DIVERGENCE_COLUMNS, rows, language)
     return _section("compare.divergence", how + table + chart + reasons, language)
 
@@ -209,12 +225,13 @@ def _failure(result: RunResult, language: str) -> str:
 
 
 def _failures(comparison: Comparison, language: str) -> str:
-    failed = [run for run in comparison.runs if run.result.failure is not None]
-    return "".join(
-        f'<details class="xl-happened xl-comparing"><summary>{escaped(name_of(run, language))}: '
-        f"{escaped(text('compare.failed', language))}</summary>{_failure(run.result, language)}</details>"
-        for run in failed
-    )
+    shown, said = "", escaped(text("compare.failed", language))
+    for run in comparison.runs:
+        if run.result.failure is not None:
+            head = f"{escaped(name_of(run.variant, language))}: {said}"
+            card = _failure(run.result, language)
+            shown += f'<details class="xl-happened xl-comparing"><summary>{head}</summary>{card}</details>'
+    return shown
 
 
 def _tabled(columns: tuple[str, ...], rows: str, language: str) -> str:

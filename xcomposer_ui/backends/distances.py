@@ -1,0 +1,69 @@
+"""The figures of a divergence, from tensors: of a module's output, of logits, of tokens. Computed in float64."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from xcomposer_ui.backends.module_outputs import Key
+from xcomposer_ui.compare.divergence import LayerDivergence
+
+
+def layer_divergence(key: Key, output: Tensor, reference: Tensor, is_block: bool) -> LayerDivergence:
+    """`output` against `reference`, of the same shape; computed in float64.
+
+    Raises AssertionError where the shapes differ: then the calls were not the same ones.
+    """
+    assert output.shape == reference.shape, f"{key} gave {output.shape}, the reference {reference.shape}"
+    found, wanted = output.detach().double(), reference.to(output.device).double()
+    finite = found.isfinite()
+    non_finite = int((~finite).sum())
+    error = cosine = None
+    if not non_finite and bool(wanted.isfinite().all()):
+        size, distance = float(wanted.norm()), float((found - wanted).norm())
+        error = distance / size if size else (0.0 if distance == 0 else None)
+        length = size * float(found.norm())
+        cosine = max(-1.0, min(1.0, float((found * wanted).sum()) / length)) if length else None
+    largest = float(found[finite].abs().max()) if bool(finite.any()) else None
+    dtype = str(output.dtype).removeprefix("torch.")
+    return LayerDivergence(*key, dtype, error, cosine, largest, non_finite, is_block)
+
+
+def logit_figures(reference: Tensor, logits: Tensor) -> tuple[float | None, float | None, float, int]:
+    """(max |difference|, mean KL(reference ‖ logits) in nats, top-1 agreement, positions that are not finite).
+
+    Both (positions, vocabulary); computed in float64. The first two are None where a logit is not finite.
+    """
+    wanted, found = reference.double(), logits.double()
+    finite = found.isfinite().all(dim=-1)
+    agreement = float(((wanted.argmax(-1) == found.argmax(-1)) & finite).double().mean())
+    non_finite = int((~finite).sum())
+    if non_finite:
+        return None, None, agreement, non_finite
+    p, q = wanted.log_softmax(-1), found.log_softmax(-1)
+    # A sum of terms of both signs: rounding may leave it a hair below the 0 that it cannot be below.
+    kl = float((p.exp() * (p - q)).sum(-1).clamp(min=0).mean())
+    return float((wanted - found).abs().max()), kl, agreement, 0
+
+
+def largest_share(layers: Sequence[LayerDivergence]) -> tuple[float | None, str | None]:
+    """The largest |value| over its dtype's largest finite one, and the module that gave it."""
+    overflown = next((layer.module for layer in layers if layer.non_finite), None)
+    if overflown is not None:
+        return None, overflown
+    shares = [
+        (layer.max_abs_value / torch.finfo(getattr(torch, layer.dtype)).max, layer.module)
+        for layer in layers
+        if layer.max_abs_value is not None
+    ]
+    return max(shares, key=lambda pair: pair[0], default=(None, None))
+
+
+def first_difference(reference: Sequence[int], other: Sequence[int]) -> int | None:
+    """The index of the first token that differs, one of them ending first included; None where there is none."""
+    for n, (a, b) in enumerate(zip(reference, other, strict=False)):
+        if a != b:
+            return n
+    return None if len(reference) == len(other) else min(len(reference), len(other))
