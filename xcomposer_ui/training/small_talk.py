@@ -417,6 +417,12 @@ TEMPLATES = {
         "What shape is the {n} in {t}?",
         "Is {w} alive?",
         "Does {w} exist?",
+        "How near is {t}?",
+        "How far is the {n} from the {n}?",
+        "How far away are the {s}s in the sky?",
+        "Sing about a {c} {s}.",
+        "Hum a song about the {n}.",
+        "Sing {w}.",
     ),
     "zh": (
         "{t}的首都是哪里？",
@@ -693,6 +699,10 @@ TEMPLATES = {
         "月亮是什么形状？",
         "{w}存在吗？",
         "{w}还活着吗？",
+        "夜里能看到哪些{n}？",
+        "{n}离我们有多远？",
+        "最近的{n}在哪里？",
+        "唱一首{t}。",
     ),
 }
 

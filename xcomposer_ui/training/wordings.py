@@ -47,6 +47,7 @@ ASKED: Wordings = {
             "How many {many} are there altogether?",
             "In total, how many {many} are there?",
             "Please count the {many}.",
+            "How many {many} are contained in the picture?",
         ),
         "zh": (
             "图中有几个{many}？",
@@ -302,6 +303,10 @@ ASKED: Wordings = {
             "{a}位于什么位置？",
             "怎么找到{a}？",
             "{a}在哪个方位？",
+            "{a}处在什么地方？",
+            "{a}处在图的哪一块？",
+            "{a}在图里处在哪里？",
+            "{a}是什么位置？",
         ),
     },
     "presence": {
@@ -435,6 +440,8 @@ ASKED: Wordings = {
             "请问{a}是否位于{b}的{side}？",
             "能看到{a}在{b}的{side}吗？",
             "这张图里{a}在{b}的{side}吗？",
+            "{a}处在{b}的{side}吗？",
+            "是不是{a}在{b}的{side}？",
         ),
     },
     "description": {
@@ -510,6 +517,10 @@ ASKED: Wordings = {
             "What shapes are visible here?",
             "What is to be seen in the picture?",
             "Which things can you make out?",
+            "What is visible here?",
+            "Tell me what is visible.",
+            "What's visible?",
+            "Is anything visible in the image?",
         ),
         "zh": (
             "描述这张图片。",
@@ -569,6 +580,9 @@ ASKED: Wordings = {
             "形容一下这张图。",
             "描绘一下画面。",
             "画面上都有哪些图形？",
+            "可以描述一下这张图吗？",
+            "可以说说图里有什么吗？",
+            "麻烦描述一下这幅图。",
         ),
     },
 }
