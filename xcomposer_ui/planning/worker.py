@@ -49,6 +49,12 @@ class PlanWorker:
         """Peak memory of a run, its weights included, in bytes. Takes seconds. Raises UserError as `plan` does."""
         return int(self._asked({"predict": asdict(shape)}))
 
+    def start(self) -> None:
+        """Start the process without a question, so that the first one does not wait for its libraries."""
+        with self._asking:
+            self._started()
+            self._end_later()
+
     def close(self) -> None:
         """End the process, if it is there; the next question starts another."""
         with self._asking:
@@ -61,9 +67,7 @@ class PlanWorker:
             try:
                 answer = self._exchanged(json.dumps(question))
             finally:
-                self._ending = threading.Timer(self._idle_sec, self.close)
-                self._ending.daemon = True
-                self._ending.start()
+                self._end_later()
         if "mistake" in answer:
             raise UserError(answer["mistake"], **answer["facts"])
         if "broke" in answer:
@@ -94,6 +98,11 @@ class PlanWorker:
             )
             self._at_end = weakref.finalize(self, _ended, self._process)  # at the end of this process too
         return self._process
+
+    def _end_later(self) -> None:
+        self._ending = threading.Timer(self._idle_sec, self.close)
+        self._ending.daemon = True
+        self._ending.start()
 
     def _end(self) -> None:
         if self._at_end is not None:

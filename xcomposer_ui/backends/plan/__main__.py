@@ -18,6 +18,7 @@ from xcomposer_ui.planning.records import plan_as_json
 from xcomposer_ui.planning.wire import request_from_json, shape_from_json
 
 NICENESS = 10
+"""Of a processor that a run wants too, a tenth; with less, a machine that is always busy would never predict."""
 
 
 def serve(questions: Iterable[str], answers: TextIO) -> None:
