@@ -68,6 +68,9 @@ class ScriptedBackend:
         if self.model == "org/gated":
             raise UserError("hub_gated", name=self.model)
 
+    def room_bytes(self) -> int | None:
+        return None
+
     def loaded(self) -> tuple[str, ...]:
         return tuple(self.held)
 

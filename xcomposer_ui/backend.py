@@ -9,6 +9,7 @@ from typing import Protocol
 
 from xcomposer_ui.compare.divergence import Divergences
 from xcomposer_ui.dtype_flow import DtypeFlow
+from xcomposer_ui.memory_course import MemoryCourse
 from xcomposer_ui.records import Measurement, Operand, Question
 from xcomposer_ui.strategies import Strategy
 
@@ -18,13 +19,14 @@ class Progress:
     """How far a run has come: written by the thread that works, read by the one that tells.
 
     stage: "download", then "load". fraction: of the stage, 0..1, or None. text: gives the answer so far when called;
-    decoding is left to the reader, so that it takes no time from the model. stop: set by the reader to end the run at
-    the next token or block.
+    decoding is left to the reader, so that it takes no time from the model. memory: gives how the memory went so far,
+    likewise. stop: set by the reader to end the run at the next token or block.
     """
 
     stage: str = "load"
     fraction: float | None = None
     text: Callable[[], str] | None = None
+    memory: Callable[[], MemoryCourse | None] | None = None
     stop: threading.Event = field(default_factory=threading.Event)
 
 
@@ -42,6 +44,7 @@ class Outcome:
     """How one call of the model ended: with `answer`, or with an expected failure.
 
     failure_type, message, traceback: of the exception, as text; holding the exception would hold its tensors.
+    course: how the memory went; None where it was not measured.
     """
 
     measurement: Measurement
@@ -51,6 +54,7 @@ class Outcome:
     message: str = ""
     traceback: str = ""
     site: FailureSite = FailureSite()
+    course: MemoryCourse | None = None
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from xcomposer_ui.memory_course import MemoryCourse
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
@@ -143,6 +145,7 @@ class RunResult:
     stopped: the user stopped it, `answer` is what there was by then.
     revision: the hub's commit that the weights are of; None for a folder.
     picture_size: (width, height) of the picture as the model was given it, None without one.
+    course: how the memory went during the run, None where it was not measured.
     """
 
     strategy: str
@@ -158,14 +161,15 @@ class RunResult:
     reasons: Mapping[str, str] = field(default_factory=dict)
     picture_size: tuple[int, int] | None = None
     revision: str | None = None
+    course: MemoryCourse | None = None
 
 
 @dataclass(frozen=True)
 class Status:
     """Where the lab stands, for the page's head line. None: not known yet, because torch is not loaded yet.
 
-    reasons: why each automatic choice ("device", "half") was made.
-    loaded: (model, dtype) of the weights that are in memory.
+    reasons: why each automatic choice ("device", "half", "strategy") was made.
+    loaded: (model, dtype) of the weights that are in memory. strategy: to begin with, where nobody chose one.
     """
 
     model: str
@@ -173,6 +177,7 @@ class Status:
     half: str | None
     reasons: Mapping[str, str] = field(default_factory=dict)
     loaded: tuple[tuple[str, str], ...] = ()
+    strategy: str | None = None
 
 
 @dataclass(frozen=True)
@@ -201,6 +206,13 @@ class TextSoFar:
 
 
 @dataclass(frozen=True)
+class MemorySoFar:
+    """How the run's memory went so far, now and then during a run that takes its time."""
+
+    course: MemoryCourse
+
+
+@dataclass(frozen=True)
 class Finished:
     """The last event of every run."""
 
@@ -219,7 +231,7 @@ class FinishedBatch:
     size: int
 
 
-Event = Waiting | Loading | TextSoFar | Finished
+Event = Waiting | Loading | TextSoFar | MemorySoFar | Finished
 
 
 def failure_as_json(failure: Failure | None) -> dict[str, Any] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from typing import Any, Generic, TypeVar
@@ -12,7 +13,8 @@ from xcomposer_ui.compare.divergence import Diverged, Diverging
 from xcomposer_ui.dtype_flow import DtypeFlow, Traced, Tracing
 from xcomposer_ui.errors import UserError
 from xcomposer_ui.explain import explain
-from xcomposer_ui.planning.fitting import Room
+from xcomposer_ui.machine import Machine, half_for, strategy_for
+from xcomposer_ui.planning.fitting import Room, surely_fits
 from xcomposer_ui.question import checked_question
 from xcomposer_ui.records import (
     Event,
@@ -23,6 +25,7 @@ from xcomposer_ui.records import (
     Fix,
     Loading,
     Measurement,
+    MemorySoFar,
     Question,
     RunResult,
     Status,
@@ -42,6 +45,9 @@ TRACED_TOKENS = 2
 TELL_EVERY_SEC = 0.03
 """Between two looks at how far the run has come; decoding the text more often would take time from the model."""
 
+TELL_MEMORY_EVERY_SEC = 0.25
+"""Between two tellings of how the memory went: a chart is looked at, not read along."""
+
 Result = TypeVar("Result")
 
 Tried = dict[tuple[str, str, str | None, bool], Explanation]
@@ -57,8 +63,11 @@ class Runner:
     One run at a time: the lock is held for the worker until the run has really ended, whoever has gone.
     """
 
-    def __init__(self, settings: Settings, open_backend: OpenBackend | None = None) -> None:
+    def __init__(
+        self, settings: Settings, open_backend: OpenBackend | None = None, machine: Machine | None = None
+    ) -> None:
         self.settings = settings
+        self.machine = machine or Machine()
         self._open_backend = open_backend or _local_backend
         self._backend: Backend | None = None
         self._lock = threading.Lock()
@@ -74,14 +83,34 @@ class Runner:
             lambda progress: bool(self._opened(self.settings.model, None, progress).load(self._half(None)[0], progress))
         ).waited_for()
 
+    def open(self) -> None:
+        """Find the device, so that `status` and `room` know it; loads no weights. Takes seconds the first time.
+
+        Raises UserError where there is no such device or model.
+        """
+        while self._backend is None:
+            if self._lock.acquire(timeout=BEAT_SEC):
+                try:
+                    self._backend = self._backend or self._open_backend(self.settings.model, self.settings.device)
+                finally:
+                    self._lock.release()
+
     def status(self) -> Status:
         """Where the lab stands; answers at once and loads nothing."""
         backend = self._backend
         if backend is None:
             return Status(self.settings.model, device=None, half=None)
         half, reason = self._half(None)
+        room = self.room()
+        strategy, why = strategy_for(
+            half,
+            backend.device,
+            self.machine.known,
+            full_fits=room is not None and surely_fits(backend.model, room),
+        )
         loaded = tuple((backend.model, dtype) for dtype in backend.loaded())
-        return Status(backend.model, backend.device, half, {**backend.reasons, "half": reason}, loaded)
+        reasons = {**backend.reasons, "half": reason, "strategy": why}
+        return Status(backend.model, backend.device, half, reasons, loaded, strategy)
 
     def room(self) -> Room | None:
         """Memory that a run may take; None where nothing is known yet. Answers at once."""
@@ -309,6 +338,7 @@ class Runner:
             reasons={**backend.reasons, "half": half_reason},
             picture_size=None if question.image is None else question.image.size,
             revision=backend.revision,
+            course=outcome.course,
         )
 
     def _opened(self, model: str, device: str | None, progress: Progress) -> Backend:
@@ -334,7 +364,8 @@ class Runner:
     def _half(self, asked: str | None) -> tuple[str, str]:
         asked = asked or self.settings.half
         if asked == "auto":
-            return "float16", "the type of the published weights and of the reported error; every device computes it"
+            device = self.settings.device if self._backend is None else self._backend.device
+            return half_for(device, self.machine.known)
         return checked_half(asked), "you asked for it"
 
 
@@ -370,6 +401,7 @@ class _Job(Generic[Result]):
 
     def events(self, loading: Loading) -> Generator[Event, None, None]:
         """What there is to tell, until the work has ended."""
+        memory_told = time.monotonic()
         told: str | tuple[str, float | None] = ""
         while not self._done.wait(TELL_EVERY_SEC):
             if self.progress.text is None:
@@ -379,6 +411,10 @@ class _Job(Generic[Result]):
             elif (text := self.progress.text()) and text != told:
                 told = text
                 yield TextSoFar(text)
+            if self.progress.memory is not None and time.monotonic() - memory_told >= TELL_MEMORY_EVERY_SEC:
+                memory_told = time.monotonic()
+                if course := self.progress.memory():
+                    yield MemorySoFar(course)
 
     def result(self) -> Result:
         """The result, once the work has ended. Raises what the work raised."""

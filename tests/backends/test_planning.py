@@ -16,6 +16,7 @@ from xcomposer_ui.backends import answering
 from xcomposer_ui.backends.plan.allocator import MIB, CachingAllocator
 from xcomposer_ui.backends.plan.calibration import beside
 from xcomposer_ui.backends.plan.configuration import configuration_of
+from xcomposer_ui.backends.plan.kernels import kernel, scratch_bytes
 from xcomposer_ui.backends.plan.planner import largest, plan
 from xcomposer_ui.backends.plan.recorder import Recorder
 from xcomposer_ui.backends.plan.rehearsal import Scene, peaks, pixels_for, rehearse
@@ -230,3 +231,14 @@ def test_a_config_of_another_family_or_none_is_a_sentence(tmp_path: Path) -> Non
     with pytest.raises(UserError) as caught:
         configuration_of(str(file))
     assert caught.value.code == "cut_off_file"
+
+
+def test_a_kernel_is_tried_with_its_mask() -> None:
+    """A batch's attention takes a mask by name; what is tried out is tried on real tensors, the mask's stand-in too."""
+    half = torch.empty((2, 4, 9, 32), dtype=torch.float16)
+    mask = torch.empty((2, 1, 9, 9), dtype=torch.float16)
+    attention = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+        found = kernel(attention, (mode.from_tensor(half),) * 3, {"attn_mask": mode.from_tensor(mask)})
+    assert found is not None
+    assert scratch_bytes(found) > 0

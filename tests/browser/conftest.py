@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect, sync_playwright
 
 from tests.checkpoints import write_checkpoint
+from tests.plan.scripted import ScriptedPlans
 from tests.ui.scripted import ScriptedRunner
 from xcomposer_ui.runner import Runner
 from xcomposer_ui.settings import EMBEDDED_PATH, Settings
@@ -52,8 +53,12 @@ def serve() -> Iterator[Serve]:
     """Serve the page with a runner; the address."""
     apps = []
 
-    def served(runner: Runner | ScriptedRunner, settings: Settings | None = None) -> str:
-        app, address, _ = launch(settings or Settings(port=0), runner)  # type: ignore[arg-type]  # the double fits
+    def served(
+        runner: Runner | ScriptedRunner, settings: Settings | None = None, plans: ScriptedPlans | None = None
+    ) -> str:
+        if plans is None and isinstance(runner, ScriptedRunner):
+            plans = ScriptedPlans()
+        app, address, _ = launch(settings or Settings(port=0), runner, plans)  # type: ignore[arg-type]  # the double fits
         apps.append(app)
         return address
 

@@ -9,6 +9,7 @@ import pytest
 from gradio_client import Client
 from PIL import Image
 
+from tests.plan.scripted import ScriptedPlans
 from tests.ui.scripted import ScriptedRunner
 from xcomposer_ui.runner import Runner
 from xcomposer_ui.settings import Settings
@@ -42,7 +43,7 @@ def connected() -> Iterator[Callable[[Runner | ScriptedRunner], Client]]:
     apps = []
 
     def connect(runner: Runner | ScriptedRunner) -> Client:
-        app, address, _ = launch(Settings(port=0), runner)  # type: ignore[arg-type]  # the double has its interface
+        app, address, _ = launch(Settings(port=0), runner, ScriptedPlans())  # type: ignore[arg-type]  # the double has its interface
         apps.append(app)
         return Client(address, verbose=False)
 

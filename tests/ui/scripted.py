@@ -7,8 +7,11 @@ import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 
+from tests.plan.machines import facts
+from xcomposer_ui.checks import judged
 from xcomposer_ui.dtype_flow import Cast, Clash, DtypeFlow, ModuleCall, Traced, Tracing
 from xcomposer_ui.errors import UserError
+from xcomposer_ui.machine import Machine
 from xcomposer_ui.planning.fitting import Room
 from xcomposer_ui.question import checked_question
 from xcomposer_ui.records import (
@@ -108,6 +111,7 @@ class ScriptedRunner:
     closed: int = 0
     forgotten: int = 0
     model: str = "embedded"
+    machine: Machine = field(default_factory=lambda: Machine(lambda: judged(facts())))
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def reset(self) -> None:
@@ -120,6 +124,9 @@ class ScriptedRunner:
             setattr(self, name, getattr(fresh, name))
 
     def warm_up(self) -> None:
+        self.known = True
+
+    def open(self) -> None:
         self.known = True
 
     def room(self) -> Room | None:

@@ -11,9 +11,11 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
 from tests.checkpoints import write_checkpoint
+from tests.plan.scripted import a_plan
 from tests.ui.scripted import MESSAGE, ScriptedRunner
 from xcomposer_ui.errors import UserError
 from xcomposer_ui.explain import explain
+from xcomposer_ui.planning.records import PlanRequest, plan_as_json
 from xcomposer_ui.records import explanation_as_json
 from xcomposer_ui.runner import Runner
 from xcomposer_ui.settings import Settings
@@ -35,7 +37,7 @@ def client(connected: Connect, scripted: ScriptedRunner) -> Client:
 
 def test_only_the_documented_endpoints_have_names(client: Client) -> None:
     named = client.view_api(return_format="dict")["named_endpoints"]
-    assert set(named) == {"/run", "/compare", "/explain"}
+    assert set(named) == {"/run", "/compare", "/explain", "/plan"}
     assert [parameter["parameter_name"] for parameter in named["/run"]["parameters"]] == [
         "image", "question", "strategy", "half", "model", "device", "max_new_tokens", "seed", "temperature",
     ]  # fmt: skip
@@ -127,3 +129,10 @@ def test_the_real_runner_fails_and_answers_for_real(
     assert told["failure"] is None
     assert told["weights_dtype"] == "float16"
     assert told["peak_memory_bytes"] > 0
+
+
+def test_plan_answers_in_the_command_lines_words(client: Client) -> None:
+    told = client.predict(image="640x480", batch=2, memory=24, api_name="/plan")
+    assert told == plan_as_json(a_plan(PlanRequest("embedded", (640, 480), batch=2, device="cpu")))
+    with pytest.raises(AppError, match="picture size"):
+        client.predict(image="large", api_name="/plan")

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import socket
+import threading
+from dataclasses import replace
 
 import pytest
 
+from tests.plan.scripted import a_plan
 from tests.ui.scripted import ScriptedRunner
 from xcomposer_ui.errors import UserError
+from xcomposer_ui.planning.fitting import Room
+from xcomposer_ui.planning.records import Plan, PlanRequest
+from xcomposer_ui.planning.worker import PlanWorker
 from xcomposer_ui.settings import Settings
 from xcomposer_ui.ui import serve
 
@@ -21,21 +27,25 @@ def test_a_taken_port_is_the_users_to_mend() -> None:
 
 def test_the_model_loads_once_the_page_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[str] = []
+    warm = threading.Event()
 
     class Runner(ScriptedRunner):
         def warm_up(self) -> None:
             order.append("warm-up")
+            warm.set()
 
     class App:
         def block_thread(self) -> None:
             order.append("serving")
+            assert warm.wait(timeout=20)
 
-    def launch(settings: Settings, runner: object) -> tuple[App, str, None]:
+    def launch(settings: Settings, runner: object, plans: object) -> tuple[App, str, None]:
         order.append("page")
         return App(), "http://127.0.0.1", None
 
     monkeypatch.setattr(serve, "Runner", lambda settings: Runner())
     monkeypatch.setattr(serve, "launch", launch)
+    monkeypatch.setattr(PlanWorker, "start", lambda self: None)
     serve.serve(Settings(port=0))
     assert order[0] == "page"
     assert set(order) == {"page", "warm-up", "serving"}
@@ -46,5 +56,21 @@ def test_a_model_that_is_not_there_is_told_to_who_started_the_lab(capsys: pytest
         def warm_up(self) -> None:
             raise UserError("no_cuda")
 
-    serve._warm_up(Runner())  # type: ignore[arg-type]
-    assert capsys.readouterr().err.strip() == str(UserError("no_cuda"))
+    serve._warm_up(Runner(), PlanWorker())  # type: ignore[arg-type]
+    said = capsys.readouterr()
+    assert said.err.strip() == str(UserError("no_cuda"))
+    assert said.out.startswith("ok ") and "free memory" in said.out
+
+
+def test_a_model_that_does_not_fit_is_not_loaded_unasked(capsys: pytest.CaptureFixture[str]) -> None:
+    class Runner(ScriptedRunner):
+        def warm_up(self) -> None:
+            raise AssertionError
+
+    class Plans(PlanWorker):
+        def plan(self, request: PlanRequest) -> Plan:
+            plan = a_plan(request)
+            return replace(plan, strategies=tuple(replace(s, fits_memory=False) for s in plan.strategies))
+
+    serve._warm_up(Runner(model="org/large", has_room=Room("cpu", 1 << 30)), Plans())  # type: ignore[arg-type]
+    assert "1.00 GiB" in capsys.readouterr().err

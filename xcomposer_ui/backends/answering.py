@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from xcomposer_ui.backend import FailureSite, Outcome, Progress
 from xcomposer_ui.backends import silent
 from xcomposer_ui.backends.conversations import Conversations
+from xcomposer_ui.backends.course import CourseWriter
 from xcomposer_ui.backends.dtype_trace import trace_failure, trace_flow
 from xcomposer_ui.backends.memory import CpuPeak, CudaPeak, weights_bytes
 from xcomposer_ui.backends.opening import Opening
@@ -63,10 +64,17 @@ class TokenClock:
         self.last_at = self.now()
         if self.first_at is None:
             self.first_at = self.last_at
-        self._each()
-        self.apart_sec += self.now() - self.last_at
+        with self.apart():
+            self._each()
         if self._stop():
             raise Stopped
+
+    @contextmanager
+    def apart(self) -> Iterator[None]:
+        """Within, the clock stands still."""
+        began = self.now()
+        yield
+        self.apart_sec += self.now() - began
 
     def end(self) -> None:
         """Nothing to flush."""
@@ -88,20 +96,32 @@ def answer(
     conversations: where a question with a history may find what its earlier turns have in common with it.
     """
     kept = Conversations(most=0) if conversations is None else conversations
-    meter: CpuPeak | CudaPeak = CudaPeak(model.device, others) if model.device.type == "cuda" else CpuPeak(model)
+    meter: CpuPeak | CudaPeak = CudaPeak(model, others) if model.device.type == "cuda" else CpuPeak(model)
     pixels = partial(picture_pixels, model, question, strategy, half)
     opening = Opening(model, tokenizer, question, (strategy.name, half), pixels, kept)
-    clock = TokenClock(progress.stop.is_set, lambda: meter.token(opening.cache.nbytes))
+
+    def each() -> None:
+        meter.token(opening.cache.nbytes)
+        course.token()
+
+    def block(module: nn.Module) -> None:
+        if clock.first_at is None:  # each token of the answer has its own sample
+            with clock.apart():
+                course.block(module)
+
+    clock = TokenClock(progress.stop.is_set, each)
+    course = CourseWriter(model, meter, clock.now, lambda: opening.unseen_bytes(meter))
     so_far = GrowingAnswer(tokenizer)
-    progress.text = lambda: so_far.text(clock.ids)
+    progress.text, progress.memory = lambda: so_far.text(clock.ids), course.so_far
     watch = FiniteWatch()
     failure: tuple[str, str, str] | None = None
     stopped = False
     started = ended = clock.now()
     try:
-        with meter, watch.on(model), stopping(model, progress), arithmetic(strategy, half, model.device.type):
+        with meter, watch.on(model), stopping(model, progress, block), arithmetic(strategy, half, model.device.type):
             torch.manual_seed(question.seed)
             started = clock.now()
+            course.start(question.image is not None)
             try:
                 inputs = opening.read()
                 model.answer_ids(tokenizer, inputs, streamer=clock, **{CACHE_NAME: opening.cache}, **sampling(question))
@@ -109,6 +129,7 @@ def answer(
                 if model.device.type == "cuda":
                     torch.cuda.synchronize(model.device)
                 ended = clock.now()
+                course.end()
     except Stopped:
         stopped = True
     except EXPECTED as error:
@@ -131,23 +152,23 @@ def answer(
         reused_tokens=opening.reused_tokens,
         reused_picture=opening.reused_picture,
     )
+    went = course.so_far()
     if failure:
         kind, message, text = failure
         site = find_site(model, tokenizer, question, strategy, half, progress) if traceable(failure) else FailureSite()
-        return Outcome(measurement, failure_type=kind, message=message, traceback=text, site=site)
+        return Outcome(measurement, failure_type=kind, message=message, traceback=text, site=site, course=went)
     if not stopped and not watch.all_finite:
         flow = traced_values(model, tokenizer, question, strategy, half, len(clock.ids))
         message, site = silent.non_finite_site(flow)
-        return Outcome(measurement, failure_type=silent.NON_FINITE, message=message, site=site)
+        return Outcome(measurement, failure_type=silent.NON_FINITE, message=message, site=site, course=went)
     said = answer_text(tokenizer, clock.ids)
     if not stopped and (times := silent.repeated_to_the_end(clock.ids, question.max_new_tokens)):
         message = f"the answer repeats one token {times} times to its end: “…{said[-40:]}”"
-        return Outcome(measurement, failure_type=silent.REPEATED, message=message)
+        return Outcome(measurement, failure_type=silent.REPEATED, message=message, course=went)
     if not stopped and not said.strip():
-        return Outcome(
-            measurement, failure_type=silent.EMPTY, message="the model ended its answer before its first word"
-        )
-    return Outcome(measurement, answer=said, stopped=stopped)
+        message = "the model ended its answer before its first word"
+        return Outcome(measurement, failure_type=silent.EMPTY, message=message, course=went)
+    return Outcome(measurement, answer=said, stopped=stopped, course=went)
 
 
 def find_site(
@@ -243,12 +264,17 @@ def decoding_rate(clock: TokenClock) -> float | None:
 
 
 @contextmanager
-def stopping(model: nn.Module, progress: Progress) -> Iterator[None]:
-    """Within, every block of the model first looks whether the run was stopped: prefill alone may take a minute."""
+def stopping(model: nn.Module, progress: Progress, each: Callable[[nn.Module], None] | None = None) -> Iterator[None]:
+    """Within, every block of the model first looks whether the run was stopped: prefill alone may take a minute.
 
-    def look(*_: Any) -> None:
+    each: called with each block besides, before it computes.
+    """
+
+    def look(block: nn.Module, _: Any) -> None:
         if progress.stop.is_set():
             raise Stopped
+        if each is not None:
+            each(block)
 
     blocks = [module for module in model.modules() if type(module).__name__ in model._no_split_modules]
     hooks = [block.register_forward_pre_hook(look) for block in blocks]

@@ -137,7 +137,7 @@ def _together(
     others: int,
 ) -> tuple[list[Outcome | None], bool]:
     """(each question's outcome, None where it has to be asked alone; whether memory ran out)."""
-    meter: CpuPeak | CudaPeak = CudaPeak(model.device, others) if model.device.type == "cuda" else CpuPeak(model)
+    meter: CpuPeak | CudaPeak = CudaPeak(model, others) if model.device.type == "cuda" else CpuPeak(model)
     clock, finite = BatchClock(progress.stop.is_set), FiniteRows()
     call: _Call | None = None
     ran_out = False

@@ -122,7 +122,8 @@ class LocalBackend:
         self.load(dtype, progress)
         model, tokenizer = self.weights(dtype)
         shorter = replace(question, max_new_tokens=tokens)
-        return answering.answer(model, tokenizer, shorter, strategy, half, progress, self._other_bytes(dtype))
+        apart = Progress(stop=progress.stop)  # what is told goes on being about the run itself
+        return answering.answer(model, tokenizer, shorter, strategy, half, apart, self._other_bytes(dtype))
 
     def flow(self, question: Question, strategy: Strategy, half: str, progress: Progress, tokens: int) -> DtypeFlow:
         model, tokenizer = self.weights(strategy.weights_dtype(half))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from itertools import accumulate
 from types import TracebackType
+from typing import Any
 
 import torch
 from torch import nn
@@ -31,11 +32,11 @@ class CpuPeak:
     """`with CpuPeak(model) as peak: …`, then `peak.peak_bytes`. Per thread: enter it where the model runs.
 
     Every allocation is listened to, unless `token` tells of an answer's tokens. From the second step of decoding on,
-    each makes the same allocations as the one before, some larger by a fixed number of bytes: after LISTENED_STEPS the
-    meter counts each of them on at its pace instead of listening. A small model makes hundreds of allocations a token,
-    and to write each down would take a tenth of its time. The sum is the same to the byte (the tests compare) until
-    the cache first grows (ROOM tokens, see `models.xcomposer2.cache`); then what it grew by is added, and the copy of
-    one layer, made while it grows, is left out.
+    each makes the same allocations as the one before, some larger by a fixed number of bytes: after LISTENED_STEPS,
+    the last two of them alike, the meter counts each of them on at its pace instead of listening. A small model makes
+    hundreds of allocations a token, and to write each down would take a tenth of its time. The sum is the same to the
+    byte (the tests compare) until the cache first grows (ROOM tokens, see `models.xcomposer2.cache`); then what it
+    grew by is added, and the copy of one layer, made while it grows, is left out.
 
     peak_bytes stays None where PyTorch was built without what this listens with.
     """
@@ -43,15 +44,16 @@ class CpuPeak:
     kind = "cpu_tensors"
 
     def __init__(self, model: nn.Module) -> None:
-        self._weights = weights_bytes(model)
+        self.weights_bytes = weights_bytes(model)
         self.peak_bytes: int | None = None
         self._listener = _Listener()
-        self._live = self._highest = 0
-        self._tokens = 0
+        self._live = self._highest = self._recent = 0
+        self._tokens = self._counted_from = 0
         self._cache = self._cache_then = 0
-        # What was live after each allocation and free of the last two steps that were listened to.
+        # Reports of the last two steps that were heard whole, and of the one that goes on.
         self._step_before: list[int] = []
         self._step: list[int] = []
+        self._heard: list[int] = []
 
     def __enter__(self) -> CpuPeak:
         if _Listener.there:
@@ -64,8 +66,11 @@ class CpuPeak:
         self._cache = cache_bytes
         if self._listener.on:
             self._take()
-            if self._tokens < LISTENED_STEPS:
+            self._step_before, self._step, self._heard = self._step, self._heard, []
+            if self._tokens < LISTENED_STEPS or not _alike(self._step_before, self._step):
                 self._listener.start()
+            else:
+                self._counted_from = self._tokens
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if not _Listener.there:
@@ -74,21 +79,49 @@ class CpuPeak:
             self._take()
         else:
             self._highest = max(self._highest, self._counted_on())
-        self.peak_bytes = self._weights + self._highest
+        self.peak_bytes = self.weights_bytes + self._highest
+
+    def recent(self) -> tuple[int, int | None] | None:
+        """(the most bytes in use since this was last asked, None), weights included; None where nothing listens.
+
+        Asked while it listens, what was heard is added up and the listening goes on: some microseconds, and a fraction
+        of one for each report.
+        """
+        if not _Listener.there:
+            return None
+        if self._listener.on:
+            self._take()
+            self._listener.start()
+        elif self._tokens > self._counted_from:
+            self._recent = self._counted_on()
+        found, self._recent = self._recent, self._live
+        return self.weights_bytes + found, None
 
     def _take(self) -> None:
-        """Stop listening, and add up what was heard since the start or the last token."""
-        self._step_before = self._step
-        self._step = list(accumulate(self._listener.stop(), initial=self._live))
-        self._live = self._step[-1]
+        """Stop listening, and add up what was heard since it began."""
+        reports = self._listener.stop()
+        self._heard += reports
+        heard = list(accumulate(reports, initial=self._live))
+        self._live = heard[-1]
         self._cache_then = self._cache
-        self._highest = max(self._highest, *self._step)
+        self._recent = max([self._recent, *heard])
+        self._highest = max(self._highest, self._recent)
 
     def _counted_on(self) -> int:
         """The highest sum of the last step, from the pace of the last two that were listened to."""
-        steps = self._tokens - LISTENED_STEPS
-        pairs = zip(self._step_before, self._step, strict=False)  # as many, in a model that does the same each step
-        return max(now + steps * (now - before) for before, now in pairs) + self._cache - self._cache_then
+        steps = self._tokens - self._counted_from
+        now = accumulate(self._step, initial=self._live - sum(self._step))
+        before = accumulate(self._step_before, initial=self._live - sum(self._step) - sum(self._step_before))
+        highest = max(n + steps * (n - b) for b, n in zip(before, now, strict=True))
+        return highest + self._cache - self._cache_then
+
+
+def _alike(step: list[int], other: list[int]) -> bool:
+    """Whether two steps made the same allocations and frees in the same order, of whatever sizes.
+
+    They do, unless Python's collector frees some tensor in one of them that lay in a cycle.
+    """
+    return len(step) == len(other) and all((a > 0) == (b > 0) for a, b in zip(step, other, strict=True))
 
 
 class _Listener:
@@ -131,14 +164,16 @@ _MEMORY_ALONE = ProfilerConfig(
 
 
 class CudaPeak:
-    """`with CudaPeak(device) as peak: …`, then `peak.peak_bytes`."""
+    """`with CudaPeak(model) as peak: …`, then `peak.peak_bytes`."""
 
     kind = "cuda_allocated"
 
-    def __init__(self, device: torch.device, others_bytes: int = 0) -> None:
+    def __init__(self, model: Any, others_bytes: int = 0) -> None:
         """others_bytes: of other weights on the device, which are no part of this run and are taken out."""
-        self._device = device
+        self._device = model.device
         self._others = others_bytes
+        self._highest = 0
+        self.weights_bytes = weights_bytes(model)
         self.peak_bytes: int | None = None
 
     def __enter__(self) -> CudaPeak:
@@ -149,6 +184,17 @@ class CudaPeak:
     def token(self, cache_bytes: int) -> None:
         """Nothing to do: torch.cuda keeps the peak itself."""
 
+    def recent(self) -> tuple[int, int | None] | None:
+        """(the most bytes allocated since this was last asked, bytes reserved now), by the host's order of events.
+
+        Asking does not wait for the device: allocations are made when work is handed to it, which may be ahead of it.
+        """
+        allocated = torch.cuda.max_memory_allocated(self._device)
+        torch.cuda.reset_peak_memory_stats(self._device)
+        self._highest = max(self._highest, allocated)
+        return allocated - self._others, torch.cuda.memory_reserved(self._device)
+
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         torch.cuda.synchronize(self._device)
-        self.peak_bytes = torch.cuda.max_memory_allocated(self._device) - self._others
+        self._highest = max(self._highest, torch.cuda.max_memory_allocated(self._device))
+        self.peak_bytes = self._highest - self._others

@@ -63,10 +63,12 @@ class Opening:
 
     def peak_bytes(self, meter: CpuPeak | CudaPeak) -> int | None:
         """The meter's peak, with what this run took from before it, and without what it left there."""
-        if meter.peak_bytes is None:
-            return None
+        return None if meter.peak_bytes is None else meter.peak_bytes + self.unseen_bytes(meter)
+
+    def unseen_bytes(self, meter: CpuPeak | CudaPeak) -> int:
+        """What to add to the meter's figures, below 0 for what to take out."""
         # The CPU's meter adds up what is allocated while it listens; the card's sees all that is there.
-        return meter.peak_bytes + (self._taken_bytes if meter.kind == "cpu_tensors" else -self._unused_bytes)
+        return self._taken_bytes if meter.kind == "cpu_tensors" else -self._unused_bytes
 
     def close(self, keep: bool) -> None:
         """Leave the prompt to the conversations if `keep`, and let go of what it holds."""

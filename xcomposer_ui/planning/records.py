@@ -11,9 +11,6 @@ from typing import Any
 
 from xcomposer_ui.strategies import STRATEGIES, Strategy
 
-TOWER, PREFILL, DECODE = PHASES = ("tower", "prefill", "decode")
-"""tower: picture to image embeddings, projector included. prefill: the prompt. decode: one token after another."""
-
 
 @dataclass(frozen=True)
 class PlannedStrategy(Strategy):

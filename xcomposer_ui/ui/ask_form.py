@@ -7,7 +7,8 @@ from typing import Any
 
 import gradio as gr
 
-from xcomposer_ui.records import Question
+from xcomposer_ui.machine import FIRST_STRATEGY
+from xcomposer_ui.records import Question, Status
 from xcomposer_ui.settings import DEVICES, HALVES, Settings
 from xcomposer_ui.strategies import STRATEGIES
 from xcomposer_ui.ui.examples import Example, by_picture, first_for
@@ -15,10 +16,12 @@ from xcomposer_ui.ui.handlers import numbers
 from xcomposer_ui.ui.links import ask_form
 from xcomposer_ui.ui.pictures import DrawingInput, PictureInput
 from xcomposer_ui.ui.session import Form
+from xcomposer_ui.ui.texts import reason, text
+from xcomposer_ui.ui.views.explanation import strategy_label
 from xcomposer_ui.ui.views.head import short_name
+from xcomposer_ui.ui.views.marks import escaped
 from xcomposer_ui.ui.words import QUIET, Words
 
-FIRST_STRATEGY = "autocast"
 PALETTE = ["#d62828", "#2a9d3a", "#1d5fd1", "#f2c714", "#7b3fb5", "#f08a1c", "#111111", "#ffffff"]
 """The colours that the embedded model knows, so that drawings are about what it can name."""
 
@@ -44,8 +47,10 @@ class AskForm:
             {"label": "strategy", "choices": [(f"strategy.{name}.choice", name) for name in STRATEGIES]},
             value=FIRST_STRATEGY, elem_id="strategy",
         )  # fmt: skip
+        self.why = gr.HTML("", elem_id="strategy-why")
+        self.chose = gr.State(False)
         self.half = words.make(
-            gr.Radio, {"label": "half", "choices": _choices(HALVES)}, value=settings.half, elem_id="half"
+            gr.Radio, {"label": "half", "choices": choices(HALVES)}, value=settings.half, elem_id="half"
         )
         self.notice = gr.HTML("", elem_id="notice")
         with gr.Row(elem_classes="xl-buttons"):
@@ -102,6 +107,12 @@ class AskForm:
             self.seed: form.seed,
         }
 
+    def begun_with(self, status: Status, language: str, chose: bool) -> dict[Any, Any]:
+        """Component -> value: the strategy to begin with, unless one was chosen, and why it is that one."""
+        if status.strategy is None:
+            return {self.strategy: gr.skip(), self.why: ""}
+        return {self.strategy: gr.skip() if chose else status.strategy, self.why: strategy_why(status, language)}
+
     def _picture(self, words: Words) -> None:
         with gr.Tabs(selected="upload", elem_id="picture-tabs") as self.tabs:
             with words.make(gr.Tab, {"label": "picture.upload"}, id="upload") as self.upload_tab:
@@ -138,6 +149,7 @@ class AskForm:
         )  # fmt: skip
 
     def _wire(self, language: gr.Radio) -> None:
+        self.strategy.input(lambda: True, outputs=self.chose, **QUIET)
         self.upload_tab.select(lambda: "upload", outputs=self.source, **QUIET)
         self.draw_tab.select(lambda: "draw", outputs=self.source, **QUIET)
         if self.gallery is not None:
@@ -173,9 +185,20 @@ class AskForm:
             value=settings.model, elem_id="model",
         )  # fmt: skip
         self.device = words.make(
-            gr.Radio, {"label": "device", "choices": _choices(DEVICES)}, value=settings.device, elem_id="device"
+            gr.Radio, {"label": "device", "choices": choices(DEVICES)}, value=settings.device, elem_id="device"
         )
 
 
-def _choices(names: tuple[str, ...]) -> list[tuple[str, str]]:
-    return [(name, name) for name in names]
+def strategy_why(status: Status, language: str) -> str:
+    """Which strategy is chosen where nobody chose, and why; empty where that is not known."""
+    if status.strategy is None:
+        return ""
+    name, why = strategy_label(status.strategy, language), reason(status.reasons.get("strategy", ""), language)
+    said = text("default.strategy", language, strategy=name, reason=why)
+    return f'<p class="xl-quiet">{escaped(said)}</p>'
+
+
+def choices(names: tuple[str, ...]) -> list[tuple[str, str]]:
+    """(text's key, value) of dtypes or devices. No key is also a value: the browser puts values that are keys into
+    words too, when a tab is first shown, and sends the words back."""
+    return [("choice.auto" if name == "auto" else name, name) for name in names]

@@ -6,20 +6,29 @@ from typing import Any
 
 import gradio as gr
 
+from xcomposer_ui.planning.fitting import Tight
+from xcomposer_ui.planning.predictions import shape_of
 from xcomposer_ui.strategies import STRATEGIES
 from xcomposer_ui.ui.examples import Example
+from xcomposer_ui.ui.foresight import Foresight
 from xcomposer_ui.ui.handlers import cures
 from xcomposer_ui.ui.links import ask_link
+from xcomposer_ui.ui.pairing import pairs_shown
 from xcomposer_ui.ui.session import Session
 from xcomposer_ui.ui.texts import text
 from xcomposer_ui.ui.views.conversation import messages
+from xcomposer_ui.ui.views.course import course_view
 from xcomposer_ui.ui.views.explanation import strategy_label
 from xcomposer_ui.ui.views.flow import flow_view
 from xcomposer_ui.ui.views.happened import happened
 from xcomposer_ui.ui.views.runs import runs_table
 from xcomposer_ui.ui.views.takeaway import takeaway
+from xcomposer_ui.ui.views.tight import tight_view
 from xcomposer_ui.ui.views.tiles import tiles
 from xcomposer_ui.ui.words import Words
+
+FITS = ("strategy", "anyway")
+"""What is offered where a run does not fit: the strategy that does, or the run all the same."""
 
 STRATEGY_CHOICES = [(f"strategy.{name}", name) for name in STRATEGIES]
 
@@ -27,8 +36,8 @@ STRATEGY_CHOICES = [(f"strategy.{name}", name) for name in STRATEGIES]
 class AskResults:
     """The views of a session, and how a session becomes their values."""
 
-    def __init__(self, words: Words, examples: tuple[Example, ...] = ()) -> None:
-        self.examples = examples
+    def __init__(self, words: Words, foresight: Foresight, examples: tuple[Example, ...] = ()) -> None:
+        self.foresight, self.examples = foresight, examples
         self.chat = words.make(
             gr.Chatbot,
             {"label": "chat", "placeholder": "chat.placeholder"},
@@ -36,12 +45,20 @@ class AskResults:
             group_consecutive_messages=False, elem_id="chat",
         )  # fmt: skip
         self.tiles = words.view(lambda language: tiles(None, language), elem_id="tiles")
+        self.tight = gr.HTML("", elem_id="tight")
+        with gr.Row(elem_classes="xl-cures", elem_id="fits"):
+            self.fits = {
+                name: gr.Button(name, visible=False, size="sm", elem_id=f"fit-{name}", elem_classes="xl-cure")
+                for name in FITS
+            }
         self.happened = words.view(lambda language: happened(Session(), language), elem_id="happened")
         with gr.Row(elem_classes="xl-cures", elem_id="cures"):
             self.cures = {
                 name: gr.Button(name, visible=False, size="sm", elem_id=f"try-{name}", elem_classes="xl-cure")
                 for name in STRATEGIES
             }
+        self.course = gr.HTML("", elem_id="course")
+        self.pairs = gr.HTML("", elem_id="pairs")
         with words.make(gr.Accordion, {"label": "flow"}, open=False, elem_id="flow-section"):
             with gr.Row(elem_classes="xl-flow-controls"):
                 self.against = words.make(
@@ -56,26 +73,51 @@ class AskResults:
 
     def components(self) -> list[Any]:
         """Every component that `values` may speak of."""
-        return [self.chat, self.tiles, self.happened, *self.cures.values(), self.flow, self.report, self.runs]
+        return [
+            self.chat, self.tiles, self.tight, *self.fits.values(), self.happened, *self.cures.values(), self.course,
+            self.pairs, self.flow, self.report, self.runs,
+        ]  # fmt: skip
 
     def values(self, session: Session, language: str) -> dict[Any, Any]:
         """Component -> value for all of `session`."""
         worth_a_button = cures(session)
         last = session.last if session.asking is None else None
-        return {
-            self.chat: messages(session, language),
-            self.tiles: tiles(last.measurement if last else None, language),
-            self.happened: happened(session, language),
-            self.flow: flow_view(session.traced, language),
-            self.report: self._takeaway(session, language),
-            self.runs: runs_table(session.runs, language),
-        } | {
-            button: gr.update(
-                visible=name in worth_a_button,
-                value=text("fix.try", language, strategy=strategy_label(name, language)),
-            )
-            for name, button in self.cures.items()
-        }
+        return (
+            {
+                self.chat: messages(session, language),
+                self.tiles: tiles(last.measurement if last else None, language),
+                self.tight: tight_view(session.tight, language),
+                self.happened: happened(session, language),
+                **self.foreseen(session, language),
+                self.flow: flow_view(session.traced, language),
+                self.report: self._takeaway(session, language),
+                self.runs: runs_table(session.runs, language),
+            }
+            | {
+                button: gr.update(
+                    visible=name in worth_a_button,
+                    value=text("fix.try", language, strategy=strategy_label(name, language)),
+                )
+                for name, button in self.cures.items()
+            }
+            | {
+                button: gr.update(visible=label is not None, value=label or name)
+                for (name, button), label in zip(self.fits.items(), fit_labels(session.tight, language), strict=True)
+            }
+        )
+
+    def foreseen(self, session: Session, language: str, *, ask: bool = False) -> dict[Any, Any]:
+        """Component -> value for predicted beside measured; with `ask`, the last run's is predicted, in seconds."""
+        pairs = pairs_shown(session.runs, self.foresight.predictions, language, ask=ask)
+        return {self.pairs: pairs, self.course: self._course(session, language)}
+
+    def _course(self, session: Session, language: str) -> str:
+        """The chart of the run in progress, else of the last one."""
+        if session.asking is not None or session.last is None:
+            return course_view(session.course, session.expected_bytes, language)
+        shape = shape_of(session.last, len(session.turns[-1].question))
+        predicted = None if shape is None else self.foresight.predictions.known(shape)
+        return course_view(session.last.course, predicted, language)
 
     def _takeaway(self, session: Session, language: str) -> str:
         """The last run to take away, and the link to its settings; nothing while another run is in progress."""
@@ -86,4 +128,16 @@ class AskResults:
 
     def progress(self, session: Session, language: str) -> dict[Any, Any]:
         """Component -> value for what changes while a run is in progress."""
-        return {self.chat: messages(session, language), self.happened: happened(session, language)}
+        going = {self.chat: messages(session, language), self.happened: happened(session, language)}
+        return going | ({self.course: self._course(session, language)} if session.course is not None else {})
+
+
+def fit_labels(tight: Tight | None, language: str) -> tuple[str | None, ...]:
+    """What the buttons of FITS say; None for one that offers nothing."""
+    if tight is None:
+        return (None,) * len(FITS)
+    instead = tight.advice.strategy
+    return (
+        instead and text("fit.try", language, strategy=strategy_label(instead, language)),
+        text("fit.anyway", language) if tight.measured_bytes is None else None,
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
@@ -13,6 +14,7 @@ from xcomposer_ui.ui import handlers
 from xcomposer_ui.ui.ask_form import AskForm
 from xcomposer_ui.ui.ask_results import AskResults
 from xcomposer_ui.ui.examples import Example
+from xcomposer_ui.ui.foresight import Foresight
 from xcomposer_ui.ui.session import Form, Session
 from xcomposer_ui.ui.views.flow import flow_stage, flow_view
 from xcomposer_ui.ui.views.notice import notice
@@ -20,6 +22,9 @@ from xcomposer_ui.ui.words import Words
 
 MODEL_QUEUE = "model"
 """All that computes shares this one place in the queue: two visitors never compute at once."""
+
+PREDICTIONS = "predictions"
+"""Predictions for runs that are over wait for one another only."""
 
 SHOW_RESULTS = """(...values) => {
   if (innerWidth < 768) document.getElementById('chat').scrollIntoView({behavior: 'smooth'});
@@ -34,16 +39,22 @@ class AskTab:
     """Builds the tab; `shown` gives its values anew, for another language."""
 
     def __init__(
-        self, words: Words, settings: Settings, runner: Runner, language: gr.Radio, examples: tuple[Example, ...]
+        self,
+        words: Words,
+        settings: Settings,
+        runner: Runner,
+        language: gr.Radio,
+        examples: tuple[Example, ...],
+        foresight: Foresight,
     ) -> None:
-        self.runner = runner
+        self.runner, self.foresight = runner, foresight
         self.visitors = words.visitors
         self.session = gr.State(Session())
         with gr.Row(elem_classes="xl-ask"):
             with gr.Column(scale=5, min_width=300, elem_classes="xl-left"):
                 self.form = AskForm(words, settings, language, examples)
             with gr.Column(scale=8, min_width=300, elem_classes="xl-right"):
-                self.results = AskResults(words, examples)
+                self.results = AskResults(words, foresight, examples)
         self._wire(language)
 
     def outputs(self) -> list[Any]:
@@ -62,20 +73,30 @@ class AskTab:
     def _wire(self, language: gr.Radio) -> None:
         inputs = [self.session, language, *self.form.inputs()]
 
-        def runs(triggers: list[Any], made: Callable[[Session, Form], Form]) -> Any:
+        def runs(triggers: list[Any], made: Callable[[Session, Form], Form], *, all_the_same: bool = False) -> Any:
             # Gradio names even private events after their functions; "run" is the endpoint's name.
             def asked(session: Session, language: str, request: gr.Request, *values: Any) -> Steps:
                 spoken = self.visitors.spoken(request.session_hash, language)
-                yield from self._run(session, spoken, made(session, self.form.form(*values)))
+                yield from self._run(session, spoken, made(session, self.form.form(*values)), all_the_same)
 
-            return gr.on(
+            event = gr.on(
                 triggers, asked, inputs, self.outputs(), js=SHOW_RESULTS,
                 show_progress="minimal", show_progress_on=self.results.chat, api_visibility="private",
                 concurrency_id=MODEL_QUEUE, concurrency_limit=1, trigger_mode="once",
             )  # fmt: skip
+            # The prediction comes when the answer is there: it takes seconds, and the next run does not wait for it.
+            event.then(
+                self._foreseen, [self.session, language], [self.results.pairs, self.results.course],
+                show_progress="hidden", api_visibility="private", concurrency_id=PREDICTIONS, concurrency_limit=4,
+            )  # fmt: skip
+            return event
 
         started = [runs([self.form.run.click, self.form.question.submit], lambda _, form: form)]
         started += [runs([button.click], _curing(name)) for name, button in self.results.cures.items()]
+        started.append(runs([self.results.fits["strategy"].click], lambda session, form: fitting_form(session, form)))
+        started.append(
+            runs([self.results.fits["anyway"].click], lambda session, form: session.held or form, all_the_same=True)
+        )
         started.append(
             self.results.trace.click(
                 self._traced, [self.session, language, self.results.against],
@@ -90,9 +111,9 @@ class AskTab:
                 cancels=started, queue=False, show_progress="hidden", api_visibility="private",
             )  # fmt: skip
 
-    def _run(self, session: Session, spoken: Callable[[], str], form: Form) -> Steps:
+    def _run(self, session: Session, spoken: Callable[[], str], form: Form, all_the_same: bool) -> Steps:
         first = True
-        steps = handlers.ask(self.runner, session, form)
+        steps = handlers.ask(self.runner, session, form, foresight=self.foresight, all_the_same=all_the_same)
         try:
             for step in steps:
                 if step.asking is None:
@@ -125,12 +146,24 @@ class AskTab:
         finally:
             steps.close()
 
+    def _foreseen(self, session: Session, language: str, request: gr.Request) -> dict[Any, Any]:
+        spoken = self.visitors.spoken(request.session_hash, language)
+        self.results.foreseen(session, language, ask=True)
+        return self.results.foreseen(session, spoken())
+
     def _stopped(self, session: Session, language: str) -> dict[Any, Any]:
         return self.refreshed(handlers.stopped(session, self.runner.status()), language)
 
     def _cleared(self, session: Session, language: str) -> dict[Any, Any]:
         self.runner.forget()  # memory that only this conversation's next turn would have had a use for
         return self.refreshed(session.cleared(), language)
+
+
+def fitting_form(session: Session, form: Form) -> Form:
+    """The form that did not fit, under the strategy that does."""
+    if session.tight is None or session.held is None or session.tight.advice.strategy is None:
+        return form
+    return replace(session.held, strategy=session.tight.advice.strategy)
 
 
 def _curing(strategy: str) -> Callable[[Session, Form], Form]:

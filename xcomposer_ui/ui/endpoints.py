@@ -1,4 +1,4 @@
-"""The page's endpoints for scripts, /run, /compare and /explain: the command line's field names, in JSON.
+"""The page's endpoints for scripts, /run, /compare, /explain and /plan: the command line's field names, in JSON.
 
 A user's mistake is an error of the call with the sentence as its message (gradio_client raises it as AppError); a run
 that failed is an answer like any other, its `failure` filled.
@@ -13,6 +13,7 @@ import gradio as gr
 from xcomposer_ui.compare.schedule import REPEATS
 from xcomposer_ui.errors import UserError
 from xcomposer_ui.explain import explain
+from xcomposer_ui.planning.records import plan_as_json
 from xcomposer_ui.records import Question, explanation_as_json
 from xcomposer_ui.runner import Runner
 from xcomposer_ui.settings import LANGUAGES, Settings
@@ -21,13 +22,16 @@ from xcomposer_ui.ui import comparing, handlers
 from xcomposer_ui.ui.ask_tab import MODEL_QUEUE
 from xcomposer_ui.ui.comparing import CompareForm
 from xcomposer_ui.ui.pictures import PictureInput
+from xcomposer_ui.ui.plan_tab import PLAN_QUEUE
+from xcomposer_ui.ui.planning import PlanForm, Plans, request_of
 from xcomposer_ui.ui.session import Form
 
 DEFAULTS = Question(text="")
+PLANNED = PlanForm(model="")
 
 
-def build_endpoints(settings: Settings, runner: Runner) -> None:
-    """Add both endpoints to the Blocks being built, on components that the page does not show."""
+def build_endpoints(settings: Settings, runner: Runner, plans: Plans) -> None:
+    """Add the endpoints to the Blocks being built, on components that the page does not show."""
 
     def run(
         image: str | None = None, question: str = "", strategy: str = "", half: str = "", model: str = "",
@@ -74,6 +78,22 @@ def build_endpoints(settings: Settings, runner: Runner) -> None:
         except UserError as error:
             raise gr.Error(str(error), print_exception=False) from None
 
+    def plan(
+        model: str = "", image: str = PLANNED.image, hd_num: int = 0,
+        prompt_tokens: int = PLANNED.prompt_tokens, new_tokens: int = PLANNED.new_tokens, batch: int = PLANNED.batch,
+        half: str = "", device: str = "", memory: float = 0,
+    ) -> dict[str, Any]:  # fmt: skip
+        """What a run will need under every strategy; the JSON of `python -m xcomposer_ui plan`. memory: in GiB."""
+        form = PlanForm(
+            model or settings.model, image or "none", hd_num=hd_num or None, half=half or "auto",
+            device=device or "auto", memory_gib=memory or None,
+            **handlers.numbers(prompt_tokens=prompt_tokens, new_tokens=new_tokens, batch=batch),
+        )  # fmt: skip
+        try:
+            return plan_as_json(plans.plan(request_of(form, settings, runner.status())))
+        except UserError as error:
+            raise gr.Error(str(error), print_exception=False) from None
+
     with gr.Row(visible=False):
         shown = gr.JSON()
         gr.Button().click(
@@ -95,5 +115,14 @@ def build_endpoints(settings: Settings, runner: Runner) -> None:
                 gr.Number(DEFAULTS.temperature), gr.Number(REPEATS, precision=0),
             ],
             shown, api_name="compare", concurrency_id=MODEL_QUEUE, concurrency_limit=1,
+        )  # fmt: skip
+        gr.Button().click(
+            plan,
+            [
+                gr.Textbox(settings.model), gr.Textbox(PLANNED.image), gr.Number(0, precision=0),
+                gr.Number(PLANNED.prompt_tokens, precision=0), gr.Number(PLANNED.new_tokens, precision=0),
+                gr.Number(PLANNED.batch, precision=0), gr.Textbox("auto"), gr.Textbox("auto"), gr.Number(0),
+            ],
+            shown, api_name="plan", concurrency_id=PLAN_QUEUE, concurrency_limit=1,
         )  # fmt: skip
         gr.Button().click(explain_text, [gr.Textbox(), gr.Textbox("en")], shown, api_name="explain")

@@ -12,21 +12,41 @@ from xcomposer_ui.compare.about import document_of_run, run_as_json
 from xcomposer_ui.dtype_flow import Traced, Tracing
 from xcomposer_ui.errors import UserError
 from xcomposer_ui.images import open_picture
-from xcomposer_ui.records import Event, Finished, Loading, Measurement, Question, RunResult, Status, TextSoFar, Waiting
+from xcomposer_ui.planning.fitting import Tight, Wanted, ran_out
+from xcomposer_ui.records import (
+    Event,
+    Finished,
+    Loading,
+    Measurement,
+    MemorySoFar,
+    Question,
+    RunResult,
+    Status,
+    TextSoFar,
+    Waiting,
+)
 from xcomposer_ui.runner import Runner
 from xcomposer_ui.settings import DEVICES
 from xcomposer_ui.strategies import strategy_named
-from xcomposer_ui.ui.session import Form, Session
+from xcomposer_ui.ui.foresight import Foresight
+from xcomposer_ui.ui.session import Form, Judging, Session
 
 SHORTEST_STEP_SEC = 0.05
 """As often as the answer is redrawn: faster is not read, and each step costs the page a message."""
 
 
 def ask(
-    runner: Runner, session: Session, form: Form, clock: Callable[[], float] = time.monotonic
+    runner: Runner,
+    session: Session,
+    form: Form,
+    clock: Callable[[], float] = time.monotonic,
+    foresight: Foresight | None = None,
+    *,
+    all_the_same: bool = False,
 ) -> Generator[Session, None, None]:
     """Yield the session at each step of a run of `form`; the last one is idle again.
 
+    foresight: judges whether the run fits; one that does not is begun only `all_the_same`, and ends up in `tight`.
     A user's mistake ends up in `notice`, and nothing else changes. Closing the generator stops the run.
     """
     before = session
@@ -34,9 +54,39 @@ def ask(
     yield session
     try:
         question = _question(session, form)
-        yield from _steps(session, form, question, _events(runner, question, form), clock)
+        wanted = None if foresight is None else foresight.wanted(form, question, runner.status())
+        if foresight is not None and wanted is not None and not all_the_same:
+            tight = yield from _judged(runner, session, wanted, foresight)
+            if tight is not None:
+                yield before.refused(form, tight)
+                return
+        events = _events(runner, question, form)
+        session = yield from _steps(session, form, question, events, clock, _expecting(runner, foresight, wanted))
+        if foresight is not None and wanted is not None and session.last is not None and ran_out(session.last):
+            tight = foresight.after(wanted, session.last)
+            yield session if tight is None else session.refused(form, tight)
     except UserError as error:
         yield replace(before.idle(), notice=error)
+
+
+def _judged(
+    runner: Runner, session: Session, wanted: Wanted, foresight: Foresight
+) -> Generator[Session, None, Tight | None]:
+    """Why the run should not be begun, or None; yields a step where that takes seconds."""
+    if runner.status().device is None:
+        yield replace(session, stage=Judging())
+        runner.open()
+    if not foresight.fitting.in_doubt(wanted):
+        return None
+    yield replace(session, stage=Judging())
+    return foresight.before(wanted)
+
+
+def _expecting(runner: Runner, foresight: Foresight | None, wanted: Wanted | None) -> Callable[[], int | None]:
+    """What the run was predicted to take at most, as far as that is known when it is called."""
+    if foresight is None or wanted is None:
+        return lambda: None
+    return lambda: foresight.expected(wanted, runner.status().device or "cpu")
 
 
 def answer(runner: Runner, form: Form) -> dict[str, Any]:
@@ -64,6 +114,7 @@ def stopped(session: Session, status: Status) -> Session:
         measurement=Measurement(),
         answer=session.draft,
         stopped=True,
+        course=session.course,
     )
     try:
         question = _question(session, form)
@@ -141,8 +192,14 @@ def _events(runner: Runner, question: Question, form: Form) -> Generator[Event, 
 
 
 def _steps(
-    session: Session, form: Form, question: Question, events: Generator[Event, None, None], clock: Callable[[], float]
-) -> Generator[Session, None, None]:
+    session: Session,
+    form: Form,
+    question: Question,
+    events: Generator[Event, None, None],
+    clock: Callable[[], float],
+    expected: Callable[[], int | None],
+) -> Generator[Session, None, Session]:
+    """Yield the session after each event worth drawing; returns the last. expected: asked while the run goes on."""
     drawn = -SHORTEST_STEP_SEC
     try:
         for event in events:
@@ -151,9 +208,12 @@ def _steps(
                 if clock() - drawn < SHORTEST_STEP_SEC:
                     continue
                 drawn = clock()
+            elif isinstance(event, MemorySoFar):
+                session = replace(session, expected_bytes=expected())
             yield session
     finally:
         events.close()
+    return session
 
 
 def _after(session: Session, form: Form, question: Question, event: Event) -> Session:
@@ -161,6 +221,8 @@ def _after(session: Session, form: Form, question: Question, event: Event) -> Se
         return _ended(session, form, question, event.result)
     if isinstance(event, TextSoFar):
         return replace(session, draft=event.text, stage=None)
+    if isinstance(event, MemorySoFar):
+        return replace(session, course=event.course)
     if isinstance(event, (Waiting, Loading)):
         return replace(session, stage=event)
     raise TypeError(f"unknown event {event!r}")

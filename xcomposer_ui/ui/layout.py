@@ -8,15 +8,20 @@ import gradio as gr
 
 from xcomposer_ui.runner import Runner
 from xcomposer_ui.settings import Settings
+from xcomposer_ui.ui.ask_form import strategy_why
 from xcomposer_ui.ui.ask_tab import AskTab
 from xcomposer_ui.ui.compare_tab import CompareTab
 from xcomposer_ui.ui.comparing import CompareSession
 from xcomposer_ui.ui.endpoints import build_endpoints
 from xcomposer_ui.ui.examples import examples
 from xcomposer_ui.ui.explain_tab import build_explain_tab, explained
+from xcomposer_ui.ui.foresight import foresight
 from xcomposer_ui.ui.model_picker import ModelPicker
+from xcomposer_ui.ui.plan_tab import PlanTab
+from xcomposer_ui.ui.planning import Plans, PlanSession
 from xcomposer_ui.ui.session import Session
 from xcomposer_ui.ui.texts import LANGUAGES, language_of, text
+from xcomposer_ui.ui.views.check import check_panel
 from xcomposer_ui.ui.views.head import head_line
 from xcomposer_ui.ui.views.marks import escaped
 from xcomposer_ui.ui.words import QUIET, Words
@@ -61,26 +66,34 @@ def title(language: str) -> str:
     return f"<h1>{escaped(text('title', language))}</h1><p>{escaped(text('subtitle', language))}</p>"
 
 
-def build_app(settings: Settings, runner: Runner) -> tuple[gr.Blocks, gr.I18n]:
-    """The whole page, not launched, and the texts that `launch(i18n=)` wants."""
+def build_app(settings: Settings, runner: Runner, plans: Plans | None = None) -> tuple[gr.Blocks, gr.I18n]:
+    """The whole page, not launched, and the texts that `launch(i18n=)` wants. plans: who plans, see `foresight`."""
     words = Words(settings.language)
+    ahead = foresight(runner, plans)
     with gr.Blocks(title=text("title", "en"), analytics_enabled=False, delete_cache=KEPT_SEC, fill_width=True) as app:
         head = Head(words, settings, runner)
         language = head.language
         with gr.Tabs(elem_id="tabs") as tabs:
             with words.make(gr.Tab, {"label": "tab.ask"}, id="ask"):
-                ask = AskTab(words, settings, runner, language, examples())
+                ask = AskTab(words, settings, runner, language, examples(), ahead)
             with words.make(gr.Tab, {"label": "tab.compare"}, id="compare"):
                 compare = CompareTab(words, settings, runner, language, examples())
             with words.make(gr.Tab, {"label": "tab.explain"}, id="explain"):
                 explain = build_explain_tab(words, language)
+            with words.make(gr.Tab, {"label": "tab.plan"}, id="plan") as plan_tab:
+                plan = PlanTab(words, settings, runner, ahead.plans, language, plan_tab)
             with words.make(gr.Tab, {"label": "tab.models"}, id="models") as models_tab:
                 picker = ModelPicker(words, settings, runner, models_tab)
         picker.follow(language, head.line, [ask.form.model, compare.model])
-        build_endpoints(settings, runner)
+        build_endpoints(settings, runner, ahead.plans)
 
         def in_language(
-            session: Session, compared: CompareSession, language: str, pasted: str, request: gr.Request
+            session: Session,
+            compared: CompareSession,
+            planned: PlanSession,
+            language: str,
+            pasted: str,
+            request: gr.Request,
         ) -> dict[Any, Any]:
             """Everything on the page in `language`, cards already shown too, and what a run still shows."""
             words.visitors.choose(request.session_hash, language)
@@ -88,15 +101,29 @@ def build_app(settings: Settings, runner: Runner) -> tuple[gr.Blocks, gr.I18n]:
                 **words.updates(language),
                 **ask.shown(session, language),
                 **compare.shown(compared, language),
+                **plan.shown(planned, language),
                 **head.values(language),
+                ask.form.why: strategy_why(runner.status(), language),
                 explain.shown: explained(pasted, language),
             }
 
         def first_language(
-            browser: str, session: Session, compared: CompareSession, pasted: str, request: gr.Request
+            browser: str,
+            session: Session,
+            compared: CompareSession,
+            planned: PlanSession,
+            pasted: str,
+            request: gr.Request,
         ) -> dict[Any, Any]:
             chosen = settings.language if settings.language in LANGUAGES else language_of(browser or "")
-            return in_language(session, compared, chosen, pasted, request) | {language: chosen}
+            in_words = in_language(session, compared, planned, chosen, pasted, request)
+            begun = ask.form.begun_with(runner.status(), chosen, chose="ask" in request.query_params)
+            return in_words | begun | {language: chosen}
+
+        def known_at_last(language: str, chose: bool, request: gr.Request) -> dict[Any, Any]:
+            """What a page that was there first learns of the machine, once that is known."""
+            begun = ask.form.begun_with(runner.status(), language, chose or "ask" in request.query_params)
+            return begun | {plan.check: check_panel(runner.machine.known, language)}
 
         def linked(request: gr.Request) -> dict[Any, Any]:
             """The settings in the page's address, and the tab that they are of."""
@@ -106,16 +133,29 @@ def build_app(settings: Settings, runner: Runner) -> tuple[gr.Blocks, gr.I18n]:
                 return {tabs: gr.skip()}
             return {tabs: gr.Tabs(selected="compare" if compared else "ask"), **compared, **asked}
 
-        shown = [*ask.outputs(), *compare.outputs(), head.title, head.line, explain.shown]
+        shown = [
+            *ask.outputs(),
+            *compare.outputs(),
+            *plan.outputs(),
+            head.title,
+            head.line,
+            explain.shown,
+            ask.form.why,
+        ]
         changed = list(dict.fromkeys([*words.components(), *shown]))
         browser = gr.Textbox(visible=False)
         loaded = app.load(
-            first_language, [browser, ask.session, compare.session, explain.pasted], [*changed, language],
+            first_language, [browser, ask.session, compare.session, plan.session, explain.pasted], [*changed, language],
             js=BROWSER_LANGUAGE, **QUIET,
         )  # fmt: skip
         loaded.then(None, language, None, js=SAY_LANGUAGE, api_visibility="private")
         app.load(linked, None, [tabs, *compare.inputs(), *ask.form.inputs()], **QUIET)
-        language.input(in_language, [ask.session, compare.session, language, explain.pasted], changed, **QUIET)
+        language.input(
+            in_language, [ask.session, compare.session, plan.session, language, explain.pasted], changed, **QUIET
+        )
+        head.timer.tick(
+            known_at_last, [language, ask.form.chose], [ask.form.strategy, ask.form.why, plan.check], **QUIET
+        )
         ask.results.runs.change(head.values, language, [head.title, head.line], **QUIET)
         language.change(None, language, None, js=SAY_LANGUAGE, api_visibility="private")
     return app, words.i18n()

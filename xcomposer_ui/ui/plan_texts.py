@@ -7,12 +7,12 @@ PLAN_TEXTS: dict[str, tuple[str, str]] = {
     "plan.image": ("Picture, width × height in pixels", "图片宽 × 高（像素）"),
     "plan.image.info": ("such as 1024x768; “none” for text only", "例如 1024x768；纯文本填 none"),
     "plan.hd_num": ("Tiles, at most (hd_num)", "最多分块数（hd_num）"),
-    "plan.hd_num.info": ("tiled members only; empty for their own", "仅用于分块模型；留空用默认值"),
-    "plan.prompt_tokens": ("Prompt tokens, of text", "提示词元数（文本部分）"),
+    "plan.hd_num.info": ("tiled members only; 0 for their own", "仅用于分块模型；0 为默认值"),
+    "plan.prompt_tokens": ("Prompt tokens", "提示词元数"),
     "plan.new_tokens": ("New tokens", "生成词元数"),
     "plan.batch": ("Batch", "批大小"),
     "plan.memory": ("Memory to fit, GiB", "可用内存（GiB）"),
-    "plan.memory.info": ("empty for this machine's", "留空则用本机的"),
+    "plan.memory.info": ("0 for this machine's", "0 则用本机的"),
     "plan.run": ("Plan", "预估"),
     "plan.running": ("Planning {model}, without loading it…", "正在预估 {model}，不载入模型…"),
     "plan.empty": (
@@ -20,6 +20,7 @@ PLAN_TEXTS: dict[str, tuple[str, str]] = {
         "运行需要多少内存，放得进哪些显卡？仅凭配置即可预估，不载入也不下载权重。",
     ),
     "plan.parameters": ("{n} billion parameters", "{n} 亿参数"),
+    "plan.parameters.small": ("{n} million parameters", "{n} 万参数"),
     "plan.about": (
         "{prompt} prompt tokens, {image} of them the picture's · {new} new tokens · batch {batch} · planned in {sec}",
         "提示 {prompt} 个词元，其中图片 {image} 个 · 生成 {new} 个词元 · 批大小 {batch} · 预估用时 {sec}",
@@ -77,6 +78,11 @@ PLAN_TEXTS: dict[str, tuple[str, str]] = {
     "pairs.predicted": ("Predicted", "预计"),
     "pairs.measured": ("Measured", "实测"),
     "pairs.error": ("Off by", "误差"),
+    # How a run's memory went
+    "course.title": ("Memory during the run", "运行期间的内存"),
+    "course.reserved": ("reserved by CUDA's allocator", "CUDA 分配器保留"),
+    "course.predicted": ("predicted", "预计"),
+    "course.phase": ("{phase}: {memory} at most, by {sec}", "{phase}：最多 {memory}，至 {sec}"),
     # Before a run that will not fit
     "fit.no": (
         "“{strategy}” needs {needed}, and there are {room}. It would run out of memory, so it was not started.",
@@ -100,7 +106,9 @@ PLAN_TEXTS: dict[str, tuple[str, str]] = {
     ),
     "fit.checking": ("Planning whether it fits…", "正在预估是否放得下…"),
     "fit.try": ("Run “{strategy}”", "运行“{strategy}”"),
-    "fit.anyway": ("Run it anyway", "仍然运行"),
+    "fit.anyway": ("Run all the same", "仍然运行"),
+    # What is chosen where nobody chose
+    "default.strategy": ("To begin with: {strategy}. {reason}", "默认：{strategy}。{reason}"),
     # Check
     "check.title": ("This machine", "本机"),
     "check.pending": ("Looking…", "检测中…"),

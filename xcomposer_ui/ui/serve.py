@@ -10,11 +10,20 @@ from typing import Any
 
 import gradio as gr
 
+from xcomposer_ui.checks import as_text
 from xcomposer_ui.errors import UserError
+from xcomposer_ui.machine import FIRST_STRATEGY
+from xcomposer_ui.planning.fitting import Tight
+from xcomposer_ui.planning.worker import PlanWorker
+from xcomposer_ui.records import Question
 from xcomposer_ui.runner import Runner
 from xcomposer_ui.settings import ASSETS, Settings
+from xcomposer_ui.ui.foresight import foresight
 from xcomposer_ui.ui.layout import build_app
+from xcomposer_ui.ui.planning import Plans
+from xcomposer_ui.ui.session import Form
 from xcomposer_ui.ui.theme import COPY_SCRIPT, theme
+from xcomposer_ui.ui.views.tight import sentences
 
 STYLE = ASSETS / "style.css"
 MOST_WAITING = 32
@@ -25,15 +34,16 @@ def serve(settings: Settings) -> None:
     """Serve the page until the process is told to end. Raises UserError where its port is taken."""
     _check_port(settings.host, settings.port)
     runner = Runner(settings)
-    app, address, _ = launch(settings, runner)
+    plans = PlanWorker()
+    app, address, _ = launch(settings, runner, plans)
     print(f"The lab is at {address}", flush=True)
-    threading.Thread(target=_warm_up, args=(runner,), name="warm-up", daemon=True).start()
+    threading.Thread(target=_warm_up, args=(runner, plans), name="warm-up", daemon=True).start()
     app.block_thread()
 
 
-def launch(settings: Settings, runner: Runner, **more: Any) -> tuple[gr.Blocks, str, Any]:
+def launch(settings: Settings, runner: Runner, plans: Plans | None = None, **more: Any) -> tuple[gr.Blocks, str, Any]:
     """Put the page up and come back: (the app, its address, the thread's server). `more` goes to Gradio's launch."""
-    app, i18n = build_app(settings, runner)
+    app, i18n = build_app(settings, runner, plans)
     app.queue(max_size=MOST_WAITING)
     server, address, _ = app.launch(
         server_name=settings.host,
@@ -69,9 +79,26 @@ def _check_port(host: str, port: int) -> None:
             raise UserError("port_taken", host=host, port=port, reason=error.strerror) from None
 
 
-def _warm_up(runner: Runner) -> None:
+def _warm_up(runner: Runner, plans: PlanWorker) -> None:
+    """Say what this machine is, and load what the first run will want, if it fits."""
+    print(as_text(runner.machine.check()), flush=True)
     try:
-        runner.warm_up()
+        runner.open()
+        if (tight := _unfit(runner, plans)) is None:
+            runner.warm_up()
+            plans.start()
+        else:
+            print(
+                "\n".join([*sentences(tight, "en"), "It is loaded when somebody asks all the same."]), file=sys.stderr
+            )
     except UserError as error:
         # The page says the same at the first run; here it tells whoever started the lab.
         print(error, file=sys.stderr)
+
+
+def _unfit(runner: Runner, plans: Plans) -> Tight | None:
+    """Why the settings' model should not be loaded unasked: with one question it wants more than there is."""
+    status = runner.status()
+    asked = Form("", None, FIRST_STRATEGY)
+    ahead = foresight(runner, plans)
+    return ahead.before(ahead.wanted(asked, Question(""), status))

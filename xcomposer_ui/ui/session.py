@@ -8,10 +8,17 @@ from typing import Any
 
 from xcomposer_ui.dtype_flow import Traced
 from xcomposer_ui.errors import UserError
+from xcomposer_ui.memory_course import MemoryCourse
+from xcomposer_ui.planning.fitting import Tight
 from xcomposer_ui.records import Loading, RunResult, Waiting
 
 MOST_RUNS = 200
 """As many runs as the table keeps; older ones go."""
+
+
+@dataclass(frozen=True)
+class Judging:
+    """Whether the run fits is being planned; it has not begun."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,8 @@ class Session:
 
     turns: the conversation, oldest first. runs: every run of the visit, oldest first; outlives the conversation.
     notice: the user's last mistake, until the next run.
+    course: how the memory of the run in progress went so far; expected_bytes: its predicted peak, once that is known.
+    tight: why the form in `held` was not begun, or what to run instead of it after it ran out of memory.
     report: the last run as a self-contained document; None where its picture was gone by its end.
     traced: the dtype flow of the last run, and perhaps another strategy's beside it; gone with the next run.
     """
@@ -58,9 +67,13 @@ class Session:
     runs: tuple[Run, ...] = ()
     asking: Form | None = None
     draft: str = ""
-    stage: Waiting | Loading | None = None
+    stage: Waiting | Loading | Judging | None = None
     notice: UserError | None = None
     stopped: bool = False
+    course: MemoryCourse | None = None
+    expected_bytes: int | None = None
+    tight: Tight | None = None
+    held: Form | None = None
     report: Mapping[str, Any] | None = None
     traced: tuple[Traced, ...] = ()
 
@@ -86,7 +99,13 @@ class Session:
 
     def started(self, form: Form) -> Session:
         """The session as a run of `form` begins."""
-        return replace(self, asking=form, draft="", stage=None, notice=None, stopped=False, traced=())
+        return replace(
+            self, asking=form, draft="", stage=None, notice=None, stopped=False, tight=None, held=None, traced=()
+        )
+
+    def refused(self, form: Form, tight: Tight) -> Session:
+        """The session with `form` not begun, or ended, for want of memory; `tight` says what fits instead."""
+        return replace(self.idle(), tight=tight, held=form)
 
     def ended(self, form: Form, result: RunResult) -> Session:
         """The session after a run of `form` came to `result`."""
@@ -101,7 +120,7 @@ class Session:
 
     def idle(self) -> Session:
         """The session with no run in progress."""
-        return replace(self, asking=None, draft="", stage=None)
+        return replace(self, asking=None, draft="", stage=None, course=None, expected_bytes=None)
 
     def cleared(self) -> Session:
         """The session with a new conversation; the runs stay."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from xcomposer_ui.ui.compare_texts import COMPARE_TEXTS
@@ -69,7 +70,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "float32 权重，float32 图片。无需转换；权重占用两倍内存。",
     ),
     "half": ("16-bit type", "16 位类型"),
-    "auto": ("automatic", "自动"),
+    "choice.auto": ("automatic", "自动"),
     "run": ("Run", "运行"),
     "stop": ("Stop", "停止"),
     "clear": ("Clear", "清空"),
@@ -233,7 +234,8 @@ def language_of(accepted: str) -> str:
     return "zh" if accepted.strip().lower().startswith("zh") else "en"
 
 
-# The reasons that the runner gives for its choices, in English as records carry them; {name} is a device's.
+# The reasons that the runner gives for its choices, in English as records carry them; {name} is a device's, {part}
+# "CPU" or "GPU", {half} a type's.
 REASONS = {
     "you asked for it": "按你的选择",
     "no CUDA device was found": "未找到 CUDA 设备",
@@ -241,6 +243,24 @@ REASONS = {
     "the type of the published weights and of the reported error; every device computes it": (
         "发布的权重和所报错误都用此类型，所有设备都能计算"
     ),
+    "the type of the published weights and of the reported error; native on this {part}": (
+        "发布的权重和所报错误都用此类型；此 {part} 原生支持"
+    ),
+    "the type of the published weights and of the reported error; "
+    "on this {part} only bfloat16 is native, and quicker": (
+        "发布的权重和所报错误都用此类型；此 {part} 仅原生支持 bfloat16，且更快"
+    ),
+    "the type of the published weights and of the reported error; no 16-bit type is native on this {part}": (
+        "发布的权重和所报错误都用此类型；此 {part} 不原生支持任何 16 位类型"
+    ),
+    "{half} is not native on this {part}: float32 is quicker, and it fits": (
+        "此 {part} 不原生支持 {half}：float32 更快，且放得下"
+    ),
+    "{half} is not native on this {part}, but float32 weights may not fit": (
+        "此 {part} 不原生支持 {half}，但 float32 权重可能放不下"
+    ),
+    "{half} is native on this {part}, and the picture may stay as it is": "此 {part} 原生支持 {half}，图片无需转换",
+    "it answers on every machine": "在任何机器上都能回答",
 }
 
 
@@ -248,6 +268,8 @@ def reason(said: str, language: str) -> str:
     """`said` in `language`, where its Chinese is known; as it is otherwise."""
     if language == "en":
         return said
-    if said.endswith(" is there"):
-        return REASONS["{name} is there"].format(name=said.removesuffix(" is there"))
-    return REASONS.get(said, said)
+    for english, chinese in REASONS.items():
+        pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>.+)", re.escape(english))
+        if found := re.fullmatch(pattern, said):
+            return chinese.format(**found.groupdict())
+    return said

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from PIL import Image
 
 from xcomposer_ui.backend import Progress
 from xcomposer_ui.backends.local import open_local
 from xcomposer_ui.backends.plan.configuration import configuration_of
-from xcomposer_ui.backends.plan.planner import Memory, Planner, phase_peaks
+from xcomposer_ui.backends.plan.prediction import predicted_bytes
 from xcomposer_ui.models.xcomposer2 import InternLMXComposer2Config
-from xcomposer_ui.planning.pairs import Pair
-from xcomposer_ui.planning.records import PLANNED, PlanRequest
+from xcomposer_ui.planning.pairs import Pair, pair_of
+from xcomposer_ui.planning.records import PlanRequest
+from xcomposer_ui.planning.wire import RunShape
 from xcomposer_ui.records import Measurement, Question
 from xcomposer_ui.strategies import STRATEGIES
 
@@ -50,24 +50,10 @@ def beside(
     """What would have been predicted for a run that is over; None where its memory was not measured.
 
     picture: (width, height). text: the question, whose length stands in for the prompt's where a run failed before it
-    had one. No weights are read: the prediction is the one that a plan of the same sizes gives.
+    had one.
     """
-    if measured.peak_memory_bytes is None or measured.peak_memory_kind is None:
+    new_tokens = measured.new_tokens or 1
+    shape = RunShape("", device, strategy, half, picture, measured.prompt_tokens, len(text), new_tokens)
+    if measured.peak_memory_bytes is None:
         return None
-    request = PlanRequest("", picture, half=half, device=device)
-    planner = Planner(config, request, device, Memory(None, None, on_card=False))
-    prompt = measured.prompt_tokens or len(text) + planner.image_tokens()
-    planner.request = replace(
-        request, prompt_tokens=max(1, prompt - planner.image_tokens()), new_tokens=measured.new_tokens or 1
-    )
-    seen = planner.rehearsed(PLANNED[strategy], 1, None)
-    predicted = max(peak.total_bytes for peak in phase_peaks(seen, scratch=device == "cpu").values())
-    return Pair(
-        strategy=strategy,
-        half=half,
-        kind=measured.peak_memory_kind,
-        prompt_tokens=prompt,
-        new_tokens=measured.new_tokens or 0,
-        predicted_bytes=predicted,
-        measured_bytes=measured.peak_memory_bytes,
-    )
+    return pair_of(shape, measured, predicted_bytes(shape, config))

@@ -54,14 +54,15 @@ class Kernel:
 
     operation: Any
     operands: tuple[Argument, ...]
-    options: tuple[tuple[str, Any], ...]
+    options: tuple[tuple[str, Argument], ...]
 
 
 def kernel(func: Any, args: Any, kwargs: Any) -> Kernel | None:
     """The kernel that `func` would run, where it is one that takes scratch memory worth knowing."""
     if func not in MEASURED or sum(t.numel() for t in args if isinstance(t, Tensor)) > LARGEST_TRIED:
         return None
-    return Kernel(func, tuple(_described(a) for a in args), tuple(sorted(kwargs.items())))
+    options = tuple((name, _described(kwargs[name])) for name in sorted(kwargs))
+    return Kernel(func, tuple(_described(a) for a in args), options)
 
 
 def scratch_bytes(of: Kernel) -> int:
@@ -75,7 +76,7 @@ def scratch_bytes(of: Kernel) -> int:
 
 @cache
 def _tried(of: Kernel, threads: int) -> int:
-    operands, options = [_zeros(a) for a in of.operands], dict(of.options)
+    operands, options = [_zeros(a) for a in of.operands], {name: _zeros(a) for name, a in of.options}
     of.operation(*operands, **options)  # the first call of a kernel may keep what it allocates
     with torch.no_grad(), CpuPeak(nn.Identity()) as peak:
         result = of.operation(*operands, **options)

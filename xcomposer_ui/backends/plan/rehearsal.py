@@ -15,10 +15,11 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from xcomposer_ui.backends.plan.kernels import scratch_bytes
 from xcomposer_ui.backends.plan.recorder import DtypeClash, Event, Recorder
 from xcomposer_ui.backends.plan.twin import LANGUAGE, Twin
+from xcomposer_ui.memory_course import DECODE, PHASES, PREFILL, TOWER
 from xcomposer_ui.models.xcomposer2 import InternLMXComposer2Config
 from xcomposer_ui.models.xcomposer2.cache import CACHE_NAME, ROOM
 from xcomposer_ui.models.xcomposer2.tiles import TILE_RULES, tiled_size
-from xcomposer_ui.planning.records import DECODE, PHASES, PREFILL, TOWER, PlannedStrategy
+from xcomposer_ui.planning.records import PlannedStrategy
 
 REFILL = "refill"
 """Between prefill and the last decoding step: the cache becomes as long as it will be. No moment of a real run."""

@@ -6,7 +6,7 @@ from xcomposer_ui.records import Loading, RunResult, Waiting
 from xcomposer_ui.strategies import STRATEGIES, Strategy
 from xcomposer_ui.ui.localised import localised
 from xcomposer_ui.ui.numbers import joined, seconds
-from xcomposer_ui.ui.session import Session
+from xcomposer_ui.ui.session import Judging, Session
 from xcomposer_ui.ui.texts import text
 from xcomposer_ui.ui.views.explanation import strategy_label
 from xcomposer_ui.ui.views.failure import failure_card
@@ -33,6 +33,8 @@ def _in_progress(session: Session, strategy: str, language: str) -> str:
     label, fraction = text("happened.running", language, strategy=strategy_label(strategy, language)), None
     if isinstance(session.stage, Waiting):
         label = text("happened.waiting", language)
+    elif isinstance(session.stage, Judging):
+        label = text("fit.checking", language)
     elif isinstance(session.stage, Loading):
         label = loading_label(session.stage, language)
         fraction = session.stage.fraction

@@ -44,11 +44,16 @@ def memory_bars(
 def axis(most: int) -> tuple[float, list[float], str, int]:
     """(end of the axis in bytes, its ticks in the unit, the unit, the unit's bytes) for values up to `most` bytes."""
     unit, size = next(((name, size) for name, size in UNITS if most >= size), UNITS[-1])
-    rough = max(most / size, 1e-9) / MOST_TICKS
+    step, count = round_steps(most / size)
+    return count * step * size, [n * step for n in range(count + 1)], unit, size
+
+
+def round_steps(most: float) -> tuple[float, int]:
+    """(a round step, how many of them reach `most`), some MOST_TICKS of them."""
+    rough = max(most, 1e-9) / MOST_TICKS
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * n for n in (1, 2, 5, 10) if power * n >= rough * 0.999)
-    count = max(1, math.ceil(most / size / step - 1e-9))
-    return count * step * size, [n * step for n in range(count + 1)], unit, size
+    return step, max(1, math.ceil(most / step - 1e-9))
 
 
 def _row(bar: MemoryBar, legend: Sequence[str], end: float, limit: str) -> str:

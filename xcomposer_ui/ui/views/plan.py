@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from xcomposer_ui.planning.records import PHASES, Plan, StrategyPlan
+from xcomposer_ui.memory_course import PHASES
+from xcomposer_ui.planning.records import Plan, StrategyPlan
 from xcomposer_ui.ui.numbers import UNKNOWN, joined, memory, seconds, significant
 from xcomposer_ui.ui.plan_names import strategy_name
 from xcomposer_ui.ui.planning import PlanSession
@@ -33,8 +34,11 @@ def plan_view(session: PlanSession, language: str) -> str:
 
 
 def _about(plan: Plan, language: str) -> str:
-    unit = 1e9 if language == "en" else 1e8  # Chinese counts in hundreds of millions
-    parameters = text("plan.parameters", language, n=significant(plan.parameters / unit))
+    small = plan.parameters < 1e8
+    # Chinese counts in hundreds of millions, and in tens of thousands.
+    unit = (1e6 if small else 1e9) if language == "en" else (1e4 if small else 1e8)
+    key = "plan.parameters.small" if small else "plan.parameters"
+    parameters = text(key, language, n=significant(plan.parameters / unit))
     said = f"{parameters} · " + text(
         "plan.about",
         language,

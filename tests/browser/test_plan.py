@@ -1,0 +1,58 @@
+"""Plans, predictions and the refusal of what does not fit, in a real browser."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import Open, Serve
+from tests.browser.visitor import ask, show, wait_for_runs, width_of_everything
+from tests.plan.scripted import GIB
+from tests.ui.scripted import ScriptedRunner
+from tests.ui.test_foresight import Tight
+from xcomposer_ui.planning.fitting import Room
+from xcomposer_ui.settings import Settings
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def address(serve: Serve) -> str:
+    runner = ScriptedRunner()
+    runner.machine.check()
+    return serve(runner, Settings(port=0))
+
+
+def test_a_plan_is_shown_with_its_figures_and_the_machine(address: str, open_page: Open) -> None:
+    page = open_page(address)
+    page.get_by_role("tab", name="Plan", exact=True).click()
+    page.locator("#plan").click()
+    expect(page.locator(".xl-memory-bars")).to_have_count(2)
+    expect(page.locator('[data-strategy="unified"]')).to_contain_text("19.0 GiB")
+    page.locator("#check-section button").first.click()
+    expect(page.locator("#check tbody tr").first).to_contain_text("Python")
+    assert width_of_everything(page) <= 1280
+
+
+def test_a_run_shows_what_was_predicted(address: str, open_page: Open, picture: str) -> None:
+    page = open_page(address)
+    show(page, picture)
+    ask(page, "What?")
+    wait_for_runs(page, 1)
+    expect(page.locator("#pairs summary")).to_contain_text("14.3 MiB predicted, 14.7 MiB measured")
+
+
+def test_what_does_not_fit_waits_to_be_asked_for(serve: Serve, open_page: Open, picture: str) -> None:
+    runner = ScriptedRunner(has_room=Room("cpu", 24 * GIB), model="org/large")
+    page = open_page(serve(runner, Settings(model="org/large", port=0), Tight()))
+    show(page, picture)
+    ask(page, "What?", "full")
+    expect(page.locator("#tight")).to_contain_text("was not started")
+    assert runner.asked == []
+    page.get_by_role("button", name="Run “Autocast”").click()
+    wait_for_runs(page, 1)
+    expect(page.locator("#tight .xl-notice")).to_have_count(0)
+    ask(page, "What?", "full")
+    page.get_by_role("button", name="Run all the same").click()
+    wait_for_runs(page, 2)
+    assert [strategy for _, strategy in runner.asked] == ["autocast", "full"]

@@ -1,0 +1,76 @@
+"""What the page knows of runs before they are begun: plans, predictions, and whether a run fits."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from dataclasses import dataclass, field
+
+from xcomposer_ui.errors import UserError
+from xcomposer_ui.planning.fitting import Fitting, Tight, Wanted
+from xcomposer_ui.planning.predictions import Predictions
+from xcomposer_ui.planning.wire import RunShape
+from xcomposer_ui.planning.worker import PlanWorker
+from xcomposer_ui.records import Question, RunResult, Status
+from xcomposer_ui.runner import Runner
+from xcomposer_ui.strategies import HALF_DTYPES
+from xcomposer_ui.ui.planning import Plans
+from xcomposer_ui.ui.session import Form
+
+
+@dataclass(frozen=True)
+class Foresight:
+    """One for the whole page: what one visitor's run was predicted to take, another's like it was too."""
+
+    plans: Plans
+    predictions: Predictions
+    fitting: Fitting
+    asking: set[RunShape] = field(default_factory=set)
+    """What is being predicted for a run in progress."""
+
+    def wanted(self, form: Form, question: Question, status: Status) -> Wanted:
+        """The run that `form` asks for, in the words of planning."""
+        half = next((h for h in (form.half, status.half) if h in HALF_DTYPES), HALF_DTYPES[0])
+        asked = sum(len(text) for turn in question.history for text in turn) + len(question.text)
+        picture = None if question.image is None else question.image.size
+        return Wanted(form.model or status.model, form.strategy, half, picture, asked, question.max_new_tokens)
+
+    def expected(self, wanted: Wanted, device: str) -> int | None:
+        """The peak of a run that comes to all its tokens, in bytes; asked for in the background where it is not known.
+
+        Answers at once, with None until then.
+        """
+        shape = RunShape(
+            wanted.model, device, wanted.strategy, wanted.half, wanted.picture, None, wanted.text_length,
+            wanted.new_tokens,
+        )  # fmt: skip
+        known = self.predictions.known(shape)
+        if known is None and shape not in self.asking:
+            self.asking.add(shape)
+            threading.Thread(target=self._ask, args=(shape,), name="prediction", daemon=True).start()
+        return known
+
+    def _ask(self, shape: RunShape) -> None:
+        with contextlib.suppress(UserError):  # the chart goes without its line
+            self.predictions.of(shape)
+        self.asking.discard(shape)
+
+    def before(self, wanted: Wanted) -> Tight | None:
+        """Why the run should not be begun, or None. What cannot be planned is begun: the run will say what is wrong."""
+        try:
+            return self.fitting.before(wanted)
+        except UserError:
+            return None
+
+    def after(self, wanted: Wanted, result: RunResult) -> Tight | None:
+        """What to run instead of a run that ended for want of memory, or None."""
+        try:
+            return self.fitting.after(wanted, result)
+        except UserError:
+            return None
+
+
+def foresight(runner: Runner, plans: Plans | None = None) -> Foresight:
+    """For a page on `runner`. plans: who plans; a process of its own where nobody else does, started when needed."""
+    plans = plans or PlanWorker()
+    return Foresight(plans, Predictions(plans.predict), Fitting(plans, runner.room))

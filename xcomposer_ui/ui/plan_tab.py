@@ -1,0 +1,137 @@
+"""The Plan tab: what a run will need and what holds it, and what this machine is."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+import gradio as gr
+
+from xcomposer_ui.runner import Runner
+from xcomposer_ui.settings import HALVES, Settings
+from xcomposer_ui.ui.ask_form import choices
+from xcomposer_ui.ui.handlers import numbers
+from xcomposer_ui.ui.planning import DEFAULTS, PlanForm, Plans, PlanSession, offered, planned
+from xcomposer_ui.ui.views.check import check_panel
+from xcomposer_ui.ui.views.head import short_name
+from xcomposer_ui.ui.views.notice import notice
+from xcomposer_ui.ui.views.plan import plan_view
+from xcomposer_ui.ui.words import QUIET, Words
+
+PLAN_QUEUE = "plan"
+"""Plans have a place in the queue of their own: they wait for one another, and no run waits for them."""
+
+Steps = Generator[dict[Any, Any], None, None]
+
+
+class PlanTab:
+    """Builds the tab; `shown` gives its values anew, for another language."""
+
+    def __init__(
+        self, words: Words, settings: Settings, runner: Runner, plans: Plans, language: gr.Radio, tab: gr.Tab
+    ) -> None:
+        self.settings, self.runner, self.plans = settings, runner, plans
+        self.visitors = words.visitors
+        self.session = gr.State(PlanSession())
+        with gr.Row(elem_classes="xl-ask"):
+            with gr.Column(scale=4, min_width=300, elem_classes="xl-left"):
+                self._form(words)
+            with gr.Column(scale=9, min_width=300, elem_classes="xl-right"):
+                self.planned = words.view(lambda language: plan_view(PlanSession(), language), elem_id="planned")
+                with words.make(gr.Accordion, {"label": "check.title"}, open=False, elem_id="check-section"):
+                    self.check = words.view(self._checked, elem_id="check")
+        self._wire(language, tab)
+
+    def outputs(self) -> list[Any]:
+        """Every component that the tab's events change."""
+        return [self.session, self.notice, self.planned, self.check]
+
+    def inputs(self) -> list[Any]:
+        """The components whose values `form` takes, in its order."""
+        return [
+            self.model, self.image, self.hd_num, self.prompt_tokens, self.new_tokens, self.batch, self.half,
+            self.memory,
+        ]  # fmt: skip
+
+    def shown(self, session: PlanSession, language: str) -> dict[Any, Any]:
+        """Component -> value for all that shows `session` in `language`, and what is known of the machine."""
+        return {
+            self.notice: notice(session.notice, language),
+            self.planned: plan_view(session, language),
+            self.check: self._checked(language),
+        }
+
+    @staticmethod
+    def form(
+        model: str | None, image: str | None, hd_num: int | None, prompt_tokens: int | None, new_tokens: int | None,
+        batch: int | None, half: str | None, memory_gib: float | None,
+    ) -> PlanForm:  # fmt: skip
+        """What the controls say; 0 tiles and 0 GiB, which an emptied box says too, leave it to the lab."""
+        return PlanForm(
+            model or "", image or "none", hd_num=hd_num or None, half=half or "auto", memory_gib=memory_gib or None,
+            **numbers(prompt_tokens=prompt_tokens, new_tokens=new_tokens, batch=batch),
+        )  # fmt: skip
+
+    def _checked(self, language: str) -> str:
+        return check_panel(self.runner.machine.known, language)
+
+    def _form(self, words: Words) -> None:
+        self.model = words.make(
+            gr.Dropdown,
+            {"label": "model", "choices": [(short_name(name), name) for name in offered(self.settings)]},
+            value=self.settings.model, elem_id="plan-model",
+        )  # fmt: skip
+        self.image = words.make(
+            gr.Textbox, {"label": "plan.image", "info": "plan.image.info"}, value="1024x768", elem_id="plan-image"
+        )
+        self.hd_num = words.make(
+            gr.Number, {"label": "plan.hd_num", "info": "plan.hd_num.info"},
+            value=0, precision=0, minimum=0, elem_id="plan-tiles",
+        )  # fmt: skip
+        with gr.Row():
+            self.prompt_tokens = self._count(words, "prompt_tokens", DEFAULTS.prompt_tokens)
+            self.new_tokens = self._count(words, "new_tokens", DEFAULTS.new_tokens)
+            self.batch = self._count(words, "batch", DEFAULTS.batch)
+        self.half = words.make(
+            gr.Radio, {"label": "half", "choices": choices(HALVES)},
+            value=self.settings.half, elem_id="plan-half",
+        )  # fmt: skip
+        self.memory = words.make(
+            gr.Number, {"label": "plan.memory", "info": "plan.memory.info"}, value=0, minimum=0, elem_id="plan-memory"
+        )
+        self.notice = gr.HTML("", elem_id="plan-notice", elem_classes="xl-notice-place")
+        with gr.Row(elem_classes="xl-buttons"):
+            self.run = words.make(gr.Button, {"value": "plan.run"}, variant="primary", elem_id="plan")
+
+    @staticmethod
+    def _count(words: Words, name: str, value: int) -> gr.Number:
+        return words.make(
+            gr.Number,
+            {"label": f"plan.{name}"},
+            value=value,
+            precision=0,
+            minimum=1,
+            min_width=90,
+            elem_id=f"plan-{name}",
+        )
+
+    def _wire(self, language: gr.Radio, tab: gr.Tab) -> None:
+        gr.on(
+            [self.run.click, self.image.submit], self._planned, [self.session, language, *self.inputs()],
+            [self.session, self.notice, self.planned], show_progress="hidden", api_visibility="private",
+            concurrency_id=PLAN_QUEUE, concurrency_limit=1, trigger_mode="once",
+        )  # fmt: skip
+        tab.select(self._checked, language, self.check, **QUIET)
+
+    def _planned(self, before: PlanSession, language: str, request: gr.Request, *values: Any) -> Steps:
+        spoken = self.visitors.spoken(request.session_hash, language)
+        form = self.form(*values)
+        yield self._step(PlanSession(planning=short_name(form.model)), spoken())
+        session = planned(self.plans, form, self.settings, self.runner.status())
+        if session.notice is not None:  # what was there stays to be read beside the mistake
+            session = PlanSession(plan=before.plan, notice=session.notice)
+        yield self._step(session, spoken())
+
+    def _step(self, session: PlanSession, language: str) -> dict[Any, Any]:
+        shown = self.shown(session, language)
+        return {self.session: session, self.notice: shown[self.notice], self.planned: shown[self.planned]}
