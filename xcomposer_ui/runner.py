@@ -3,55 +3,35 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
-from typing import Any, Generic, TypeVar
 
 from xcomposer_ui.backend import Backend, Outcome, Progress
 from xcomposer_ui.compare.divergence import Diverged, Diverging
+from xcomposer_ui.cures import Tried, failure_of
 from xcomposer_ui.dtype_flow import DtypeFlow, Traced, Tracing
 from xcomposer_ui.errors import UserError
-from xcomposer_ui.explain import explain
+from xcomposer_ui.job import BEAT_SEC, Job, Result
 from xcomposer_ui.machine import Machine, half_for, strategy_for
 from xcomposer_ui.planning.fitting import Room, surely_fits
 from xcomposer_ui.question import checked_question
 from xcomposer_ui.records import (
     Event,
-    Explanation,
-    Failure,
     Finished,
     FinishedBatch,
-    Fix,
     Loading,
     Measurement,
-    MemorySoFar,
     Question,
     RunResult,
     Status,
-    TextSoFar,
     Waiting,
 )
 from xcomposer_ui.settings import DEVICES, Settings
-from xcomposer_ui.strategies import STRATEGIES, Strategy, checked_half, strategy_named
+from xcomposer_ui.strategies import Strategy, checked_half, strategy_named
 from xcomposer_ui.worker import Worker
-
-BEAT_SEC = 0.25
-"""Between two signs of life of work that has no text to show; each is a chance to stop it."""
 
 TRACED_TOKENS = 2
 """A traced run reads the prompt and takes one step of decoding: what follows takes the same way."""
-
-TELL_EVERY_SEC = 0.03
-"""Between two looks at how far the run has come; decoding the text more often would take time from the model."""
-
-TELL_MEMORY_EVERY_SEC = 0.25
-"""Between two tellings of how the memory went: a chart is looked at, not read along."""
-
-Result = TypeVar("Result")
-
-Tried = dict[tuple[str, str, str | None, bool], Explanation]
-"""(type, message, module, whether without a picture) of a failure -> its explanation, cures tried."""
 
 OpenBackend = Callable[[str, str], Backend]
 """(model's name, "auto" | "cpu" | "cuda") to a backend that has loaded nothing yet."""
@@ -274,15 +254,15 @@ class Runner:
         used, flow = job.result()
         yield Traced(chosen.name, half_dtype, model, used, weights_dtype, flow)
 
-    def _started(self, work: Callable[[Progress], Result]) -> Generator[Waiting, None, _Job[Result]]:
+    def _started(self, work: Callable[[Progress], Result]) -> Generator[Waiting, None, Job[Result]]:
         """Wait for the model, telling so, then begin `work`; its thread gives the model back when it has ended."""
         while not self._lock.acquire(timeout=BEAT_SEC):
             yield Waiting()
         return self._begun(work)
 
-    def _begun(self, work: Callable[[Progress], Result]) -> _Job[Result]:
+    def _begun(self, work: Callable[[Progress], Result]) -> Job[Result]:
         """Hand `work` to the worker, and the lock with it: it is given back when the work has ended."""
-        job = _Job(work)
+        job = Job(work)
         try:
             self._worker.do(lambda: job.work(self._lock.release))
         except BaseException:
@@ -323,7 +303,7 @@ class Runner:
 
         tried: explanations of failures that were tried before; what is the same is not tried again.
         """
-        failure = _failure(outcome, backend, question, strategy, half, progress, {} if tried is None else tried)
+        failure = failure_of(outcome, backend, question, strategy, half, progress, {} if tried is None else tried)
         return RunResult(
             strategy=strategy.name,
             half=half,
@@ -367,112 +347,6 @@ class Runner:
             device = self.settings.device if self._backend is None else self._backend.device
             return half_for(device, self.machine.known)
         return checked_half(asked), "you asked for it"
-
-
-class _Job(Generic[Result]):
-    """One run's work: done by the worker, and asked how far it has come by whoever waits for it."""
-
-    def __init__(self, work: Callable[[Progress], Result]) -> None:
-        self.progress = Progress()
-        self._work = work
-        self._done = threading.Event()
-        self._result: Result | None = None
-        self._error: BaseException | None = None
-
-    def work(self, after: Callable[[], Any]) -> None:
-        """Work to the end; `after` is called when it has really ended."""
-        try:
-            self._result = self._work(self.progress)
-        except BaseException as error:  # raised again in the thread that waits for the result
-            self._error = error
-        finally:
-            after()
-            self._done.set()
-
-    def waited_for(self) -> Result:
-        """The result, when the work has ended. Raises what the work raised."""
-        self._done.wait()
-        return self.result()
-
-    def beats(self) -> Generator[None, None, None]:
-        """A beat now and then, until the work has ended."""
-        while not self._done.wait(BEAT_SEC):
-            yield
-
-    def events(self, loading: Loading) -> Generator[Event, None, None]:
-        """What there is to tell, until the work has ended."""
-        memory_told = time.monotonic()
-        told: str | tuple[str, float | None] = ""
-        while not self._done.wait(TELL_EVERY_SEC):
-            if self.progress.text is None:
-                if told != (known := (self.progress.stage, self.progress.fraction)):
-                    told = known
-                    yield replace(loading, stage=known[0], fraction=known[1])
-            elif (text := self.progress.text()) and text != told:
-                told = text
-                yield TextSoFar(text)
-            if self.progress.memory is not None and time.monotonic() - memory_told >= TELL_MEMORY_EVERY_SEC:
-                memory_told = time.monotonic()
-                if course := self.progress.memory():
-                    yield MemorySoFar(course)
-
-    def result(self) -> Result:
-        """The result, once the work has ended. Raises what the work raised."""
-        if self._error is not None:
-            raise self._error
-        assert self._result is not None
-        return self._result
-
-
-def _failure(
-    outcome: Outcome,
-    backend: Backend,
-    question: Question,
-    strategy: Strategy,
-    half: str,
-    progress: Progress,
-    tried: Tried,
-) -> Failure | None:
-    if outcome.failure_type is None:
-        return None
-    key = outcome.failure_type, outcome.message, outcome.site.module, question.image is None
-    if key not in tried:
-        tried[key] = _explanation(outcome, backend, question, strategy, half, progress)
-    return Failure(
-        type=outcome.failure_type,
-        message=outcome.message,
-        module=outcome.site.module,
-        operation=outcome.site.operation,
-        operands=outcome.site.operands,
-        explanation=tried[key],
-        traceback=outcome.traceback,
-    )
-
-
-def _explanation(
-    outcome: Outcome, backend: Backend, question: Question, strategy: Strategy, half: str, progress: Progress
-) -> Explanation:
-    """What the failure means, with what each other strategy made of the question where that could be tried."""
-    explanation = explain(f"{outcome.failure_type}: {outcome.message}", device=backend.device)
-    known = {fix.strategy: fix for fix in explanation.fixes}
-    # A clash shows in a prefill and one step of decoding; that a token is repeated shows after many.
-    tokens = question.max_new_tokens if outcome.failure_type == "RepeatedToken" else 2
-    fixes = []
-    for other in STRATEGIES.values():
-        fix = known.get(other.name, Fix(other.name, None, "What this strategy does to it is not known."))
-        if other.name == strategy.name:
-            fixes.append(replace(fix, cures=False, tried=True, failed_with=outcome.message))
-        else:
-            fixes.append(_tried(fix, backend.trial(question, other, half, progress, tokens)))
-    return replace(explanation, fixes=tuple(fixes))
-
-
-def _tried(fix: Fix, outcome: Outcome | None) -> Fix:
-    """`fix` with what trying it showed, if it was tried to its end."""
-    if outcome is None or outcome.stopped:
-        return fix
-    answered = outcome.failure_type is None
-    return replace(fix, cures=answered, tried=True, failed_with=None if answered else outcome.message)
 
 
 def _with_load(measurement: Measurement, load_sec: float | None) -> Measurement:
