@@ -108,7 +108,7 @@ PLAN_TEXTS: dict[str, tuple[str, str]] = {
     "fit.try": ("Run “{strategy}”", "运行“{strategy}”"),
     "fit.anyway": ("Run all the same", "仍然运行"),
     # What is chosen where nobody chose
-    "default.strategy": ("To begin with: {strategy}. {reason}", "默认：{strategy}。{reason}"),
+    "default.strategy": ("To begin with: {strategy}, because {reason}", "默认：{strategy}。{reason}"),
     # Check
     "check.title": ("This machine", "本机"),
     "check.pending": ("Looking…", "检测中…"),
