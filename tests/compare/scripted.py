@@ -9,6 +9,7 @@ from typing import Any
 from tests.ui.scripted import FAILURE
 from xcomposer_ui.compare.divergence import Diverged, Divergence, Divergences, Diverging, LayerDivergence
 from xcomposer_ui.errors import UserError
+from xcomposer_ui.machine import Machine
 from xcomposer_ui.planning.fitting import Room
 from xcomposer_ui.records import Event, Finished, Measurement, Question, RunResult, Status, TextSoFar, Waiting
 from xcomposer_ui.strategies import STRATEGIES, checked_half, strategy_named
@@ -59,6 +60,7 @@ class ScriptedRunner:
     diverged: int = 0
     closed: int = 0
     loaded: list[str] = field(default_factory=list)
+    machine: Machine = field(default_factory=Machine)
 
     def half(self, asked: str | None = None) -> str:
         return "float16" if asked in (None, "auto") else checked_half(asked)
