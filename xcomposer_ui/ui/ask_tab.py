@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +16,7 @@ from xcomposer_ui.ui.ask_form import AskForm
 from xcomposer_ui.ui.ask_results import AskResults
 from xcomposer_ui.ui.examples import Example
 from xcomposer_ui.ui.foresight import Foresight
+from xcomposer_ui.ui.going import Going
 from xcomposer_ui.ui.session import Form, Session
 from xcomposer_ui.ui.views.flow import flow_stage, flow_view
 from xcomposer_ui.ui.views.notice import notice
@@ -49,6 +51,7 @@ class AskTab:
     ) -> None:
         self.runner, self.foresight = runner, foresight
         self.visitors = words.visitors
+        self.going: Going[Session] = Going()
         self.session = gr.State(Session())
         with gr.Row(elem_classes="xl-ask"):
             with gr.Column(scale=5, min_width=300, elem_classes="xl-left"):
@@ -77,7 +80,9 @@ class AskTab:
             # Gradio names even private events after their functions; "run" is the endpoint's name.
             def asked(session: Session, language: str, request: gr.Request, *values: Any) -> Steps:
                 spoken = self.visitors.spoken(request.session_hash, language)
-                yield from self._run(session, spoken, made(session, self.form.form(*values)), all_the_same)
+                form = made(session, self.form.form(*values))
+                steps = handlers.ask(self.runner, session, form, foresight=self.foresight, all_the_same=all_the_same)
+                yield from self._shown(self.going.followed(request.session_hash, session, steps), form, spoken)
 
             event = gr.on(
                 triggers, asked, inputs, self.outputs(), js=SHOW_RESULTS,
@@ -111,12 +116,13 @@ class AskTab:
                 cancels=started, queue=False, show_progress="hidden", api_visibility="private",
             )  # fmt: skip
 
-    def _run(self, session: Session, spoken: Callable[[], str], form: Form, all_the_same: bool) -> Steps:
+    def _shown(
+        self, steps: Generator[tuple[Session, bool], None, None], form: Form, spoken: Callable[[], str]
+    ) -> Steps:
         first = True
-        steps = handlers.ask(self.runner, session, form, foresight=self.foresight, all_the_same=all_the_same)
-        try:
-            for step in steps:
-                if step.asking is None:
+        with closing(steps):
+            for step, goes_on in steps:
+                if step.asking is None or not goes_on:
                     yield self.refreshed(step, spoken())
                 elif first:
                     yield self.refreshed(step, spoken()) | {
@@ -126,8 +132,6 @@ class AskTab:
                 else:
                     yield {self.session: step} | self.results.progress(step, spoken())
                 first = False
-        finally:
-            steps.close()
 
     def _traced(self, session: Session, language: str, against: str | None) -> Steps:
         steps = handlers.trace(self.runner, session, against)
@@ -151,12 +155,14 @@ class AskTab:
         self.results.foreseen(session, language, ask=True)
         return self.results.foreseen(session, spoken())
 
-    def _stopped(self, session: Session, language: str) -> dict[Any, Any]:
-        return self.refreshed(handlers.stopped(session, self.runner.status()), language)
+    def _stopped(self, session: Session, language: str, request: gr.Request) -> dict[Any, Any]:
+        status = self.runner.status()
+        session = self.going.stop(request.session_hash, session, lambda latest: handlers.stopped(latest, status))
+        return self.refreshed(session, language)
 
-    def _cleared(self, session: Session, language: str) -> dict[Any, Any]:
+    def _cleared(self, session: Session, language: str, request: gr.Request) -> dict[Any, Any]:
         self.runner.forget()  # memory that only this conversation's next turn would have had a use for
-        return self.refreshed(session.cleared(), language)
+        return self.refreshed(self.going.stop(request.session_hash, session, Session.cleared), language)
 
 
 def fitting_form(session: Session, form: Form) -> Form:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from contextlib import closing
 from typing import Any
 
 import gradio as gr
@@ -14,6 +15,7 @@ from xcomposer_ui.ui import comparing, links
 from xcomposer_ui.ui.ask_tab import MODEL_QUEUE
 from xcomposer_ui.ui.comparing import CompareForm, CompareSession
 from xcomposer_ui.ui.examples import Example, by_picture, first_for
+from xcomposer_ui.ui.going import Going
 from xcomposer_ui.ui.handlers import numbers
 from xcomposer_ui.ui.pictures import PictureInput
 from xcomposer_ui.ui.views.comparison import compared
@@ -36,6 +38,7 @@ class CompareTab:
         self.settings, self.runner, self.examples = settings, runner, examples
         self.pictures = by_picture(examples)
         self.visitors = words.visitors
+        self.going: Going[CompareSession] = Going()
         self.session = gr.State(CompareSession())
         with gr.Row(elem_classes="xl-ask"):
             with gr.Column(scale=4, min_width=300, elem_classes="xl-left"):
@@ -169,7 +172,8 @@ class CompareTab:
             # Gradio names even private events after their functions.
             def comparing_asked(session: CompareSession, language: str, request: gr.Request, *values: Any) -> Steps:
                 spoken = self.visitors.spoken(request.session_hash, language)
-                yield from self._follow(made(self.runner, session, self.form(*values)), spoken)
+                steps = made(self.runner, session, self.form(*values))
+                yield from self._follow(self.going.followed(request.session_hash, session, steps), spoken)
 
             return gr.on(
                 triggers, comparing_asked, inputs, self.outputs(),
@@ -191,14 +195,16 @@ class CompareTab:
     ) -> Generator[CompareSession, None, None]:
         return comparing.steps_of_many(runner, session, form, self.examples)
 
-    def _follow(self, steps: Generator[CompareSession, None, None], spoken: Callable[[], str]) -> Steps:
-        try:
-            for session in steps:
+    def _follow(self, steps: Generator[tuple[CompareSession, bool], None, None], spoken: Callable[[], str]) -> Steps:
+        with closing(steps):
+            for session, _ in steps:
                 busy = gr.update(variant="secondary" if session.step is None else "stop")
                 yield {self.session: session, self.stop: busy, **self.shown(session, spoken())}
-        finally:
-            steps.close()
 
-    def _stopped(self, session: CompareSession, language: str) -> dict[Any, Any]:
-        session = session.ended(stopped=True) if session.step is not None else session
+    def _stopped(self, session: CompareSession, language: str, request: gr.Request) -> dict[Any, Any]:
+        session = self.going.stop(request.session_hash, session, _ended)
         return {self.session: session, self.stop: gr.update(variant="secondary"), **self.shown(session, language)}
+
+
+def _ended(session: CompareSession) -> CompareSession:
+    return session if session.step is None else session.ended(stopped=True)
