@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from math import isnan
 
 import numpy as np
 import torch
@@ -186,21 +187,24 @@ def _prompt(writer: Writer, picture: int, turns: list[Turn]) -> Conversation:
     return Conversation(picture, whole.turns, whole.ids[: whole.spans[-1][0]], whole.spans)
 
 
+COLUMNS: tuple[tuple[str, str | None, str, int | None], ...] = (
+    ("English", "en", "trained", 1),
+    ("Chinese", "zh", "trained", 1),
+    ("second turns", None, "trained", 2),
+    ("English, unseen wordings", "en", "unseen", None),
+    ("Chinese, unseen wordings", "zh", "unseen", None),
+)
+"""The table's columns: name, language, wordings and number of the turn (None: both)."""
+
+
 def as_markdown(table: Table) -> str:
-    """The table of the card, in per cent."""
-    lines = [
-        "| asked | English | Chinese | second turns | unseen wordings | answers |",
-        "| --- | ---: | ---: | ---: | ---: | ---: |",
-    ]
+    """The table of the card, in per cent; a dash where nothing was asked."""
+    names = " | ".join(name for name, *_ in COLUMNS)
+    lines = [f"| asked | {names} | answers |", "| --- |" + " ---: |" * (len(COLUMNS) + 1)]
     for row in table.rows():
-        shares = (
-            table.share(row, "en", None, 1),
-            table.share(row, "zh", None, 1),
-            table.share(row, None, None, 2),
-            table.share(row, None, "unseen", None),
-        )
+        shares = [table.share(row, language, words, number) for _, language, words, number in COLUMNS]
         count = sum(n for key, n in table.total.items() if key[0] == row)
-        cells = " | ".join(f"{100 * share:.1f}" for share in shares)
+        cells = " | ".join("—" if isnan(share) else f"{100 * share:.1f}" for share in shares)
         lines.append(f"| {row} | {cells} | {count} |")
     lines.append("")
     lines.append(f"Honest questions refused: {100 * table.refused / max(table.honest, 1):.2f} % of {table.honest}.")

@@ -48,6 +48,8 @@ ASKED: Wordings = {
             "In total, how many {many} are there?",
             "Please count the {many}.",
             "How many {many} are contained in the picture?",
+            "How many {many} exist in the drawing?",
+            "What number of {many} is there?",
         ),
         "zh": (
             "图中有几个{many}？",
@@ -190,6 +192,10 @@ ASKED: Wordings = {
             "Identify the {colour} shape.",
             "What type of shape is {colour}?",
             "Can you tell me what shape is {colour}?",
+            "Which shape is colored {colour}?",
+            "Which shape comes in {colour}?",
+            "Which figure has {colour} as its color?",
+            "What shape was given the color {colour}?",
         ),
         "zh": (
             "{colour}的是什么形状？",
@@ -225,6 +231,9 @@ ASKED: Wordings = {
             "哪一个是{colour}的图形？",
             "{colour}的是哪一个图形？",
             "图里哪一个形状是{colour}？",
+            "那个{colour}的是什么图形？",
+            "这个{colour}的是什么形状？",
+            "{colour}的那一个是什么？",
         ),
     },
     "place": {
@@ -307,6 +316,8 @@ ASKED: Wordings = {
             "{a}处在图的哪一块？",
             "{a}在图里处在哪里？",
             "{a}是什么位置？",
+            "{a}处在什么方位？",
+            "{a}在图像的哪一处？",
         ),
     },
     "presence": {
@@ -348,6 +359,8 @@ ASKED: Wordings = {
             "Is one of them {some}?",
             "Is any of the shapes {some}?",
             "Does the scene have {some} in it?",
+            "Is there {some} anywhere?",
+            "Is {some} somewhere in the drawing?",
         ),
         "zh": (
             "有{some}吗？",
@@ -442,6 +455,8 @@ ASKED: Wordings = {
             "这张图里{a}在{b}的{side}吗？",
             "{a}处在{b}的{side}吗？",
             "是不是{a}在{b}的{side}？",
+            "{a}是否处在{b}的{side}？",
+            "画面里{a}在不在{b}{side}？",
         ),
     },
     "description": {
