@@ -122,3 +122,11 @@ def test_where_nothing_is_measured_there_is_no_course() -> None:
     writer.start(with_picture=True)
     writer.end()
     assert writer.so_far() is None
+
+
+def test_the_clock_stands_still_while_a_sample_is_taken(backend: LocalBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "EVERY_SEC", 0.0)
+    outcome = asked(backend, "full", QUESTION)
+    times = [sample.at_sec for sample in outcome.course.samples]
+    assert times == sorted(times)
+    assert times[-1] == pytest.approx(outcome.measurement.latency_sec, abs=0.005)

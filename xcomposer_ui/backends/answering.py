@@ -49,12 +49,13 @@ class TokenClock:
         self.first_at: float | None = None
         self.last_at: float | None = None
         self.apart_sec = 0.0
+        self._still_at: float | None = None  # where the clock stands while something is done apart
         self._stop, self._each = stop, each
         self._prompt_seen = False
 
     def now(self) -> float:
         """Seconds since some moment, the measuring's own left out."""
-        return time.perf_counter() - self.apart_sec
+        return time.perf_counter() - self.apart_sec if self._still_at is None else self._still_at
 
     def put(self, value: Tensor) -> None:
         if not self._prompt_seen:  # `generate` hands over the prompt first
@@ -72,9 +73,13 @@ class TokenClock:
     @contextmanager
     def apart(self) -> Iterator[None]:
         """Within, the clock stands still."""
-        began = self.now()
-        yield
-        self.apart_sec += self.now() - began
+        began = time.perf_counter()
+        self._still_at = self.now()
+        try:
+            yield
+        finally:
+            self._still_at = None
+            self.apart_sec += time.perf_counter() - began
 
     def end(self) -> None:
         """Nothing to flush."""
