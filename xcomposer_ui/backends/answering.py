@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import re
 import time
 import traceback
@@ -14,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from xcomposer_ui.backend import FailureSite, Outcome, Progress
 from xcomposer_ui.backends import silent
@@ -33,6 +35,10 @@ EXPECTED = (RuntimeError, TypeError, ValueError, MemoryError)
 """What a call of the model may raise; running out of memory is a RuntimeError too. Anything else is a bug."""
 
 
+QUICK_STEP_SEC = 0.1
+"""A step of decoding that takes less is stopped soon enough at its token."""
+
+
 class Stopped(BaseException):
     """Raised inside the model to end a run in the middle of a forward. Nothing that guards the model catches it."""
 
@@ -41,13 +47,15 @@ class TokenClock:
     """A streamer for `generate`: notes each token and its time.
 
     each: called at each token, for measuring; the time that it takes is counted in `apart_sec`, and the clock goes on
-    as if it had taken none. first_at, last_at: seconds of `now`; None before the first token.
+    as if it had taken none. first_at, last_at: seconds of `now`; None before the first token. step_sec: from the token
+    before the last to the last.
     """
 
     def __init__(self, stop: Callable[[], bool], each: Callable[[], None]) -> None:
         self.ids: list[int] = []
         self.first_at: float | None = None
         self.last_at: float | None = None
+        self.step_sec = math.inf
         self.apart_sec = 0.0
         self._still_at: float | None = None  # where the clock stands while something is done apart
         self._stop, self._each = stop, each
@@ -62,9 +70,12 @@ class TokenClock:
             self._prompt_seen = True
             return
         self.ids += value.flatten().tolist()
-        self.last_at = self.now()
-        if self.first_at is None:
-            self.first_at = self.last_at
+        now = self.now()
+        if self.last_at is None:
+            self.first_at = now
+        else:
+            self.step_sec = now - self.last_at
+        self.last_at = now
         with self.apart():
             self._each()
         if self._stop():
@@ -108,6 +119,8 @@ def answer(
     def each() -> None:
         meter.token(opening.cache.nbytes)
         course.token()
+        if clock.step_sec < QUICK_STEP_SEC:  # the stop is looked for at each token too
+            blocks.release()
 
     def block(module: nn.Module) -> None:
         if clock.first_at is None:  # each token of the answer has its own sample
@@ -115,6 +128,7 @@ def answer(
                 course.block(module)
 
     clock = TokenClock(progress.stop.is_set, each)
+    blocks = BlockWatch(model, progress, block)
     course = CourseWriter(model, meter, clock.now, lambda: opening.unseen_bytes(meter))
     so_far = GrowingAnswer(tokenizer)
     progress.text, progress.memory = lambda: so_far.text(clock.ids), course.so_far
@@ -123,7 +137,7 @@ def answer(
     stopped = False
     started = ended = clock.now()
     try:
-        with meter, watch.on(model), stopping(model, progress, block), arithmetic(strategy, half, model.device.type):
+        with meter, watch.on(model), blocks, arithmetic(strategy, half, model.device.type):
             torch.manual_seed(question.seed)
             started = clock.now()
             course.start(question.image is not None)
@@ -186,7 +200,7 @@ def find_site(
         model.answer_ids(tokenizer, prompt(model, tokenizer, question, strategy, half), **sampling(question))
 
     try:
-        with stopping(model, progress), arithmetic(strategy, half, model.device.type):
+        with BlockWatch(model, progress), arithmetic(strategy, half, model.device.type):
             return trace_failure(again, model) or FailureSite()
     except Stopped:
         return FailureSite()
@@ -217,7 +231,7 @@ def flow(
         model.answer_ids(tokenizer, prompt(model, tokenizer, question, strategy, half), **sampling(question))
 
     try:
-        with stopping(model, progress), arithmetic(strategy, half, model.device.type):
+        with BlockWatch(model, progress), arithmetic(strategy, half, model.device.type):
             return trace_flow(again, model, values=values, expected=EXPECTED)
     except Stopped:
         return DtypeFlow(())
@@ -268,26 +282,35 @@ def decoding_rate(clock: TokenClock) -> float | None:
     return (len(clock.ids) - 1) / (clock.last_at - clock.first_at)
 
 
-@contextmanager
-def stopping(model: nn.Module, progress: Progress, each: Callable[[nn.Module], None] | None = None) -> Iterator[None]:
+class BlockWatch:
     """Within, every block of the model first looks whether the run was stopped: prefill alone may take a minute.
 
     each: called with each block besides, before it computes.
     """
 
-    def look(block: nn.Module, _: Any) -> None:
-        if progress.stop.is_set():
-            raise Stopped
-        if each is not None:
-            each(block)
+    def __init__(self, model: nn.Module, progress: Progress, each: Callable[[nn.Module], None] | None = None) -> None:
+        self._model, self._progress, self._each = model, progress, each
+        self._hooks: list[RemovableHandle] = []
 
-    blocks = [module for module in model.modules() if type(module).__name__ in model._no_split_modules]
-    hooks = [block.register_forward_pre_hook(look) for block in blocks]
-    try:
-        yield
-    finally:
-        for hook in hooks:
+    def __enter__(self) -> BlockWatch:
+        blocks = [m for m in self._model.modules() if type(m).__name__ in self._model._no_split_modules]
+        self._hooks = [block.register_forward_pre_hook(self._look) for block in blocks]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def release(self) -> None:
+        """Look no more: a module without hooks is called in half the time, which a small model notices."""
+        for hook in self._hooks:
             hook.remove()
+        self._hooks = []
+
+    def _look(self, block: nn.Module, _: Any) -> None:
+        if self._progress.stop.is_set():
+            raise Stopped
+        if self._each is not None:
+            self._each(block)
 
 
 def without_folders(text: str) -> str:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from xcomposer_ui.backend import Batch, Outcome, Progress
 from xcomposer_ui.backends import silent
-from xcomposer_ui.backends.answering import EXPECTED, Stopped, arithmetic, free_unused, prompt, sampling, stopping
+from xcomposer_ui.backends.answering import EXPECTED, BlockWatch, Stopped, arithmetic, free_unused, prompt, sampling
 from xcomposer_ui.backends.memory import CpuPeak, CudaPeak, weights_bytes
 from xcomposer_ui.backends.shortage import out_of_memory
 from xcomposer_ui.models.xcomposer2.answer import answer_text
@@ -143,7 +143,7 @@ def _together(
     ran_out = False
     started = time.perf_counter()
     try:
-        with meter, finite.on(model), stopping(model, progress), arithmetic(strategy, half, model.device.type):
+        with meter, finite.on(model), BlockWatch(model, progress), arithmetic(strategy, half, model.device.type):
             rows = [prompt(model, tokenizer, question, strategy, half) for question in questions]
             prompts = [next(iter(row.values())).shape[1] for row in rows]
             ids = model.batch_ids(tokenizer, rows, streamer=clock, **sampling(questions[0]))

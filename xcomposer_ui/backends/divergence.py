@@ -18,13 +18,13 @@ from torch import Tensor
 from xcomposer_ui.backend import Progress
 from xcomposer_ui.backends.answering import (
     EXPECTED,
+    BlockWatch,
     Stopped,
     TokenClock,
     arithmetic,
     free_unused,
     prompt,
     sampling,
-    stopping,
 )  # fmt: skip
 from xcomposer_ui.backends.devices import free_bytes
 from xcomposer_ui.backends.distances import first_difference, largest_share, layer_divergence, logit_figures
@@ -131,7 +131,7 @@ def answer_ids(
 ) -> list[int]:
     """The tokens of the free-running answer, as a run with the same settings and seed gives them."""
     clock = TokenClock(progress.stop.is_set, lambda: None)
-    with stopping(model, progress), arithmetic(strategy, half, model.device.type):
+    with BlockWatch(model, progress), arithmetic(strategy, half, model.device.type):
         torch.manual_seed(question.seed)
         inputs = prompt(model, tokenizer, question, strategy, half)
         model.answer_ids(tokenizer, inputs, streamer=clock, **sampling(question))
@@ -187,7 +187,7 @@ def reference_of(
             for other in [key for key in outputs if key[0] not in blocks]:
                 del outputs[other]
 
-    with stopping(model, progress), listening(model, hear):
+    with BlockWatch(model, progress), listening(model, hear):
         logits = forced_logits(model, tokenizer, question, strategy, half, ids)
     return Reference(ids, logits.cpu(), outputs, blocks_only)
 
@@ -209,7 +209,7 @@ def against(
         if key in reference.outputs:
             layers.append(layer_divergence(key, output, reference.outputs[key], key[0] in blocks))
 
-    with stopping(model, progress), listening(model, hear):
+    with BlockWatch(model, progress), listening(model, hear):
         logits = forced_logits(model, tokenizer, question, strategy, half, reference.ids)
     difference, kl, agreement, non_finite = logit_figures(reference.logits.to(logits.device), logits)
     share, module = largest_share(layers)
