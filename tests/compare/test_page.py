@@ -85,6 +85,15 @@ def test_a_stop_keeps_what_was_measured(form: CompareForm) -> None:
     assert "Stopped. What was measured" in compared(ended, "en")
 
 
+def test_a_stop_before_anything_was_measured_brings_back_what_was_there(form: CompareForm) -> None:
+    *_, done = comparing.steps(ScriptedRunner(), CompareSession(), form)
+    going = comparing.steps(ScriptedRunner(), done, replace(form, question="Another?"))
+    warming = next(session for session in going if session.step is not None)
+    going.close()
+    assert not (warming.comparison and warming.comparison.runs)
+    assert warming.ended(stopped=True) == done
+
+
 def test_the_view_shows_figures_marks_the_first_different_token_and_opens_the_failure(form: CompareForm) -> None:
     view = compared(last(form), "en")
     assert "Against full precision: float16 as reported fails" in view

@@ -44,6 +44,7 @@ class CompareSession:
     """What one visitor's tab holds.
 
     step: of the comparison in progress, None at rest. comparison, document: the last one's, as far as it came.
+    earlier: what the tab held before; a stop before anything was measured brings it back.
     many: the documents of the examples compared so far, without their layers; many_total: of how many.
     """
 
@@ -54,13 +55,17 @@ class CompareSession:
     many: tuple[Mapping[str, Any], ...] = ()
     many_total: int = 0
     notice: UserError | None = None
+    earlier: CompareSession | None = None
 
     def ended(self, stopped: bool = False) -> CompareSession:
         """The session at rest, with the document of what was measured."""
         comparison = self.comparison
+        measured = comparison is not None and comparison.runs
+        if stopped and not measured and not self.many_total and self.earlier is not None:
+            return self.earlier
         if comparison is not None and self.step is not None:
             comparison = replace(comparison, stopped=stopped)
-        ended = replace(self, step=None, comparison=comparison)
+        ended = replace(self, step=None, comparison=comparison, earlier=None)
         if comparison is None or not comparison.runs or self.form is None:
             return ended
         return replace(ended, document=document_of(self.form, comparison))
@@ -116,7 +121,7 @@ def steps(
         question = question_of(form, needs_picture=True)
         told = -SHORTEST_STEP_SEC
         going = compare(runner, question, replace(plan_of(form), warm_up=warm_up))
-        now = CompareSession(form)
+        now = CompareSession(form, earlier=replace(session, step=None, notice=None, earlier=None))
         try:
             for step in going:
                 now = replace(now, step=step, comparison=step.comparison)

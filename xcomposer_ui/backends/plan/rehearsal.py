@@ -141,7 +141,11 @@ class _Stage:
             ids = torch.ones((batch, self.prompt_tokens), dtype=torch.long)
             return ids if batch == 1 else self._padded(self.twin.model.get_input_embeddings()(ids))
         pixels = torch.empty((1, 3, *self.scene.pixels)).to(self.image_dtype)
-        joined = self.twin.model.joined_inputs([[1], [1] * (self.scene.text_tokens - 1)], [pixels])
+        picture = self.twin.model.encode_image(pixels)
+        if batch == 1:
+            self._picture = picture  # a run keeps it for the conversation's next turn; a batch has none
+        joined = self.twin.model.joined_embeddings([[1], [1] * (self.scene.text_tokens - 1)], [picture])
+        del picture
         embeds, self._im_mask = joined["inputs_embeds"], joined["im_mask"]
         tokens = self.twin.config.image_tokens(*(n // self.twin.config.tower_side for n in self.scene.pixels))
         self.prompt_tokens = embeds.shape[1]
