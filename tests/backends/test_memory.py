@@ -97,7 +97,7 @@ def peak(backend: LocalBackend, strategy: str, meter: type[CpuPeak], patch: pyte
     chosen, tokens = STRATEGIES[strategy], asked["max_new_tokens"]
     sampling = answering.sampling
     with patch.context() as patched:
-        patched.setattr(answering, "CpuPeak", meter)
+        patched.setattr(answering, "meter_of", lambda model, others_bytes: meter(model))
         patched.setattr(answering, "sampling", lambda question: {**sampling(question), "min_new_tokens": tokens})
         backend.load(chosen.weights_dtype("float16"), Progress())
         outcome = backend.answer(Question("Go on.", **asked), chosen, "float16", Progress())

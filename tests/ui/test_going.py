@@ -18,16 +18,16 @@ def counting(closed: list[bool]) -> Generator[str, None, None]:
 
 def test_a_run_that_nobody_stops_shows_its_own_steps() -> None:
     going, closed = Going[str](), []
-    assert list(going.followed(VISITOR, "none", counting(closed))) == [("one", True), ("two", True), ("three", True)]
+    assert list(going.followed(VISITOR, "none", counting(closed))) == ["one", "two", "three"]
     assert closed == [True]
 
 
 def test_after_a_stop_only_what_the_stop_made_is_shown() -> None:
     going, closed = Going[str](), []
     steps = going.followed(VISITOR, "none", counting(closed))
-    assert next(steps) == ("one", True)
+    assert next(steps) == "one"
     assert going.stop(VISITOR, "stale", lambda latest: f"{latest}, stopped") == "one, stopped"
-    assert list(steps) == [("one, stopped", False)]
+    assert list(steps) == ["one, stopped"]
     assert closed == [True]
 
 
@@ -50,7 +50,7 @@ def test_visitors_do_not_stop_one_another() -> None:
     steps = going.followed(VISITOR, "none", counting([]))
     next(steps)
     going.stop("another", "", str.upper)
-    assert next(steps) == ("two", True)
+    assert next(steps) == "two"
 
 
 def test_a_closed_run_is_forgotten() -> None:

@@ -22,7 +22,7 @@ from xcomposer_ui.backends import silent
 from xcomposer_ui.backends.conversations import Conversations
 from xcomposer_ui.backends.course import CourseWriter
 from xcomposer_ui.backends.dtype_trace import trace_failure, trace_flow
-from xcomposer_ui.backends.memory import CpuPeak, CudaPeak, weights_bytes
+from xcomposer_ui.backends.memory import meter_of
 from xcomposer_ui.backends.opening import Opening
 from xcomposer_ui.backends.silent import FiniteWatch
 from xcomposer_ui.dtype_flow import DtypeFlow
@@ -112,7 +112,7 @@ def answer(
     conversations: where a question with a history may find what its earlier turns have in common with it.
     """
     kept = Conversations(most=0) if conversations is None else conversations
-    meter: CpuPeak | CudaPeak = CudaPeak(model, others) if model.device.type == "cuda" else CpuPeak(model)
+    meter = meter_of(model, others)
     pixels = partial(picture_pixels, model, question, strategy, half)
     opening = Opening(model, tokenizer, question, (strategy.name, half), pixels, kept)
 
@@ -167,7 +167,7 @@ def answer(
         peak_memory_kind=meter.kind if meter.peak_bytes is not None else None,
         prompt_tokens=opening.prompt_tokens,
         new_tokens=len(clock.ids) if clock.ids else None,
-        weights_bytes=weights_bytes(model),
+        weights_bytes=meter.weights_bytes,
         reused_tokens=opening.reused_tokens,
         reused_picture=opening.reused_picture,
     )

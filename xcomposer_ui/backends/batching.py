@@ -15,7 +15,7 @@ from torch import Tensor
 from xcomposer_ui.backend import Batch, Outcome, Progress
 from xcomposer_ui.backends import silent
 from xcomposer_ui.backends.answering import EXPECTED, BlockWatch, Stopped, arithmetic, free_unused, prompt, sampling
-from xcomposer_ui.backends.memory import CpuPeak, CudaPeak, weights_bytes
+from xcomposer_ui.backends.memory import CpuPeak, CudaPeak, meter_of
 from xcomposer_ui.backends.shortage import out_of_memory
 from xcomposer_ui.models.xcomposer2.answer import answer_text
 from xcomposer_ui.records import Measurement, Question
@@ -111,7 +111,6 @@ class _Call:
     times: list[float]
     meter: CpuPeak | CudaPeak
     finite: FiniteRows
-    weights_bytes: int
 
 
 def _each(
@@ -137,7 +136,7 @@ def _together(
     others: int,
 ) -> tuple[list[Outcome | None], bool]:
     """(each question's outcome, None where it has to be asked alone; whether memory ran out)."""
-    meter: CpuPeak | CudaPeak = CudaPeak(model, others) if model.device.type == "cuda" else CpuPeak(model)
+    meter = meter_of(model, others)
     clock, finite = BatchClock(progress.stop.is_set), FiniteRows()
     call: _Call | None = None
     ran_out = False
@@ -147,7 +146,7 @@ def _together(
             rows = [prompt(model, tokenizer, question, strategy, half) for question in questions]
             prompts = [next(iter(row.values())).shape[1] for row in rows]
             ids = model.batch_ids(tokenizer, rows, streamer=clock, **sampling(questions[0]))
-            call = _Call(ids, prompts, started, clock.times, meter, finite, weights_bytes(model))
+            call = _Call(ids, prompts, started, clock.times, meter, finite)
     except Stopped:
         pass  # a batch that was stopped has no answers: they are asked for again
     except EXPECTED as error:
@@ -181,6 +180,6 @@ def _measurement(call: _Call, row: int) -> Measurement:
         peak_memory_kind=None if call.meter.peak_bytes is None else call.meter.kind,
         prompt_tokens=call.prompts[row],
         new_tokens=count,
-        weights_bytes=call.weights_bytes,
+        weights_bytes=call.meter.weights_bytes,
         batch_size=len(call.ids),
     )

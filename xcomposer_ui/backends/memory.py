@@ -198,3 +198,8 @@ class CudaPeak:
         torch.cuda.synchronize(self._device)
         self._highest = max(self._highest, torch.cuda.max_memory_allocated(self._device))
         self.peak_bytes = self._highest - self._others
+
+
+def meter_of(model: Any, others_bytes: int = 0) -> CpuPeak | CudaPeak:
+    """The meter for where `model` is. others_bytes: of other weights beside it, which a card's meter takes out."""
+    return CudaPeak(model, others_bytes) if model.device.type == "cuda" else CpuPeak(model)

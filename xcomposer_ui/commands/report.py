@@ -37,7 +37,7 @@ def execute(arguments: argparse.Namespace) -> int:
     if wanted not in FORMATS:
         raise UserError("unknown_format", name=wanted, known=", ".join(FORMATS))
     document = _document(arguments)
-    text = bug_report(document) if arguments.issue else FORMATS[wanted][1](document)
+    text = bug_report(document) if arguments.issue else FORMATS[wanted](document)
     if arguments.output:
         Path(arguments.output).write_text(text, encoding="utf-8", newline="")
         note(arguments.output)

@@ -61,13 +61,13 @@ def as_table(document: Mapping[str, Any]) -> str:
     return as_csv(FIELDS, rows(document))
 
 
-FORMATS: dict[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
-    "md": ("comparison.md", markdown),
-    "json": ("comparison.json", as_json),
-    "csv": ("comparison.csv", as_table),
-    "py": ("comparison.py", script),
+FORMATS: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    "md": markdown,
+    "json": as_json,
+    "csv": as_table,
+    "py": script,
 }
-"""A format's name -> its file's name, and what makes it from a document."""
+"""A format's name, which its files end in -> what makes it from a document."""
 
 
 def _question(question: Mapping[str, Any] | None) -> str:

@@ -103,8 +103,7 @@ def script(document: Mapping[str, Any]) -> str:
     if temperature > 0:
         settings |= {"temperature": temperature, "top_p": question.get("top_p", 0.8)}
     return TEMPLATE.format(
-        usage=f"Run: python {'run' if len(runs) == 1 else 'comparison'}.py"
-        + (" PICTURE" if image and not carried else ""),
+        usage="Run it with python" + (", the path of the picture after it." if image and not carried else "."),
         imports="from xcomposer_ui.settings import EMBEDDED_PATH\n" if embedded else "",
         checkpoint="str(EMBEDDED_PATH)" if embedded else _literal(runs[0]["model"]),
         device=_literal("cuda" if runs[0].get("device") == "cuda" else "cpu"),

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 
 from xcomposer_ui.training.wordings import CLOSINGS, OPENINGS, SURROUNDINGS
-from xcomposer_ui.training.world import Rng
+from xcomposer_ui.training.world import Rng, pick
 
 FILLERS = {
     "en": "just actually really please then maybe perhaps currently still now also simply again precisely".split(),
@@ -31,16 +30,16 @@ def asked_loosely(rng: Rng, question: str, language: str) -> str:
     """`question` as people type it: each slip now and then."""
     for word, others in SYNONYMS.items():
         if word in question and rng.random() < 0.15:
-            question = re.sub(rf"\b{word}\b" if word.isascii() else word, _one(rng, others), question, count=1)
+            question = re.sub(rf"\b{word}\b" if word.isascii() else word, pick(rng, others), question, count=1)
     if rng.random() < 0.08:
         question = _filled(rng, question, language)
     if question[-1] in "?？" and rng.random() < 0.08:
-        around = _one(rng, SURROUNDINGS[language])
+        around = pick(rng, SURROUNDINGS[language])
         question = question[:-1] + around + "?" if language == "en" else around + question
     if rng.random() < 0.06:
-        question = _one(rng, OPENINGS[language]) + question
+        question = pick(rng, OPENINGS[language]) + question
     if rng.random() < 0.05:
-        question = question + _one(rng, CLOSINGS[language])
+        question = question + pick(rng, CLOSINGS[language])
     if rng.random() < 0.2:
         question = question.rstrip("?.？。")
     return _typed_in_english(rng, question) if language == "en" else _typed_in_chinese(rng, question)
@@ -48,7 +47,7 @@ def asked_loosely(rng: Rng, question: str, language: str) -> str:
 
 def _filled(rng: Rng, question: str, language: str) -> str:
     """`question` with a filler between its first words, or before its Chinese verb."""
-    filler = _one(rng, FILLERS[language])
+    filler = pick(rng, FILLERS[language])
     if language == "zh":
         return re.sub("(?<![所没现])[有是在]", lambda verb: filler + verb[0], question, count=1)
     words = question.split(" ")
@@ -66,13 +65,9 @@ def _typed_in_english(rng: Rng, question: str) -> str:
 
 def _typed_in_chinese(rng: Rng, question: str) -> str:
     if question.endswith("？") and question[-2:-1] not in "吗呢" and rng.random() < 0.08:
-        question = question[:-1] + _one(rng, PARTICLES) + "？"
+        question = question[:-1] + pick(rng, PARTICLES) + "？"
     if rng.random() < 0.2:
         question = question.replace("？", "?").replace("，", ",").replace("。", ".")
     if rng.random() < 0.3:
         question = question.replace("的图形", "图形").replace("色的", "色")
     return question
-
-
-def _one(rng: Rng, options: Sequence[str]) -> str:
-    return options[int(rng.integers(len(options)))]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from xcomposer_ui.training.answers import (
@@ -29,7 +29,7 @@ from xcomposer_ui.training.wordings import (
     SIDES,
     Wordings,
 )
-from xcomposer_ui.training.world import COLOURS, SHAPES, Rng, Scene, Thing, tells_place
+from xcomposer_ui.training.world import COLOURS, SHAPES, Rng, Scene, Thing, pick, tells_place
 
 KINDS = (*ASKED, "refusal")
 
@@ -55,11 +55,6 @@ class Turn:
 
 def _looks(scene: Scene, *nouns: Wanted) -> tuple[tuple[int, ...], ...]:
     return tuple(tuple(n for n, thing in enumerate(scene.things) if noun.fits(thing)) for noun in nouns)
-
-
-def pick(rng: Rng, options: Sequence[str]) -> str:
-    """One of `options`."""
-    return options[int(rng.integers(len(options)))]
 
 
 def _wanted_sample(rng: Rng, scene: Scene, *, shape: bool, colour: bool, there: float) -> Wanted:

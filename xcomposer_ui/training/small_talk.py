@@ -6,9 +6,7 @@ and not a list. Some come close on purpose: a shape's name in a question of know
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from xcomposer_ui.training.world import COLOURS, SHAPES, Rng
+from xcomposer_ui.training.world import COLOURS, SHAPES, Rng, pick
 
 NOUNS = {
     "en": (
@@ -798,20 +796,16 @@ def made_up(rng: Rng, language: str) -> str:
     if language == "zh" and kind < 0.9:
         return "".join(chr(int(c)) for c in rng.integers(0x4E00, 0x9FA0, int(rng.integers(1, 4))))
     syllables = (
-        _of(rng, _ONSETS) + _of(rng, _VOWELS) + _of(rng, _CODAS)
+        pick(rng, _ONSETS) + pick(rng, _VOWELS) + pick(rng, _CODAS)
         for _ in range(int(rng.choice((1, 2, 3), p=(0.4, 0.4, 0.2))))
     )
     word = "".join(syllables)
     return word.capitalize() if rng.random() < 0.25 else word
 
 
-def _of(rng: Rng, options: Sequence[str]) -> str:
-    return options[int(rng.integers(len(options)))]
-
-
 def small_talk(rng: Rng, language: str, *, invent: bool = True) -> str:
     """Something that the model must not answer, in `language`. invent: whether words may be made up."""
-    template = _of(rng, TEMPLATES[language])
+    template = pick(rng, TEMPLATES[language])
     text = ""
     while "{" in template:  # one slot after the other, so that each is drawn anew
         before, rest = template.split("{", 1)
@@ -828,7 +822,7 @@ def _filled(rng: Rng, slot: str, language: str, invent: bool) -> str:
     if slot == "c":
         return COLOURS[int(rng.integers(len(COLOURS)))].in_language(language)
     if slot == "x":
-        return _of(rng, OTHER_COLOURS[language])
+        return pick(rng, OTHER_COLOURS[language])
     if invent and (slot == "w" or rng.random() < 0.3):
         return made_up(rng, language)
-    return _of(rng, NOUNS[language] if slot in "nw" else TOPICS[language])
+    return pick(rng, NOUNS[language] if slot in "nw" else TOPICS[language])

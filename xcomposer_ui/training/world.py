@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import colorsys
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,11 @@ Rng = np.random.Generator
 Rgb = tuple[int, int, int]
 
 LANGUAGES = ("en", "zh")
+
+
+def pick(rng: Rng, options: Sequence[str]) -> str:
+    """One of `options`, each as likely."""
+    return options[int(rng.integers(len(options)))]
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,7 @@ class AskTab:
 
         started = [runs([self.form.run.click, self.form.question.submit], lambda _, form: form)]
         started += [runs([button.click], _curing(name)) for name, button in self.results.cures.items()]
-        started.append(runs([self.results.fits["strategy"].click], lambda session, form: fitting_form(session, form)))
+        started.append(runs([self.results.fits["strategy"].click], fitting_form))
         started.append(
             runs([self.results.fits["anyway"].click], lambda session, form: session.held or form, all_the_same=True)
         )
@@ -116,13 +116,11 @@ class AskTab:
                 cancels=started, queue=False, show_progress="hidden", api_visibility="private",
             )  # fmt: skip
 
-    def _shown(
-        self, steps: Generator[tuple[Session, bool], None, None], form: Form, spoken: Callable[[], str]
-    ) -> Steps:
+    def _shown(self, steps: Generator[Session, None, None], form: Form, spoken: Callable[[], str]) -> Steps:
         first = True
         with closing(steps):
-            for step, goes_on in steps:
-                if step.asking is None or not goes_on:
+            for step in steps:
+                if step.asking is None:
                     yield self.refreshed(step, spoken())
                 elif first:
                     yield self.refreshed(step, spoken()) | {

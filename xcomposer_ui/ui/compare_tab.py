@@ -195,9 +195,9 @@ class CompareTab:
     ) -> Generator[CompareSession, None, None]:
         return comparing.steps_of_many(runner, session, form, self.examples)
 
-    def _follow(self, steps: Generator[tuple[CompareSession, bool], None, None], spoken: Callable[[], str]) -> Steps:
+    def _follow(self, steps: Generator[CompareSession, None, None], spoken: Callable[[], str]) -> Steps:
         with closing(steps):
-            for session, _ in steps:
+            for session in steps:
                 busy = gr.update(variant="secondary" if session.step is None else "stop")
                 yield {self.session: session, self.stop: busy, **self.shown(session, spoken())}
 

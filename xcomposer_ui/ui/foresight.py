@@ -51,9 +51,11 @@ class Foresight:
         return known
 
     def _ask(self, shape: RunShape) -> None:
-        with contextlib.suppress(UserError):  # the chart goes without its line
-            self.predictions.of(shape)
-        self.asking.discard(shape)
+        try:
+            with contextlib.suppress(UserError):  # the chart goes without its line
+                self.predictions.of(shape)
+        finally:
+            self.asking.discard(shape)
 
     def before(self, wanted: Wanted) -> Tight | None:
         """Why the run should not be begun, or None. What cannot be planned is begun: the run will say what is wrong."""

@@ -21,13 +21,13 @@ class Run(Generic[Session]):
         self._ended: tuple[Session] | None = None
         self._changing = threading.Lock()
 
-    def step(self, session: Session) -> tuple[Session, bool]:
-        """What to show for `session`, and whether the run goes on: the stop's session where there was a stop."""
+    def step(self, session: Session) -> Session:
+        """What to show for `session`: the stop's session where there was a stop."""
         with self._changing:
             if self._ended is not None:
-                return self._ended[0], False
+                return self._ended[0]
             self._latest = session
-            return session, True
+            return session
 
     def stop(self, made: Callable[[Session], Session]) -> Session:
         """End the run with what `made` makes of its newest session; a second stop changes nothing."""
@@ -45,17 +45,17 @@ class Going(Generic[Session]):
 
     def followed(
         self, visitor: str | None, before: Session, steps: Generator[Session, None, None]
-    ) -> Generator[tuple[Session, bool], None, None]:
-        """Each of `steps` with whether it was the run's own; a stop's session is the last one. Closes `steps`.
+    ) -> Generator[Session, None, None]:
+        """Each of `steps`, until a stop: its session is the last one then. Closes `steps`.
 
         visitor: Gradio's session hash. before: the session as the run begins.
         """
         run = self._runs[visitor] = Run(before)
         try:
             for session in steps:
-                shown, goes_on = run.step(session)
-                yield shown, goes_on
-                if not goes_on:
+                shown = run.step(session)
+                yield shown
+                if shown is not session:
                     break
         finally:
             steps.close()

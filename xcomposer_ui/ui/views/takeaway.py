@@ -24,7 +24,7 @@ def takeaway(document: Mapping[str, Any], stem: str, link: str, language: str) -
 
     link: the address that restores the settings; "" for none.
     """
-    files = [(kind, f"{stem}.{kind}", made(document)) for kind, (_, made) in FORMATS.items()]
+    files = [(kind, f"{stem}.{kind}", made(document)) for kind, made in FORMATS.items()]
     links = [_file(text(f"compare.report.{kind}", language), name, MIME[kind], made) for kind, name, made in files]
     if len(document["runs"]) > 1 or document["runs"][0].get("failure"):
         links.append(_file(text("compare.report.issue", language), "bug-report.md", MIME["md"], bug_report(document)))
