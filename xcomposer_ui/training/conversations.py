@@ -39,6 +39,10 @@ class Conversation:
     sides: tuple[tuple[int, int], ...] = ()
 
 
+LEAST = dict.fromkeys(KINDS, 0.04) | {"refusal": 0.08}
+"""What each kind's weight is at least. Of all that can be said to it the model hears little: so small talk has more."""
+
+
 @dataclass
 class Weights:
     """How often each (kind, language) is asked: the more, the rarer it is right."""
@@ -55,7 +59,7 @@ class Weights:
     def sample(self, rng: Rng, count: int) -> list[tuple[str, str]]:
         """`count` pairs of kind and language."""
         keys = list(self.right)
-        wrong = np.array([0.04 + min(1 - self.right[key], 0.5) for key in keys])
+        wrong = np.array([LEAST[key[0]] + min(1 - self.right[key], 0.5) for key in keys])
         return [keys[n] for n in rng.choice(len(keys), count, p=wrong / wrong.sum())]
 
 

@@ -83,9 +83,7 @@ def _single(rng: Rng, scene: Scene, *, shape: bool, colour: bool, there: float) 
     """As `_wanted_sample`, mostly such that at most one thing fits: people ask about one."""
     for _ in range(6):
         wanted = _wanted_sample(rng, scene, shape=shape, colour=colour, there=there)
-        if len(wanted.found(scene)) < 2:
-            break
-        if rng.random() < 0.2:
+        if len(wanted.found(scene)) < 2 or rng.random() < 0.35:
             break
     return wanted
 

@@ -1,11 +1,17 @@
 """What people ask that has nothing to do with drawn shapes: the model must say that it knows no answer.
 
 Templates and words are many, and a share of the words is made up, so that what is learnt is "not one of my questions"
-and not a list. Some come close on purpose: a shape's name in a question of knowledge, a colour asked of a sky.
+and not a list. What comes close to an honest question on purpose is in `near_misses`; and every wording of the honest
+questions is asked about other things too, so that the wording alone tells nothing.
 """
 
 from __future__ import annotations
 
+import re
+
+from xcomposer_ui.training.near_misses import LIKE_THE_WORLDS, MANNERS, NEAR_MISSES, WHEN
+from xcomposer_ui.training.unseen import SMALL_TALK
+from xcomposer_ui.training.wordings import ASKED, SIDE_ASKED, SIDES
 from xcomposer_ui.training.world import COLOURS, SHAPES, Rng, pick
 
 NOUNS = {
@@ -803,15 +809,44 @@ def made_up(rng: Rng, language: str) -> str:
     return word.capitalize() if rng.random() < 0.25 else word
 
 
+NEAR, ELSEWHERE = 0.3, 0.15
+"""Shares of small talk that are near misses, and honest questions about something that is no shape."""
+
+
 def small_talk(rng: Rng, language: str, *, invent: bool = True) -> str:
-    """Something that the model must not answer, in `language`. invent: whether words may be made up."""
-    template = pick(rng, TEMPLATES[language])
+    """Something that the model must not answer, in `language`. invent: whether words may be made up.
+
+    Never what the evaluation says to it, word for word.
+    """
+    while (text := _talk(rng, language, invent)) in SMALL_TALK[language]:
+        pass
+    return text
+
+
+def _talk(rng: Rng, language: str, invent: bool) -> str:
+    kind = rng.random()
+    if kind < ELSEWHERE:
+        template = _asked_elsewhere(rng, language)
+    else:
+        template = pick(rng, (NEAR_MISSES if kind < ELSEWHERE + NEAR else TEMPLATES)[language])
     text = ""
     while "{" in template:  # one slot after the other, so that each is drawn anew
         before, rest = template.split("{", 1)
-        text += before + _filled(rng, rest[0], language, invent)
-        template = rest[2:]
-    return text + template
+        text, template = text + before, _filled(rng, rest[0], language, invent) + rest[2:]
+    return re.sub(r"\b(a|A) (?=[aeiou])", r"\1n ", text + template)  # or the article would give it away
+
+
+def _asked_elsewhere(rng: Rng, language: str) -> str:
+    """An honest question's wording as a template about nouns of small talk, now and then with a colour to them."""
+    kind = pick(rng, ("count", "colour", "shape", "place", "presence", "relation"))
+    noun = "{c} {n}" if rng.random() < 0.25 and kind != "colour" else "{n}"
+    if language == "zh":
+        noun = noun.replace("{c} ", "{c}的")
+    the, some, plural = ("the ", "a ", "s") if language == "en" else ("", "", "")
+    side = pick(rng, SIDE_ASKED[pick(rng, SIDES)][language])
+    return pick(rng, ASKED[kind][language]).format(
+        a=the + noun, b=the + noun, some=some + noun, many=noun + plural, colour="{x}", side=side
+    )
 
 
 def _filled(rng: Rng, slot: str, language: str, invent: bool) -> str:
@@ -823,6 +858,12 @@ def _filled(rng: Rng, slot: str, language: str, invent: bool) -> str:
         return COLOURS[int(rng.integers(len(COLOURS)))].in_language(language)
     if slot == "x":
         return pick(rng, OTHER_COLOURS[language])
+    if slot == "a":
+        return pick(rng, MANNERS)
+    if slot == "e":
+        return pick(rng, WHEN)
     if invent and (slot == "w" or rng.random() < 0.3):
         return made_up(rng, language)
+    if slot == "f":
+        return pick(rng, LIKE_THE_WORLDS)
     return pick(rng, NOUNS[language] if slot in "nw" else TOPICS[language])

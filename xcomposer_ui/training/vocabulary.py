@@ -22,7 +22,7 @@ _USER_DEFINED = 4
 def corpus(seed: int, turns: int = 24_000) -> list[str]:
     """Lines of questions and answers, and the words of the roles.
 
-    Small talk comes without its made-up words, and in English only: Chinese characters that no question of the world
+    Small talk comes without its made-up words, and in English only: other characters that no question of the world
     needs would take half of the vocabulary. They are spelt in bytes, which marks them as foreign all the better.
     """
     rng = np.random.default_rng((seed, 1))
@@ -34,7 +34,7 @@ def corpus(seed: int, turns: int = 24_000) -> list[str]:
             turn = turn_sample(rng, scene_any(rng), kind, language)
             lines += [turn.question, turn.answer]
         elif language == "en":
-            lines += [small_talk(rng, language, invent=False)]
+            lines += [talk] if (talk := small_talk(rng, language, invent=False)).isascii() else []
     return lines
 
 
