@@ -14,7 +14,7 @@ from xcomposer_ui.records import Event, Loading, MemorySoFar, TextSoFar
 BEAT_SEC = 0.25
 """Between two signs of life of work that has no text to show; each is a chance to stop it."""
 
-TELL_EVERY_SEC = 0.03
+TELL_EVERY_SEC = 0.05
 """Between two looks at how far the run has come; decoding the text more often would take time from the model."""
 
 TELL_MEMORY_EVERY_SEC = 0.25

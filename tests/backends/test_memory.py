@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -83,7 +84,7 @@ def test_the_figure_equals_the_allocators_own_total() -> None:
 class Listening(CpuPeak):
     """Listens to every allocation of an answer, as slow as that is."""
 
-    def token(self, cache_bytes: int) -> None:
+    def token(self, cache_bytes: Callable[[], int]) -> None:
         pass
 
 

@@ -46,9 +46,9 @@ class Stopped(BaseException):
 class TokenClock:
     """A streamer for `generate`: notes each token and its time.
 
-    each: called at each token, for measuring; the time that it takes is counted in `apart_sec`, and the clock goes on
-    as if it had taken none. first_at, last_at: seconds of `now`; None before the first token. step_sec: from the token
-    before the last to the last.
+    each: called at each token, for measuring. The time that noting and measuring take is counted in `apart_sec`, and
+    the clock goes on as if they had taken none. first_at, last_at: seconds of `now`; None before the first token.
+    step_sec: from the token before the last to the last.
     """
 
     def __init__(self, stop: Callable[[], bool], each: Callable[[], None]) -> None:
@@ -69,17 +69,21 @@ class TokenClock:
         if not self._prompt_seen:  # `generate` hands over the prompt first
             self._prompt_seen = True
             return
-        self.ids += value.flatten().tolist()
-        now = self.now()
+        began = time.perf_counter()
+        now = began - self.apart_sec
         if self.last_at is None:
             self.first_at = now
         else:
             self.step_sec = now - self.last_at
-        self.last_at = now
-        with self.apart():
+        self.last_at = self._still_at = now
+        try:  # as in `apart`, which itself would take of a small model's token
+            self.ids += value.tolist()
             self._each()
-        if self._stop():
-            raise Stopped
+            if self._stop():
+                raise Stopped
+        finally:
+            self._still_at = None
+            self.apart_sec += time.perf_counter() - began
 
     @contextmanager
     def apart(self) -> Iterator[None]:
@@ -117,22 +121,26 @@ def answer(
     opening = Opening(model, tokenizer, question, (strategy.name, half), pixels, kept)
 
     def each() -> None:
-        meter.token(opening.cache.nbytes)
+        meter.token(cache_bytes)
+        watch.look()
         course.token()
         if clock.step_sec < QUICK_STEP_SEC:  # the stop is looked for at each token too
             blocks.release()
+
+    def cache_bytes() -> int:
+        return opening.cache.nbytes
 
     def block(module: nn.Module) -> None:
         if clock.first_at is None:  # each token of the answer has its own sample
             with clock.apart():
                 course.block(module)
 
+    watch = FiniteWatch()
     clock = TokenClock(progress.stop.is_set, each)
     blocks = BlockWatch(model, progress, block)
     course = CourseWriter(model, meter, clock.now, lambda: opening.unseen_bytes(meter))
     so_far = GrowingAnswer(tokenizer)
     progress.text, progress.memory = lambda: so_far.text(clock.ids), course.so_far
-    watch = FiniteWatch()
     failure: tuple[str, str, str] | None = None
     stopped = False
     started = ended = clock.now()
@@ -156,7 +164,8 @@ def answer(
         # The frames hold the activations; without them the memory of a failed run is given back at once.
         traceback.clear_frames(error.__traceback__)
     inputs = {}  # what runs again below finds room where these were
-    opening.close(keep=bool(clock.ids) and failure is None and watch.all_finite)
+    finite = failure is None and watch.finished()
+    opening.close(keep=bool(clock.ids) and finite)
     if failure or stopped:
         free_unused(model.device.type)
     measurement = Measurement(
@@ -176,7 +185,7 @@ def answer(
         kind, message, text = failure
         site = find_site(model, tokenizer, question, strategy, half, progress) if traceable(failure) else FailureSite()
         return Outcome(measurement, failure_type=kind, message=message, traceback=text, site=site, course=went)
-    if not stopped and not watch.all_finite:
+    if not stopped and not finite:
         flow = traced_values(model, tokenizer, question, strategy, half, len(clock.ids))
         message, site = silent.non_finite_site(flow)
         return Outcome(measurement, failure_type=silent.NON_FINITE, message=message, site=site, course=went)

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import accumulate
 from types import TracebackType
 from typing import Any
@@ -18,7 +19,7 @@ from torch import nn
 from torch._C import _autograd
 from torch._C._profiler import ProfilerConfig, ProfilerState, _ExperimentalConfig
 
-LISTENED_STEPS = 5
+LISTENED_STEPS = 4
 """Steps that are listened to: the prefill, and as many of decoding as show that each is like the one before."""
 
 
@@ -49,7 +50,9 @@ class CpuPeak:
         self._listener = _Listener()
         self._live = self._highest = self._recent = 0
         self._tokens = self._counted_from = 0
-        self._cache = self._cache_then = 0
+        self._cache_bytes: Callable[[], int] = int
+        self._cache_then = 0
+        self._paces: list[tuple[int, int]] = []
         # Reports of the last two steps that were heard whole, and of the one that goes on.
         self._step_before: list[int] = []
         self._step: list[int] = []
@@ -60,10 +63,10 @@ class CpuPeak:
             self._listener.start()
         return self
 
-    def token(self, cache_bytes: int) -> None:
-        """One more token has come, and the cache now takes `cache_bytes`. Call it at each token of an answer."""
+    def token(self, cache_bytes: Callable[[], int]) -> None:
+        """One more token has come. Call it at each token of an answer. cache_bytes: asked what the cache takes."""
         self._tokens += 1
-        self._cache = cache_bytes
+        self._cache_bytes = cache_bytes
         if self._listener.on:
             self._take()
             self._step_before, self._step, self._heard = self._step, self._heard, []
@@ -71,6 +74,7 @@ class CpuPeak:
                 self._listener.start()
             else:
                 self._counted_from = self._tokens
+                self._paces = self._paces_of_a_step()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if not _Listener.there:
@@ -103,17 +107,25 @@ class CpuPeak:
         self._heard += reports
         heard = list(accumulate(reports, initial=self._live))
         self._live = heard[-1]
-        self._cache_then = self._cache
+        self._cache_then = self._cache_bytes()
         self._recent = max([self._recent, *heard])
         self._highest = max(self._highest, self._recent)
 
     def _counted_on(self) -> int:
         """The highest sum of the last step, from the pace of the last two that were listened to."""
         steps = self._tokens - self._counted_from
+        highest = max(then + steps * pace for then, pace in self._paces)
+        return highest + self._cache_bytes() - self._cache_then
+
+    def _paces_of_a_step(self) -> list[tuple[int, int]]:
+        """(bytes live, by how many more each step) at reports of the last step that may be a later one's highest."""
         now = accumulate(self._step, initial=self._live - sum(self._step))
         before = accumulate(self._step_before, initial=self._live - sum(self._step) - sum(self._step_before))
-        highest = max(n + steps * (n - b) for b, n in zip(before, now, strict=True))
-        return highest + self._cache - self._cache_then
+        kept: list[tuple[int, int]] = []
+        for then, pace in sorted(((n, n - b) for b, n in zip(before, now, strict=True)), reverse=True):
+            if not kept or pace > kept[-1][1]:  # lower, and no faster, than one that is kept: never the highest
+                kept.append((then, pace))
+        return kept
 
 
 def _alike(step: list[int], other: list[int]) -> bool:
@@ -181,7 +193,7 @@ class CudaPeak:
         torch.cuda.reset_peak_memory_stats(self._device)
         return self
 
-    def token(self, cache_bytes: int) -> None:
+    def token(self, cache_bytes: Callable[[], int]) -> None:
         """Nothing to do: torch.cuda keeps the peak itself."""
 
     def recent(self) -> tuple[int, int | None] | None:

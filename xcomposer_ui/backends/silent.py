@@ -21,25 +21,37 @@ REPEATS = 16
 
 
 class FiniteWatch:
-    """Whether the logits of a run stayed finite; `all_finite` waits for the device, the watching does not."""
+    """Whether the logits of a run stayed finite. The watching waits for no device; only `finished` does."""
 
     def __init__(self) -> None:
         self._sum: Tensor | None = None
+        self._latest: Tensor | None = None
 
-    @property
-    def all_finite(self) -> bool:
-        return self._sum is None or bool(self._sum.isfinite())
+    def finished(self) -> bool:
+        """Whether all were finite. Lets go of the tensors, so that none is freed while a later run is measured."""
+        self.look()
+        total, self._sum = self._sum, None
+        return total is None or bool(total.isfinite())
 
-    def look(self, _module: Any, _inputs: Any, logits: Tensor) -> None:
-        """A forward hook for the output layer."""
-        # NaN and infinity stay in a sum, whatever is added; one pass, where asking for each would take three.
-        total = logits.sum(dtype=torch.float64)
+    def look(self) -> None:
+        """Take in the logits that were computed last. Call it where no clock runs; whatever is left over is kept."""
+        if (logits := self._latest) is None:
+            return
+        self._latest = None
+        # NaN and infinity stay in a sum, whatever is added; one pass, where asking for each would take three. Finite
+        # logits would have to pass 1e33 to add up to infinity.
+        total = logits.sum(dtype=torch.float32)
         self._sum = total if self._sum is None else self._sum.add_(total)
+
+    def _note(self, _module: Any, _inputs: Any, logits: Tensor) -> None:
+        """A forward hook for the output layer: it computes nothing, so that the model's time is its own."""
+        self.look()
+        self._latest = logits
 
     @contextmanager
     def on(self, model: Any) -> Iterator[FiniteWatch]:
         """Within, every logits tensor that `model` computes is looked at."""
-        hook = model.get_output_embeddings().register_forward_hook(self.look)
+        hook = model.get_output_embeddings().register_forward_hook(self._note)
         try:
             yield self
         finally:

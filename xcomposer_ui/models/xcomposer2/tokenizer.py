@@ -61,8 +61,9 @@ class InternLMXComposer2Tokenizer(PreTrainedTokenizer):  # type: ignore[misc]
         """Pieces to text. Special tokens stay as they are; a leading space is text, not padding, and is kept."""
         text = ""
         run: list[str] = []
+        special = set(self.all_special_tokens)  # made anew each time it is asked for
         for token in tokens:
-            if token in self.all_special_tokens:
+            if token in special:
                 text += self._joined(run) + token
                 run = []
             else:
