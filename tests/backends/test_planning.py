@@ -17,7 +17,7 @@ from xcomposer_ui.backends.plan.allocator import MIB, CachingAllocator
 from xcomposer_ui.backends.plan.calibration import beside
 from xcomposer_ui.backends.plan.configuration import configuration_of
 from xcomposer_ui.backends.plan.kernels import kernel, scratch_bytes
-from xcomposer_ui.backends.plan.planner import largest, plan
+from xcomposer_ui.backends.plan.planner import plan
 from xcomposer_ui.backends.plan.recorder import Recorder
 from xcomposer_ui.backends.plan.rehearsal import Scene, peaks, pixels_for, rehearse
 from xcomposer_ui.backends.plan.twin import twin_of
@@ -154,13 +154,6 @@ def test_the_allocator_uses_freed_blocks_again() -> None:
         for block in (2, 1, 3):
             allocator.give_back(block)
     assert (allocator.allocated_bytes, allocator.reserved_bytes) == (0, 20 * MIB)
-
-
-@pytest.mark.parametrize("guess", [1, 5, 37, 38, 99, 1000])
-def test_the_largest_that_is_enough_is_found_from_any_guess(guess: int) -> None:
-    assert largest(lambda n: n <= 37, 1, 100, guess) == 37
-    assert largest(lambda n: True, 1, 100, guess) == 100
-    assert largest(lambda n: n <= 1, 1, 100, guess) == 1
 
 
 def write_config(folder: Path, **changes: object) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +13,7 @@ from xcomposer_ui.backends.devices import choose_device, free_bytes
 from xcomposer_ui.backends.plan.card import on_card
 from xcomposer_ui.backends.plan.configuration import configuration_of
 from xcomposer_ui.backends.plan.rehearsal import Rehearsal, Scene, peaks, pixels_for, rehearse
+from xcomposer_ui.backends.plan.search import largest
 from xcomposer_ui.backends.plan.twin import Twin, twin_of
 from xcomposer_ui.models.xcomposer2 import InternLMXComposer2Config
 from xcomposer_ui.planning.cards import fits
@@ -138,32 +139,21 @@ class Planner:
         return {**fits(needed), **own}
 
     def _largest_batch(self, strategy: PlannedStrategy) -> int:
-        """The batch that fits while one more does not.
+        def needed(batch: int) -> int:
+            return self.needed(self.rehearsed(strategy, batch, self.request.hd_num))
 
-        Peaks grow nearly in step with the batch: where they would meet the memory is looked at first, then its
-        neighbours, each rehearsed.
-        """
-
-        def enough(batch: int) -> bool:
-            return self._fit(self.needed(self.rehearsed(strategy, batch, self.request.hd_num)))
-
-        if not enough(1):
-            return 0
-        if not enough(2):
-            return 1
-        two, three = (self.needed(self.rehearsed(strategy, b, self.request.hd_num)) for b in (2, 3))
         assert self.memory.bytes is not None
-        guess = 2 + (self.memory.bytes - two) // max(three - two, 1)
-        return largest(enough, 2, MOST_BATCH, guess)
+        return largest(needed, self.memory.bytes, 1, MOST_BATCH)
 
     def _largest_hd_num(self, strategy: PlannedStrategy) -> int | None:
         if self.config.tiles is None or self.request.image is None:
             return None
 
-        def enough(hd_num: int) -> bool:
-            return self._fit(self.needed(self.rehearsed(strategy, self.request.batch, hd_num)))
+        def needed(hd_num: int) -> int:
+            return self.needed(self.rehearsed(strategy, self.request.batch, hd_num))
 
-        return largest(enough, 1, MOST_TILES, MOST_TILES) if enough(1) else 0
+        assert self.memory.bytes is not None
+        return largest(needed, self.memory.bytes, 1, MOST_TILES, guess=MOST_TILES)
 
 
 def phase_peaks(seen: Rehearsal, *, scratch: bool) -> dict[str, PhasePeak]:
@@ -172,21 +162,3 @@ def phase_peaks(seen: Rehearsal, *, scratch: bool) -> dict[str, PhasePeak]:
         phase: PhasePeak(seen.weights_bytes + peak.live_bytes, peak.cache_bytes, peak.live_bytes - peak.cache_bytes)
         for phase, peak in peaks(seen, scratch=scratch).items()
     }
-
-
-def largest(enough: Callable[[int], bool], low: int, high: int, guess: int) -> int:
-    """The largest number up to `high` for which `enough` holds, where it holds for `low` and for all below another.
-
-    guess: where to look first; the closer, the fewer looks.
-    """
-    high += 1  # taken as too much from here on
-    at, stride = min(max(guess, low + 1), high - 1), 1
-    while low + 1 < high:
-        if enough(at):
-            low, at = at, at + stride
-        else:
-            high, at = at, at - stride
-        stride *= 2
-        if not low < at < high:
-            at = (low + high) // 2
-    return low
