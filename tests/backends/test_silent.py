@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from xcomposer_ui.backends import answering
 from xcomposer_ui.backends.silent import non_finite_site, repeated_to_the_end
 from xcomposer_ui.dtype_flow import DtypeFlow, ModuleCall
 from xcomposer_ui.explain import explain
+from xcomposer_ui.explain.silent import silent_message
 from xcomposer_ui.models.xcomposer2 import InternLMXComposer2Tokenizer
 from xcomposer_ui.records import Question
 from xcomposer_ui.strategies import STRATEGIES
@@ -115,3 +117,21 @@ def test_an_answer_without_a_word_is_a_failure(tokenizer: Any) -> None:
 )
 def test_repetition_is_told_from_an_answer_that_ended(ids: list[int], most: int, times: int) -> None:
     assert repeated_to_the_end(ids, most) == times
+
+
+def test_each_message_has_its_words_in_chinese(tokenizer: Any) -> None:
+    overflow = ask(overflowing(), tokenizer, "unified", "float16").message
+    calls = (
+        ModuleCall(0, "mlp", "MLP", 0, ("int64",), ("int64",), (), max_abs=200.0, non_finite=0),
+        ModuleCall(1, "mlp.down", "Linear", 1, ("float32",), ("float32",), (), non_finite=3),
+    )
+    told = [overflow, *(non_finite_site(DtypeFlow(calls[start:end]))[0] for start, end in ((0, 2), (1, 2), (0, 1)))]
+    told += [f"the answer repeats one token 16 times to its end: “…{'！' * 16}\n”"]
+    told += ["the model ended its answer before its first word"]
+    for message in told:
+        chinese = silent_message(message, "zh")
+        assert not re.search("[a-z]{4,} [a-z]{2,}", chinese), chinese
+        assert silent_message(message, "en") == message
+        for figure in re.findall(r"[\w.]*\d[\w.]*", message):
+            assert figure in chinese
+    assert silent_message("mat1 and mat2 must have the same dtype", "zh") == "mat1 and mat2 must have the same dtype"

@@ -13,6 +13,8 @@ from PIL import Image
 
 from tests.checkpoints import write_checkpoint
 from xcomposer_ui.__main__ import main
+from xcomposer_ui.compare.schedule import variants_for
+from xcomposer_ui.compare.verdict import variant_name
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -44,6 +46,16 @@ def document(folder: Path, arguments: list[str]) -> dict:
     assert "Against full precision" in out.stderr
     (folder / "compared.json").write_text(out.stdout)
     return json.loads(out.stdout)
+
+
+def test_without_json_the_figures_are_on_stdout_and_the_way_there_on_stderr(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["compare", *arguments, "--no-divergence"]) == 0
+    said = capsys.readouterr()
+    assert all(variant_name(variant, "en") in said.out for variant in variants_for(["float16"]))
+    assert "[1/" in said.err
+    assert "[1/" not in said.out
 
 
 def test_every_strategy_has_its_run_and_those_that_answer_their_divergence(document: dict) -> None:

@@ -49,6 +49,13 @@ def test_a_failure_takes_its_place_is_not_repeated_and_the_others_go_on(runner: 
     assert comparison.runs[0].result.failure is not None
 
 
+def test_progress_counts_what_is_done_and_leaves_nothing_out(runner: ScriptedRunner) -> None:
+    steps = list(compare(runner, ASK, Plan(repeats=3)))
+    counts = [step.done for step in steps]
+    assert sorted(set(counts)) == list(range(counts[-1] + 1))
+    assert steps[0].total - steps[-1].total == 2  # of the one that failed and is not repeated
+
+
 def test_figures_are_medians_with_their_spread(runner: ScriptedRunner) -> None:
     full = finished(runner, Plan(repeats=3)).full
     assert full is not None

@@ -156,3 +156,11 @@ def test_a_type_in_angle_brackets_is_no_tag() -> None:
 @pytest.mark.parametrize("text", ["[" * 500_000 + "]" * 500_000, '{"a":' * 5_000 + "1" + "}" * 5_000])
 def test_what_is_nested_without_end_is_read_as_text(text: str) -> None:
     assert not explain(text).recognised
+
+
+@pytest.mark.parametrize("function", ["<module>", "<lambda>", "<listcomp>"])
+def test_a_frame_without_a_name_is_called_as_python_calls_it(function: str) -> None:
+    pasted = f'Traceback (most recent call last):\n  File "a.py", line 3, in {function}\n    y = a @ b\n{MESSAGE}\n'
+    for text in (pasted, html.escape(pasted)):
+        assert explain(text).where == f"a.py, line 3, in {function}: `y = a @ b`."
+        assert f"（{function}）" in (explain(text, language="zh").where or "")

@@ -9,10 +9,11 @@ from __future__ import annotations
 import argparse
 from collections.abc import Generator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from xcomposer_ui.commands.output import loading_line, mebibytes, note, print_json, seconds
+from xcomposer_ui.commands.output import loading_line, mebibytes, note, print_json, seconds, tell
 from xcomposer_ui.commands.run import add_question_arguments, asked_question
 from xcomposer_ui.compare.about import about
 from xcomposer_ui.compare.batch import Done, Results, Skipped, compare_many, settings_of
@@ -54,7 +55,7 @@ def execute(arguments: argparse.Namespace) -> int:
     comparison, document, interrupted = compared(runner, arguments)
     if arguments.json:
         print_json(document)
-    describe(comparison)
+    describe(comparison, as_json=arguments.json)
     if interrupted:
         return INTERRUPTED
     return 0 if any(run.answer is not None for run in comparison.runs) else NOTHING_ANSWERED
@@ -86,23 +87,24 @@ def compared(
     return comparison, comparison_as_json(comparison, more), interrupted
 
 
-def describe(comparison: Comparison) -> None:
+def describe(comparison: Comparison, *, as_json: bool) -> None:
     """The figures and the verdict, for the person at the terminal."""
+    say = partial(tell, as_json=as_json)
     for run in comparison.runs:
         m, result = run.result.measurement, run.result
         name = f"{variant_name(run.variant, 'en'):<26}"
         if result.failure is not None:
-            note(f"{name}{result.failure.type}: {result.failure.message}")
+            say(f"{name}{result.failure.type}: {result.failure.message}")
             continue
         rate = "—" if m.tokens_per_sec is None else f"{m.tokens_per_sec:.1f} tokens/s"
-        note(f"{name}{seconds(m.latency_sec)}, {rate}, {mebibytes(m.peak_memory_bytes)}: {result.answer}")
+        say(f"{name}{seconds(m.latency_sec)}, {rate}, {mebibytes(m.peak_memory_bytes)}: {result.answer}")
         divergence = comparison.divergence_of(run)
         if divergence is not None:
             kl = divergence.mean_kl_divergence
             kl_said = "not finite" if kl is None else f"{kl:.3g} nats"
             first = divergence.first_different_token
-            note(f"{'':<26}KL {kl_said}, first different token: {'none' if first is None else first}")
-    note(verdict(comparison))
+            say(f"{'':<26}KL {kl_said}, first different token: {'none' if first is None else first}")
+    say(verdict(comparison))
 
 
 def _followed(steps: Generator[Step, None, None]) -> tuple[Comparison, bool]:
@@ -165,8 +167,8 @@ def _batch(runner: Runner, arguments: argparse.Namespace) -> int:
     for entry in summary["variants"]:  # type: ignore[attr-defined]
         rate = entry["agreement_rate"]
         agrees = "—" if rate is None else f"{rate:.1%} as full precision"
-        note(f"{entry['strategy']} {entry['half']}: {entry['answered']} answered, {agrees}")
-    note(f"{results.file}, {results.csv}")
+        tell(f"{entry['strategy']} {entry['half']}: {entry['answered']} answered, {agrees}", as_json=arguments.json)
+    tell(f"{results.file}, {results.csv}", as_json=arguments.json)
     if arguments.json:
         print_json(summary)
     if interrupted:

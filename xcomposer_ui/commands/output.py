@@ -1,4 +1,4 @@
-"""Where a command's words go: the JSON document is the last line of stdout, everything else goes to stderr."""
+"""Where a command's words go: its result to stdout and the rest to stderr; with --json stdout has the JSON alone."""
 
 from __future__ import annotations
 
@@ -20,6 +20,14 @@ def note(text: str = "") -> None:
     """A line for the person at the terminal."""
     sys.stderr.write(text + "\n")
     sys.stderr.flush()
+
+
+def tell(text: str, *, as_json: bool) -> None:
+    """A line of the result: on stdout, or beside the JSON document that is the result."""
+    if as_json:
+        note(text)
+    else:
+        print(text, flush=True)
 
 
 def seconds(value: float | None) -> str:

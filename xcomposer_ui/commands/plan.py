@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from xcomposer_ui.commands.output import note, print_json
+from xcomposer_ui.commands.output import print_json, tell
 from xcomposer_ui.planning.advice import advise
 from xcomposer_ui.planning.pairs import Pair, pair_as_json
 from xcomposer_ui.planning.records import Plan, PlanRequest, StrategyPlan, plan_as_json
@@ -48,9 +48,7 @@ def execute(arguments: argparse.Namespace) -> int:
     planned = plan(request)
     if arguments.json:
         print_json(plan_as_json(planned))
-        note(as_text(planned))
-    else:
-        print(as_text(planned))
+    tell(as_text(planned), as_json=arguments.json)
     return 0
 
 
@@ -79,9 +77,10 @@ def calibrated(request: PlanRequest, as_json: bool) -> int:
     pairs: list[Pair] = []
     for pair in calibrate(request):
         pairs.append(pair)
-        note(
+        tell(
             f"{pair.strategy:<9} {pair.half:<9} {pair.prompt_tokens:>6} + {pair.new_tokens:>4} tokens: predicted "
-            f"{pair.predicted_bytes:>15,}, measured {pair.measured_bytes:>15,} bytes, {pair.error:+.3%}"
+            f"{pair.predicted_bytes:>15,}, measured {pair.measured_bytes:>15,} bytes, {pair.error:+.3%}",
+            as_json=as_json,
         )
     worst = max((abs(pair.error) for pair in pairs), default=None)
     within = bool(pairs) and all(abs(pair.error) <= BOUNDS[pair.kind] for pair in pairs)

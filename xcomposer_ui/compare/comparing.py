@@ -65,7 +65,7 @@ class Step:
     """How far a comparison has come, and all it knows by then.
 
     stage: "warm_up", "run", "divergence", "finished" (the last one). variant: at work now. event: of its run.
-    done, total: of the steps, the divergence counted as one.
+    done, total: of the steps, the divergence counted as one; what failed is not repeated, and leaves the total.
     """
 
     comparison: Comparison
@@ -124,12 +124,15 @@ class _Going:
             if apart and warm != variant.weights_dtype:
                 warm = variant.weights_dtype
                 yield from self._warm_up(variant)  # weights that have just been loaded are slow the first time
-            if not _failed(self.comparison, variant):
-                for event in self._run(self.question, variant):
-                    if isinstance(event, Finished):
-                        self.comparison = self.comparison.with_repeat(variant, event.result)
-                    yield self.step("run", variant, event)
+            if _failed(self.comparison, variant):
+                continue
+            for event in self._run(self.question, variant):
+                if isinstance(event, Finished):
+                    self.comparison = self.comparison.with_repeat(variant, event.result)
+                yield self.step("run", variant, event)
             self.done += 1
+            if _failed(self.comparison, variant):
+                self.total -= self.repeats - self._measured(variant)
 
     def divergence(self) -> Generator[Step, None, None]:
         """How far each is from full precision, measured apart from the runs that are timed."""
@@ -159,6 +162,10 @@ class _Going:
             yield from events
         finally:
             events.close()
+
+    def _measured(self, variant: Variant) -> int:
+        run = self.comparison.run_of(variant)
+        return 0 if run is None else len(run.repeats)
 
     def _held(self) -> set[str]:
         return {dtype for _, dtype in self.runner.status().loaded}

@@ -45,12 +45,11 @@ def place(frames: Sequence[Frame], language: str) -> str | None:
 
 
 def _where(frame: Frame, chinese: bool) -> str:
-    function = frame.function.strip("<>")
     if chinese:
         line = f"第 {frame.line} 行" if frame.line else ""
-        return f"{frame.short_file} {line}" + (f"（{function}）" if function else "")
+        return f"{frame.short_file} {line}" + (f"（{frame.function}）" if frame.function else "")
     line = f", line {frame.line}" if frame.line else ""
-    return f"{frame.short_file}{line}" + (f", in {function}" if function else "")
+    return f"{frame.short_file}{line}" + (f", in {frame.function}" if frame.function else "")
 
 
 def _module(frame: Frame, below: Sequence[Frame]) -> str | None:

@@ -8,7 +8,7 @@ from xcomposer_ui.compare.divergence import Divergence
 from xcomposer_ui.compare.verdict import variant_name, verdict
 from xcomposer_ui.records import Loading, RunResult, Waiting
 from xcomposer_ui.ui.comparing import CompareSession
-from xcomposer_ui.ui.localised import localised
+from xcomposer_ui.ui.localised import failure_line, localised
 from xcomposer_ui.ui.numbers import UNKNOWN, joined, memory, rate, seconds, significant
 from xcomposer_ui.ui.texts import text
 from xcomposer_ui.ui.views.charts import Bar, Curve, bars, depth
@@ -113,7 +113,7 @@ def _row(comparison: Comparison, run: ComparedRun, language: str) -> str:
     first, speed = escaped(joined(seconds(m.time_to_first_token_sec))), escaped(joined(rate(m.tokens_per_sec)))
     figures = (latency, first, speed, peak)
     failure = result.failure
-    answer = (result.answer or "") if failure is None else f"{failure.type}: {failure.message}"
+    answer = (result.answer or "") if failure is None else failure_line(failure, language)
     failed = "" if failure is None else " xl-failed"
     name = escaped(name_of(run.variant, language))
     return (

@@ -7,6 +7,7 @@ import csv
 import io
 
 from xcomposer_ui.records import result_as_json
+from xcomposer_ui.ui.localised import failure_line
 from xcomposer_ui.ui.numbers import joined, memory, rate, seconds
 from xcomposer_ui.ui.session import Run
 from xcomposer_ui.ui.texts import text
@@ -93,7 +94,7 @@ def _long(value: str, kind: str = "") -> str:
 def _outcome(run: Run, language: str) -> str:
     result = run.result
     if result.failure is not None:
-        return _long(f"{result.failure.type}: {result.failure.message}", "xl-failed")
+        return _long(failure_line(result.failure, language), "xl-failed")
     if result.stopped:
         return _long(f"{result.answer or ''} ({text('runs.stopped', language)})".strip())
     return _long(result.answer or "")
