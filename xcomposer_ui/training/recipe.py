@@ -35,7 +35,7 @@ class Recipe:
     tower_steps: int = 12000
     tower_batch: int = 32
     tower_rate: float = 1.5e-3
-    steps: int = 12300
+    steps: int = 13700
     batch: int = 16
     turns: int = 8
     rate: float = 1.3e-3
