@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 from PIL import Image
 
-from tests.checkpoints import write_checkpoint
+from tests.checkpoints import tiny_model, write_checkpoint
 from xcomposer_ui.__main__ import main
 
 ROOT = Path(__file__).parent.parent
@@ -62,6 +62,7 @@ def test_a_failing_strategy_exits_3_and_carries_the_failure(
         (["--strategy", "full", "--device", "tpu"], "tpu"),
         (["--strategy", "full", "--image", "/nowhere/at-all.png"], "at-all.png"),
         (["--strategy", "full", "--question", " "], "empty"),
+        (["--strategy", "full", "--hd-num", "9"], "hd_num is for tiled models"),
         (["--strategy", "full", "--model", "no-such-folder"], "no-such-folder"),
     ],
 )
@@ -74,6 +75,30 @@ def test_a_mistake_exits_2_with_one_line(
     assert len(captured.err.strip().splitlines()) == 1
     assert sentence in captured.err
     assert "/nowhere" not in captured.err
+
+
+@pytest.fixture(scope="module")
+def asking_tiled(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    folder = tmp_path_factory.mktemp("tiled")
+    Image.radial_gradient("L").save(folder / "picture.png")
+    model = write_checkpoint(folder / "model", tiny_model(tiles="2.5"))
+    return f"--image {folder}/picture.png --question What? --model {model} --max-new-tokens 2".split()
+
+
+def test_fewer_tiles_make_a_shorter_prompt(asking_tiled: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    documents = []
+    for more in ([], ["--hd-num", "1"]):
+        main(["run", *asking_tiled, "--strategy", "unified", "--json", *more])
+        documents.append(last_json(capsys.readouterr().out))
+    whole, one = documents
+    assert (whole["hd_num"], one["hd_num"], one["question"]["hd_num"]) == (None, 1, 1)
+    assert one["prompt_tokens"] < whole["prompt_tokens"]
+
+
+def test_a_trace_takes_as_many_tiles_as_it_is_told(asking_tiled: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["trace", *asking_tiled, "--strategy", "unified", "--hd-num", "97"]) == 2
+    assert "hd_num is 97" in capsys.readouterr().err
+    assert main(["trace", *asking_tiled, "--strategy", "unified", "--hd-num", "2"]) == 0
 
 
 def test_explain_reads_standard_input_or_a_file(

@@ -73,6 +73,10 @@ MESSAGES: dict[str, dict[str, str]] = {
         "en": "{name} is {value}; it must be between {lowest} and {highest}.",
         "zh": "{name} 为 {value}；应在 {lowest} 与 {highest} 之间。",
     },
+    "no_tiles": {
+        "en": "hd_num is for tiled models: this one looks at each picture as one square. Leave hd_num out.",
+        "zh": "hd_num 只用于分块模型：此模型把每张图片当作一个正方形来看。请去掉 hd_num。",
+    },
     "bad_picture_size": {
         "en": "“{text}” is no picture size. Write width and height in pixels, such as 1024x768, or “none” for "
         "text only.",

@@ -1,7 +1,7 @@
 """Questions from a JSONL file: one a line, judged line by line, so that a bad line costs itself alone.
 
 A line: {"question": …, "image": a path, from the file's own folder, or left out, "id": anything,
-"max_new_tokens", "temperature", "top_p", "repetition_penalty", "seed": as on the command line}.
+"max_new_tokens", "temperature", "top_p", "repetition_penalty", "seed", "hd_num": as on the command line}.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from xcomposer_ui.records import Question
 EXAMPLE = '{"image": "circle.png", "question": "What is there?"}'
 OPTIONS: dict[str, tuple[type, ...]] = {
     "max_new_tokens": (int,), "temperature": (int, float), "top_p": (int, float),
-    "repetition_penalty": (int, float), "seed": (int,),
+    "repetition_penalty": (int, float), "seed": (int,), "hd_num": (int,),
 }  # fmt: skip
 
 

@@ -13,8 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from xcomposer_ui.commands.asking import add_question_arguments, asked_question, asked_settings
 from xcomposer_ui.commands.output import loading_line, mebibytes, note, print_json, seconds, tell
-from xcomposer_ui.commands.run import add_question_arguments, asked_question
 from xcomposer_ui.compare.about import about
 from xcomposer_ui.compare.batch import Done, Results, Skipped, compare_many, settings_of
 from xcomposer_ui.compare.comparing import Plan, Step, compare
@@ -133,9 +133,7 @@ def _batch(runner: Runner, arguments: argparse.Namespace) -> int:
     file = Path(arguments.batch)
     stem = Path(arguments.output) if arguments.output else file.with_name(file.stem + ".compared")
     plan = plan_of(arguments)
-    defaults = Question(
-        "", max_new_tokens=arguments.max_new_tokens, temperature=arguments.temperature, seed=arguments.seed
-    )
+    defaults = Question("", **asked_settings(arguments))
     settings = runner.settings
     results = Results(stem, settings_of(plan, defaults, settings.model, settings.device, runner.half()))
     done: list[Done] = []

@@ -10,12 +10,13 @@ from typing import Any
 
 from xcomposer_ui.batch import BATCH_SIZE
 from xcomposer_ui.commands import batch
+from xcomposer_ui.commands.asking import add_question_arguments, asked_question
 from xcomposer_ui.commands.output import loading_line, mebibytes, note, print_json, seconds
 from xcomposer_ui.compare.about import run_as_json
 from xcomposer_ui.errors import UserError
 from xcomposer_ui.records import Finished, Loading, Question, RunResult, Waiting
 from xcomposer_ui.runner import Runner
-from xcomposer_ui.settings import DEVICES, HALVES, settings_from
+from xcomposer_ui.settings import settings_from
 from xcomposer_ui.strategies import STRATEGIES
 
 FAILED = 3
@@ -29,19 +30,6 @@ def add_to(commands: Any) -> None:
     parser.add_argument("--batch-size", type=int, default=BATCH_SIZE, metavar="N", help="questions asked at once")
     parser.add_argument("--output", metavar="FILE", help="of the batch, JSONL, resumed if there; without it, stdout")
     parser.set_defaults(execute=execute)
-
-
-def add_question_arguments(parser: argparse.ArgumentParser, *, question_required: bool = True) -> None:
-    """What `run` and every command that asks a question have in common."""
-    parser.add_argument("--image", metavar="FILE", help="a PNG, JPEG, WEBP, BMP or GIF; without it, text only")
-    parser.add_argument("--question", required=question_required, metavar="TEXT")
-    parser.add_argument("--half", metavar="|".join(HALVES), help="the 16-bit type")
-    parser.add_argument("--model", metavar="PATH_OR_ID", help="“embedded”, a folder, or a hub id")
-    parser.add_argument("--device", metavar="|".join(DEVICES))
-    parser.add_argument("--max-new-tokens", type=int, default=256, metavar="N")
-    parser.add_argument("--seed", type=int, default=0, metavar="N")
-    parser.add_argument("--temperature", type=float, default=0.0, metavar="X", help="0, the default, is greedy")
-    parser.add_argument("--json", action="store_true", help="one JSON document as the last line of stdout")
 
 
 def execute(arguments: argparse.Namespace) -> int:
@@ -58,19 +46,6 @@ def execute(arguments: argparse.Namespace) -> int:
         print(result.answer)
     describe(result)
     return 0 if result.failure is None else FAILED
-
-
-def asked_question(arguments: argparse.Namespace) -> Question:
-    """The question on the command line. Raises UserError where the picture is none."""
-    from xcomposer_ui.images import open_picture  # brings Pillow, which `explain` need not wait for
-
-    return Question(
-        text=arguments.question,
-        image=open_picture(arguments.image) if arguments.image else None,
-        max_new_tokens=arguments.max_new_tokens,
-        temperature=arguments.temperature,
-        seed=arguments.seed,
-    )
 
 
 def finished(runner: Runner, question: Question, strategy: str) -> RunResult:

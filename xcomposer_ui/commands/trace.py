@@ -8,8 +8,9 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from xcomposer_ui.commands.asking import add_question_arguments, asked_question
 from xcomposer_ui.commands.output import note, print_json
-from xcomposer_ui.commands.run import FAILED, add_question_arguments, asked_question
+from xcomposer_ui.commands.run import FAILED
 from xcomposer_ui.dtype_flow import Traced, flow_as_json
 from xcomposer_ui.dtype_path import Step, path, path_as_json, paths_aligned, step_as_json
 from xcomposer_ui.records import Question

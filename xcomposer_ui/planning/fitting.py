@@ -34,7 +34,10 @@ class Room:
 
 @dataclass(frozen=True)
 class Wanted:
-    """A run that is asked for. picture: (width, height), None for text only. text_length: characters."""
+    """A run that is asked for. picture: (width, height), None for text only. text_length: characters.
+
+    hd_num: most tiles of the picture, None for the member's own.
+    """
 
     model: str
     strategy: str
@@ -42,6 +45,7 @@ class Wanted:
     picture: tuple[int, int] | None
     text_length: int
     new_tokens: int
+    hd_num: int | None = None
 
 
 @dataclass(frozen=True)
@@ -121,6 +125,7 @@ def request_for(wanted: Wanted, room: Room) -> PlanRequest:
     return PlanRequest(
         wanted.model,
         wanted.picture,
+        wanted.hd_num,
         prompt_tokens=_rounded_up(wanted.text_length),
         new_tokens=_rounded_up(wanted.new_tokens),
         half=wanted.half,

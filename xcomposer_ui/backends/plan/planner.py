@@ -18,7 +18,8 @@ from xcomposer_ui.backends.plan.twin import Twin, twin_of
 from xcomposer_ui.models.xcomposer2 import InternLMXComposer2Config
 from xcomposer_ui.planning.cards import fits
 from xcomposer_ui.planning.records import PLANNED, PhasePeak, Plan, PlannedStrategy, PlanRequest, StrategyPlan
-from xcomposer_ui.planning.request import MOST_BATCH, MOST_TILES, checked_request
+from xcomposer_ui.planning.request import MOST_BATCH, checked_request
+from xcomposer_ui.question import MOST_TILES
 
 
 @dataclass(frozen=True)
