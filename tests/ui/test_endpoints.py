@@ -40,17 +40,19 @@ def test_only_the_documented_endpoints_have_names(client: Client) -> None:
     assert set(named) == {"/run", "/compare", "/explain", "/plan"}
     assert [parameter["parameter_name"] for parameter in named["/run"]["parameters"]] == [
         "image", "question", "strategy", "half", "model", "device", "max_new_tokens", "seed", "temperature",
+        "hd_num",
     ]  # fmt: skip
     assert [parameter["parameter_name"] for parameter in named["/explain"]["parameters"]] == ["text", "language"]
 
 
 def test_run_answers_in_the_command_lines_words(client: Client, picture: str, scripted: ScriptedRunner) -> None:
-    told = client.predict(image=handle_file(picture), question="What?", strategy="unified", seed=5, api_name="/run")
-    expected = answer(scripted, Form("What?", picture, "unified", seed=5))  # type: ignore[arg-type]
+    asked = {"image": handle_file(picture), "question": "What?", "strategy": "unified"}
+    told = client.predict(**asked, seed=5, hd_num=9, api_name="/run")
+    expected = answer(scripted, Form("What?", picture, "unified", seed=5, hd_num=9))  # type: ignore[arg-type]
     assert told == json.loads(json.dumps(expected))
     assert told["question"]["text"] == "What?"
     assert told["answer"] == "You asked: What?"
-    assert told["seed"] == 5
+    assert (told["seed"], told["hd_num"], told["question"]["hd_num"]) == (5, 9, 9)
 
 
 def test_a_failed_run_is_an_answer_with_its_failure(client: Client, picture: str) -> None:
@@ -72,6 +74,7 @@ def test_a_picture_may_be_left_out(client: Client) -> None:
         ({"strategy": "magic"}, UserError("unknown_strategy", name="magic", known="as_is, autocast, unified, full")),
         ({"question": "x" * 100_000}, UserError("long_question", length=100_000, longest=8000)),
         ({"max_new_tokens": 0}, UserError("out_of_range", name="max_new_tokens", value=0, lowest=1, highest=4096)),
+        ({"hd_num": 97}, UserError("out_of_range", name="hd_num", value=97, lowest=1, highest=96)),
     ],
 )
 def test_a_users_mistake_is_an_error_with_its_sentence(

@@ -18,6 +18,7 @@ from xcomposer_ui.ui.examples import Example, by_picture, first_for
 from xcomposer_ui.ui.going import Going
 from xcomposer_ui.ui.handlers import numbers
 from xcomposer_ui.ui.pictures import PictureInput
+from xcomposer_ui.ui.tiles_field import follow_model, tiles_field
 from xcomposer_ui.ui.views.comparison import compared
 from xcomposer_ui.ui.views.head import short_name
 from xcomposer_ui.ui.views.notice import notice
@@ -60,19 +61,19 @@ class CompareTab:
         """The components whose values `form` takes, in its order."""
         return [
             self.picture, self.question, self.halves, self.repeats, self.max_new_tokens, self.temperature, self.seed,
-            self.model, self.device, self.with_picture,
+            self.model, self.device, self.with_picture, self.hd_num,
         ]  # fmt: skip
 
     @staticmethod
     def form(
         picture: str | None, question: str | None, halves: list[str] | None, repeats: int | None,
         max_new_tokens: int | None, temperature: float | None, seed: int | None, model: str | None, device: str | None,
-        with_picture: bool,
+        with_picture: bool, hd_num: int | None,
     ) -> CompareForm:  # fmt: skip
         """What the controls say."""
         return CompareForm(
             question or "", picture, tuple(h for h in HALF_DTYPES if h in (halves or ())), model=model, device=device,
-            with_picture=with_picture,
+            with_picture=with_picture, hd_num=hd_num or None,
             **numbers(repeats=repeats, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed),
         )  # fmt: skip
 
@@ -91,6 +92,7 @@ class CompareTab:
             self.seed: form.seed,
             self.model: form.model or gr.skip(),
             self.device: form.device or gr.skip(),
+            self.hd_num: form.hd_num or 0,
         }
 
     def _form(self, words: Words) -> None:
@@ -154,8 +156,10 @@ class CompareTab:
         self.seed = words.make(gr.Number, {"label": "seed"}, value=DEFAULTS.seed, precision=0, minimum=0)
         self.model = words.make(
             gr.Dropdown, {"label": "model", "choices": [(short_name(name), name) for name in self.settings.models]},
-            value=self.settings.model,
+            value=self.settings.model, elem_id="compare-model",
         )  # fmt: skip
+        self.hd_num = tiles_field(words, self.settings, "compare-hd-num")
+        follow_model(self.hd_num, self.model)
         self.device = words.make(
             gr.Radio, {"label": "device", "choices": [(name, name) for name in DEVICES]}, value=self.settings.device
         )

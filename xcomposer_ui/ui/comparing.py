@@ -23,6 +23,7 @@ SHORTEST_STEP_SEC = 0.2
 @dataclass(frozen=True)
 class CompareForm:
     """What the tab's controls say. picture: a path on the server, or None. halves: () for the lab's choice.
+    hd_num: None for the model's own.
 
     with_picture: whether reports hold the picture itself.
     """
@@ -37,6 +38,7 @@ class CompareForm:
     model: str | None = None
     device: str | None = None
     with_picture: bool = False
+    hd_num: int | None = None
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,7 @@ def question_of(form: CompareForm, *, needs_picture: bool = False) -> Question:
         max_new_tokens=form.max_new_tokens,
         temperature=form.temperature,
         seed=form.seed,
+        hd_num=form.hd_num,
     )
 
 

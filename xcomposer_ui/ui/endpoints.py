@@ -36,11 +36,11 @@ def build_endpoints(settings: Settings, runner: Runner, plans: Plans) -> None:
     def run(
         image: str | None = None, question: str = "", strategy: str = "", half: str = "", model: str = "",
         device: str = "", max_new_tokens: int = DEFAULTS.max_new_tokens, seed: int = DEFAULTS.seed,
-        temperature: float = DEFAULTS.temperature,
+        temperature: float = DEFAULTS.temperature, hd_num: int = 0,
     ) -> dict[str, Any]:  # fmt: skip
         """One question about one picture (or none) under one strategy; the JSON of `python -m xcomposer_ui run`."""
         form = Form(
-            question or "", image, strategy, half or None, model or None, device or None,
+            question or "", image, strategy, half or None, model or None, device or None, hd_num=hd_num or None,
             **handlers.numbers(max_new_tokens=max_new_tokens, seed=seed, temperature=temperature),
         )  # fmt: skip
         try:
@@ -51,7 +51,7 @@ def build_endpoints(settings: Settings, runner: Runner, plans: Plans) -> None:
     def compare(
         image: str | None = None, question: str = "", half: str = "", both_halves: bool = False, model: str = "",
         device: str = "", max_new_tokens: int = DEFAULTS.max_new_tokens, seed: int = DEFAULTS.seed,
-        temperature: float = DEFAULTS.temperature, repeats: int = REPEATS,
+        temperature: float = DEFAULTS.temperature, repeats: int = REPEATS, hd_num: int = 0,
     ) -> dict[str, Any]:  # fmt: skip
         """One question under every strategy; the JSON of `python -m xcomposer_ui compare`."""
         first = half if half and half != "auto" else None
@@ -59,7 +59,7 @@ def build_endpoints(settings: Settings, runner: Runner, plans: Plans) -> None:
         if both_halves:
             halves = tuple(dict.fromkeys((first or HALF_DTYPES[0], *HALF_DTYPES)))
         form = CompareForm(
-            question or "", image, halves, model=model or None, device=device or None,
+            question or "", image, halves, model=model or None, device=device or None, hd_num=hd_num or None,
             **handlers.numbers(
                 max_new_tokens=max_new_tokens, seed=seed, temperature=temperature, repeats=repeats
             ),
@@ -102,7 +102,7 @@ def build_endpoints(settings: Settings, runner: Runner, plans: Plans) -> None:
                 PictureInput(type="filepath", image_mode=None), gr.Textbox(), gr.Textbox("autocast"),
                 gr.Textbox(settings.half), gr.Textbox(settings.model), gr.Textbox(settings.device),
                 gr.Number(DEFAULTS.max_new_tokens, precision=0), gr.Number(DEFAULTS.seed, precision=0),
-                gr.Number(DEFAULTS.temperature),
+                gr.Number(DEFAULTS.temperature), gr.Number(0, precision=0),
             ],
             shown, api_name="run", concurrency_id=MODEL_QUEUE, concurrency_limit=1,
         )  # fmt: skip
@@ -112,7 +112,7 @@ def build_endpoints(settings: Settings, runner: Runner, plans: Plans) -> None:
                 PictureInput(type="filepath", image_mode=None), gr.Textbox(), gr.Textbox(settings.half),
                 gr.Checkbox(False), gr.Textbox(settings.model), gr.Textbox(settings.device),
                 gr.Number(DEFAULTS.max_new_tokens, precision=0), gr.Number(DEFAULTS.seed, precision=0),
-                gr.Number(DEFAULTS.temperature), gr.Number(REPEATS, precision=0),
+                gr.Number(DEFAULTS.temperature), gr.Number(REPEATS, precision=0), gr.Number(0, precision=0),
             ],
             shown, api_name="compare", concurrency_id=MODEL_QUEUE, concurrency_limit=1,
         )  # fmt: skip

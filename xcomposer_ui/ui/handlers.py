@@ -54,15 +54,15 @@ def ask(
     yield session
     try:
         question = _question(session, form)
-        wanted = None if foresight is None else foresight.wanted(form, question, runner.status())
-        if foresight is not None and wanted is not None and not all_the_same:
+        wanted = runner.wanted(question, form.strategy, form.half, model=form.model)
+        if foresight is not None and not all_the_same:
             tight = yield from _judged(runner, session, wanted, foresight)
             if tight is not None:
                 yield before.refused(form, tight)
                 return
         events = _events(runner, question, form)
         session = yield from _steps(session, form, question, events, clock, _expecting(runner, foresight, wanted))
-        if foresight is not None and wanted is not None and session.last is not None and ran_out(session.last):
+        if foresight is not None and session.last is not None and ran_out(session.last):
             tight = foresight.after(wanted, session.last)
             yield session if tight is None else session.refused(form, tight)
     except UserError as error:
@@ -82,9 +82,9 @@ def _judged(
     return foresight.before(wanted)
 
 
-def _expecting(runner: Runner, foresight: Foresight | None, wanted: Wanted | None) -> Callable[[], int | None]:
+def _expecting(runner: Runner, foresight: Foresight | None, wanted: Wanted) -> Callable[[], int | None]:
     """What the run was predicted to take at most, as far as that is known when it is called."""
-    if foresight is None or wanted is None:
+    if foresight is None:
         return lambda: None
     return lambda: foresight.expected(wanted, runner.status().device or "cpu")
 
@@ -139,6 +139,7 @@ def trace(runner: Runner, session: Session, against: str | None) -> Generator[Se
             image=open_picture(last.picture) if last.picture is not None else None,
             history=session.history(last.question, last.picture),
             seed=last.result.seed,
+            hd_num=last.result.hd_num,
         )
         device = last.result.device if last.result.device in DEVICES else None
         for strategy in dict.fromkeys(filter(None, (last.result.strategy, against))):
@@ -184,6 +185,7 @@ def _question(session: Session, form: Form, *, needs_picture: bool = True) -> Qu
         top_p=form.top_p,
         repetition_penalty=form.repetition_penalty,
         seed=form.seed,
+        hd_num=form.hd_num,
     )
 
 
