@@ -194,6 +194,13 @@ def test_a_plan_from_config_json_alone(tmp_path: Path) -> None:
     assert by_name["as_is"]["fails_in"] == "tower"
 
 
+def test_the_host_s_memory_is_compared_with_live_tensors_a_card_s_with_the_driver_s_count(tmp_path: Path) -> None:
+    model = write_config(tmp_path)
+    for memory_of, fits in (("host", True), ("card", False)):
+        request = PlanRequest(model, new_tokens=8, device="cpu", memory_bytes=2 << 20, memory_of=memory_of)
+        assert {s.fits_memory for s in plan(request).strategies} == {fits}
+
+
 def test_the_largest_batch_fits_and_one_more_does_not(tmp_path: Path) -> None:
     model, memory = write_config(tmp_path), 640 << 20
 
