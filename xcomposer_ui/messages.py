@@ -86,6 +86,17 @@ MESSAGES: dict[str, dict[str, str]] = {
         "en": "The planning broke off: {what}",
         "zh": "预估中断：{what}",
     },
+    "does_not_fit": {
+        "en": "This does not fit into the {room} that there are (needed: {needs}), so it was not started. "
+        "What fits: {fits}. With “anyway” it is started all the same.",
+        "zh": "可用内存 {room} 放不下（需要：{needs}），因此没有启动。放得下的有：{fits}。加上“anyway”则仍然启动。",
+    },
+    "nothing_fits": {
+        "en": "This does not fit into the {room} that there are (needed: {needs}), so it was not started. No strategy "
+        "and no fewer tiles fit: take a smaller model. With “anyway” it is started all the same.",
+        "zh": "可用内存 {room} 放不下（需要：{needs}），因此没有启动。换策略或减少分块都放不下：请换用更小的模型。"
+        "加上“anyway”则仍然启动。",
+    },
     "no_such_model": {
         "en": "“{name}” is neither a folder here nor a hub id such as internlm/internlm-xcomposer2-vl-7b.",
         "zh": "“{name}”既不是本机文件夹，也不是形如 internlm/internlm-xcomposer2-vl-7b 的模型库编号。",

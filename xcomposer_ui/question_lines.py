@@ -6,11 +6,12 @@ A line: {"question": …, "image": a path, from the file's own folder, or left o
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from xcomposer_ui.errors import UserError
 from xcomposer_ui.question import checked_question
@@ -36,6 +37,12 @@ class Line:
         return hashlib.sha256(self.text.encode()).hexdigest()
 
 
+class Done(Protocol):
+    """Where it is known which lines have their result already."""
+
+    def done(self, line: Line) -> dict[str, Any] | None: ...
+
+
 def read_lines(file: Path) -> list[Line]:
     """The lines of `file` that are not blank. Raises UserError where there is none."""
     try:
@@ -46,6 +53,15 @@ def read_lines(file: Path) -> list[Line]:
     if not lines:
         raise UserError("batch_empty", file=file.name, example=EXAMPLE)
     return lines
+
+
+def first_question(file: Path, defaults: Question, results: Done) -> Question | None:
+    """The first question of `file` that is to be asked, None where none is left. Raises UserError as `read_lines`."""
+    for line in read_lines(file):
+        if results.done(line) is None:
+            with contextlib.suppress(UserError):  # told when its turn comes
+                return question_of(line, file.parent, defaults)[0]
+    return None
 
 
 def question_of(line: Line, folder: Path, defaults: Question) -> tuple[Question, Any]:

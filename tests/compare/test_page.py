@@ -22,7 +22,7 @@ from xcomposer_ui.compare.divergence import Divergences
 from xcomposer_ui.records import Loading
 from xcomposer_ui.settings import Settings
 from xcomposer_ui.ui import comparing, links
-from xcomposer_ui.ui.comparing import CompareForm, CompareSession
+from xcomposer_ui.ui.compare_session import CompareForm, CompareSession
 from xcomposer_ui.ui.examples import Example
 from xcomposer_ui.ui.localised import localised
 from xcomposer_ui.ui.serve import launch

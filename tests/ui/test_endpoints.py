@@ -11,15 +11,18 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
 from tests.checkpoints import write_checkpoint
-from tests.plan.scripted import a_plan
+from tests.plan.scripted import GIB, a_plan
 from tests.ui.scripted import MESSAGE, ScriptedRunner
+from tests.ui.test_foresight import Tight
 from xcomposer_ui.errors import UserError
 from xcomposer_ui.explain import explain
+from xcomposer_ui.planning.fitting import Room
 from xcomposer_ui.planning.records import PlanRequest, plan_as_json
 from xcomposer_ui.records import explanation_as_json
 from xcomposer_ui.runner import Runner
 from xcomposer_ui.settings import Settings
 from xcomposer_ui.ui.handlers import answer
+from xcomposer_ui.ui.serve import launch
 from xcomposer_ui.ui.session import Form
 
 Connect = Callable[[object], Client]
@@ -40,7 +43,11 @@ def test_only_the_documented_endpoints_have_names(client: Client) -> None:
     assert set(named) == {"/run", "/compare", "/explain", "/plan"}
     assert [parameter["parameter_name"] for parameter in named["/run"]["parameters"]] == [
         "image", "question", "strategy", "half", "model", "device", "max_new_tokens", "seed", "temperature",
-        "hd_num",
+        "hd_num", "anyway",
+    ]  # fmt: skip
+    assert [parameter["parameter_name"] for parameter in named["/compare"]["parameters"]] == [
+        "image", "question", "half", "both_halves", "model", "device", "max_new_tokens", "seed", "temperature",
+        "repeats", "hd_num", "anyway",
     ]  # fmt: skip
     assert [parameter["parameter_name"] for parameter in named["/explain"]["parameters"]] == ["text", "language"]
 
@@ -61,6 +68,21 @@ def test_a_failed_run_is_an_answer_with_its_failure(client: Client, picture: str
     assert told["failure"]["message"] == MESSAGE
     assert told["failure"]["operands"][1]["dtype"] == "float32"
     assert told["tokens_per_sec"] is None
+
+
+def test_what_will_not_fit_is_an_error_unless_it_is_asked_for_anyway() -> None:
+    runner = ScriptedRunner(has_room=Room("cpu", 24 * GIB), model="org/large")
+    settings = Settings(model="org/large", port=0)
+    app, address, _ = launch(settings, runner, Tight())  # type: ignore[arg-type]  # the double has its interface
+    try:
+        client = Client(address, verbose=False)
+        with pytest.raises(AppError, match=r"needed: full 35.00 GiB.* What fits: autocast\."):
+            client.predict(question="What?", strategy="full", api_name="/run")
+        assert runner.asked == []
+        assert client.predict(question="What?", strategy="full", anyway=True, api_name="/run")["answer"]
+        assert client.predict(question="What?", strategy="unified", api_name="/run")["answer"]
+    finally:
+        app.close()
 
 
 def test_a_picture_may_be_left_out(client: Client) -> None:

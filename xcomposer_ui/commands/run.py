@@ -10,7 +10,7 @@ from typing import Any
 
 from xcomposer_ui.batch import BATCH_SIZE
 from xcomposer_ui.commands import batch
-from xcomposer_ui.commands.asking import add_question_arguments, asked_question
+from xcomposer_ui.commands.asking import add_question_arguments, asked_question, refuse_what_does_not_fit
 from xcomposer_ui.commands.output import loading_line, mebibytes, note, print_json, seconds
 from xcomposer_ui.compare.about import run_as_json
 from xcomposer_ui.errors import UserError
@@ -39,6 +39,7 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.question is None:
         raise UserError("no_question")
     question = asked_question(arguments)
+    refuse_what_does_not_fit(runner, arguments, [runner.wanted(question, arguments.strategy)])
     result = finished(runner, question, arguments.strategy)
     if arguments.json:
         print_json(run_as_json(question, result, file=arguments.image))

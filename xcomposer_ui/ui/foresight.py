@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from xcomposer_ui.errors import UserError
@@ -50,10 +51,14 @@ class Foresight:
 
     def before(self, wanted: Wanted) -> Tight | None:
         """Why the run should not be begun, or None. What cannot be planned is begun: the run will say what is wrong."""
+        return next(iter(self.before_each([wanted])), None)
+
+    def before_each(self, wanted: Sequence[Wanted]) -> tuple[Tight, ...]:
+        """As `before`, for those of `wanted` that do not fit."""
         try:
-            return self.fitting.before(wanted)
+            return self.fitting.before_each(wanted)
         except UserError:
-            return None
+            return ()
 
     def after(self, wanted: Wanted, result: RunResult) -> Tight | None:
         """What to run instead of a run that ended for want of memory, or None."""

@@ -13,6 +13,7 @@ from xcomposer_ui.dtype_flow import Traced, Tracing
 from xcomposer_ui.errors import UserError
 from xcomposer_ui.images import open_picture
 from xcomposer_ui.planning.fitting import Tight, Wanted, ran_out
+from xcomposer_ui.planning.refusal import refuse_unfit
 from xcomposer_ui.records import (
     Event,
     Finished,
@@ -89,9 +90,18 @@ def _expecting(runner: Runner, foresight: Foresight | None, wanted: Wanted) -> C
     return lambda: foresight.expected(wanted, runner.status().device or "cpu")
 
 
-def answer(runner: Runner, form: Form) -> dict[str, Any]:
-    """One run of `form` outside any conversation, as JSON, for the endpoint. Raises UserError for user's mistakes."""
+def answer(
+    runner: Runner, form: Form, foresight: Foresight | None = None, *, all_the_same: bool = False
+) -> dict[str, Any]:
+    """One run of `form` outside any conversation, as JSON, for the endpoint.
+
+    Raises UserError for the user's mistakes; what does not fit is one, unless it is to be begun `all_the_same`.
+    """
     question = _question(Session(), form, needs_picture=False)
+    if foresight is not None and not all_the_same:
+        wanted = runner.wanted(question, form.strategy, form.half, model=form.model)
+        runner.open()
+        refuse_unfit(foresight.fitting, [wanted])
     for event in _events(runner, question, form):
         if isinstance(event, Finished):
             return run_as_json(question, event.result, file=form.picture)
