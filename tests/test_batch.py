@@ -62,6 +62,14 @@ def file(tmp_path: Path) -> Path:
     return file
 
 
+def test_questions_of_other_tiles_are_asked_apart(file: Path) -> None:
+    file.write_text('{"question": "Many?"}\n{"question": "Few?", "hd_num": 4}\n{"question": "x", "hd_num": 1.5}')
+    runner = ScriptedRunner()
+    told = ask(file, runner)
+    assert runner.asked == [["Many?"], ["Few?"]]
+    assert [event.line for event in told if isinstance(event, Skipped)] == [3]
+
+
 def ask(file: Path, runner: ScriptedRunner, size: int = 8) -> list[Told]:
     results = ResultLines(file.with_name("out.jsonl"), {"model": "embedded"})
     told = ask_many(runner, file, results, "unified", None, DEFAULTS, size)

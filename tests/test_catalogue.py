@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.checkpoints import tiny_model, write_checkpoint
-from xcomposer_ui.catalogue import Entry, cache_bytes_of, entry_of, parameters_of
+from xcomposer_ui.catalogue import Entry, cache_bytes_of, entry_of, parameters_of, tiled
 from xcomposer_ui.strategies import STRATEGIES
 
 
@@ -92,6 +92,35 @@ def test_the_cache_is_what_the_model_keeps() -> None:
 @pytest.mark.parametrize("name", ["nowhere", "a/b/c", "someone/never-heard-of"])
 def test_what_is_not_here_is_unknown_and_not_guessed(name: str) -> None:
     assert entry_of(name) == Entry(name, here=False)
+
+
+def test_whether_a_model_tiles_is_told_by_its_weights_or_not_at_all(tmp_path: Path) -> None:
+    folders = {kind: write_checkpoint(tmp_path / str(kind), tiny_model(tiles=kind)) for kind in (None, "2.5")}
+    assert tiled(str(folders[None])) is False
+    assert tiled(str(folders["2.5"])) is True
+    config = json.loads((folders["2.5"] / "config.json").read_text())
+    (folders["2.5"] / "config.json").write_text(json.dumps(config | {"tiles": None}))  # as published
+    assert tiled(str(folders["2.5"])) is True
+    (folders[None] / "model.safetensors").rename(folders[None] / "pytorch_model.bin")
+    assert tiled(str(folders[None])) is None
+
+
+def test_a_download_in_its_middle_does_not_tell_that_nothing_tiles(tmp_path: Path) -> None:
+    folder = write_checkpoint(tmp_path, tiny_model(), max_shard_size="100KB")
+    assert tiled(str(folder)) is False
+    max(folder.glob("*.safetensors")).unlink()
+    assert tiled(str(folder)) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("internlm/internlm-xcomposer2-vl-7b", False), ("internlm/internlm-xcomposer2-4khd-7b", True),
+        ("embedded", False), ("someone/never-heard-of", None),
+    ],
+)  # fmt: skip
+def test_published_and_unknown_models_are_told_without_a_download(name: str, expected: bool | None) -> None:
+    assert tiled(name) is expected
 
 
 def test_a_broken_header_is_no_figure(tmp_path: Path) -> None:

@@ -12,8 +12,12 @@ from types import SimpleNamespace
 import pytest
 from PIL import Image
 
-from tests.checkpoints import write_checkpoint
+from tests.checkpoints import tiny_model, write_checkpoint
+from tests.plan.test_fitting import Planned
 from xcomposer_ui.__main__ import main
+from xcomposer_ui.planning.fitting import Room
+from xcomposer_ui.planning.worker import PlanWorker
+from xcomposer_ui.runner import Runner
 
 ROOT = Path(__file__).parent.parent
 CLASH = "RuntimeError: mat1 and mat2 must have the same dtype, but got Float and Half"
@@ -62,6 +66,7 @@ def test_a_failing_strategy_exits_3_and_carries_the_failure(
         (["--strategy", "full", "--device", "tpu"], "tpu"),
         (["--strategy", "full", "--image", "/nowhere/at-all.png"], "at-all.png"),
         (["--strategy", "full", "--question", " "], "empty"),
+        (["--strategy", "full", "--hd-num", "9"], "hd_num is for tiled models"),
         (["--strategy", "full", "--model", "no-such-folder"], "no-such-folder"),
     ],
 )
@@ -74,6 +79,91 @@ def test_a_mistake_exits_2_with_one_line(
     assert len(captured.err.strip().splitlines()) == 1
     assert sentence in captured.err
     assert "/nowhere" not in captured.err
+
+
+@pytest.fixture(scope="module")
+def asking_tiled(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    folder = tmp_path_factory.mktemp("tiled")
+    Image.radial_gradient("L").save(folder / "picture.png")
+    model = write_checkpoint(folder / "model", tiny_model(tiles="2.5"))
+    return f"--image {folder}/picture.png --question What? --model {model} --max-new-tokens 2".split()
+
+
+def test_fewer_tiles_make_a_shorter_prompt(asking_tiled: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    documents = []
+    for more in ([], ["--hd-num", "1"]):
+        main(["run", *asking_tiled, "--strategy", "unified", "--json", *more])
+        documents.append(last_json(capsys.readouterr().out))
+    whole, one = documents
+    assert (whole["hd_num"], one["hd_num"], one["question"]["hd_num"]) == (None, 1, 1)
+    assert one["prompt_tokens"] < whole["prompt_tokens"]
+
+
+def test_a_trace_takes_as_many_tiles_as_it_is_told(asking_tiled: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["trace", *asking_tiled, "--strategy", "unified", "--hd-num", "97"]) == 2
+    assert "hd_num is 97" in capsys.readouterr().err
+    assert main(["trace", *asking_tiled, "--strategy", "unified", "--hd-num", "2"]) == 0
+
+
+class Cramped:
+    """Plans in which float32 weights do not fit into the room that there is; asked: how many."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        plans = Planned()
+        self.asked = plans.asked
+        monkeypatch.setattr(Runner, "room", lambda runner: Room("cpu", 1 << 20))
+        monkeypatch.setattr(PlanWorker, "plan", lambda worker, request: plans.plan(request))
+
+
+def test_what_will_not_fit_is_refused_unless_it_is_asked_for_anyway(
+    asking: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plans = Cramped(monkeypatch)
+    assert main([*asking, "--strategy", "full"]) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert "needed: full 35.00 GiB" in told.err and "What fits: autocast." in told.err
+    assert main(["trace", *asking[1:], "--strategy", "autocast", "--against", "full"]) == 2
+    assert plans.asked[-1].new_tokens == 256  # the two of a trace, rounded up
+    assert main([*asking, "--strategy", "unified"]) == 0
+    asked = len(plans.asked)
+    assert main([*asking, "--strategy", "full", "--anyway"]) == 0
+    assert len(plans.asked) == asked
+
+
+def test_a_batch_is_judged_by_the_first_question_that_is_left(
+    asking: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plans = Cramped(monkeypatch)
+    lines = tmp_path / "many.jsonl"
+    lines.write_text('broken\n{"question": "What?", "max_new_tokens": 2}')
+    model = ["--model", asking[asking.index("--model") + 1]]
+    run = ["run", "--batch", str(lines), "--strategy", "full", "--output", str(tmp_path / "out.jsonl"), *model]
+    for call in (run, ["compare", "--batch", str(lines), *model]):
+        assert main(call) == 2
+        assert "full 35.00 GiB" in capsys.readouterr().err
+    assert main([*run, "--anyway"]) == 0
+    asked = len(plans.asked)
+    assert main(run) == 0  # nothing is left to be asked
+    assert len(plans.asked) == asked
+
+
+def test_a_small_model_starts_no_process_that_plans(asking: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def started(worker: PlanWorker) -> None:
+        raise AssertionError("a process was started to plan what surely fits")
+
+    monkeypatch.setattr(PlanWorker, "_started", started)
+    monkeypatch.setattr(Runner, "room", lambda runner: Room("cpu", 1 << 30))
+    assert main([*asking, "--strategy", "unified"]) == 0
+
+
+def test_a_real_plan_refuses_for_real(
+    asking: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Runner, "room", lambda runner: Room("cpu", 1_100_000))
+    assert main(["compare", *asking[1:], "--max-new-tokens", "4000"]) == 2
+    assert "needed: full " in (told := capsys.readouterr().err)
+    assert "What fits: as_is, autocast, unified." in told
 
 
 def test_explain_reads_standard_input_or_a_file(

@@ -12,6 +12,7 @@ from PIL import Image
 from xcomposer_ui.backend import Batch, FailureSite, Outcome, Progress
 from xcomposer_ui.dtype_flow import DtypeFlow, Traced, Tracing
 from xcomposer_ui.errors import UserError
+from xcomposer_ui.planning.fitting import Wanted
 from xcomposer_ui.records import (
     Finished,
     FinishedBatch,
@@ -235,6 +236,12 @@ def test_two_visitors_never_compute_at_once_and_the_second_waits(
         (lambda r: r.run(Question("a [UNUSED_TOKEN_145] b", PICTURE), "unified"), "control_token"),
         (lambda r: r.run(Question("a", PICTURE, max_new_tokens=0), "unified"), "out_of_range"),
         (lambda r: r.run(Question("a", PICTURE, temperature=float("nan")), "unified"), "out_of_range"),
+        (lambda r: r.run(Question("a", PICTURE, hd_num=0), "unified"), "out_of_range"),
+        (lambda r: r.run(Question("a", PICTURE, hd_num=97), "unified"), "out_of_range"),
+        (lambda r: r.run(Question("a", PICTURE, hd_num=9), "unified"), "no_tiles"),
+        (lambda r: r.run_batch([Question("a", PICTURE, hd_num=9)], "unified"), "no_tiles"),
+        (lambda r: r.trace(Question("a", PICTURE, hd_num=9), "unified"), "no_tiles"),
+        (lambda r: r.diverge(Question("a", PICTURE, hd_num=9), [("unified", "float16")]), "no_tiles"),
     ],
 )
 def test_mistakes_are_user_errors_and_the_next_run_works(runner: Runner, call: Callable, code: str) -> None:
@@ -243,6 +250,15 @@ def test_mistakes_are_user_errors_and_the_next_run_works(runner: Runner, call: C
     assert caught.value.code == code
     *_, last = runner.run(ASK, "unified")
     assert isinstance(last, Finished)
+
+
+def test_tiles_reach_a_model_of_which_nothing_is_known_yet(runner: Runner, backends: list[ScriptedBackend]) -> None:
+    *_, last = runner.run(Question("What?", PICTURE, hd_num=9), "unified", model="other")
+    assert isinstance(last, Finished)
+    assert backends[-1].asked[-1].hd_num == last.result.hd_num == result_as_json(last.result)["hd_num"] == 9
+    assert runner.wanted(Question("What?", PICTURE, hd_num=9), "full", model="other") == Wanted(
+        "other", "full", "float16", (8, 8), 5, 256, 9
+    )
 
 
 def test_all_that_computes_does_so_in_one_thread(runner: Runner, backends: list[ScriptedBackend]) -> None:

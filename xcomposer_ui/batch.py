@@ -119,7 +119,7 @@ def _together(one: Question, other: Question) -> bool:
 
 def _settings(question: Question) -> tuple[object, ...]:
     q = question
-    return q.max_new_tokens, q.temperature, q.top_p, q.repetition_penalty, q.seed
+    return q.max_new_tokens, q.temperature, q.top_p, q.repetition_penalty, q.seed, q.hd_num
 
 
 def _ask(

@@ -85,6 +85,20 @@ def entry_of(name: str) -> Entry:
     )
 
 
+def tiled(name: str) -> bool | None:
+    """Whether `name` cuts pictures into tiles, told without loading it; None where that cannot be known here."""
+    folder = folder_of(name)
+    if folder is None:
+        return bool(PUBLISHED_SIZES[name].get("tiles")) if name in PUBLISHED_SIZES else None
+    config, files = _config(folder), _weight_files(folder)
+    if config is None:
+        return None
+    if _is_tiled(config, files):
+        return True
+    # Only headers that could all be read show that the separators are not there.
+    return False if _counted(files) and not _lacks_files(folder) else None
+
+
 def folder_of(name: str) -> Path | None:
     """Where `name` lies on this machine, in a folder or in the hub's cache; None where it does not."""
     folder = EMBEDDED_PATH if name == EMBEDDED else Path(name).expanduser()
@@ -176,6 +190,18 @@ def _counted(files: list[Path]) -> int | None:
             if name.startswith(PARTS) and "shape" in tensor
         )
     return total or None
+
+
+def _lacks_files(folder: Path) -> bool:
+    """Whether the index names files that are not here: a download in its middle."""
+    index = folder / "model.safetensors.index.json"
+    if not index.is_file():
+        return False
+    try:
+        named = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+    except (OSError, ValueError, KeyError, AttributeError, TypeError):
+        return True
+    return not all((folder / name).is_file() for name in named)
 
 
 def _header(file: Path) -> dict[str, Any]:

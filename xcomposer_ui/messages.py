@@ -73,6 +73,10 @@ MESSAGES: dict[str, dict[str, str]] = {
         "en": "{name} is {value}; it must be between {lowest} and {highest}.",
         "zh": "{name} 为 {value}；应在 {lowest} 与 {highest} 之间。",
     },
+    "no_tiles": {
+        "en": "hd_num is for tiled models: this one looks at each picture as one square. Leave hd_num out.",
+        "zh": "hd_num 只用于分块模型：此模型把每张图片当作一个正方形来看。请去掉 hd_num。",
+    },
     "bad_picture_size": {
         "en": "“{text}” is no picture size. Write width and height in pixels, such as 1024x768, or “none” for "
         "text only.",
@@ -81,6 +85,17 @@ MESSAGES: dict[str, dict[str, str]] = {
     "plan_broke_off": {
         "en": "The planning broke off: {what}",
         "zh": "预估中断：{what}",
+    },
+    "does_not_fit": {
+        "en": "This does not fit into the {room} that there are (needed: {needs}), so it was not started. "
+        "What fits: {fits}. With “anyway” it is started all the same.",
+        "zh": "可用内存 {room} 放不下（需要：{needs}），因此没有启动。放得下的有：{fits}。加上“anyway”则仍然启动。",
+    },
+    "nothing_fits": {
+        "en": "This does not fit into the {room} that there are (needed: {needs}), so it was not started. No strategy "
+        "and no fewer tiles fit: take a smaller model. With “anyway” it is started all the same.",
+        "zh": "可用内存 {room} 放不下（需要：{needs}），因此没有启动。换策略或减少分块都放不下：请换用更小的模型。"
+        "加上“anyway”则仍然启动。",
     },
     "no_such_model": {
         "en": "“{name}” is neither a folder here nor a hub id such as internlm/internlm-xcomposer2-vl-7b.",

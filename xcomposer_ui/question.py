@@ -10,6 +10,9 @@ LONGEST_QUESTION = 8000
 
 MOST_NEW_TOKENS = 4096
 
+MOST_TILES = 96
+"""Of one picture. The published members take 24 and 55 unless told otherwise; each tile is hundreds of tokens."""
+
 CONTROL_TOKENS = ("[UNUSED_TOKEN_145]", "[UNUSED_TOKEN_146]", "<s>", "</s>", "<unk>")
 """What the family's tokenizer reads as control tokens: in a question they would end its turn or start another."""
 
@@ -35,7 +38,8 @@ def checked_question(question: Question) -> Question:
         ("top_p", question.top_p, 0.01, 1),
         ("repetition_penalty", question.repetition_penalty, 0.5, 5),
         ("seed", question.seed, 0, 2**63 - 1),
+        ("hd_num", question.hd_num, 1, MOST_TILES),
     ):
-        if not lowest <= value <= highest:  # NaN is outside too
+        if value is not None and not lowest <= value <= highest:  # NaN is outside too
             raise UserError("out_of_range", name=name, value=value, lowest=lowest, highest=highest)
     return question

@@ -1,16 +1,17 @@
 """Questions from a JSONL file: one a line, judged line by line, so that a bad line costs itself alone.
 
 A line: {"question": …, "image": a path, from the file's own folder, or left out, "id": anything,
-"max_new_tokens", "temperature", "top_p", "repetition_penalty", "seed": as on the command line}.
+"max_new_tokens", "temperature", "top_p", "repetition_penalty", "seed", "hd_num": as on the command line}.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from xcomposer_ui.errors import UserError
 from xcomposer_ui.question import checked_question
@@ -19,7 +20,7 @@ from xcomposer_ui.records import Question
 EXAMPLE = '{"image": "circle.png", "question": "What is there?"}'
 OPTIONS: dict[str, tuple[type, ...]] = {
     "max_new_tokens": (int,), "temperature": (int, float), "top_p": (int, float),
-    "repetition_penalty": (int, float), "seed": (int,),
+    "repetition_penalty": (int, float), "seed": (int,), "hd_num": (int,),
 }  # fmt: skip
 
 
@@ -36,6 +37,12 @@ class Line:
         return hashlib.sha256(self.text.encode()).hexdigest()
 
 
+class Done(Protocol):
+    """Where it is known which lines have their result already."""
+
+    def done(self, line: Line) -> dict[str, Any] | None: ...
+
+
 def read_lines(file: Path) -> list[Line]:
     """The lines of `file` that are not blank. Raises UserError where there is none."""
     try:
@@ -46,6 +53,15 @@ def read_lines(file: Path) -> list[Line]:
     if not lines:
         raise UserError("batch_empty", file=file.name, example=EXAMPLE)
     return lines
+
+
+def first_question(file: Path, defaults: Question, results: Done) -> Question | None:
+    """The first question of `file` that is to be asked, None where none is left. Raises UserError as `read_lines`."""
+    for line in read_lines(file):
+        if results.done(line) is None:
+            with contextlib.suppress(UserError):  # told when its turn comes
+                return question_of(line, file.parent, defaults)[0]
+    return None
 
 
 def question_of(line: Line, folder: Path, defaults: Question) -> tuple[Question, Any]:

@@ -23,6 +23,7 @@ class Question:
     history: earlier (question, answer) pairs, oldest first.
     temperature: 0 is greedy; above, answers are sampled (`top_p` in 0..1 counts only then).
     repetition_penalty: 1 is none.
+    hd_num: the most tiles that a tiled member cuts the picture into, 1..96; None for the member's own.
     """
 
     text: str
@@ -33,6 +34,7 @@ class Question:
     top_p: float = 0.8
     repetition_penalty: float = 1.0
     seed: int = 0
+    hd_num: int | None = None
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,7 @@ class RunResult:
     stopped: the user stopped it, `answer` is what there was by then.
     revision: the hub's commit that the weights are of; None for a folder.
     picture_size: (width, height) of the picture as the model was given it, None without one.
+    hd_num: the most tiles of it that were asked for, None for the member's own.
     course: how the memory went during the run, None where it was not measured.
     """
 
@@ -162,6 +165,7 @@ class RunResult:
     picture_size: tuple[int, int] | None = None
     revision: str | None = None
     course: MemoryCourse | None = None
+    hd_num: int | None = None
 
 
 @dataclass(frozen=True)
@@ -291,6 +295,7 @@ def result_as_json(result: RunResult) -> dict[str, Any]:
         "reused_picture": m.reused_picture,
         "batch_size": m.batch_size,
         "seed": result.seed,
+        "hd_num": result.hd_num,
         "failure": failure_as_json(result.failure),
         "stopped": result.stopped,
         "reasons": dict(result.reasons),

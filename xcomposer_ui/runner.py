@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 
+from xcomposer_ui.asked import Asked, fit_for
 from xcomposer_ui.backend import Backend, Outcome, Progress
 from xcomposer_ui.compare.divergence import Diverged, Diverging
 from xcomposer_ui.cures import Tried, failure_of
@@ -13,21 +14,19 @@ from xcomposer_ui.dtype_flow import DtypeFlow, Traced, Tracing
 from xcomposer_ui.errors import UserError
 from xcomposer_ui.job import BEAT_SEC, Job, Result
 from xcomposer_ui.machine import Machine, half_for, strategy_for
-from xcomposer_ui.planning.fitting import Room, surely_fits
-from xcomposer_ui.question import checked_question
+from xcomposer_ui.planning.fitting import Room, Wanted, surely_fits
 from xcomposer_ui.records import (
     Event,
     Finished,
     FinishedBatch,
     Loading,
-    Measurement,
     Question,
     RunResult,
     Status,
     Waiting,
 )
 from xcomposer_ui.settings import DEVICES, Settings
-from xcomposer_ui.strategies import Strategy, checked_half, strategy_named
+from xcomposer_ui.strategies import checked_half, strategy_named
 from xcomposer_ui.worker import Worker
 
 TRACED_TOKENS = 2
@@ -140,18 +139,17 @@ class Runner:
         half, model, device: None for what the settings say (or "auto").
         Raises UserError for the user's mistakes, before anything is computed.
         """
-        chosen = strategy_named(strategy)
-        half_dtype, half_reason = self._half(half)
-        question = checked_question(question)
-        model = self._allowed(model)
-        job = yield from self._started(
-            lambda progress: self._answer(question, chosen, half_dtype, half_reason, model, device, progress)
-        )
+        asked = self._asked(question, strategy, half, model)
+        job = yield from self._started(lambda progress: self._answer(asked, device, progress))
         try:
-            yield from job.events(Loading(model, chosen.weights_dtype(half_dtype)))
+            yield from job.events(Loading(asked.model, asked.weights_dtype))
         finally:
             job.progress.stop.set()
         yield Finished(job.result())
+
+    def wanted(self, question: Question, strategy: str, half: str | None = None, *, model: str | None = None) -> Wanted:
+        """The run in the words of planning, to be judged whether it fits. Raises UserError as `run` does."""
+        return self._asked(question, strategy, half, model).wanted
 
     def run_batch(
         self,
@@ -166,20 +164,18 @@ class Runner:
 
         They have the same settings, and are greedy. Closing the generator stops them. Raises UserError as `run` does.
         """
-        chosen = strategy_named(strategy)
-        half_dtype, half_reason = self._half(half)
-        questions = [checked_question(question) for question in questions]
-        model = self._allowed(model)
-        told = Loading(model, chosen.weights_dtype(half_dtype))
+        all_asked = [self._asked(question, strategy, half, model) for question in questions]
+        first = all_asked[0]
+        told = Loading(first.model, first.weights_dtype)
 
         def work(progress: Progress) -> FinishedBatch:
-            backend = self._opened(model, device, progress)
+            backend = self._opened(first.model, device, progress)
             load_sec = backend.load(told.dtype, progress)
-            batch = backend.answer_first(questions, chosen, half_dtype, progress)
+            batch = backend.answer_first(questions, first.strategy, first.half, progress)
             tried: Tried = {}
             results = [
-                self._result(question, chosen, half_dtype, half_reason, backend, outcome, load_sec, progress, tried)
-                for question, outcome in zip(questions, batch.outcomes, strict=False)
+                _result(asked, backend, outcome, load_sec, progress, tried)
+                for asked, outcome in zip(all_asked, batch.outcomes, strict=False)
             ]
             return FinishedBatch(tuple(results), batch.size)
 
@@ -209,8 +205,8 @@ class Runner:
         Closing the generator stops it. Raises UserError as `run` does.
         """
         chosen = [(strategy_named(strategy), checked_half(half)) for strategy, half in variants]
-        question = checked_question(question)
         model = self._allowed(model)
+        question = fit_for(question, model)
         job = yield from self._started(
             lambda progress: self._opened(model, device, progress).diverge(question, chosen, progress)
         )
@@ -234,16 +230,12 @@ class Runner:
 
         Closing the generator stops it. Raises UserError as `run` does.
         """
-        chosen = strategy_named(strategy)
-        half_dtype, _ = self._half(half)
-        question = checked_question(question)
-        model = self._allowed(model)
-        weights_dtype = chosen.weights_dtype(half_dtype)
+        asked = self._asked(question, strategy, half, model)
 
         def work(progress: Progress) -> tuple[str, DtypeFlow]:
-            backend = self._opened(model, device, progress)
-            backend.load(weights_dtype, progress)
-            return backend.device, backend.flow(question, chosen, half_dtype, progress, TRACED_TOKENS)
+            backend = self._opened(asked.model, device, progress)
+            backend.load(asked.weights_dtype, progress)
+            return backend.device, backend.flow(question, asked.strategy, asked.half, progress, TRACED_TOKENS)
 
         job = yield from self._started(work)
         try:
@@ -252,7 +244,7 @@ class Runner:
         finally:
             job.progress.stop.set()
         used, flow = job.result()
-        yield Traced(chosen.name, half_dtype, model, used, weights_dtype, flow)
+        yield Traced(asked.strategy.name, asked.half, asked.model, used, asked.weights_dtype, flow)
 
     def _started(self, work: Callable[[Progress], Result]) -> Generator[Waiting, None, Job[Result]]:
         """Wait for the model, telling so, then begin `work`; its thread gives the model back when it has ended."""
@@ -270,56 +262,12 @@ class Runner:
             raise
         return job
 
-    def _answer(
-        self,
-        question: Question,
-        strategy: Strategy,
-        half: str,
-        half_reason: str,
-        model: str,
-        device: str | None,
-        progress: Progress,
-    ) -> RunResult:
-        """The whole work of a run, in a thread of its own that holds the lock."""
-        backend = self._opened(model, device, progress)
-        weights_dtype = strategy.weights_dtype(half)
-        load_sec = backend.load(weights_dtype, progress)
-        outcome = backend.answer(question, strategy, half, progress)
-        return self._result(question, strategy, half, half_reason, backend, outcome, load_sec, progress)
-
-    def _result(
-        self,
-        question: Question,
-        strategy: Strategy,
-        half: str,
-        half_reason: str,
-        backend: Backend,
-        outcome: Outcome,
-        load_sec: float | None,
-        progress: Progress,
-        tried: Tried | None = None,
-    ) -> RunResult:
-        """`outcome` with all that was decided before it; a failure is explained, and its cures are tried.
-
-        tried: explanations of failures that were tried before; what is the same is not tried again.
-        """
-        failure = failure_of(outcome, backend, question, strategy, half, progress, {} if tried is None else tried)
-        return RunResult(
-            strategy=strategy.name,
-            half=half,
-            model=backend.model,
-            device=backend.device,
-            weights_dtype=strategy.weights_dtype(half),
-            seed=question.seed,
-            measurement=_with_load(outcome.measurement, load_sec),
-            answer=outcome.answer,
-            failure=failure,
-            stopped=outcome.stopped,
-            reasons={**backend.reasons, "half": half_reason},
-            picture_size=None if question.image is None else question.image.size,
-            revision=backend.revision,
-            course=outcome.course,
-        )
+    def _answer(self, asked: Asked, device: str | None, progress: Progress) -> RunResult:
+        """The whole work of a run, in the thread that holds the lock."""
+        backend = self._opened(asked.model, device, progress)
+        load_sec = backend.load(asked.weights_dtype, progress)
+        outcome = backend.answer(asked.question, asked.strategy, asked.half, progress)
+        return _result(asked, backend, outcome, load_sec, progress, {})
 
     def _opened(self, model: str, device: str | None, progress: Progress) -> Backend:
         """The backend for `model` on `device`. Another model's weights are given back, once this one's are here."""
@@ -341,6 +289,13 @@ class Runner:
             raise UserError("unknown_model", name=model, known=", ".join(self.settings.models))
         return model
 
+    def _asked(self, question: Question, strategy: str, half: str | None, model: str | None) -> Asked:
+        """What a run is asked, judged: all that can be a mistake of the user's before anything is loaded."""
+        chosen = strategy_named(strategy)
+        half_dtype, reason = self._half(half)
+        model = self._allowed(model)
+        return Asked(fit_for(question, model), chosen, half_dtype, reason, model)
+
     def _half(self, asked: str | None) -> tuple[str, str]:
         asked = asked or self.settings.half
         if asked == "auto":
@@ -349,8 +304,12 @@ class Runner:
         return checked_half(asked), "you asked for it"
 
 
-def _with_load(measurement: Measurement, load_sec: float | None) -> Measurement:
-    return Measurement(**{**vars(measurement), "load_sec": load_sec})
+def _result(
+    asked: Asked, backend: Backend, outcome: Outcome, load_sec: float | None, progress: Progress, tried: Tried
+) -> RunResult:
+    """How the run ended; a failure is explained, and its cures are tried, but those that `tried` knows already."""
+    failure = failure_of(outcome, backend, asked.question, asked.strategy, asked.half, progress, tried)
+    return asked.ended(backend, outcome, load_sec, failure)
 
 
 def _local_backend(model: str, device: str) -> Backend:

@@ -16,6 +16,7 @@ from tests.checkpoints import tiny_model, write_checkpoint
 from xcomposer_ui.backend import Outcome, Progress
 from xcomposer_ui.backends import conversations
 from xcomposer_ui.backends.local import LocalBackend, open_local
+from xcomposer_ui.errors import UserError
 from xcomposer_ui.records import Question
 from xcomposer_ui.strategies import STRATEGIES
 
@@ -41,6 +42,7 @@ class Visit:
     def __init__(self, backend: LocalBackend, picture: Image.Image | None = ROUND, forgetful: bool = False) -> None:
         self.backend, self.picture, self.forgetful = backend, picture, forgetful
         self.history: list[tuple[str, str]] = []
+        self.hd_num: int | None = None
         self.seen: list[list[Tensor]] = []
 
     def ask(self, text: str, strategy: str = "full", half: str = "float16", stop_after: int | None = None) -> Outcome:
@@ -58,7 +60,7 @@ class Visit:
 
         hook = model.get_output_embeddings().register_forward_hook(look)
         try:
-            question = Question(text, self.picture, tuple(self.history), max_new_tokens=7)
+            question = Question(text, self.picture, tuple(self.history), max_new_tokens=7, hd_num=self.hd_num)
             outcome = self.backend.answer(question, chosen, half, progress)
         finally:
             hook.remove()
@@ -141,6 +143,30 @@ def test_an_edited_history_another_picture_and_another_strategy(backend: LocalBa
     assert (other_picture.measurement.reused_tokens, other_picture.measurement.reused_picture) == (0, False)
     assert switched[0].measurement.reused_tokens == 0
     assert switched[2].measurement.reused_tokens == switched[0].measurement.prompt_tokens
+
+
+def test_other_tiles_are_another_picture(tmp_path: Path) -> None:
+    checkpoint = write_checkpoint(tmp_path, tiny_model(seed=4, tiles="2.5"))
+    backend = open_local(str(checkpoint), "cpu")
+    kept, plain = Visit(backend), Visit(backend, forgetful=True)
+    outcomes = {}
+    for visit in (kept, plain):
+        turns = []
+        for text, visit.hd_num in zip(TEXTS, (None, 2, 2, None), strict=True):
+            turns.append(visit.ask(text).measurement)
+        outcomes[visit] = turns
+    assert_same(kept, plain)
+    assert [turn.reused_picture for turn in outcomes[kept]] == [False, False, True, True]
+    assert outcomes[kept][1].reused_tokens == 0
+    assert outcomes[kept][1].prompt_tokens < outcomes[kept][0].prompt_tokens  # fewer tiles, though a longer history
+
+
+def test_tiles_asked_of_a_model_that_has_none_are_the_users_mistake(tmp_path: Path) -> None:
+    backend = open_local(str(write_checkpoint(tmp_path)), "cpu")
+    visit = Visit(backend)
+    visit.hd_num = 2
+    with pytest.raises(UserError, match="hd_num is for tiled models"):
+        visit.ask("What?")
 
 
 def test_after_a_stop_early_or_late_and_after_a_failure(backend: LocalBackend) -> None:

@@ -62,10 +62,26 @@ def test_within_one_percent_of_what_a_run_takes(
         question = Question("What is there? Tell me all of it.", picture, max_new_tokens=12)
         for _ in range(2):  # kernels keep what they made in their first call
             measured = answering.answer(model, tokenizer, question, chosen, half, Progress()).measurement
-        size = None if picture is None else picture.size
-        pair = beside(config, "cpu", strategy, half, size, question.text, measured)
+        pair = beside(config, "cpu", strategy, half, question, measured)
         assert pair is not None
         assert abs(pair.error) < 0.01, pair
+
+
+@pytest.mark.parametrize("hd_num", [None, 2])
+def test_a_tiled_run_is_predicted_with_the_tiles_it_took(
+    tokenizer: InternLMXComposer2Tokenizer, hd_num: int | None
+) -> None:
+    config = embedded_shape()
+    config.tiles = "2.5"
+    config.vision_config.image_size = 8 * config.vision_config.patch_size  # neighbours are merged by twos
+    torch.manual_seed(0)
+    model = InternLMXComposer2ForCausalLM(config).eval()
+    question = Question("What is there?", PICTURE.resize((480, 480)), max_new_tokens=4, hd_num=hd_num)
+    for _ in range(2):  # kernels keep what they made in their first call
+        measured = answering.answer(model, tokenizer, question, STRATEGIES["full"], "float16", Progress()).measurement
+    pair = beside(config, "cpu", "full", "float16", question, measured)
+    assert pair is not None
+    assert abs(pair.error) < 0.01, pair
 
 
 def rehearsed(strategy: str, config: InternLMXComposer2Config, scene: Scene, kept: int = 3):
@@ -176,6 +192,13 @@ def test_a_plan_from_config_json_alone(tmp_path: Path) -> None:
         assert entry["largest_hd_num"] is None
     assert by_name["unified"]["largest_batch"] > by_name["full"]["largest_batch"] > 1
     assert by_name["as_is"]["fails_in"] == "tower"
+
+
+def test_the_host_s_memory_is_compared_with_live_tensors_a_card_s_with_the_driver_s_count(tmp_path: Path) -> None:
+    model = write_config(tmp_path)
+    for memory_of, fits in (("host", True), ("card", False)):
+        request = PlanRequest(model, new_tokens=8, device="cpu", memory_bytes=2 << 20, memory_of=memory_of)
+        assert {s.fits_memory for s in plan(request).strategies} == {fits}
 
 
 def test_the_largest_batch_fits_and_one_more_does_not(tmp_path: Path) -> None:

@@ -105,7 +105,10 @@ def open_page(windows: Callable[..., BrowserContext]) -> Iterator[Open]:
         page.on("pageerror", lambda error: complaints.append(f"script error: {error}"))
         page.on("console", told)
         page.on("request", asked)
-        with page.expect_response(lambda response: "/gradio_api/run/" in response.url):  # the load event's answer
+        # The load event's answer, which puts every view into its language: what a test does before it would be undone.
+        # Of the events at a page's start it alone tells the browser's language.
+        language = f'["{(usual | options)["locale"]}",'
+        with page.expect_response(lambda response: language in (response.request.post_data or "")):
             page.goto(address)
         page.locator("#run").wait_for()
         return page

@@ -11,7 +11,11 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.compare.scripted import ScriptedRunner
+from tests.plan.scripted import GIB
+from tests.ui.test_foresight import Tight
+from xcomposer_ui.planning.fitting import Room
 from xcomposer_ui.records import Event
+from xcomposer_ui.settings import Settings
 
 pytestmark = pytest.mark.browser
 
@@ -64,3 +68,23 @@ def test_stop_keeps_what_is_done(open_page: Open, serve: Serve, picture: str) ->
     expect(page.locator(".xl-takeaway")).to_be_visible()
     expect(page.get_by_text("Stopped. What was measured")).to_be_visible()
     expect(page.locator("#compared progress")).to_have_count(0)
+
+
+def test_what_does_not_fit_is_said_and_those_that_fit_are_compared(open_page: Open, serve: Serve, picture: str) -> None:
+    runner = ScriptedRunner(has_room=Room("cpu", 24 * GIB), model="org/large")
+    page = open_page(serve(runner, Settings(model="org/large", port=0), Tight(tiles=9)))
+    page.get_by_role("tab", name="Compare", exact=True).click()
+    page.locator("#compare-question textarea").fill("What?")
+    page.locator("#compare-picture input[type=file]").set_input_files(picture)
+    expect(page.locator("#compare-picture img")).to_be_visible()
+    page.locator("#compare").click()
+    notice = page.locator("#compare-tight")
+    expect(notice).to_contain_text("needs 35.0 GiB")
+    expect(notice).to_contain_text("With at most 9 tiles")
+    assert runner.asked == []
+    page.locator("#language").get_by_text("中文").click()
+    expect(notice).to_contain_text("放得下的有")
+    page.get_by_role("button", name="只对比放得下的").click()
+    expect(page.locator("#compared .xl-table").first.locator("tbody tr")).to_have_count(3)
+    expect(notice.locator(".xl-notice")).to_have_count(0)
+    assert {strategy for strategy, _, _ in runner.asked} == {"as_is", "autocast", "unified"}

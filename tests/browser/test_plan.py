@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Open, Serve
 from tests.browser.visitor import ask, show, wait_for_runs, width_of_everything
+from tests.checkpoints import tiny_model, write_checkpoint
 from tests.plan.scripted import GIB
 from tests.ui.scripted import ScriptedRunner
 from tests.ui.test_foresight import Tight
 from xcomposer_ui.planning.fitting import Room
+from xcomposer_ui.runner import Runner
 from xcomposer_ui.settings import Settings
 
 pytestmark = pytest.mark.browser
@@ -56,3 +60,35 @@ def test_what_does_not_fit_waits_to_be_asked_for(serve: Serve, open_page: Open, 
     page.get_by_role("button", name="Run all the same").click()
     wait_for_runs(page, 2)
     assert [strategy for _, strategy in runner.asked] == ["autocast", "full"]
+
+
+class Cramped(Runner):
+    """A real runner on a machine with little memory."""
+
+    def room(self) -> Room | None:
+        return None if super().room() is None else Room("cpu", 1 << 20)
+
+
+def test_tiles_are_asked_for_of_a_model_that_has_them_and_fewer_are_offered_where_many_do_not_fit(
+    serve: Serve, open_page: Open, picture: str, tmp_path: Path
+) -> None:
+    single = str(write_checkpoint(tmp_path / "single"))
+    model = str(write_checkpoint(tmp_path / "tiled", tiny_model(seed=4, tiles="2.5")))
+    settings = Settings(model=model, models=(model, single), port=0)
+    page = open_page(serve(Cramped(settings), settings, Tight(tiles=2)))
+    show(page, picture)
+    page.locator("#advanced button").first.click()
+    field = page.locator("#hd-num input")
+    expect(field).to_have_value("0")
+    field.fill("3")
+    ask(page, "What?", "full")
+    page.get_by_role("button", name="Run with at most 2 tiles").click()
+    wait_for_runs(page, 1)
+    expect(field).to_have_value("2")
+    link = page.locator(".xl-takeaway a[href^='?ask']").get_attribute("href")
+    assert link is not None and "hd_num=2" in link
+    page.locator("#model input").click()
+    page.get_by_role("option", name="single").click()
+    expect(field).to_have_count(0)
+    ask(page, "What?", "unified")  # the tiles have gone with the field: this model would refuse them
+    wait_for_runs(page, 2)

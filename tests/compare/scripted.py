@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.ui.scripted import FAILURE
+from xcomposer_ui.asked import wanted_of
 from xcomposer_ui.compare.divergence import Diverged, Divergence, Divergences, Diverging, LayerDivergence
 from xcomposer_ui.errors import UserError
 from xcomposer_ui.machine import Machine
-from xcomposer_ui.planning.fitting import Room
+from xcomposer_ui.planning.fitting import Room, Wanted
+from xcomposer_ui.question import checked_question
 from xcomposer_ui.records import Event, Finished, Measurement, Question, RunResult, Status, TextSoFar, Waiting
 from xcomposer_ui.strategies import STRATEGIES, checked_half, strategy_named
 
@@ -60,13 +62,22 @@ class ScriptedRunner:
     diverged: int = 0
     closed: int = 0
     loaded: list[str] = field(default_factory=list)
+    has_room: Room | None = None
+    model: str = "embedded"
     machine: Machine = field(default_factory=Machine)
 
     def half(self, asked: str | None = None) -> str:
         return "float16" if asked in (None, "auto") else checked_half(asked)
 
     def room(self) -> Room | None:
-        return None
+        return self.has_room
+
+    def open(self) -> None:
+        """The device is known from the start."""
+
+    def wanted(self, question: Question, strategy: str, half: str | None = None, *, model: str | None = None) -> Wanted:
+        strategy_named(strategy)
+        return wanted_of(checked_question(question), model or self.model, strategy, self.half(half))
 
     def status(self) -> Status:
         reasons = {"device": "no CUDA device was found", "half": "the usual one"}
@@ -77,7 +88,7 @@ class ScriptedRunner:
         device: str | None = None,
     ) -> Generator[Event, None, None]:  # fmt: skip
         chosen, kind = strategy_named(strategy), self.half(half)
-        if model not in (None, "embedded"):
+        if model not in (None, "embedded", self.model):
             raise UserError("unknown_model", name=model, known="embedded")
         dtype = chosen.weights_dtype(kind)
         self.loaded = [*(d for d in self.loaded if d != dtype), dtype][-self.room_for :]

@@ -22,7 +22,7 @@ from xcomposer_ui.compare.divergence import Divergences
 from xcomposer_ui.records import Loading
 from xcomposer_ui.settings import Settings
 from xcomposer_ui.ui import comparing, links
-from xcomposer_ui.ui.comparing import CompareForm, CompareSession
+from xcomposer_ui.ui.compare_session import CompareForm, CompareSession
 from xcomposer_ui.ui.examples import Example
 from xcomposer_ui.ui.localised import localised
 from xcomposer_ui.ui.serve import launch
@@ -220,7 +220,7 @@ def test_a_distribution_has_its_quartiles_as_a_box() -> None:
 
 def test_a_link_restores_the_form_and_nothing_that_is_not_valid(picture: str) -> None:
     examples = (Example(picture, "What?", "en"),)
-    form = CompareForm('a & b="c"', picture, ("bfloat16",), 4, 12, 0.5, 9, "embedded", "cpu")
+    form = CompareForm('a & b="c"', picture, ("bfloat16",), 4, 12, 0.5, 9, "embedded", "cpu", hd_num=24)
     query = dict(parse_qsl(links.compare_link(form, examples)[1:]))
     assert links.compare_form(query, ("embedded",), examples) == form
     bad = {"compare": "x", "halves": "float8", "repeats": "9999", "seed": "x", "model": "/etc", "device": "tpu",

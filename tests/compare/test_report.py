@@ -25,7 +25,7 @@ NASTY = 'Is `a|b` <script>?\n```\n"""; import os; {0} \\ '
 
 
 def document(text: str = "What is there?", **plan: object) -> dict:
-    question = Question(text, PICTURE, history=(("a", "b"),), seed=7)
+    question = Question(text, PICTURE, history=(("a", "b"),), seed=7, hd_num=9)
     *_, last = compare(ScriptedRunner(), question, Plan(**plan))  # type: ignore[arg-type]
     return json.loads(json.dumps(comparison_as_json(last.comparison, about(question, last.comparison))))
 
@@ -33,8 +33,8 @@ def document(text: str = "What is there?", **plan: object) -> dict:
 def test_markdown_holds_question_hash_figures_with_units_versions_and_the_script() -> None:
     text = markdown(document())
     assert picture_as_json(PICTURE)["pixels_sha256"] in text
-    for said in ("4 × 3 pixels", "latency (s)", "peak memory (MiB)", "mean KL (nats)", "- seed: 7", "- python: ",
-                 "- torch: ", "- transformers: ", "- xcomposer_ui: ", "mat1 and mat2 must have the same dtype",
+    for said in ("4 × 3 pixels", "latency (s)", "peak memory (MiB)", "mean KL (nats)", "- seed: 7", "- hd_num: 9, ",
+                 "- python: ", "- torch: ", "- transformers: ", "- xcomposer_ui: ", "mat1 and mat2 must",
                  "from_pretrained", "float32 against float64", "0.9 × the time"):  # fmt: skip
         assert said in text, said
 
@@ -51,6 +51,7 @@ def test_a_question_is_data_in_every_format() -> None:
     }
     assert ast.literal_eval(assigned["QUESTION"]) == NASTY
     assert ast.literal_eval(assigned["SEED"]) == 7
+    assert ast.literal_eval(assigned["HD_NUM"]) == 9
     assert ast.literal_eval(assigned["HISTORY"]) == [("a", "b")]
     assert [run[1:] for run in ast.literal_eval(assigned["RUNS"])] == [
         ("float16", "float32", None), ("float16", "float32", "float16"), ("float16", "float16", None),

@@ -45,4 +45,4 @@ class ScriptedPlans:
         return a_plan(request)
 
     def predict(self, shape: RunShape) -> int:
-        return 15_000_000 + shape.new_tokens
+        return 15_000_000 + shape.new_tokens + 1000 * (shape.hd_num or 0)

@@ -9,7 +9,7 @@ import pytest
 
 from tests.plan.scripted import GIB, a_plan
 from tests.ui.scripted import FAILURE
-from xcomposer_ui.planning.fitting import Fitting, Room, Wanted, ran_out, request_for, surely_fits
+from xcomposer_ui.planning.fitting import Fitting, Room, Tight, Wanted, ran_out, request_for, surely_fits
 from xcomposer_ui.planning.records import Plan, PlanRequest
 from xcomposer_ui.records import Measurement, RunResult
 from xcomposer_ui.ui.views.tight import tight_view
@@ -38,12 +38,16 @@ def fitting(plans: Planned, room: Room | None) -> Fitting:
     return Fitting(plans, lambda: room)
 
 
+def before(asked: Fitting, wanted: Wanted) -> Tight | None:
+    return next(iter(asked.before_each([wanted])), None)
+
+
 def test_what_fits_is_begun_and_what_does_not_is_not() -> None:
     plans = Planned()
     asked = fitting(plans, Room("cpu", 24 * GIB))
     assert asked.in_doubt(WANTED)
-    assert asked.before(replace(WANTED, strategy="unified")) is None
-    tight = asked.before(WANTED)
+    assert before(asked, replace(WANTED, strategy="unified")) is None
+    tight = before(asked, WANTED)
     assert tight is not None
     assert (tight.needed_bytes, tight.advice.strategy) == (35 * GIB, "autocast")
     shown = tight_view(tight, "en")
@@ -52,7 +56,7 @@ def test_what_fits_is_begun_and_what_does_not_is_not() -> None:
 
 
 def test_a_card_is_compared_with_the_drivers_count() -> None:
-    tight = fitting(Planned(), Room("cuda", 24 * GIB)).before(WANTED)
+    tight = before(fitting(Planned(), Room("cuda", 24 * GIB)), WANTED)
     assert tight is not None
     assert tight.needed_bytes == a_plan(PlanRequest("m")).strategies[3].on_card.total_bytes
     assert request_for(WANTED, Room("cuda", GIB)).memory_of == "card"
@@ -63,20 +67,26 @@ def test_questions_of_a_like_length_share_a_plan() -> None:
     plans = Planned()
     asked = fitting(plans, Room("cpu", 24 * GIB))
     for length in (1, 30, 256):
-        asked.before(replace(WANTED, text_length=length))
+        before(asked, replace(WANTED, text_length=length))
     assert len(plans.asked) == 1
-    asked.before(replace(WANTED, text_length=257))
+    before(asked, replace(WANTED, text_length=257))
     assert [request.prompt_tokens for request in plans.asked] == [256, 512]
     room = plans.asked[0].memory_bytes
     assert room is not None and 0.98 * 24 * GIB < room <= 24 * GIB
 
 
+def test_the_tiles_asked_for_are_planned() -> None:
+    plans = Planned()
+    before(fitting(plans, Room("cpu", 24 * GIB)), replace(WANTED, hd_num=7))
+    assert plans.asked[0].hd_num == 7
+
+
 def test_fewer_tiles_are_offered_where_no_strategy_fits() -> None:
-    tight = fitting(Planned(fits_memory=False, largest_hd_num=9), Room("cpu", GIB)).before(WANTED)
+    tight = before(fitting(Planned(fits_memory=False, largest_hd_num=9), Room("cpu", GIB)), WANTED)
     assert tight is not None
     assert (tight.advice.strategy, tight.advice.hd_num) == (None, 9)
     assert "at most 9 tiles" in tight_view(tight, "en")
-    none = fitting(Planned(fits_memory=False), Room("cpu", GIB)).before(WANTED)
+    none = before(fitting(Planned(fits_memory=False), Room("cpu", GIB)), WANTED)
     assert "a smaller model" in tight_view(none, "en")
 
 
@@ -84,7 +94,7 @@ def test_where_nothing_is_known_nothing_is_concluded() -> None:
     plans = Planned()
     asked = fitting(plans, None)
     assert not asked.in_doubt(WANTED)
-    assert asked.before(WANTED) is None
+    assert before(asked, WANTED) is None
     assert plans.asked == []
 
 
@@ -95,7 +105,7 @@ def test_a_small_checkpoint_is_not_planned(tmp_path: Path) -> None:
     assert not surely_fits(str(tmp_path), Room("cpu", 15_999))
     assert not surely_fits("org/large", Room("cpu", 1 << 60))
     plans = Planned()
-    assert fitting(plans, Room("cpu", 1 << 40)).before(replace(WANTED, model=str(tmp_path))) is None
+    assert before(fitting(plans, Room("cpu", 1 << 40)), replace(WANTED, model=str(tmp_path))) is None
     assert plans.asked == []
 
 

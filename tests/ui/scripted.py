@@ -8,11 +8,12 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 
 from tests.plan.machines import facts
+from xcomposer_ui.asked import wanted_of
 from xcomposer_ui.checks import judged
 from xcomposer_ui.dtype_flow import Cast, Clash, DtypeFlow, ModuleCall, Traced, Tracing
 from xcomposer_ui.errors import UserError
 from xcomposer_ui.machine import Machine
-from xcomposer_ui.planning.fitting import Room
+from xcomposer_ui.planning.fitting import Room, Wanted
 from xcomposer_ui.question import checked_question
 from xcomposer_ui.records import (
     Event,
@@ -150,6 +151,11 @@ class ScriptedRunner:
         reasons = {"device": "cpu, because there is no CUDA device", "half": "float16, because it is the usual one"}
         return Status(self.model, "cpu", "float16", reasons, ((self.model, "float16"),))
 
+    def wanted(self, question: Question, strategy: str, half: str | None = None, *, model: str | None = None) -> Wanted:
+        strategy_named(strategy)
+        dtype = half if half in ("float16", "bfloat16") else "float16"
+        return wanted_of(checked_question(question), model or self.model, strategy, dtype)
+
     def run(
         self, question: Question, strategy: str, half: str | None = None, *, model: str | None = None,
         device: str | None = None,
@@ -179,6 +185,7 @@ class ScriptedRunner:
                         strategy, dtype, model or "embedded", "cpu", chosen.weights_dtype(dtype), question.seed,
                         Measurement(latency_sec=0.1) if failure else MEASURED,
                         answer=None if failure else text, failure=failure, reasons=self.status().reasons,
+                        hd_num=question.hd_num,
                     )
                 )  # fmt: skip
             finally:

@@ -11,15 +11,18 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
 from tests.checkpoints import write_checkpoint
-from tests.plan.scripted import a_plan
+from tests.plan.scripted import GIB, a_plan
 from tests.ui.scripted import MESSAGE, ScriptedRunner
+from tests.ui.test_foresight import Tight
 from xcomposer_ui.errors import UserError
 from xcomposer_ui.explain import explain
+from xcomposer_ui.planning.fitting import Room
 from xcomposer_ui.planning.records import PlanRequest, plan_as_json
 from xcomposer_ui.records import explanation_as_json
 from xcomposer_ui.runner import Runner
 from xcomposer_ui.settings import Settings
 from xcomposer_ui.ui.handlers import answer
+from xcomposer_ui.ui.serve import launch
 from xcomposer_ui.ui.session import Form
 
 Connect = Callable[[object], Client]
@@ -40,17 +43,23 @@ def test_only_the_documented_endpoints_have_names(client: Client) -> None:
     assert set(named) == {"/run", "/compare", "/explain", "/plan"}
     assert [parameter["parameter_name"] for parameter in named["/run"]["parameters"]] == [
         "image", "question", "strategy", "half", "model", "device", "max_new_tokens", "seed", "temperature",
+        "hd_num", "anyway",
+    ]  # fmt: skip
+    assert [parameter["parameter_name"] for parameter in named["/compare"]["parameters"]] == [
+        "image", "question", "half", "both_halves", "model", "device", "max_new_tokens", "seed", "temperature",
+        "repeats", "hd_num", "anyway",
     ]  # fmt: skip
     assert [parameter["parameter_name"] for parameter in named["/explain"]["parameters"]] == ["text", "language"]
 
 
 def test_run_answers_in_the_command_lines_words(client: Client, picture: str, scripted: ScriptedRunner) -> None:
-    told = client.predict(image=handle_file(picture), question="What?", strategy="unified", seed=5, api_name="/run")
-    expected = answer(scripted, Form("What?", picture, "unified", seed=5))  # type: ignore[arg-type]
+    asked = {"image": handle_file(picture), "question": "What?", "strategy": "unified"}
+    told = client.predict(**asked, seed=5, hd_num=9, api_name="/run")
+    expected = answer(scripted, Form("What?", picture, "unified", seed=5, hd_num=9))  # type: ignore[arg-type]
     assert told == json.loads(json.dumps(expected))
     assert told["question"]["text"] == "What?"
     assert told["answer"] == "You asked: What?"
-    assert told["seed"] == 5
+    assert (told["seed"], told["hd_num"], told["question"]["hd_num"]) == (5, 9, 9)
 
 
 def test_a_failed_run_is_an_answer_with_its_failure(client: Client, picture: str) -> None:
@@ -59,6 +68,21 @@ def test_a_failed_run_is_an_answer_with_its_failure(client: Client, picture: str
     assert told["failure"]["message"] == MESSAGE
     assert told["failure"]["operands"][1]["dtype"] == "float32"
     assert told["tokens_per_sec"] is None
+
+
+def test_what_will_not_fit_is_an_error_unless_it_is_asked_for_anyway() -> None:
+    runner = ScriptedRunner(has_room=Room("cpu", 24 * GIB), model="org/large")
+    settings = Settings(model="org/large", port=0)
+    app, address, _ = launch(settings, runner, Tight())  # type: ignore[arg-type]  # the double has its interface
+    try:
+        client = Client(address, verbose=False)
+        with pytest.raises(AppError, match=r"needed: full 35.00 GiB.* What fits: autocast\."):
+            client.predict(question="What?", strategy="full", api_name="/run")
+        assert runner.asked == []
+        assert client.predict(question="What?", strategy="full", anyway=True, api_name="/run")["answer"]
+        assert client.predict(question="What?", strategy="unified", api_name="/run")["answer"]
+    finally:
+        app.close()
 
 
 def test_a_picture_may_be_left_out(client: Client) -> None:
@@ -72,6 +96,7 @@ def test_a_picture_may_be_left_out(client: Client) -> None:
         ({"strategy": "magic"}, UserError("unknown_strategy", name="magic", known="as_is, autocast, unified, full")),
         ({"question": "x" * 100_000}, UserError("long_question", length=100_000, longest=8000)),
         ({"max_new_tokens": 0}, UserError("out_of_range", name="max_new_tokens", value=0, lowest=1, highest=4096)),
+        ({"hd_num": 97}, UserError("out_of_range", name="hd_num", value=97, lowest=1, highest=96)),
     ],
 )
 def test_a_users_mistake_is_an_error_with_its_sentence(

@@ -148,13 +148,14 @@ def asked(runner: ScriptedRunner, form: Form) -> Session:
 
 
 def test_the_last_run_is_traced_as_it_was_asked(runner: ScriptedRunner, form: Form) -> None:
-    session = asked(runner, replace(form, strategy="unified", half="bfloat16", seed=3))
+    session = asked(runner, replace(form, strategy="unified", half="bfloat16", seed=3, hd_num=9))
     assert runner.traced == []
     steps = list(trace(runner, session, None))  # type: ignore[arg-type]
     assert steps[0] == "unified"
     done = last(steps)
     assert [(each.strategy, each.half) for each in done.traced] == [("unified", "bfloat16")]
     ((question, strategy, half),) = runner.traced
+    assert question.hd_num == 9
     assert (question.text, question.seed, strategy, half) == (form.question, 3, "unified", "bfloat16")
     assert question.image is not None
     assert question.history == ()

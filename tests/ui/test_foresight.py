@@ -13,11 +13,11 @@ from tests.ui.scripted import ScriptedRunner
 from xcomposer_ui.memory_course import MemoryCourse, MemorySample
 from xcomposer_ui.planning.fitting import Room
 from xcomposer_ui.planning.records import Plan, PlanRequest
-from xcomposer_ui.records import MemorySoFar, Status
+from xcomposer_ui.records import MemorySoFar, Question, Status
 from xcomposer_ui.settings import Settings
 from xcomposer_ui.ui.ask_form import strategy_why
 from xcomposer_ui.ui.ask_results import fit_labels
-from xcomposer_ui.ui.ask_tab import fitting_form
+from xcomposer_ui.ui.ask_tab import fewer_tiles_form, fitting_form
 from xcomposer_ui.ui.foresight import foresight
 from xcomposer_ui.ui.handlers import ask
 from xcomposer_ui.ui.plan_tab import PlanTab
@@ -25,6 +25,7 @@ from xcomposer_ui.ui.planning import PlanForm
 from xcomposer_ui.ui.session import Form, Judging, Session
 from xcomposer_ui.ui.views.course import course_view
 from xcomposer_ui.ui.views.happened import happened
+from xcomposer_ui.ui.views.runs import runs_csv
 
 COURSE = MemoryCourse(
     "cpu_tensors",
@@ -34,12 +35,17 @@ COURSE = MemoryCourse(
 
 
 class Tight(ScriptedPlans):
-    """Plans in which float32 weights do not fit."""
+    """Plans in which float32 weights do not fit. tiles: with how many they would."""
+
+    def __init__(self, tiles: int | None = None) -> None:
+        super().__init__()
+        self.tiles = tiles
 
     def plan(self, request: PlanRequest) -> Plan:
         self.asked.append(request)
-        plan = a_plan(request)
-        judged = [replace(s, fits_memory="full" not in s.strategy, largest_batch=0) for s in plan.strategies]
+        plan = a_plan(request, self.tiles)
+        few = request.hd_num is not None and request.hd_num <= (self.tiles or 0)
+        judged = [replace(s, fits_memory=few or "full" not in s.strategy, largest_batch=0) for s in plan.strategies]
         return replace(plan, strategies=tuple(judged))
 
 
@@ -57,10 +63,27 @@ def test_a_run_that_does_not_fit_is_not_begun_and_another_is_offered(runner: Scr
     last = steps[-1]
     assert (last.asking, last.runs, runner.asked) == (None, (), [])
     assert last.tight is not None and last.held == wanted
-    assert fit_labels(last.tight, "en") == ("Run “Autocast”", "Run all the same")
-    assert fit_labels(None, "en") == (None, None)
+    assert fit_labels(last.tight, "en") == ("Run “Autocast”", None, "Run all the same")
+    assert fit_labels(None, "en") == (None, None, None)
     assert fitting_form(last, form).strategy == "autocast"
     assert fitting_form(Session(), form) is form
+    assert fewer_tiles_form(last, form) is form
+
+
+def test_fewer_tiles_are_offered_and_the_run_has_them(runner: ScriptedRunner, form: Form) -> None:
+    plans = Tight(tiles=9)
+    ahead = foresight(runner, plans)  # type: ignore[arg-type]
+    wanted = replace(form, strategy="full", hd_num=24)
+    last = list(ask(runner, Session(), wanted, foresight=ahead))[-1]  # type: ignore[arg-type]
+    assert plans.asked[0].hd_num == 24
+    assert fit_labels(last.tight, "en") == ("Run “Autocast”", "Run with at most 9 tiles", "Run all the same")
+    assert fit_labels(last.tight, "zh")[1] == "最多 9 个分块运行"
+    again = fewer_tiles_form(last, replace(form, question="Something else?"))
+    assert again == replace(wanted, hd_num=9)
+    done = list(ask(runner, last, again, foresight=ahead))[-1]  # type: ignore[arg-type]
+    assert (runner.asked[0][0].hd_num, done.runs[0].result.hd_num) == (9, 9)
+    assert ",9\r\n" in runs_csv(done.runs)
+    assert "at most 9 tiles" in happened(done, "en")
 
 
 def test_it_is_begun_all_the_same_where_that_is_asked(runner: ScriptedRunner, form: Form) -> None:
@@ -98,6 +121,13 @@ def test_memory_is_told_while_the_run_goes_on_with_what_was_predicted(form: Form
         time.sleep(0.02)
     again = [s for s in ask(runner, Session(), form, foresight=ahead) if s.course]  # type: ignore[arg-type]
     assert again[0].expected_bytes == 15_000_000 + form.max_new_tokens
+    tiles = runner.wanted(Question("What?", hd_num=9), "full")
+    assert ahead.expected(tiles, "cpu") is None
+    for _ in range(100):
+        if not ahead.asking:
+            break
+        time.sleep(0.02)
+    assert ahead.expected(tiles, "cpu") == 15_000_000 + tiles.new_tokens + 9000
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])

@@ -26,6 +26,7 @@ from xcomposer_ui.backends.memory import meter_of
 from xcomposer_ui.backends.opening import Opening
 from xcomposer_ui.backends.silent import FiniteWatch
 from xcomposer_ui.dtype_flow import DtypeFlow
+from xcomposer_ui.errors import UserError
 from xcomposer_ui.models.xcomposer2.answer import GrowingAnswer, answer_text
 from xcomposer_ui.models.xcomposer2.cache import CACHE_NAME
 from xcomposer_ui.records import Measurement, Question
@@ -262,8 +263,13 @@ def prompt(model: Any, tokenizer: Any, question: Question, strategy: Strategy, h
 
 
 def picture_pixels(model: Any, question: Question, strategy: Strategy, half: str) -> Tensor:
-    """The picture's pixels in the strategy's dtype. The one cast of the lab."""
-    pixels: Tensor = model.preprocess(question.image).to(getattr(torch, strategy.image_dtype(half)))
+    """The picture's pixels in the strategy's dtype. The one cast of the lab.
+
+    Raises UserError where tiles are asked for and the model has none: of some checkpoints only the weights tell.
+    """
+    if question.hd_num is not None and model.config.tiles is None:
+        raise UserError("no_tiles")
+    pixels: Tensor = model.preprocess(question.image, question.hd_num).to(getattr(torch, strategy.image_dtype(half)))
     return pixels
 
 

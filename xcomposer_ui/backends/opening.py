@@ -47,7 +47,7 @@ class Opening:
         """The prompt as the model's inputs, all but its last piece in `cache`."""
         question, scene = self._question, None
         if question.image is not None:
-            scene = Scene(digest_of(question.image), lambda: self._model.encode_image(self._pixels()))
+            scene = Scene(digest_of(question.image, question.hd_num), lambda: self._model.encode_image(self._pixels()))
             self.reused_picture = False
         before = self._conversations.nbytes
         turn = self._model.next_turn(self._tokenizer, question.text, scene, question.history, self._kept_picture)

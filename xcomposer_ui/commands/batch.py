@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from xcomposer_ui.batch import Answered, Halved, Printed, Results, Skipped, Told, ask_many
+from xcomposer_ui.commands.asking import asked_settings, refuse_what_does_not_fit, settings_told
 from xcomposer_ui.commands.output import loading_line, mebibytes, note, print_json, seconds
 from xcomposer_ui.errors import UserError
+from xcomposer_ui.question_lines import first_question
 from xcomposer_ui.records import Loading, Question
 from xcomposer_ui.result_lines import ResultLines
 from xcomposer_ui.runner import Runner
@@ -29,9 +31,9 @@ def execute(runner: Runner, arguments: argparse.Namespace) -> int:
     results: Results = Printed(settings, print_json)
     if arguments.output:
         results = ResultLines(Path(arguments.output), settings)
-    defaults = Question(
-        "", max_new_tokens=arguments.max_new_tokens, temperature=arguments.temperature, seed=arguments.seed
-    )
+    defaults = Question("", **asked_settings(arguments))
+    if first := first_question(Path(arguments.batch), defaults, results):
+        refuse_what_does_not_fit(runner, arguments, [runner.wanted(first, arguments.strategy, arguments.half)])
     tally = _Tally()
     told = ask_many(
         runner, Path(arguments.batch), results, arguments.strategy, arguments.half, defaults, arguments.batch_size
@@ -92,9 +94,7 @@ def _settings(runner: Runner, arguments: argparse.Namespace) -> dict[str, Any]:
         "device": runner.settings.device,
         "strategy": arguments.strategy,
         "half": runner.half(arguments.half),
-        "max_new_tokens": arguments.max_new_tokens,
-        "temperature": arguments.temperature,
-        "seed": arguments.seed,
+        **settings_told(arguments),
     }
 
 

@@ -13,16 +13,22 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from xcomposer_ui.commands.asking import (
+    add_question_arguments,
+    asked_question,
+    asked_settings,
+    refuse_what_does_not_fit,
+)
 from xcomposer_ui.commands.output import loading_line, mebibytes, note, print_json, seconds, tell
-from xcomposer_ui.commands.run import add_question_arguments, asked_question
 from xcomposer_ui.compare.about import about
 from xcomposer_ui.compare.batch import Done, Results, Skipped, compare_many, settings_of
-from xcomposer_ui.compare.comparing import Plan, Step, compare
+from xcomposer_ui.compare.comparing import Plan, Step, compare, wanted_by
 from xcomposer_ui.compare.comparison import Comparison, comparison_as_json
 from xcomposer_ui.compare.schedule import REPEATS
 from xcomposer_ui.compare.tally import tally
 from xcomposer_ui.compare.verdict import variant_name, verdict
 from xcomposer_ui.errors import UserError
+from xcomposer_ui.question_lines import first_question
 from xcomposer_ui.records import Loading, Question
 from xcomposer_ui.runner import Runner
 from xcomposer_ui.settings import settings_from
@@ -77,12 +83,14 @@ def compared(
 ) -> tuple[Comparison, dict[str, Any], bool]:
     """(comparison, its self-contained JSON, whether it was interrupted), telling of each step on stderr.
 
-    Raises UserError where there is no question.
+    Raises UserError where there is no question, or a strategy does not fit.
     """
     if not arguments.question:
         raise UserError("no_question")
     question = asked_question(arguments)
-    comparison, interrupted = _followed(compare(runner, question, plan_of(arguments)))
+    plan = plan_of(arguments)
+    refuse_what_does_not_fit(runner, arguments, wanted_by(runner, question, plan))
+    comparison, interrupted = _followed(compare(runner, question, plan))
     more = about(question, comparison, file=arguments.image, with_picture=with_picture)
     return comparison, comparison_as_json(comparison, more), interrupted
 
@@ -133,11 +141,11 @@ def _batch(runner: Runner, arguments: argparse.Namespace) -> int:
     file = Path(arguments.batch)
     stem = Path(arguments.output) if arguments.output else file.with_name(file.stem + ".compared")
     plan = plan_of(arguments)
-    defaults = Question(
-        "", max_new_tokens=arguments.max_new_tokens, temperature=arguments.temperature, seed=arguments.seed
-    )
+    defaults = Question("", **asked_settings(arguments))
     settings = runner.settings
     results = Results(stem, settings_of(plan, defaults, settings.model, settings.device, runner.half()))
+    if first := first_question(file, defaults, results):
+        refuse_what_does_not_fit(runner, arguments, wanted_by(runner, first, plan))
     done: list[Done] = []
     skipped: list[Skipped] = []
     interrupted, loading = False, ""

@@ -13,7 +13,8 @@ from xcomposer_ui.commands.output import print_json, tell
 from xcomposer_ui.planning.advice import advise
 from xcomposer_ui.planning.pairs import Pair, pair_as_json
 from xcomposer_ui.planning.records import Plan, PlanRequest, StrategyPlan, plan_as_json
-from xcomposer_ui.planning.request import GIB, checked_request, picture_size
+from xcomposer_ui.planning.request import checked_request, picture_size
+from xcomposer_ui.planning.sizes import GIB, gibibytes
 from xcomposer_ui.settings import DEVICES, settings_from
 from xcomposer_ui.strategies import HALF_DTYPES
 
@@ -125,8 +126,3 @@ def _line(plan: StrategyPlan) -> str:
         f"{gibibytes(plan.activation_peak_bytes):>13}{gibibytes(plan.total_bytes):>10}  {plan.peak_phase:<8}"
         f"{gibibytes(plan.on_card.total_bytes):>10}{batch:>7}  {card}{ending}"
     )
-
-
-def gibibytes(size: int) -> str:
-    """`size` bytes in GiB, or MiB where that is less than a tenth."""
-    return f"{size / GIB:.2f} GiB" if size >= GIB / 10 else f"{size / 2**20:.2f} MiB"

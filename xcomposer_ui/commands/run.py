@@ -10,12 +10,13 @@ from typing import Any
 
 from xcomposer_ui.batch import BATCH_SIZE
 from xcomposer_ui.commands import batch
+from xcomposer_ui.commands.asking import add_question_arguments, asked_question, refuse_what_does_not_fit
 from xcomposer_ui.commands.output import loading_line, mebibytes, note, print_json, seconds
 from xcomposer_ui.compare.about import run_as_json
 from xcomposer_ui.errors import UserError
 from xcomposer_ui.records import Finished, Loading, Question, RunResult, Waiting
 from xcomposer_ui.runner import Runner
-from xcomposer_ui.settings import DEVICES, HALVES, settings_from
+from xcomposer_ui.settings import settings_from
 from xcomposer_ui.strategies import STRATEGIES
 
 FAILED = 3
@@ -31,19 +32,6 @@ def add_to(commands: Any) -> None:
     parser.set_defaults(execute=execute)
 
 
-def add_question_arguments(parser: argparse.ArgumentParser, *, question_required: bool = True) -> None:
-    """What `run` and every command that asks a question have in common."""
-    parser.add_argument("--image", metavar="FILE", help="a PNG, JPEG, WEBP, BMP or GIF; without it, text only")
-    parser.add_argument("--question", required=question_required, metavar="TEXT")
-    parser.add_argument("--half", metavar="|".join(HALVES), help="the 16-bit type")
-    parser.add_argument("--model", metavar="PATH_OR_ID", help="“embedded”, a folder, or a hub id")
-    parser.add_argument("--device", metavar="|".join(DEVICES))
-    parser.add_argument("--max-new-tokens", type=int, default=256, metavar="N")
-    parser.add_argument("--seed", type=int, default=0, metavar="N")
-    parser.add_argument("--temperature", type=float, default=0.0, metavar="X", help="0, the default, is greedy")
-    parser.add_argument("--json", action="store_true", help="one JSON document as the last line of stdout")
-
-
 def execute(arguments: argparse.Namespace) -> int:
     runner = Runner(settings_from(model=arguments.model, device=arguments.device, half=arguments.half))
     if arguments.batch:
@@ -51,6 +39,7 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.question is None:
         raise UserError("no_question")
     question = asked_question(arguments)
+    refuse_what_does_not_fit(runner, arguments, [runner.wanted(question, arguments.strategy)])
     result = finished(runner, question, arguments.strategy)
     if arguments.json:
         print_json(run_as_json(question, result, file=arguments.image))
@@ -58,19 +47,6 @@ def execute(arguments: argparse.Namespace) -> int:
         print(result.answer)
     describe(result)
     return 0 if result.failure is None else FAILED
-
-
-def asked_question(arguments: argparse.Namespace) -> Question:
-    """The question on the command line. Raises UserError where the picture is none."""
-    from xcomposer_ui.images import open_picture  # brings Pillow, which `explain` need not wait for
-
-    return Question(
-        text=arguments.question,
-        image=open_picture(arguments.image) if arguments.image else None,
-        max_new_tokens=arguments.max_new_tokens,
-        temperature=arguments.temperature,
-        seed=arguments.seed,
-    )
 
 
 def finished(runner: Runner, question: Question, strategy: str) -> RunResult:

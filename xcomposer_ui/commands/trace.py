@@ -6,14 +6,16 @@ Exit 0: the run answered. 3: it failed, and its flow ends where. 2: the user's m
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from typing import Any
 
+from xcomposer_ui.commands.asking import add_question_arguments, asked_question, refuse_what_does_not_fit
 from xcomposer_ui.commands.output import note, print_json
-from xcomposer_ui.commands.run import FAILED, add_question_arguments, asked_question
+from xcomposer_ui.commands.run import FAILED
 from xcomposer_ui.dtype_flow import Traced, flow_as_json
 from xcomposer_ui.dtype_path import Step, path, path_as_json, paths_aligned, step_as_json
 from xcomposer_ui.records import Question
-from xcomposer_ui.runner import Runner
+from xcomposer_ui.runner import TRACED_TOKENS, Runner
 from xcomposer_ui.settings import settings_from
 from xcomposer_ui.strategies import STRATEGIES, strategy_named
 
@@ -40,6 +42,9 @@ def execute(arguments: argparse.Namespace) -> int:
         strategy_named(name)  # before anything is loaded
     runner = Runner(settings_from(model=arguments.model, device=arguments.device, half=arguments.half))
     question = asked_question(arguments)
+    short = replace(question, max_new_tokens=TRACED_TOKENS)
+    strategies = filter(None, (arguments.strategy, arguments.against))
+    refuse_what_does_not_fit(runner, arguments, [runner.wanted(short, strategy) for strategy in strategies])
     traced = traced_run(runner, question, arguments.strategy)
     other = traced_run(runner, question, arguments.against) if arguments.against else None
     if arguments.json:

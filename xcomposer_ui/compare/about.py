@@ -72,6 +72,7 @@ def question_as_json(
         "top_p": question.top_p,
         "repetition_penalty": question.repetition_penalty,
         "seed": question.seed,
+        "hd_num": question.hd_num,
     }
 
 

@@ -100,6 +100,8 @@ def settings_of(plan: Plan, defaults: Question, model: str, device: str, half: s
         "max_new_tokens": defaults.max_new_tokens,
         "temperature": defaults.temperature,
         "seed": defaults.seed,
+        # Only where one was asked for: records from before there was the setting go on.
+        **({} if defaults.hd_num is None else {"hd_num": defaults.hd_num}),
     }
 
 

@@ -9,6 +9,7 @@ from typing import Protocol
 from xcomposer_ui.compare.comparison import Comparison
 from xcomposer_ui.compare.divergence import Diverged, Diverging
 from xcomposer_ui.compare.schedule import REPEATS, Variant, checked_repeats, grouped, interleaved, variants_for
+from xcomposer_ui.planning.fitting import Wanted
 from xcomposer_ui.question import checked_question
 from xcomposer_ui.records import Event, Finished, Question, Status, Waiting
 
@@ -22,6 +23,12 @@ class Runs(Protocol):
     def half(self, asked: str | None = None) -> str: ...
 
     def status(self) -> Status: ...
+
+    def open(self) -> None: ...
+
+    def wanted(
+        self, question: Question, strategy: str, half: str | None = None, *, model: str | None = None
+    ) -> Wanted: ...
 
     def run(
         self,
@@ -50,6 +57,7 @@ class Plan:
     halves: the 16-bit dtypes to compare; () for the lab's choice alone. repeats: measured runs a variant, 1..50.
     divergence: whether to measure it. model, device: None for what the settings say.
     warm_up: whether each variant has a short run first; a question that follows another needs none.
+    without: variants to leave out, because they do not fit. Without full precision no divergence is measured.
     """
 
     halves: tuple[str, ...] = ()
@@ -58,6 +66,7 @@ class Plan:
     model: str | None = None
     device: str | None = None
     warm_up: bool = True
+    without: tuple[Variant, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -84,13 +93,29 @@ def compare(runner: Runs, question: Question, plan: Plan = Plan()) -> Generator[
     """
     checked_question(question)
     repeats = checked_repeats(plan.repeats)
-    variants = variants_for([runner.half(half) for half in plan.halves or (None,)])
+    variants = variants_of(runner, plan)
+    if not any(variant.strategy == "full" for variant in variants):
+        plan = replace(plan, divergence=False)
     going = _Going(runner, question, plan, variants, repeats)
     yield from going.warm_ups()
     yield from going.measured()
     if plan.divergence:
         yield from going.divergence()
     yield going.step("finished")
+
+
+def variants_of(runner: Runs, plan: Plan) -> tuple[Variant, ...]:
+    """What `plan` compares. Raises UserError where a half type is none."""
+    halves = [runner.half(half) for half in plan.halves or (None,)]
+    return tuple(variant for variant in variants_for(halves) if variant not in plan.without)
+
+
+def wanted_by(runner: Runs, question: Question, plan: Plan = Plan()) -> tuple[Wanted, ...]:
+    """Its runs in the words of planning, one a variant: whether each fits. Raises UserError as `compare` does."""
+    return tuple(
+        runner.wanted(question, variant.strategy, variant.half, model=plan.model)
+        for variant in variants_of(runner, plan)
+    )
 
 
 class _Going:

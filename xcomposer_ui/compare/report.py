@@ -83,6 +83,8 @@ def _question(question: Mapping[str, Any] | None) -> str:
         lines += ["", "- no picture: text alone"]
     names = ("max_new_tokens", "temperature", "top_p", "repetition_penalty", "seed")
     lines += [f"- {name}: {question.get(name, UNKNOWN)}" for name in names]
+    if question.get("hd_num") is not None:
+        lines.append(f"- hd_num: {question['hd_num']}, the most tiles of the picture")
     for asked, answered in question.get("history") or ():
         lines.append(f"- earlier: {_inline(asked)} → {_inline(answered)}")
     return "\n".join(lines)

@@ -33,6 +33,7 @@ QUESTION = {question}
 HISTORY = {history}
 SEED = {seed}
 SETTINGS = {settings}
+HD_NUM = {hd_num}
 REPEATS = {repeats}
 PIXELS_SHA256 = {sha}
 PICTURE_BASE64 = {picture}
@@ -59,7 +60,7 @@ def ask(model, tokenizer, image, image_dtype, autocast):
     torch.manual_seed(SEED)
     started = time.perf_counter()
     with context, torch.no_grad():
-        pixels = None if image is None else model.preprocess(image).to(getattr(torch, image_dtype))
+        pixels = None if image is None else model.preprocess(image, HD_NUM).to(getattr(torch, image_dtype))
         answer, _ = model.chat(tokenizer, QUESTION, image=pixels, history=HISTORY, **SETTINGS)
     if DEVICE == "cuda":
         torch.cuda.synchronize()
@@ -111,6 +112,7 @@ def script(document: Mapping[str, Any]) -> str:
         history=repr([(str(asked), str(answered)) for asked, answered in question.get("history") or ()]),
         seed=int(question.get("seed", runs[0].get("seed") or 0)),
         settings=repr(settings),
+        hd_num=None if question.get("hd_num") is None else int(question["hd_num"]),
         repeats=max(int(run.get("repeats", 1)) for run in runs),
         sha=_literal(image["pixels_sha256"]) if image else None,
         picture=_literal(carried) if carried else None,

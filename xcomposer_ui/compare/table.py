@@ -10,7 +10,7 @@ from typing import Any
 RUN_FIELDS = (
     "strategy", "half", "model", "device", "weights_dtype", "answer", "same_as_full", "repeats", "new_tokens",
     "prompt_tokens", "load_sec", "latency_sec", "time_to_first_token_sec", "tokens_per_sec", "peak_memory_bytes",
-    "peak_memory_kind", "weights_bytes", "weights_share", "seed", "stopped",
+    "peak_memory_kind", "weights_bytes", "weights_share", "seed", "hd_num", "stopped",
 )  # fmt: skip
 DIVERGENCE_FIELDS = (
     "max_abs_logit_difference", "mean_kl_divergence", "top1_agreement", "first_different_token",

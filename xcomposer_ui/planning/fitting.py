@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -34,7 +34,10 @@ class Room:
 
 @dataclass(frozen=True)
 class Wanted:
-    """A run that is asked for. picture: (width, height), None for text only. text_length: characters."""
+    """A run that is asked for. picture: (width, height), None for text only. text_length: characters.
+
+    hd_num: most tiles of the picture, None for the member's own.
+    """
 
     model: str
     strategy: str
@@ -42,6 +45,7 @@ class Wanted:
     picture: tuple[int, int] | None
     text_length: int
     new_tokens: int
+    hd_num: int | None = None
 
 
 @dataclass(frozen=True)
@@ -72,18 +76,20 @@ class Fitting:
         self._plans, self._room = plans, room
         self._kept: OrderedDict[PlanRequest, Plan] = OrderedDict()
 
-    def before(self, wanted: Wanted) -> Tight | None:
-        """Why `wanted` should not be begun; None where it fits, or nobody knows. Takes seconds where it has to plan.
+    def before_each(self, wanted: Sequence[Wanted]) -> tuple[Tight, ...]:
+        """Why some of `wanted` should not be begun; what fits, or of which nobody knows, is not among them.
 
-        Raises UserError where the model cannot be planned.
+        Each is to run alone, one after the other. Takes seconds where it has to plan. Raises UserError where a model
+        cannot be planned.
         """
         room = self._room()
-        if room is None or surely_fits(wanted.model, room):
-            return None
-        return self._judged(wanted, room)
+        if room is None:
+            return ()
+        judged = (self._judged(run, room) for run in wanted if not surely_fits(run.model, room))
+        return tuple(tight for tight in judged if tight is not None)
 
     def in_doubt(self, wanted: Wanted) -> bool:
-        """Whether `before` has anything to look into; answers at once."""
+        """Whether `before_each` has anything to look into; answers at once."""
         room = self._room()
         return room is not None and not surely_fits(wanted.model, room)
 
@@ -121,6 +127,7 @@ def request_for(wanted: Wanted, room: Room) -> PlanRequest:
     return PlanRequest(
         wanted.model,
         wanted.picture,
+        wanted.hd_num,
         prompt_tokens=_rounded_up(wanted.text_length),
         new_tokens=_rounded_up(wanted.new_tokens),
         half=wanted.half,

@@ -6,14 +6,14 @@ import re
 
 from xcomposer_ui.errors import UserError
 from xcomposer_ui.planning.records import PlanRequest
+from xcomposer_ui.planning.sizes import GIB
+from xcomposer_ui.question import MOST_TILES
 from xcomposer_ui.settings import DEVICES
 from xcomposer_ui.strategies import checked_half
 
 LONGEST_SIDE = 100_000
 MOST_TOKENS = 1_000_000
 MOST_BATCH = 4096
-MOST_TILES = 96
-GIB = 1 << 30
 
 
 def checked_request(request: PlanRequest) -> PlanRequest:

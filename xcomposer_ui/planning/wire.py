@@ -14,7 +14,8 @@ class RunShape:
     """What the peak memory of a run depends on.
 
     picture: (width, height), or None for text only. prompt_tokens: picture included, None where a run ended before it
-    had a prompt; then text_length, in characters, stands in. new_tokens: of the answer, 1 at least.
+    had a prompt; then text_length, in characters, stands in. new_tokens: of the answer, 1 at least. hd_num: most tiles,
+    None for the member's own.
     """
 
     model: str
@@ -25,6 +26,7 @@ class RunShape:
     prompt_tokens: int | None
     text_length: int
     new_tokens: int
+    hd_num: int | None = None
 
 
 def shape_from_json(told: Mapping[str, Any]) -> RunShape:

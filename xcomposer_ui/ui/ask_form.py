@@ -17,6 +17,7 @@ from xcomposer_ui.ui.links import ask_form
 from xcomposer_ui.ui.pictures import DrawingInput, PictureInput
 from xcomposer_ui.ui.session import Form
 from xcomposer_ui.ui.texts import reason, text
+from xcomposer_ui.ui.tiles_field import follow_model, tiles_field
 from xcomposer_ui.ui.views.explanation import strategy_label
 from xcomposer_ui.ui.views.head import short_name
 from xcomposer_ui.ui.views.marks import escaped
@@ -65,14 +66,14 @@ class AskForm:
         """The components whose values `form` takes, in its order."""
         return [
             self.source, self.picture, self.drawing, self.question, self.strategy, self.half, self.model, self.device,
-            self.max_new_tokens, self.temperature, self.top_p, self.repetition_penalty, self.seed,
+            self.max_new_tokens, self.temperature, self.top_p, self.repetition_penalty, self.seed, self.hd_num,
         ]  # fmt: skip
 
     @staticmethod
     def form(
         source: str, picture: str | None, drawing: str | None, question: str | None, strategy: str, half: str | None,
         model: str | None, device: str | None, max_new_tokens: int | None, temperature: float | None,
-        top_p: float | None, repetition_penalty: float | None, seed: int | None,
+        top_p: float | None, repetition_penalty: float | None, seed: int | None, hd_num: int | None,
     ) -> Form:  # fmt: skip
         """What the controls say; the drawing counts where its tab is open."""
         return Form(
@@ -82,6 +83,7 @@ class AskForm:
             half=half,
             model=model,
             device=device,
+            hd_num=hd_num or None,
             **numbers(
                 max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p,
                 repetition_penalty=repetition_penalty, seed=seed,
@@ -105,6 +107,7 @@ class AskForm:
             self.top_p: form.top_p,
             self.repetition_penalty: form.repetition_penalty,
             self.seed: form.seed,
+            self.hd_num: form.hd_num or 0,
         }
 
     def begun_with(self, status: Status, language: str, chose: bool) -> dict[Any, Any]:
@@ -184,6 +187,8 @@ class AskForm:
             {"label": "model", "choices": [(short_name(name), name) for name in settings.models]},
             value=settings.model, elem_id="model",
         )  # fmt: skip
+        self.hd_num = tiles_field(words, settings, "hd-num")
+        follow_model(self.hd_num, self.model)
         self.device = words.make(
             gr.Radio, {"label": "device", "choices": choices(DEVICES)}, value=settings.device, elem_id="device"
         )

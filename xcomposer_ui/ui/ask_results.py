@@ -27,8 +27,8 @@ from xcomposer_ui.ui.views.tight import tight_view
 from xcomposer_ui.ui.views.tiles import tiles
 from xcomposer_ui.ui.words import Words
 
-FITS = ("strategy", "anyway")
-"""What is offered where a run does not fit: the strategy that does, or the run all the same."""
+FITS = ("strategy", "hd-num", "anyway")
+"""What is offered where a run does not fit: the strategy that does, as many tiles as do, or the run all the same."""
 
 STRATEGY_CHOICES = [(f"strategy.{name}", name) for name in STRATEGIES]
 
@@ -136,8 +136,9 @@ def fit_labels(tight: Tight | None, language: str) -> tuple[str | None, ...]:
     """What the buttons of FITS say; None for one that offers nothing."""
     if tight is None:
         return (None,) * len(FITS)
-    instead = tight.advice.strategy
+    instead, tiles = tight.advice.strategy, tight.advice.hd_num
     return (
         instead and text("fit.try", language, strategy=strategy_label(instead, language)),
+        text("fit.try_hd_num", language, n=tiles) if tiles else None,
         text("fit.anyway", language) if tight.measured_bytes is None else None,
     )

@@ -62,7 +62,14 @@ class AskTab:
 
     def outputs(self) -> list[Any]:
         """Every component that the tab's events change."""
-        return [self.session, self.form.notice, self.form.strategy, self.form.stop, *self.results.components()]
+        return [
+            self.session,
+            self.form.notice,
+            self.form.strategy,
+            self.form.hd_num,
+            self.form.stop,
+            *self.results.components(),
+        ]
 
     def refreshed(self, session: Session, language: str) -> dict[Any, Any]:
         """Component -> value after a run: `session` itself, all that shows it, the buttons at rest."""
@@ -99,6 +106,7 @@ class AskTab:
         started = [runs([self.form.run.click, self.form.question.submit], lambda _, form: form)]
         started += [runs([button.click], _curing(name)) for name, button in self.results.cures.items()]
         started.append(runs([self.results.fits["strategy"].click], fitting_form))
+        started.append(runs([self.results.fits["hd-num"].click], fewer_tiles_form))
         started.append(
             runs([self.results.fits["anyway"].click], lambda session, form: session.held or form, all_the_same=True)
         )
@@ -125,6 +133,7 @@ class AskTab:
                 elif first:
                     yield self.refreshed(step, spoken()) | {
                         self.form.strategy: form.strategy,
+                        self.form.hd_num: form.hd_num or 0,
                         self.form.stop: gr.update(variant="stop"),
                     }
                 else:
@@ -168,6 +177,13 @@ def fitting_form(session: Session, form: Form) -> Form:
     if session.tight is None or session.held is None or session.tight.advice.strategy is None:
         return form
     return replace(session.held, strategy=session.tight.advice.strategy)
+
+
+def fewer_tiles_form(session: Session, form: Form) -> Form:
+    """The form that did not fit, with as many tiles as do."""
+    if session.tight is None or session.held is None or not session.tight.advice.hd_num:
+        return form
+    return replace(session.held, hd_num=session.tight.advice.hd_num)
 
 
 def _curing(strategy: str) -> Callable[[Session, Form], Form]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
@@ -13,29 +14,43 @@ from xcomposer_ui.settings import DEVICES, Settings
 from xcomposer_ui.strategies import HALF_DTYPES
 from xcomposer_ui.ui import comparing, links
 from xcomposer_ui.ui.ask_tab import MODEL_QUEUE
-from xcomposer_ui.ui.comparing import CompareForm, CompareSession
+from xcomposer_ui.ui.compare_session import CompareForm, CompareSession
 from xcomposer_ui.ui.examples import Example, by_picture, first_for
+from xcomposer_ui.ui.foresight import Foresight
 from xcomposer_ui.ui.going import Going
 from xcomposer_ui.ui.handlers import numbers
 from xcomposer_ui.ui.pictures import PictureInput
+from xcomposer_ui.ui.texts import text
+from xcomposer_ui.ui.tiles_field import follow_model, tiles_field
 from xcomposer_ui.ui.views.comparison import compared
 from xcomposer_ui.ui.views.head import short_name
 from xcomposer_ui.ui.views.notice import notice
+from xcomposer_ui.ui.views.unfit import unfit_view
 from xcomposer_ui.ui.words import QUIET, Words
 
 MOST_REPEATS = 10
 DEFAULTS = CompareForm("", None)
 
 Steps = Generator[dict[Any, Any], None, None]
+Compared = Generator[CompareSession, None, None]
+
+FITS = ("some", "all")
+"""What is offered where not every strategy fits: those that do, or all the same."""
 
 
 class CompareTab:
     """Builds the tab; `shown` gives its values anew, for another language."""
 
     def __init__(
-        self, words: Words, settings: Settings, runner: Runner, language: gr.Radio, examples: tuple[Example, ...]
+        self,
+        words: Words,
+        settings: Settings,
+        runner: Runner,
+        language: gr.Radio,
+        examples: tuple[Example, ...],
+        foresight: Foresight,
     ) -> None:
-        self.settings, self.runner, self.examples = settings, runner, examples
+        self.settings, self.runner, self.examples, self.foresight = settings, runner, examples, foresight
         self.pictures = by_picture(examples)
         self.visitors = words.visitors
         self.going: Going[CompareSession] = Going()
@@ -44,35 +59,52 @@ class CompareTab:
             with gr.Column(scale=4, min_width=300, elem_classes="xl-left"):
                 self._form(words)
             with gr.Column(scale=9, min_width=300, elem_classes="xl-right"):
+                self.tight = gr.HTML("", elem_id="compare-tight")
+                with gr.Row(elem_classes="xl-cures", elem_id="compare-fits"):
+                    self.fits = {
+                        name: gr.Button(
+                            name, visible=False, size="sm", elem_id=f"compare-{name}", elem_classes="xl-cure"
+                        )
+                        for name in FITS
+                    }
                 self.results = words.view(lambda language: compared(CompareSession(), language), elem_id="compared")
         self._wire(language)
 
     def outputs(self) -> list[Any]:
         """Every component that the tab's events change."""
-        return [self.session, self.notice, self.stop, self.results]
+        return [self.session, self.notice, self.stop, self.tight, *self.fits.values(), self.results]
 
     def shown(self, session: CompareSession, language: str) -> dict[Any, Any]:
         """Component -> value for all that shows `session` in `language`."""
         link = "" if session.form is None or session.many_total else links.compare_link(session.form, self.examples)
-        return {self.notice: notice(session.notice, language), self.results: compared(session, language, link)}
+        offered = {"some": bool(session.unfit and session.unfit.fitting), "all": session.unfit is not None}
+        return {
+            self.notice: notice(session.notice, language),
+            self.tight: unfit_view(session.unfit, language),
+            **{
+                button: gr.update(visible=offered[name], value=text(f"compare.unfit.{name}", language))
+                for name, button in self.fits.items()
+            },
+            self.results: compared(session, language, link),
+        }
 
     def inputs(self) -> list[Any]:
         """The components whose values `form` takes, in its order."""
         return [
             self.picture, self.question, self.halves, self.repeats, self.max_new_tokens, self.temperature, self.seed,
-            self.model, self.device, self.with_picture,
+            self.model, self.device, self.with_picture, self.hd_num,
         ]  # fmt: skip
 
     @staticmethod
     def form(
         picture: str | None, question: str | None, halves: list[str] | None, repeats: int | None,
         max_new_tokens: int | None, temperature: float | None, seed: int | None, model: str | None, device: str | None,
-        with_picture: bool,
+        with_picture: bool, hd_num: int | None,
     ) -> CompareForm:  # fmt: skip
         """What the controls say."""
         return CompareForm(
             question or "", picture, tuple(h for h in HALF_DTYPES if h in (halves or ())), model=model, device=device,
-            with_picture=with_picture,
+            with_picture=with_picture, hd_num=hd_num or None,
             **numbers(repeats=repeats, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed),
         )  # fmt: skip
 
@@ -91,6 +123,7 @@ class CompareTab:
             self.seed: form.seed,
             self.model: form.model or gr.skip(),
             self.device: form.device or gr.skip(),
+            self.hd_num: form.hd_num or 0,
         }
 
     def _form(self, words: Words) -> None:
@@ -154,8 +187,10 @@ class CompareTab:
         self.seed = words.make(gr.Number, {"label": "seed"}, value=DEFAULTS.seed, precision=0, minimum=0)
         self.model = words.make(
             gr.Dropdown, {"label": "model", "choices": [(short_name(name), name) for name in self.settings.models]},
-            value=self.settings.model,
+            value=self.settings.model, elem_id="compare-model",
         )  # fmt: skip
+        self.hd_num = tiles_field(words, self.settings, "compare-hd-num")
+        follow_model(self.hd_num, self.model)
         self.device = words.make(
             gr.Radio, {"label": "device", "choices": [(name, name) for name in DEVICES]}, value=self.settings.device
         )
@@ -168,11 +203,11 @@ class CompareTab:
             self.gallery.select(self._chosen, language, filled, **QUIET)
             self.suggestions.click(lambda chosen: chosen[1][0], self.suggestions, self.question, **QUIET)
 
-        def started(triggers: list[Any], made: Callable[..., Generator[CompareSession, None, None]]) -> Any:
+        def started(triggers: list[Any], made: Callable[[CompareSession, CompareForm], Compared]) -> Any:
             # Gradio names even private events after their functions.
             def comparing_asked(session: CompareSession, language: str, request: gr.Request, *values: Any) -> Steps:
                 spoken = self.visitors.spoken(request.session_hash, language)
-                steps = made(self.runner, session, self.form(*values))
+                steps = made(session, self.form(*values))
                 yield from self._follow(self.going.followed(request.session_hash, session, steps), spoken)
 
             return gr.on(
@@ -182,23 +217,32 @@ class CompareTab:
             )  # fmt: skip
 
         events = [
-            started([self.run.click, self.question.submit], comparing.steps),
+            started([self.run.click, self.question.submit], self._steps),
             started([self.many.click], self._steps_of_many),
+            started([self.fits["some"].click], self._steps_of_some),
+            started([self.fits["all"].click], self._steps_of_all),
         ]
         self.stop.click(
             self._stopped, [self.session, language], self.outputs(),
             cancels=events, queue=False, show_progress="hidden", api_visibility="private",
         )  # fmt: skip
 
-    def _steps_of_many(
-        self, runner: Runner, session: CompareSession, form: CompareForm
-    ) -> Generator[CompareSession, None, None]:
-        return comparing.steps_of_many(runner, session, form, self.examples)
+    def _steps(self, session: CompareSession, form: CompareForm) -> Compared:
+        return comparing.steps(self.runner, session, form, foresight=self.foresight)
+
+    def _steps_of_many(self, session: CompareSession, form: CompareForm) -> Compared:
+        return comparing.steps_of_many(self.runner, session, form, self.examples, foresight=self.foresight)
+
+    def _steps_of_some(self, session: CompareSession, form: CompareForm) -> Compared:
+        return comparing.steps_of_unfit(self.runner, session, self.examples, only_fitting=True)
+
+    def _steps_of_all(self, session: CompareSession, form: CompareForm) -> Compared:
+        return comparing.steps_of_unfit(self.runner, session, self.examples)
 
     def _follow(self, steps: Generator[CompareSession, None, None], spoken: Callable[[], str]) -> Steps:
         with closing(steps):
             for session in steps:
-                busy = gr.update(variant="secondary" if session.step is None else "stop")
+                busy = gr.update(variant="stop" if session.step is not None or session.judging else "secondary")
                 yield {self.session: session, self.stop: busy, **self.shown(session, spoken())}
 
     def _stopped(self, session: CompareSession, language: str, request: gr.Request) -> dict[Any, Any]:
@@ -207,4 +251,4 @@ class CompareTab:
 
 
 def _ended(session: CompareSession) -> CompareSession:
-    return session if session.step is None else session.ended(stopped=True)
+    return replace(session, judging=False) if session.step is None else session.ended(stopped=True)

@@ -22,6 +22,19 @@ COMPARE_TEXTS: dict[str, tuple[str, str]] = {
     "compare.stage.run": ("Measuring: {variant}", "测量：{variant}"),
     "compare.stage.divergence": ("Measuring the distance from full precision", "测量与全精度的差距"),
     "compare.stage.many": ("Question {n} of {total}", "第 {n} 题，共 {total} 题"),
+    "compare.unfit": (
+        "Not all of this fits into the {room} that there are, so nothing was started.",
+        "可用内存 {room} 放不下全部策略，因此没有启动。",
+    ),
+    "compare.unfit.needs": ("“{variant}” needs {needed}.", "“{variant}”需要 {needed}。"),
+    "compare.unfit.fits": ("What fits: {variants}.", "放得下的有：{variants}。"),
+    "compare.unfit.comma": (", ", "、"),
+    "compare.unfit.no_full": (
+        "Without full precision there is nothing to measure the distance from.",
+        "没有全精度作参照，则不测量差距。",
+    ),
+    "compare.unfit.some": ("Compare those that fit", "只对比放得下的"),
+    "compare.unfit.all": ("Compare all the same", "仍然全部对比"),
     "compare.stopped": ("Stopped. What was measured by then is kept.", "已停止，保留已测得的结果。"),
     "compare.grouped": (
         "The weights do not fit beside each other: strategies were measured one dtype after the other.",

@@ -4,103 +4,43 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-from xcomposer_ui.compare.about import about
-from xcomposer_ui.compare.comparing import Plan, Runs, Step, compare
-from xcomposer_ui.compare.comparison import Comparison, comparison_as_json
-from xcomposer_ui.compare.schedule import REPEATS
+from xcomposer_ui.compare.comparing import Plan, Runs, compare, wanted_by
+from xcomposer_ui.compare.comparison import Comparison
+from xcomposer_ui.compare.schedule import Variant
 from xcomposer_ui.errors import UserError
 from xcomposer_ui.images import open_picture
+from xcomposer_ui.planning.fitting import Wanted
+from xcomposer_ui.planning.refusal import refuse_unfit
 from xcomposer_ui.records import Question
+from xcomposer_ui.ui.compare_session import CompareForm, CompareSession, Unfit, document_of, question_of
 from xcomposer_ui.ui.examples import Example
+from xcomposer_ui.ui.foresight import Foresight
 
 SHORTEST_STEP_SEC = 0.2
 """As often as the tables are redrawn while a comparison goes on."""
-
-
-@dataclass(frozen=True)
-class CompareForm:
-    """What the tab's controls say. picture: a path on the server, or None. halves: () for the lab's choice.
-
-    with_picture: whether reports hold the picture itself.
-    """
-
-    question: str
-    picture: str | None
-    halves: tuple[str, ...] = ()
-    repeats: int = REPEATS
-    max_new_tokens: int = 64
-    temperature: float = 0.0
-    seed: int = 0
-    model: str | None = None
-    device: str | None = None
-    with_picture: bool = False
-
-
-@dataclass(frozen=True)
-class CompareSession:
-    """What one visitor's tab holds.
-
-    step: of the comparison in progress, None at rest. comparison, document: the last one's, as far as it came.
-    earlier: what the tab held before; a stop before anything was measured brings it back.
-    many: the documents of the examples compared so far, without their layers; many_total: of how many.
-    """
-
-    form: CompareForm | None = None
-    step: Step | None = None
-    comparison: Comparison | None = None
-    document: Mapping[str, Any] | None = None
-    many: tuple[Mapping[str, Any], ...] = ()
-    many_total: int = 0
-    notice: UserError | None = None
-    earlier: CompareSession | None = None
-
-    def ended(self, stopped: bool = False) -> CompareSession:
-        """The session at rest, with the document of what was measured."""
-        comparison = self.comparison
-        measured = comparison is not None and comparison.runs
-        if stopped and not measured and not self.many_total and self.earlier is not None:
-            return self.earlier
-        if comparison is not None and self.step is not None:
-            comparison = replace(comparison, stopped=stopped)
-        ended = replace(self, step=None, comparison=comparison, earlier=None)
-        if comparison is None or not comparison.runs or self.form is None:
-            return ended
-        return replace(ended, document=document_of(self.form, comparison))
-
-
-def question_of(form: CompareForm, *, needs_picture: bool = False) -> Question:
-    """The question that `form` asks. Raises UserError where there is none, or its picture is none."""
-    if not form.question.strip():
-        raise UserError("empty_question")
-    if needs_picture and form.picture is None:
-        raise UserError("no_picture")
-    return Question(
-        text=form.question,
-        image=open_picture(form.picture) if form.picture is not None else None,
-        max_new_tokens=form.max_new_tokens,
-        temperature=form.temperature,
-        seed=form.seed,
-    )
 
 
 def plan_of(form: CompareForm) -> Plan:
     return Plan(form.halves, form.repeats, model=form.model, device=form.device)
 
 
-def document_of(form: CompareForm, comparison: Comparison) -> dict[str, Any]:
-    """The self-contained JSON of a comparison of `form`."""
-    # The name under which the page keeps a picture is none of its; its bytes are.
-    more = about(question_of(form), comparison, file=form.picture, with_picture=form.with_picture)
-    return comparison_as_json(comparison, more)
+def compared(
+    runner: Runs, form: CompareForm, foresight: Foresight | None = None, *, all_the_same: bool = False
+) -> dict[str, Any]:
+    """One comparison to its end, for the endpoint.
 
-
-def compared(runner: Runs, form: CompareForm) -> dict[str, Any]:
-    """One comparison to its end, for the endpoint. Raises UserError for the user's mistakes."""
+    Raises UserError for the user's mistakes; a strategy that does not fit is one, unless it is begun `all_the_same`.
+    """
+    question, plan = question_of(form), plan_of(form)
+    if foresight is not None and not all_the_same:
+        wanted = wanted_by(runner, question, plan)
+        runner.open()
+        refuse_unfit(foresight.fitting, wanted)
     comparison = Comparison(())
-    for step in compare(runner, question_of(form), plan_of(form)):
+    for step in compare(runner, question, plan):
         comparison = step.comparison
     return document_of(form, comparison)
 
@@ -112,16 +52,25 @@ def steps(
     clock: Callable[[], float] = time.monotonic,
     *,
     warm_up: bool = True,
+    foresight: Foresight | None = None,
+    without: tuple[Variant, ...] = (),
 ) -> Generator[CompareSession, None, None]:
     """Yield the session as the comparison of `form` goes on; the last one is at rest.
 
+    foresight: judges whether every variant fits; where one does not, nothing is begun, and `unfit` says which. None:
+    they are begun all the same. without: variants to leave out.
     A user's mistake ends up in `notice`, and nothing else changes. Closing the generator stops.
     """
     try:
         question = question_of(form, needs_picture=True)
+        if foresight is not None:
+            unfit = yield from _judged(runner, session, form, wanted_by(runner, question, plan_of(form)), foresight)
+            if unfit is not None:
+                yield session.refused(unfit)
+                return
         told = -SHORTEST_STEP_SEC
-        going = compare(runner, question, replace(plan_of(form), warm_up=warm_up))
-        now = CompareSession(form, earlier=replace(session, step=None, notice=None, earlier=None))
+        going = compare(runner, question, replace(plan_of(form), warm_up=warm_up, without=without))
+        now = CompareSession(form, earlier=session.at_rest())
         try:
             for step in going:
                 now = replace(now, step=step, comparison=step.comparison)
@@ -132,21 +81,54 @@ def steps(
             going.close()
         yield now.ended()
     except UserError as error:
-        yield replace(session, step=None, notice=error)
+        yield replace(session.at_rest(), notice=error)
+
+
+def _judged(
+    runner: Runs, session: CompareSession, form: CompareForm, wanted: tuple[Wanted, ...], foresight: Foresight
+) -> Generator[CompareSession, None, Unfit | None]:
+    """What does not fit, if anything; yields a step where telling takes seconds."""
+    judging = replace(session.at_rest(), judging=True)
+    if runner.status().device is None:
+        yield judging
+        runner.open()
+    if not any(foresight.fitting.in_doubt(run) for run in wanted):
+        return None
+    yield judging
+    tights = foresight.before_each(wanted)
+    return Unfit(form, wanted, tights) if tights else None
 
 
 def steps_of_many(
-    runner: Runs, session: CompareSession, form: CompareForm, examples: Sequence[Example]
+    runner: Runs,
+    session: CompareSession,
+    form: CompareForm,
+    examples: Sequence[Example],
+    *,
+    foresight: Foresight | None = None,
+    without: tuple[Variant, ...] = (),
 ) -> Generator[CompareSession, None, None]:
     """As `steps`, each of `examples` once, with the settings of `form`; ends with the tally of all.
 
+    What fits is judged once, by the longest question about the largest picture.
+
     Where `session` was stopped among them, under the same settings, it goes on with those that are left.
     """
+    if foresight is not None:
+        try:
+            wanted = wanted_by(runner, _largest(form, examples), plan_of(form))
+            unfit = yield from _judged(runner, session, form, wanted, foresight)
+        except UserError as error:
+            yield replace(session.at_rest(), notice=error)
+            return
+        if unfit is not None:
+            yield session.refused(replace(unfit, many=True))
+            return
     many = session.many if _goes_on(session, form, len(examples)) else ()
     before, warm_up = session, True
     for example in examples[len(many) :]:
         asked = replace(form, question=example.question, picture=example.picture, repeats=1)
-        for session in steps(runner, before, asked, warm_up=warm_up):
+        for session in steps(runner, before, asked, warm_up=warm_up, without=without):
             session = replace(session, many=many, many_total=len(examples))
             if session.notice is not None:
                 yield session
@@ -155,6 +137,28 @@ def steps_of_many(
                 yield session
         many, warm_up = (*many, without_layers(session.document or {})), False
     yield replace(session, many=many, many_total=len(examples))
+
+
+def steps_of_unfit(
+    runner: Runs, session: CompareSession, examples: Sequence[Example], *, only_fitting: bool = False
+) -> Generator[CompareSession, None, None]:
+    """As `steps` or `steps_of_many`, for what was not begun: all of it the same, or what fits alone."""
+    unfit = session.unfit
+    if unfit is None:  # asked twice: it is under way already, or something else was asked since
+        return
+    without = unfit.without if only_fitting else ()
+    if unfit.many:
+        yield from steps_of_many(runner, session.at_rest(), unfit.form, examples, without=without)
+    else:
+        yield from steps(runner, session.at_rest(), unfit.form, without=without)
+
+
+def _largest(form: CompareForm, examples: Sequence[Example]) -> Question:
+    """The longest question about the largest picture, with the settings of `form`: what fits for it does for all."""
+    pictures = {example.picture: open_picture(example.picture) for example in examples}
+    text = max((example.question for example in examples), key=len)
+    image = max(pictures.values(), key=lambda picture: picture.width * picture.height)
+    return replace(question_of(replace(form, question=text, picture=None)), image=image)
 
 
 def _goes_on(session: CompareSession, form: CompareForm, total: int) -> bool:

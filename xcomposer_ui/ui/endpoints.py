@@ -1,7 +1,8 @@
 """The page's endpoints for scripts, /run, /compare, /explain and /plan: the command line's field names, in JSON.
 
-A user's mistake is an error of the call with the sentence as its message (gradio_client raises it as AppError); a run
-that failed is an answer like any other, its `failure` filled.
+A user's mistake is an error of the call with the sentence as its message (gradio_client raises it as AppError), and so
+is a run or a comparison that will not fit into memory, unless `anyway` is true; a run that failed is an answer like any
+other, its `failure` filled.
 """
 
 from __future__ import annotations
@@ -20,38 +21,42 @@ from xcomposer_ui.settings import LANGUAGES, Settings
 from xcomposer_ui.strategies import HALF_DTYPES
 from xcomposer_ui.ui import comparing, handlers
 from xcomposer_ui.ui.ask_tab import MODEL_QUEUE
-from xcomposer_ui.ui.comparing import CompareForm
+from xcomposer_ui.ui.compare_session import CompareForm
+from xcomposer_ui.ui.foresight import Foresight
 from xcomposer_ui.ui.pictures import PictureInput
 from xcomposer_ui.ui.plan_tab import PLAN_QUEUE
-from xcomposer_ui.ui.planning import PlanForm, Plans, request_of
+from xcomposer_ui.ui.planning import PlanForm, request_of
 from xcomposer_ui.ui.session import Form
 
 DEFAULTS = Question(text="")
 PLANNED = PlanForm(model="")
 
 
-def build_endpoints(settings: Settings, runner: Runner, plans: Plans) -> None:
+def build_endpoints(settings: Settings, runner: Runner, foresight: Foresight) -> None:
     """Add the endpoints to the Blocks being built, on components that the page does not show."""
 
     def run(
         image: str | None = None, question: str = "", strategy: str = "", half: str = "", model: str = "",
         device: str = "", max_new_tokens: int = DEFAULTS.max_new_tokens, seed: int = DEFAULTS.seed,
-        temperature: float = DEFAULTS.temperature,
+        temperature: float = DEFAULTS.temperature, hd_num: int = 0, anyway: bool = False,
     ) -> dict[str, Any]:  # fmt: skip
-        """One question about one picture (or none) under one strategy; the JSON of `python -m xcomposer_ui run`."""
+        """One question about one picture (or none) under one strategy; the JSON of `python -m xcomposer_ui run`.
+
+        hd_num: 0 for the model's own. anyway: start what by its plan will not fit into memory.
+        """
         form = Form(
-            question or "", image, strategy, half or None, model or None, device or None,
+            question or "", image, strategy, half or None, model or None, device or None, hd_num=hd_num or None,
             **handlers.numbers(max_new_tokens=max_new_tokens, seed=seed, temperature=temperature),
         )  # fmt: skip
         try:
-            return handlers.answer(runner, form)
+            return handlers.answer(runner, form, foresight, all_the_same=anyway)
         except UserError as error:
             raise gr.Error(str(error), print_exception=False) from None
 
     def compare(
         image: str | None = None, question: str = "", half: str = "", both_halves: bool = False, model: str = "",
         device: str = "", max_new_tokens: int = DEFAULTS.max_new_tokens, seed: int = DEFAULTS.seed,
-        temperature: float = DEFAULTS.temperature, repeats: int = REPEATS,
+        temperature: float = DEFAULTS.temperature, repeats: int = REPEATS, hd_num: int = 0, anyway: bool = False,
     ) -> dict[str, Any]:  # fmt: skip
         """One question under every strategy; the JSON of `python -m xcomposer_ui compare`."""
         first = half if half and half != "auto" else None
@@ -59,13 +64,13 @@ def build_endpoints(settings: Settings, runner: Runner, plans: Plans) -> None:
         if both_halves:
             halves = tuple(dict.fromkeys((first or HALF_DTYPES[0], *HALF_DTYPES)))
         form = CompareForm(
-            question or "", image, halves, model=model or None, device=device or None,
+            question or "", image, halves, model=model or None, device=device or None, hd_num=hd_num or None,
             **handlers.numbers(
                 max_new_tokens=max_new_tokens, seed=seed, temperature=temperature, repeats=repeats
             ),
         )  # fmt: skip
         try:
-            return comparing.compared(runner, form)
+            return comparing.compared(runner, form, foresight, all_the_same=anyway)
         except UserError as error:
             raise gr.Error(str(error), print_exception=False) from None
 
@@ -90,7 +95,7 @@ def build_endpoints(settings: Settings, runner: Runner, plans: Plans) -> None:
             **handlers.numbers(prompt_tokens=prompt_tokens, new_tokens=new_tokens, batch=batch),
         )  # fmt: skip
         try:
-            return plan_as_json(plans.plan(request_of(form, settings, runner.status())))
+            return plan_as_json(foresight.plans.plan(request_of(form, settings, runner.status())))
         except UserError as error:
             raise gr.Error(str(error), print_exception=False) from None
 
@@ -102,7 +107,7 @@ def build_endpoints(settings: Settings, runner: Runner, plans: Plans) -> None:
                 PictureInput(type="filepath", image_mode=None), gr.Textbox(), gr.Textbox("autocast"),
                 gr.Textbox(settings.half), gr.Textbox(settings.model), gr.Textbox(settings.device),
                 gr.Number(DEFAULTS.max_new_tokens, precision=0), gr.Number(DEFAULTS.seed, precision=0),
-                gr.Number(DEFAULTS.temperature),
+                gr.Number(DEFAULTS.temperature), gr.Number(0, precision=0), gr.Checkbox(False),
             ],
             shown, api_name="run", concurrency_id=MODEL_QUEUE, concurrency_limit=1,
         )  # fmt: skip
@@ -112,7 +117,8 @@ def build_endpoints(settings: Settings, runner: Runner, plans: Plans) -> None:
                 PictureInput(type="filepath", image_mode=None), gr.Textbox(), gr.Textbox(settings.half),
                 gr.Checkbox(False), gr.Textbox(settings.model), gr.Textbox(settings.device),
                 gr.Number(DEFAULTS.max_new_tokens, precision=0), gr.Number(DEFAULTS.seed, precision=0),
-                gr.Number(DEFAULTS.temperature), gr.Number(REPEATS, precision=0),
+                gr.Number(DEFAULTS.temperature), gr.Number(REPEATS, precision=0), gr.Number(0, precision=0),
+                gr.Checkbox(False),
             ],
             shown, api_name="compare", concurrency_id=MODEL_QUEUE, concurrency_limit=1,
         )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from xcomposer_ui.errors import UserError
@@ -11,11 +12,9 @@ from xcomposer_ui.planning.fitting import Fitting, Tight, Wanted
 from xcomposer_ui.planning.predictions import Predictions
 from xcomposer_ui.planning.wire import RunShape
 from xcomposer_ui.planning.worker import PlanWorker
-from xcomposer_ui.records import Question, RunResult, Status
+from xcomposer_ui.records import RunResult
 from xcomposer_ui.runner import Runner
-from xcomposer_ui.strategies import HALF_DTYPES
 from xcomposer_ui.ui.planning import Plans
-from xcomposer_ui.ui.session import Form
 
 
 @dataclass(frozen=True)
@@ -28,13 +27,6 @@ class Foresight:
     asking: set[RunShape] = field(default_factory=set)
     """What is being predicted for a run in progress."""
 
-    def wanted(self, form: Form, question: Question, status: Status) -> Wanted:
-        """The run that `form` asks for, in the words of planning."""
-        half = next((h for h in (form.half, status.half) if h in HALF_DTYPES), HALF_DTYPES[0])
-        asked = sum(len(text) for turn in question.history for text in turn) + len(question.text)
-        picture = None if question.image is None else question.image.size
-        return Wanted(form.model or status.model, form.strategy, half, picture, asked, question.max_new_tokens)
-
     def expected(self, wanted: Wanted, device: str) -> int | None:
         """The peak of a run that comes to all its tokens, in bytes; asked for in the background where it is not known.
 
@@ -42,7 +34,7 @@ class Foresight:
         """
         shape = RunShape(
             wanted.model, device, wanted.strategy, wanted.half, wanted.picture, None, wanted.text_length,
-            wanted.new_tokens,
+            wanted.new_tokens, wanted.hd_num,
         )  # fmt: skip
         known = self.predictions.known(shape)
         if known is None and shape not in self.asking:
@@ -59,10 +51,14 @@ class Foresight:
 
     def before(self, wanted: Wanted) -> Tight | None:
         """Why the run should not be begun, or None. What cannot be planned is begun: the run will say what is wrong."""
+        return next(iter(self.before_each([wanted])), None)
+
+    def before_each(self, wanted: Sequence[Wanted]) -> tuple[Tight, ...]:
+        """As `before`, for those of `wanted` that do not fit."""
         try:
-            return self.fitting.before(wanted)
+            return self.fitting.before_each(wanted)
         except UserError:
-            return None
+            return ()
 
     def after(self, wanted: Wanted, result: RunResult) -> Tight | None:
         """What to run instead of a run that ended for want of memory, or None."""

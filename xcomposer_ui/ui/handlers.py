@@ -13,6 +13,7 @@ from xcomposer_ui.dtype_flow import Traced, Tracing
 from xcomposer_ui.errors import UserError
 from xcomposer_ui.images import open_picture
 from xcomposer_ui.planning.fitting import Tight, Wanted, ran_out
+from xcomposer_ui.planning.refusal import refuse_unfit
 from xcomposer_ui.records import (
     Event,
     Finished,
@@ -54,15 +55,15 @@ def ask(
     yield session
     try:
         question = _question(session, form)
-        wanted = None if foresight is None else foresight.wanted(form, question, runner.status())
-        if foresight is not None and wanted is not None and not all_the_same:
+        wanted = runner.wanted(question, form.strategy, form.half, model=form.model)
+        if foresight is not None and not all_the_same:
             tight = yield from _judged(runner, session, wanted, foresight)
             if tight is not None:
                 yield before.refused(form, tight)
                 return
         events = _events(runner, question, form)
         session = yield from _steps(session, form, question, events, clock, _expecting(runner, foresight, wanted))
-        if foresight is not None and wanted is not None and session.last is not None and ran_out(session.last):
+        if foresight is not None and session.last is not None and ran_out(session.last):
             tight = foresight.after(wanted, session.last)
             yield session if tight is None else session.refused(form, tight)
     except UserError as error:
@@ -82,16 +83,25 @@ def _judged(
     return foresight.before(wanted)
 
 
-def _expecting(runner: Runner, foresight: Foresight | None, wanted: Wanted | None) -> Callable[[], int | None]:
+def _expecting(runner: Runner, foresight: Foresight | None, wanted: Wanted) -> Callable[[], int | None]:
     """What the run was predicted to take at most, as far as that is known when it is called."""
-    if foresight is None or wanted is None:
+    if foresight is None:
         return lambda: None
     return lambda: foresight.expected(wanted, runner.status().device or "cpu")
 
 
-def answer(runner: Runner, form: Form) -> dict[str, Any]:
-    """One run of `form` outside any conversation, as JSON, for the endpoint. Raises UserError for user's mistakes."""
+def answer(
+    runner: Runner, form: Form, foresight: Foresight | None = None, *, all_the_same: bool = False
+) -> dict[str, Any]:
+    """One run of `form` outside any conversation, as JSON, for the endpoint.
+
+    Raises UserError for the user's mistakes; what does not fit is one, unless it is to be begun `all_the_same`.
+    """
     question = _question(Session(), form, needs_picture=False)
+    if foresight is not None and not all_the_same:
+        wanted = runner.wanted(question, form.strategy, form.half, model=form.model)
+        runner.open()
+        refuse_unfit(foresight.fitting, [wanted])
     for event in _events(runner, question, form):
         if isinstance(event, Finished):
             return run_as_json(question, event.result, file=form.picture)
@@ -139,6 +149,7 @@ def trace(runner: Runner, session: Session, against: str | None) -> Generator[Se
             image=open_picture(last.picture) if last.picture is not None else None,
             history=session.history(last.question, last.picture),
             seed=last.result.seed,
+            hd_num=last.result.hd_num,
         )
         device = last.result.device if last.result.device in DEVICES else None
         for strategy in dict.fromkeys(filter(None, (last.result.strategy, against))):
@@ -184,6 +195,7 @@ def _question(session: Session, form: Form, *, needs_picture: bool = True) -> Qu
         top_p=form.top_p,
         repetition_penalty=form.repetition_penalty,
         seed=form.seed,
+        hd_num=form.hd_num,
     )
 
 

@@ -10,8 +10,8 @@ from xcomposer_ui.runner import Runner
 from xcomposer_ui.settings import Settings
 from xcomposer_ui.ui.ask_form import strategy_why
 from xcomposer_ui.ui.ask_tab import AskTab
+from xcomposer_ui.ui.compare_session import CompareSession
 from xcomposer_ui.ui.compare_tab import CompareTab
-from xcomposer_ui.ui.comparing import CompareSession
 from xcomposer_ui.ui.endpoints import build_endpoints
 from xcomposer_ui.ui.examples import examples
 from xcomposer_ui.ui.explain_tab import build_explain_tab, explained
@@ -77,7 +77,7 @@ def build_app(settings: Settings, runner: Runner, plans: Plans | None = None) ->
             with words.make(gr.Tab, {"label": "tab.ask"}, id="ask"):
                 ask = AskTab(words, settings, runner, language, examples(), ahead)
             with words.make(gr.Tab, {"label": "tab.compare"}, id="compare"):
-                compare = CompareTab(words, settings, runner, language, examples())
+                compare = CompareTab(words, settings, runner, language, examples(), ahead)
             with words.make(gr.Tab, {"label": "tab.explain"}, id="explain"):
                 explain = build_explain_tab(words, language)
             with words.make(gr.Tab, {"label": "tab.plan"}, id="plan") as plan_tab:
@@ -85,7 +85,7 @@ def build_app(settings: Settings, runner: Runner, plans: Plans | None = None) ->
             with words.make(gr.Tab, {"label": "tab.models"}, id="models") as models_tab:
                 picker = ModelPicker(words, settings, runner, models_tab)
         picker.follow(language, head.line, [ask.form.model, compare.model])
-        build_endpoints(settings, runner, ahead.plans)
+        build_endpoints(settings, runner, ahead)
 
         def in_language(
             session: Session,

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from xcomposer_ui.question import MOST_TILES
 from xcomposer_ui.settings import DEVICES, HALVES
 from xcomposer_ui.strategies import HALF_DTYPES, STRATEGIES
-from xcomposer_ui.ui.comparing import CompareForm
+from xcomposer_ui.ui.compare_session import CompareForm
 from xcomposer_ui.ui.examples import Example
 from xcomposer_ui.ui.session import Form
 
@@ -27,10 +28,11 @@ Limits = tuple[tuple[str, Callable[[str], float], float, float], ...]
 
 ASKED: Limits = (
     ("max_new_tokens", int, 1, 1024), ("temperature", float, 0, 2), ("top_p", float, 0.05, 1),
-    ("repetition_penalty", float, 1, 2), ("seed", int, 0, 2**53),
+    ("repetition_penalty", float, 1, 2), ("seed", int, 0, 2**53), ("hd_num", int, 1, MOST_TILES),
 )  # fmt: skip
 COMPARED: Limits = (
     ("repeats", int, 1, 10), ("max_new_tokens", int, 1, 1024), ("temperature", float, 0, 2), ("seed", int, 0, 2**53),
+    ("hd_num", int, 1, MOST_TILES),
 )  # fmt: skip
 
 
@@ -80,7 +82,7 @@ def _link(
         tab: form.question[:MOST_LINKED],
         **({"example": name} if name in _named(examples) else {}),
         **chosen,
-        **{field: getattr(form, field) for field, *_ in limits},
+        **{field: value for field, *_ in limits if (value := getattr(form, field)) is not None},
         **({"model": form.model} if form.model else {}),
         **({"device": form.device} if form.device else {}),
     })  # fmt: skip

@@ -7,6 +7,7 @@ PLAN_TEXTS: dict[str, tuple[str, str]] = {
     "plan.image": ("Picture, width × height in pixels", "图片宽 × 高（像素）"),
     "plan.image.info": ("such as 1024x768; “none” for text only", "例如 1024x768；纯文本填 none"),
     "plan.hd_num": ("Tiles, at most (hd_num)", "最多分块数（hd_num）"),
+    "hd_num.info": ("0 for the model's own number", "0 为模型默认值"),
     "plan.hd_num.info": ("tiled members only; 0 for their own", "仅用于分块模型；0 为默认值"),
     "plan.prompt_tokens": ("Prompt tokens", "提示词元数"),
     "plan.new_tokens": ("New tokens", "生成词元数"),
@@ -106,6 +107,7 @@ PLAN_TEXTS: dict[str, tuple[str, str]] = {
     ),
     "fit.checking": ("Planning whether it fits…", "正在预估是否放得下…"),
     "fit.try": ("Run “{strategy}”", "运行“{strategy}”"),
+    "fit.try_hd_num": ("Run with at most {n} tiles", "最多 {n} 个分块运行"),
     "fit.anyway": ("Run all the same", "仍然运行"),
     # What is chosen where nobody chose
     "default.strategy": ("To begin with: {strategy}, because {reason}", "默认：{strategy}。{reason}"),

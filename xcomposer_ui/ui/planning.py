@@ -8,7 +8,8 @@ from typing import Protocol
 from xcomposer_ui.errors import UserError
 from xcomposer_ui.planning.published import PUBLISHED_SIZES
 from xcomposer_ui.planning.records import Plan, PlanRequest
-from xcomposer_ui.planning.request import GIB, checked_request, picture_size
+from xcomposer_ui.planning.request import checked_request, picture_size
+from xcomposer_ui.planning.sizes import GIB
 from xcomposer_ui.planning.wire import RunShape
 from xcomposer_ui.records import Status
 from xcomposer_ui.settings import Settings

@@ -10,6 +10,7 @@ from typing import Any
 
 import gradio as gr
 
+from xcomposer_ui.asked import wanted_of
 from xcomposer_ui.checks import as_text
 from xcomposer_ui.errors import UserError
 from xcomposer_ui.machine import FIRST_STRATEGY
@@ -18,10 +19,10 @@ from xcomposer_ui.planning.worker import PlanWorker
 from xcomposer_ui.records import Question
 from xcomposer_ui.runner import Runner
 from xcomposer_ui.settings import ASSETS, Settings
+from xcomposer_ui.strategies import HALF_DTYPES
 from xcomposer_ui.ui.foresight import foresight
 from xcomposer_ui.ui.layout import build_app
 from xcomposer_ui.ui.planning import Plans
-from xcomposer_ui.ui.session import Form
 from xcomposer_ui.ui.theme import COPY_SCRIPT, theme
 from xcomposer_ui.ui.views.tight import sentences
 
@@ -99,6 +100,5 @@ def _warm_up(runner: Runner, plans: PlanWorker) -> None:
 def _unfit(runner: Runner, plans: Plans) -> Tight | None:
     """Why the settings' model should not be loaded unasked: with one question it wants more than there is."""
     status = runner.status()
-    asked = Form("", None, FIRST_STRATEGY)
-    ahead = foresight(runner, plans)
-    return ahead.before(ahead.wanted(asked, Question(""), status))
+    wanted = wanted_of(Question(""), status.model, FIRST_STRATEGY, status.half or HALF_DTYPES[0])
+    return foresight(runner, plans).before(wanted)

@@ -25,7 +25,7 @@ class Judging:
 class Form:
     """What the page's controls say. picture: a path on the server, or None.
 
-    half, model, device: None or "auto" for what the lab chooses.
+    half, model, device: None or "auto" for what the lab chooses. hd_num: None for the model's own.
     """
 
     question: str
@@ -39,6 +39,7 @@ class Form:
     top_p: float = 0.8
     repetition_penalty: float = 1.0
     seed: int = 0
+    hd_num: int | None = None
 
 
 @dataclass(frozen=True)

@@ -154,6 +154,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "facts.reused": ("{n} of them kept from earlier turns", "其中 {n} 个沿用自前几轮"),
     "facts.reused_picture": ("picture not encoded again", "图片未重新编码"),
     "facts.new": ("{n} new tokens", "生成 {n} 个词元"),
+    "facts.hd_num": ("at most {n} tiles", "最多 {n} 个分块"),
     "facts.seed": ("seed {n}", "种子 {n}"),
     # Failure
     "failure": ("The run failed", "运行失败"),

@@ -30,10 +30,9 @@ def calibrate(request: PlanRequest) -> Iterator[Pair]:
         backend.load(strategy.weights_dtype(request.half), Progress())
         for text, tokens in QUESTIONS:
             for image in (picture, None):
-                question = Question(text, image, max_new_tokens=tokens)
+                question = Question(text, image, max_new_tokens=tokens, hd_num=request.hd_num if image else None)
                 measured = backend.answer(question, strategy, request.half, Progress()).measurement
-                size = None if image is None else image.size
-                pair = beside(config, backend.device, strategy.name, request.half, size, text, measured)
+                pair = beside(config, backend.device, strategy.name, request.half, question, measured)
                 if pair is not None:
                     yield pair
 
@@ -43,17 +42,18 @@ def beside(
     device: str,
     strategy: str,
     half: str,
-    picture: tuple[int, int] | None,
-    text: str,
+    question: Question,
     measured: Measurement,
 ) -> Pair | None:
     """What would have been predicted for a run that is over; None where its memory was not measured.
 
-    picture: (width, height). text: the question, whose length stands in for the prompt's where a run failed before it
-    had one.
+    The question's length stands in for the prompt's where a run failed before it had one.
     """
     new_tokens = measured.new_tokens or 1
-    shape = RunShape("", device, strategy, half, picture, measured.prompt_tokens, len(text), new_tokens)
+    picture = None if question.image is None else question.image.size
+    shape = RunShape(
+        "", device, strategy, half, picture, measured.prompt_tokens, len(question.text), new_tokens, question.hd_num
+    )
     if measured.peak_memory_bytes is None:
         return None
     return pair_of(shape, measured, predicted_bytes(shape, config))

@@ -18,7 +18,8 @@ from xcomposer_ui.backends.plan.twin import Twin, twin_of
 from xcomposer_ui.models.xcomposer2 import InternLMXComposer2Config
 from xcomposer_ui.planning.cards import fits
 from xcomposer_ui.planning.records import PLANNED, PhasePeak, Plan, PlannedStrategy, PlanRequest, StrategyPlan
-from xcomposer_ui.planning.request import MOST_BATCH, MOST_TILES, checked_request
+from xcomposer_ui.planning.request import MOST_BATCH, checked_request
+from xcomposer_ui.question import MOST_TILES
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def plan(request: PlanRequest) -> Plan:
 def memory_here(request: PlanRequest, device: str) -> Memory:
     """What the request names, else this machine's: the card's total, or what is free in the CPU's memory."""
     if request.memory_bytes is not None:
-        return Memory(request.memory_bytes, "as asked", on_card=True)
+        return Memory(request.memory_bytes, "as asked", on_card=request.memory_of == "card")
     if device == "cuda":
         properties = torch.cuda.get_device_properties(0)
         return Memory(int(properties.total_memory), properties.name, on_card=True)

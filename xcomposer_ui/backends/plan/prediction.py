@@ -16,10 +16,10 @@ def predicted_bytes(shape: RunShape, config: InternLMXComposer2Config | None = N
 
     config: the model's where it is at hand. Raises UserError where there is no such model.
     """
-    request = PlanRequest(shape.model, shape.picture, half=shape.half, device=shape.device)
+    request = PlanRequest(shape.model, shape.picture, shape.hd_num, half=shape.half, device=shape.device)
     planner = Planner(config or configuration_of(shape.model), request, shape.device, Memory(None, None, on_card=False))
     image_tokens = planner.image_tokens()
     prompt = shape.prompt_tokens or shape.text_length + image_tokens
     planner.request = replace(request, prompt_tokens=max(1, prompt - image_tokens), new_tokens=shape.new_tokens)
-    seen = planner.rehearsed(PLANNED[shape.strategy], 1, None)
+    seen = planner.rehearsed(PLANNED[shape.strategy], 1, shape.hd_num)
     return max(peak.total_bytes for peak in phase_peaks(seen, scratch=shape.device == "cpu").values())

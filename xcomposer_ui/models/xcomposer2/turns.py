@@ -51,9 +51,9 @@ class Turn:
         return len(self.positions)
 
 
-def digest_of(image: Image.Image) -> str:
-    """What tells a picture from every other: its size and pixels, hashed."""
-    head = f"{image.mode} {image.size}".encode()
+def digest_of(image: Image.Image, hd_num: int | None = None) -> str:
+    """What tells a picture's embeddings from every other's: its size and pixels, and the most tiles of it, hashed."""
+    head = f"{image.mode} {image.size} {hd_num}".encode()
     return hashlib.blake2b(head + image.tobytes(), digest_size=16).hexdigest()
 
 

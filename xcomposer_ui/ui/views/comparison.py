@@ -7,7 +7,7 @@ from xcomposer_ui.compare.comparison import ComparedRun, Comparison
 from xcomposer_ui.compare.divergence import Divergence
 from xcomposer_ui.compare.verdict import variant_name, verdict
 from xcomposer_ui.records import Loading, RunResult, Waiting
-from xcomposer_ui.ui.comparing import CompareSession
+from xcomposer_ui.ui.compare_session import CompareSession
 from xcomposer_ui.ui.localised import failure_line, localised
 from xcomposer_ui.ui.numbers import UNKNOWN, joined, memory, rate, seconds, significant
 from xcomposer_ui.ui.texts import text
@@ -59,6 +59,9 @@ def _many(session: CompareSession, language: str) -> str:
 
 
 def _stage(session: CompareSession, language: str) -> str:
+    if session.judging:
+        said = escaped(text("fit.checking", language))
+        return f'<div class="xl-happened xl-comparing" aria-live="polite"><p class="xl-stage">{said}</p></div>'
     step = session.step
     if step is None:
         return ""

@@ -103,6 +103,8 @@ def _facts(result: RunResult, language: str) -> str:
         facts.append(text("facts.reused_picture", language))
     if m.new_tokens is not None:
         facts.append(text("facts.new", language, n=m.new_tokens))
+    if result.hd_num is not None:
+        facts.append(text("facts.hd_num", language, n=result.hd_num))
     facts.append(text("facts.seed", language, n=result.seed))
     if m.load_sec is not None:
         facts.append(text("facts.load", language, sec=joined(seconds(m.load_sec))))

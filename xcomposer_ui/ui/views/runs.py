@@ -18,7 +18,7 @@ COLUMNS = ("question", "strategy", "weights", "answer", "latency", "first", "rat
 CSV_FIELDS = (
     "run", "question", "strategy", "half", "model", "device", "weights_dtype", "answer", "failure", "stopped",
     "new_tokens", "prompt_tokens", "load_sec", "latency_sec", "time_to_first_token_sec", "tokens_per_sec",
-    "peak_memory_bytes", "peak_memory_kind", "reused_tokens", "reused_picture", "seed",
+    "peak_memory_bytes", "peak_memory_kind", "reused_tokens", "reused_picture", "seed", "hd_num",
 )  # fmt: skip
 
 
