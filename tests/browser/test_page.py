@@ -58,6 +58,28 @@ def test_upload_ask_and_see_it_all(lab: Lab, open_page: Open, picture: str) -> N
     assert question.image.size == (320, 240)
 
 
+def test_a_double_click_counts_once(lab: Lab, open_page: Open) -> None:
+    """Whatever a run takes: one that has ended by the second click would be asked again."""
+    page = open_page(lab.address)
+    page.locator("#run").wait_for()
+    heard = page.evaluate("""async () => {
+      const run = document.querySelector('#run'), question = document.querySelector('#question textarea');
+      const wait = (ms) => new Promise((done) => setTimeout(done, ms));
+      let heard = [], count = 0;
+      run.addEventListener('click', () => { count += 1; });
+      const press = () => { run.click(); heard.push(count); };
+      press();
+      await wait(200);
+      press();
+      await wait(600);
+      press();
+      question.dispatchEvent(new Event('input', {bubbles: true}));
+      press();
+      return heard;
+    }""")
+    assert heard == [1, 1, 2, 3]
+
+
 def test_the_answer_streams_and_its_stages_show(lab: Lab, open_page: Open, picture: str) -> None:
     lab.runner.before, lab.runner.pause_sec = LOADING, 1.0
     page = open_page(lab.address)

@@ -22,8 +22,9 @@ from xcomposer_ui.settings import ASSETS, Settings
 from xcomposer_ui.strategies import HALF_DTYPES
 from xcomposer_ui.ui.foresight import foresight
 from xcomposer_ui.ui.layout import build_app
+from xcomposer_ui.ui.page_scripts import HEAD
 from xcomposer_ui.ui.planning import Plans
-from xcomposer_ui.ui.theme import COPY_SCRIPT, theme
+from xcomposer_ui.ui.theme import theme
 from xcomposer_ui.ui.views.tight import sentences
 
 STYLE = ASSETS / "style.css"
@@ -51,7 +52,7 @@ def launch(settings: Settings, runner: Runner, plans: Plans | None = None, **mor
         server_port=settings.port or None,
         theme=theme(),
         css_paths=Path(STYLE),
-        head=COPY_SCRIPT,
+        head=HEAD,
         i18n=i18n,
         share=False,
         run_history=False,

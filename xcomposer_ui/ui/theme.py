@@ -10,22 +10,6 @@ SANS = ("ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "PingFang SC"
         "Microsoft YaHei", "sans-serif")  # fmt: skip
 MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "DejaVu Sans Mono", "monospace")
 
-COPY_SCRIPT = """<script>
-document.addEventListener('click', async (event) => {
-  const button = event.target.closest('[data-copy]');
-  if (!button) return;
-  const source = button.parentElement.querySelector('pre');
-  const selection = getSelection();
-  selection.selectAllChildren(source);
-  try { await navigator.clipboard.writeText(source.textContent); } catch { document.execCommand('copy'); }
-  const label = button.textContent;
-  button.textContent = button.dataset.copied;
-  setTimeout(() => { button.textContent = label; }, 1500);
-});
-</script>"""
-"""Copies the text beside a button marked data-copy; the older way is for pages served without https."""
-
-
 COLOURS = {
     "body_background_fill": "var(--xl-page)",
     "body_text_color": "var(--xl-ink)",
