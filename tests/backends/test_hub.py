@@ -5,6 +5,9 @@ The hub is a server on this machine; nothing here leaves it.
 
 from __future__ import annotations
 
+import json
+import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,9 +17,11 @@ from PIL import Image
 
 from tests.backends.hub_server import REVISION, FakeHub
 from tests.checkpoints import write_checkpoint
+from xcomposer_ui.__main__ import main
 from xcomposer_ui.backend import Progress
 from xcomposer_ui.backends import hub
 from xcomposer_ui.backends.local import open_local
+from xcomposer_ui.backends.plan.configuration import configuration_of
 from xcomposer_ui.errors import UserError
 from xcomposer_ui.records import Question
 from xcomposer_ui.strategies import STRATEGIES
@@ -100,9 +105,59 @@ def test_once_here_it_answers_without_the_hub_and_carries_its_revision(
 def test_out_of_reach_and_never_downloaded_is_a_sentence(served: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     assert "not on this machine" in refused("hub_out_of_reach")
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+
+
+@pytest.mark.parametrize("command", [["plan"], ["run", "--strategy", "full", "--question", "What?"]])
+def test_where_nobody_answers_one_sentence_comes_at_once(
+    command: list[str],
+    served: FakeHub,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
-    refused("hub_out_of_reach")
+    begun = time.monotonic()
+    assert main([*command, "--model", NAME, "--device", "cpu"]) == 2
+    assert time.monotonic() - begun < 5
+    assert "not on this machine" in capsys.readouterr().err
+    assert caplog.records == []
+
+
+def test_a_hub_that_keeps_silent_is_waited_for_so_long_and_no_longer(
+    served: FakeHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, and never says a word
+        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_ETAG_TIMEOUT", 0.5)
+        begun = time.monotonic()
+        refused("hub_out_of_reach")
+        assert time.monotonic() - begun < 5
+
+
+def test_a_configuration_comes_alone_and_from_the_cache_when_nobody_answers(
+    served: FakeHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = hub.configuration(NAME)
+    assert [entry.name for entry in file.parent.iterdir()] == ["config.json"]
+    assert configuration_of(NAME).hidden_size == json.loads(file.read_text())["hidden_size"]
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
+    assert hub.configuration(NAME) == file
+    refused("hub_out_of_reach")  # the weights are not here
+
+
+def test_a_repository_without_a_configuration_is_named(served: FakeHub) -> None:
+    del served.files["config.json"]
+    with pytest.raises(UserError, match=r"config\.json") as caught:
+        configuration_of(NAME)
+    assert caught.value.code == "incomplete_checkpoint"
+
+
+@pytest.mark.parametrize("name", ["some one/else", "some/..", "some/" + "a" * 97])
+def test_what_can_be_no_name_on_the_hub_is_not_asked_for(served: FakeHub, name: str) -> None:
+    with pytest.raises(UserError) as caught:
+        hub.configuration(name)
+    assert caught.value.code == "no_such_model"
+    assert served.asked == []
 
 
 @pytest.mark.parametrize(

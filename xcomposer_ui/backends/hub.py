@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import HfApi, snapshot_download
+from huggingface_hub import HfApi, constants, snapshot_download
 from huggingface_hub import errors as hub_errors
 from tqdm import tqdm  # type: ignore[import-untyped]  # comes with the hub's client
 
@@ -28,19 +28,15 @@ def fetched(name: str, tell: Callable[[float], None]) -> Path:
     after an end in the middle, files that are whole are not downloaded again. Raises UserError, with a sentence, where
     the hub does not give it, or cannot be reached and the cache has no whole copy.
     """
-    try:
-        return Path(snapshot_download(name, allow_patterns=_wanted(name), tqdm_class=_bar(tell)))
-    except hub_errors.GatedRepoError as error:
-        raise UserError("hub_gated", name=name) from error
-    except hub_errors.RepositoryNotFoundError as error:
-        raise UserError("hub_missing", name=name) from error
-    except hub_errors.HfHubHTTPError as error:
-        raise UserError("hub_refused", name=name, what=_status(error)) from error
-    except (hub_errors.LocalEntryNotFoundError, HTTP_ERROR, OSError) as error:
-        # What the hub said is the cause of what the cache lacks.
-        if isinstance(error.__cause__, hub_errors.HfHubHTTPError):
-            raise UserError("hub_refused", name=name, what=_status(error.__cause__)) from error
-        raise UserError("hub_out_of_reach", name=name, what=_first_line(error)) from error
+    return _brought(name, wanted, tell)
+
+
+def configuration(name: str) -> Path:
+    """The config.json of the hub's `name`, and nothing more of it is downloaded. Raises UserError as `fetched` does."""
+    file = _brought(name, lambda files: ["config.json"], lambda fraction: None) / "config.json"
+    if not file.is_file():
+        raise UserError("incomplete_checkpoint", name=name, missing="config.json")
+    return file
 
 
 def cached(name: str) -> Path | None:
@@ -57,12 +53,48 @@ def wanted(files: Sequence[str]) -> list[str]:
     return [*SMALL_FILES, *(SAFETENSORS if safe or not files else PYTORCH)]
 
 
-def _wanted(name: str) -> list[str]:
+def _brought(name: str, patterns: Callable[[Sequence[str]], list[str]], tell: Callable[[float], None]) -> Path:
+    """The folder of the hub's `name` with the files that `patterns` picks from its list. Raises as `fetched` does."""
     try:
-        return wanted(HfApi().list_repo_files(name))
-    except (HTTP_ERROR, OSError):  # refused or out of reach: the download says which, or takes what the cache has
-        folder = cached(name)
-        return wanted([] if folder is None else [file.name for file in folder.iterdir()])
+        # Asked once and with a limit: the hub's client tries its downloads six times over, for half a minute.
+        told = HfApi().model_info(name, timeout=constants.HF_HUB_ETAG_TIMEOUT)
+    except hub_errors.HFValidationError as error:
+        raise UserError("no_such_model", name=name) from error
+    except (HTTP_ERROR, OSError) as error:
+        held = _held(name, patterns)
+        if held is None:
+            raise _mistake(name, error) from error
+        return held
+    wanted_files = patterns([file.rfilename for file in told.siblings or ()])
+    try:
+        return Path(snapshot_download(name, allow_patterns=wanted_files, tqdm_class=_bar(tell)))
+    except (HTTP_ERROR, OSError) as error:
+        raise _mistake(name, error) from error
+
+
+def _held(name: str, patterns: Callable[[Sequence[str]], list[str]]) -> Path | None:
+    """The cache's folder of `name`; None where it holds none, or not all that `patterns` picks of it."""
+    folder = cached(name)
+    if folder is None:
+        return None
+    picked = patterns([file.name for file in folder.iterdir()])
+    try:
+        return Path(snapshot_download(name, local_files_only=True, allow_patterns=picked))
+    except hub_errors.LocalEntryNotFoundError:
+        return None
+
+
+def _mistake(name: str, error: Exception) -> UserError:
+    """What the user is told of `error`, which the hub's client raised."""
+    if isinstance(error, hub_errors.GatedRepoError):
+        return UserError("hub_gated", name=name)
+    if isinstance(error, hub_errors.RepositoryNotFoundError):
+        return UserError("hub_missing", name=name)
+    # Where the cache lacks something too, what the hub said is the cause.
+    for said in (error, error.__cause__):
+        if isinstance(said, hub_errors.HfHubHTTPError) and not isinstance(said, hub_errors.LocalEntryNotFoundError):
+            return UserError("hub_refused", name=name, what=_status(said))
+    return UserError("hub_out_of_reach", name=name, what=_first_line(error))
 
 
 def _bar(tell: Callable[[float], None]) -> Any:

@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import errors as hub_errors
 from transformers import AutoConfig
 
 import xcomposer_ui.models  # noqa: F401  (registers the families)
+from xcomposer_ui.backends import hub
 from xcomposer_ui.errors import UserError
 from xcomposer_ui.models.xcomposer2 import InternLMXComposer2Config
 from xcomposer_ui.models.xcomposer2.weights import fit_to_weights
@@ -37,7 +37,7 @@ def configuration_of(name: str) -> InternLMXComposer2Config:
     owner, _, repository = name.partition("/")
     if not owner or not repository or "/" in repository or owner.startswith((".", "~")):
         raise UserError("no_such_model", name=path.name)
-    return _fetched(name)
+    return _read(hub.configuration(name), name)
 
 
 def _read(file: Path, shown: str) -> InternLMXComposer2Config:
@@ -48,16 +48,6 @@ def _read(file: Path, shown: str) -> InternLMXComposer2Config:
     if not isinstance(given, dict):
         raise UserError("cut_off_file", name=shown, file=file.name)
     return _checked(shown, lambda: AutoConfig.from_pretrained(str(file)))
-
-
-def _fetched(name: str) -> InternLMXComposer2Config:
-    try:
-        return _checked(name, lambda: AutoConfig.from_pretrained(name))
-    except hub_errors.HfHubHTTPError as error:
-        status = getattr(getattr(error, "response", None), "status_code", None)
-        raise UserError("hub_refused", name=name, what=str(status or type(error).__name__)) from error
-    except OSError as error:
-        raise UserError("hub_out_of_reach", name=name, what=str(error).strip().splitlines()[0][:300]) from error
 
 
 def _checked(shown: str, read: Any) -> InternLMXComposer2Config:
