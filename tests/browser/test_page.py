@@ -288,6 +288,12 @@ def test_a_phone_shows_it_all_without_scrolling_sideways(lab: Lab, open_page: Op
         "[...document.querySelectorAll('.xl-buttons button, #cures button')].filter(b => b.offsetHeight < 36).length"
     )
     assert small == 0
+    page.locator("#flow-section > button").click()
+    page.locator("#trace").click()
+    row = page.locator(".xl-flow tbody tr").first
+    expect(row).to_be_visible()
+    assert page.evaluate("(e => e.scrollWidth - e.clientWidth)(document.querySelector('.xl-flow .xl-scroll'))") == 0
+    expect(row.get_by_role("cell")).to_have_count(3)  # what happens to no type is left out
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -33,7 +33,7 @@ def flow_view(traced: Sequence[Traced], language: str) -> str:
     return (
         f'<section class="xl-card xl-flow" aria-label="{escaped(title)}"><h3>{escaped(title)}</h3>{_zoom(language)}'
         f'<div class="xl-scroll" role="region" tabindex="0" aria-label="{label}">'
-        f'<table class="xl-table"><caption class="xl-said">{label}</caption>{table}</table></div>'
+        f'<table class="xl-table" role="table"><caption class="xl-said">{label}</caption>{table}</table></div>'
         f"{''.join(_ending(each, name, language) for each, name in zip(traced, names, strict=True))}</section>"
     )
 
@@ -59,23 +59,23 @@ def _zoom(language: str) -> str:
 
 
 def _single(traced: Traced, language: str) -> str:
-    head = _head(("stage", "in", "weights", "out", "happens"), language)
+    columns = ("stage", "in", "weights", "out", "happens")
+    head = _head(tuple(text(f"flow.{column}", language) for column in columns))
     rows, parents = [], _Parents()
     for step in path(traced.flow):
-        cells = (
-            f"<td>{_chips(step.dtypes_in, language)}</td><td>{_chips(step.dtypes_parameters, language)}</td>"
-            f"<td>{_out(step, language)}</td><td>{_happens(step, traced, language)}</td>"
-        )
+        cells = "".join((
+            _cell(text("flow.in", language), _chips(step.dtypes_in, language)),
+            _cell(text("flow.weights", language), _chips(step.dtypes_parameters, language)),
+            _cell(text("flow.out", language), _out(step, language)),
+            _cell(text("flow.happens", language), _happens(step, traced, language)),
+        ))  # fmt: skip
         rows.append(_row(step, parents, cells, language, broken=step.failed))
-    return f"{head}<tbody>{''.join(rows)}</tbody>"
+    return f'{head}<tbody role="rowgroup">{"".join(rows)}</tbody>'
 
 
 def _double(left: Traced, right: Traced, language: str) -> str:
-    names = [escaped(strategy_label(each.strategy, language)) for each in (left, right)]
-    head = (
-        f'<thead><tr><th scope="col">{escaped(text("flow.stage", language))}</th><th scope="col">{names[0]}</th>'
-        f'<th scope="col"></th><th scope="col">{names[1]}</th></tr></thead>'
-    )
+    names = [strategy_label(each.strategy, language) for each in (left, right)]
+    head = _head((text("flow.stage", language), names[0], "", names[1]))
     rows, parents = [], _Parents()
     for one, other in paths_aligned(left.flow, right.flow):
         step = one or other
@@ -83,10 +83,14 @@ def _double(left: Traced, right: Traced, language: str) -> str:
         differs = one is None or other is None or _way(one) != _way(other)
         mark = f'<span class="xl-differs" title="{escaped(text("flow.differs", language))}">≠</span>' if differs else ""
         said = f'<span class="xl-said">{escaped(text("flow.differs", language))}</span>' if differs else ""
-        cells = f"<td>{_side(one, left, language)}</td><td>{mark}{said}</td><td>{_side(other, right, language)}</td>"
+        cells = (
+            _cell(names[0], _side(one, left, language))
+            + _cell("", mark + said)
+            + _cell(names[1], _side(other, right, language))
+        )
         broken = any(each is not None and each.failed for each in (one, other))
         rows.append(_row(step, parents, cells, language, broken=broken))
-    return f"{head}<tbody>{''.join(rows)}</tbody>"
+    return f'{head}<tbody role="rowgroup">{"".join(rows)}</tbody>'
 
 
 class _Parents:
@@ -104,9 +108,16 @@ class _Parents:
         return step.name.removeprefix(f"{around}.") if around else step.name
 
 
-def _head(columns: tuple[str, ...], language: str) -> str:
-    cells = "".join(f'<th scope="col">{escaped(text(f"flow.{column}", language))}</th>' for column in columns)
-    return f"<thead><tr>{cells}</tr></thead>"
+# On a phone the style sheet lays each row out as a block of labelled lines, and what is laid out so is no table to a
+# screen reader any more: so the roles are said.
+def _head(columns: tuple[str, ...]) -> str:
+    cells = "".join(f'<th scope="col" role="columnheader">{escaped(column)}</th>' for column in columns)
+    return f'<thead role="rowgroup"><tr role="row">{cells}</tr></thead>'
+
+
+def _cell(label: str, shown: str) -> str:
+    """A cell. label: of its column, for where it has no head above it."""
+    return f'<td role="cell" data-label="{escaped(label)}">{shown}</td>'
 
 
 def _row(step: Step, parents: _Parents, cells: str, language: str, *, broken: bool) -> str:
@@ -117,7 +128,8 @@ def _row(step: Step, parents: _Parents, cells: str, language: str, *, broken: bo
     code = f'<code title="{escaped(step.name)}">{escaped(name)}</code>' if name else ""
     kind = f"<small>{escaped(step.call.class_name)}</small>" if step.call and step.level else ""
     label = f"<b>{escaped(_stage(step, language))}</b> " if step.level == 0 else ""
-    return f'<tr class="{classes}"><th scope="row">{lane}<span>{label}{code}{kind}</span></th>{cells}</tr>'
+    head = f'<th scope="row" role="rowheader">{lane}<span>{label}{code}{kind}</span></th>'
+    return f'<tr class="{classes}" role="row">{head}{cells}</tr>'
 
 
 def _lane(step: Step) -> str:
