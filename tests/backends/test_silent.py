@@ -132,6 +132,7 @@ def test_each_message_has_its_words_in_chinese(tokenizer: Any) -> None:
         chinese = silent_message(message, "zh")
         assert not re.search("[a-z]{4,} [a-z]{2,}", chinese), chinese
         assert silent_message(message, "en") == message
+        assert explain(chinese).family == explain(message).family is not None  # copied from the page, explained again
         for figure in re.findall(r"[\w.]*\d[\w.]*", message):
             assert figure in chinese
     assert silent_message("mat1 and mat2 must have the same dtype", "zh") == "mat1 and mat2 must have the same dtype"

@@ -27,7 +27,7 @@ NON_FINITE = Rule(
         "模型中某处的数值超出了 dtype 的范围，NaN 或无穷传到了 logits：输出的文字没有意义。float16 的上限是 65504。",
     ),
     verdicts=verdicts((None, _OTHER_HALF), (None, _SAME_HALF), (None, _OTHER_HALF), (True, _FLOAT32)),
-    patterns=(r"the logits are not finite",),
+    patterns=(r"the logits are not finite", r"logits 不是有限值"),
     names_dtypes=False,
     references=(NUMERICS, xcomposer(474)),
 )
@@ -45,7 +45,7 @@ REPEATED = Rule(
         "模型陷入了同一个词元。精度不足会使某些模型如此，对陌生提示做贪心解码也会；提高重复惩罚或温度即可分辨。",
     ),
     verdicts=same_for_all(None, _NOT_ALWAYS_PRECISION),
-    patterns=(r"the answer repeats one token \d+ times to its end",),
+    patterns=(r"the answer repeats one token \d+ times to its end", r"答案到结尾一直重复同一个词元"),
     names_dtypes=False,
     references=(xcomposer(474),),
 )
@@ -58,7 +58,7 @@ EMPTY = Rule(
         "模型在说出第一个词之前就结束了。可能是对此提示无话可说，也可能是数值在途中出了错。",
     ),
     verdicts=same_for_all(None, _NOT_ALWAYS_PRECISION),
-    patterns=(r"the model ended its answer before its first word",),
+    patterns=(r"the model ended its answer before its first word", r"模型在写出第一个字之前就结束了答案"),
     names_dtypes=False,
 )
 
