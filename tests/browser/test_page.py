@@ -75,9 +75,14 @@ def test_a_double_click_counts_once(lab: Lab, open_page: Open) -> None:
       press();
       question.dispatchEvent(new Event('input', {bubbles: true}));
       press();
-      return heard;
+      let entered = 0;
+      question.addEventListener('keydown', () => { entered += 1; });
+      const enter = () => question.dispatchEvent(new KeyboardEvent('keydown', {key: 'Enter', bubbles: true}));
+      enter();
+      enter();
+      return [...heard, entered];
     }""")
-    assert heard == [1, 1, 2, 3]
+    assert heard == [1, 1, 2, 3, 1]
 
 
 def test_the_answer_streams_and_its_stages_show(lab: Lab, open_page: Open, picture: str) -> None:

@@ -130,6 +130,23 @@ def test_a_notebook_s_cell_is_named(name: str) -> None:
     assert "model.chat(query=text)" in where
 
 
+@pytest.mark.parametrize("name", ["<module>", "Demo.run.<locals>.<lambda>"])
+@pytest.mark.parametrize(
+    "frame",
+    ['  File "/home/me/ask.py", line 3, in {}', "File ~/me/ask.py:3, in {}(text)"],
+    ids=["Python", "IPython"],
+)
+def test_a_function_s_angle_brackets_are_kept(frame: str, name: str) -> None:
+    text = f"Traceback (most recent call last):\n{frame.format(name)}\n    model.chat()\n{MESSAGE}"
+    assert explain(text).where == f"me/ask.py, line 3, in {name}: `model.chat()`."
+    assert f"（{name}）" in (explain(text, language="zh").where or "")
+
+
+def test_a_notebook_s_cell_without_a_name_keeps_its_brackets() -> None:
+    text = f"Traceback (most recent call last)\nCell In [4], line 2, in <cell line: 2>()\n{MESSAGE}"
+    assert (explain(text).where or "").startswith("In [4], line 2, in <cell line: 2>")
+
+
 def test_two_calls_on_one_line_name_no_module() -> None:
     text = PLAIN.replace("self.vision_proj[0](features)", "self.vision_proj(self.vit(image))")
     where = explain(text).where

@@ -39,9 +39,9 @@ _EXCEPTION = re.compile(
 _BOX = re.compile(r"^\s*[│┃|]\s?(.*?)\s*[│┃|]?$")
 _FRAMES = (
     re.compile(r'^\s*File "(?P<file>[^"]+)", line (?P<line>\d+)(?:, in (?P<function>.+))?'),
-    re.compile(r"^File (?P<file>\S+?):(?P<line>\d+)(?:, in (?P<function>[\w.<>]+).*)?$"),  # IPython 8
-    re.compile(r"^(?:Cell )?(?P<file>In ?\[\d+\]), line (?P<line>\d+)(?:, in (?P<function>[\w.<>]+).*)?$"),
-    re.compile(r"^(?P<file>\S+\.py) in (?P<function>[\w.<>]+)\(.*\)$"),  # IPython 7
+    re.compile(r"^File (?P<file>\S+?):(?P<line>\d+)(?:, in (?P<function>(?:<[^<>]*>|[\w.])+).*)?$"),  # IPython 8
+    re.compile(r"^(?:Cell )?(?P<file>In ?\[\d+\]), line (?P<line>\d+)(?:, in (?P<function>(?:<[^<>]*>|[\w.])+).*)?$"),
+    re.compile(r"^(?P<file>\S+\.py) in (?P<function>(?:<[^<>]*>|[\w.])+)\(.*\)$"),  # IPython 7
     re.compile(r"^(?P<file>\S+\.py):(?P<line>\d+) in (?P<function>\S+)$"),  # rich
     re.compile(r"^(?P<file>\S+\.py):(?P<line>\d+): (?:[\w.]+)?$"),  # pytest
     re.compile(r"^(?P<file>\S+\.py)\((?P<line>\d+)\): (?P<function>\w+)$"),  # TorchScript

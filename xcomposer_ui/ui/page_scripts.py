@@ -20,22 +20,26 @@ document.addEventListener('click', async (event) => {
 ONCE_SCRIPT = """<script>
 (() => {
   let pressed = null, at = 0;
-  const drop = (event) => { event.stopImmediatePropagation(); event.preventDefault(); };
-  document.addEventListener('click', (event) => {
-    const button = event.target.closest('#run, .xl-cure');
-    if (button && button === pressed && event.timeStamp - at < 500) return drop(event);
-    pressed = button;
-    at = event.timeStamp;
+  const once = (event, what) => {
+    if (what && what === pressed && event.timeStamp - at < 500) {
+      event.stopImmediatePropagation();
+      event.preventDefault();
+    } else {
+      pressed = what;
+      at = event.timeStamp;
+    }
+  };
+  document.addEventListener('click', (event) => once(event, event.target.closest('#run, .xl-cure')), true);
+  document.addEventListener('keydown', (event) => {
+    const question = event.target.closest?.('#question');
+    if (question && event.key === 'Enter' && !event.shiftKey && !event.isComposing) once(event, question);
   }, true);
   document.addEventListener('input', () => { pressed = null; }, true);
-  document.addEventListener('keydown', (event) => {
-    if (event.key === 'Enter' && event.repeat && event.target.closest('#question')) drop(event);
-  }, true);
 })();
 </script>"""
-"""A double click asks once: a run of a small model may end between its two clicks, so that Gradio would take both.
+"""A double click, or a held Enter, asks once: a small model's run may have ended by the second, and both would count.
 
-Whoever changes anything, or waits half a second, means the second click.
+Whoever changes anything, or waits half a second, means the second.
 """
 
 HEAD = COPY_SCRIPT + ONCE_SCRIPT
