@@ -37,11 +37,12 @@ _EXCEPTION = re.compile(
     r"(?::(?P<message>.*))?\s*$"
 )
 _BOX = re.compile(r"^\s*[│┃|]\s?(.*?)\s*[│┃|]?$")
+_FUNCTION = r"(?P<function>(?:<[^<>]*>|[\w.])+)"  # "Linear.forward", "<module>", "<cell line: 2>"
 _FRAMES = (
     re.compile(r'^\s*File "(?P<file>[^"]+)", line (?P<line>\d+)(?:, in (?P<function>.+))?'),
-    re.compile(r"^File (?P<file>\S+?):(?P<line>\d+)(?:, in (?P<function>(?:<[^<>]*>|[\w.])+).*)?$"),  # IPython 8
-    re.compile(r"^(?:Cell )?(?P<file>In ?\[\d+\]), line (?P<line>\d+)(?:, in (?P<function>(?:<[^<>]*>|[\w.])+).*)?$"),
-    re.compile(r"^(?P<file>\S+\.py) in (?P<function>(?:<[^<>]*>|[\w.])+)\(.*\)$"),  # IPython 7
+    re.compile(rf"^File (?P<file>\S+?):(?P<line>\d+)(?:, in {_FUNCTION}.*)?$"),  # IPython 8
+    re.compile(rf"^(?:Cell )?(?P<file>In ?\[\d+\]), line (?P<line>\d+)(?:, in {_FUNCTION}.*)?$"),
+    re.compile(rf"^(?P<file>\S+\.py) in {_FUNCTION}\(.*\)$"),  # IPython 7
     re.compile(r"^(?P<file>\S+\.py):(?P<line>\d+) in (?P<function>\S+)$"),  # rich
     re.compile(r"^(?P<file>\S+\.py):(?P<line>\d+): (?:[\w.]+)?$"),  # pytest
     re.compile(r"^(?P<file>\S+\.py)\((?P<line>\d+)\): (?P<function>\w+)$"),  # TorchScript

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from xcomposer_ui.errors import UserError
 from xcomposer_ui.planning.advice import Advice, advise
 from xcomposer_ui.planning.records import Plan, PlanRequest
 from xcomposer_ui.records import RunResult
@@ -79,13 +80,16 @@ class Fitting:
     def before_each(self, wanted: Sequence[Wanted]) -> tuple[Tight, ...]:
         """Why some of `wanted` should not be begun; what fits, or of which nobody knows, is not among them.
 
-        Each is to run alone, one after the other. Takes seconds where it has to plan. Raises UserError where a model
-        cannot be planned.
+        Each is to run alone, one after the other. Takes seconds where it has to plan. What cannot be planned passes:
+        its run will say what is wrong with it.
         """
         room = self._room()
         if room is None:
             return ()
-        judged = (self._judged(run, room) for run in wanted if not surely_fits(run.model, room))
+        try:
+            judged = [self._judged(run, room) for run in wanted if not surely_fits(run.model, room)]
+        except UserError:
+            return ()
         return tuple(tight for tight in judged if tight is not None)
 
     def in_doubt(self, wanted: Wanted) -> bool:
@@ -94,11 +98,14 @@ class Fitting:
         return room is not None and not surely_fits(wanted.model, room)
 
     def after(self, wanted: Wanted, result: RunResult) -> Tight | None:
-        """What to run instead of a run that ended for want of memory; None where it ended otherwise."""
+        """What to run instead of a run that ended for want of memory; None where it ended otherwise, or none knows."""
         room = self._room()
         if room is None or not ran_out(result):
             return None
-        tight = self._judged(wanted, room)
+        try:
+            tight = self._judged(wanted, room)
+        except UserError:
+            return None
         measured = result.measurement.peak_memory_bytes
         if tight is None:  # the plan says that it fits: something else has the memory
             return Tight(wanted, room, Advice(wanted.strategy, False), None, measured)

@@ -10,15 +10,8 @@ from xcomposer_ui.planning.sizes import gibibytes
 
 
 def refuse_unfit(fitting: Fitting, wanted: Sequence[Wanted]) -> None:
-    """Raise UserError where some of `wanted` will not fit, with what does. Takes seconds where it has to plan.
-
-    What cannot be planned passes: its run will say what is wrong with it.
-    """
-    try:
-        tights = fitting.before_each(wanted)
-    except UserError:
-        return
-    if tights:
+    """Raise UserError where some of `wanted` will not fit, with what does. Takes seconds where it has to plan."""
+    if tights := fitting.before_each(wanted):
         raise refusal(tights, wanted)
 
 

@@ -13,6 +13,7 @@ from xcomposer_ui.ui.examples import Example
 from xcomposer_ui.ui.foresight import Foresight
 from xcomposer_ui.ui.handlers import cures
 from xcomposer_ui.ui.links import ask_link
+from xcomposer_ui.ui.offers import offers
 from xcomposer_ui.ui.pairing import pairs_shown
 from xcomposer_ui.ui.session import Session
 from xcomposer_ui.ui.texts import text
@@ -46,17 +47,9 @@ class AskResults:
         )  # fmt: skip
         self.tiles = words.view(lambda language: tiles(None, language), elem_id="tiles")
         self.tight = gr.HTML("", elem_id="tight")
-        with gr.Row(elem_classes="xl-cures", elem_id="fits"):
-            self.fits = {
-                name: gr.Button(name, visible=False, size="sm", elem_id=f"fit-{name}", elem_classes="xl-cure")
-                for name in FITS
-            }
+        self.fits = offers("fits", "fit", FITS)
         self.happened = words.view(lambda language: happened(Session(), language), elem_id="happened")
-        with gr.Row(elem_classes="xl-cures", elem_id="cures"):
-            self.cures = {
-                name: gr.Button(name, visible=False, size="sm", elem_id=f"try-{name}", elem_classes="xl-cure")
-                for name in STRATEGIES
-            }
+        self.cures = offers("cures", "try", STRATEGIES)
         self.course = gr.HTML("", elem_id="course")
         self.pairs = gr.HTML("", elem_id="pairs")
         with words.make(gr.Accordion, {"label": "flow"}, open=False, elem_id="flow-section"):

@@ -19,6 +19,7 @@ from xcomposer_ui.ui.examples import Example, by_picture, first_for
 from xcomposer_ui.ui.foresight import Foresight
 from xcomposer_ui.ui.going import Going
 from xcomposer_ui.ui.handlers import numbers
+from xcomposer_ui.ui.offers import offers
 from xcomposer_ui.ui.pictures import PictureInput
 from xcomposer_ui.ui.texts import text
 from xcomposer_ui.ui.tiles_field import follow_model, tiles_field
@@ -60,13 +61,7 @@ class CompareTab:
                 self._form(words)
             with gr.Column(scale=9, min_width=300, elem_classes="xl-right"):
                 self.tight = gr.HTML("", elem_id="compare-tight")
-                with gr.Row(elem_classes="xl-cures", elem_id="compare-fits"):
-                    self.fits = {
-                        name: gr.Button(
-                            name, visible=False, size="sm", elem_id=f"compare-{name}", elem_classes="xl-cure"
-                        )
-                        for name in FITS
-                    }
+                self.fits = offers("compare-fits", "compare", FITS)
                 self.results = words.view(lambda language: compared(CompareSession(), language), elem_id="compared")
         self._wire(language)
 

@@ -88,14 +88,7 @@ def _judged(
     runner: Runs, session: CompareSession, form: CompareForm, wanted: tuple[Wanted, ...], foresight: Foresight
 ) -> Generator[CompareSession, None, Unfit | None]:
     """What does not fit, if anything; yields a step where telling takes seconds."""
-    judging = replace(session.at_rest(), judging=True)
-    if runner.status().device is None:
-        yield judging
-        runner.open()
-    if not any(foresight.fitting.in_doubt(run) for run in wanted):
-        return None
-    yield judging
-    tights = foresight.before_each(wanted)
+    tights = yield from foresight.judged(runner, wanted, replace(session.at_rest(), judging=True))
     return Unfit(form, wanted, tights) if tights else None
 
 

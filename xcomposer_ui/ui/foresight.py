@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
+from xcomposer_ui.compare.comparing import Runs
 from xcomposer_ui.errors import UserError
 from xcomposer_ui.planning.fitting import Fitting, Tight, Wanted
 from xcomposer_ui.planning.predictions import Predictions
 from xcomposer_ui.planning.wire import RunShape
 from xcomposer_ui.planning.worker import PlanWorker
-from xcomposer_ui.records import RunResult
 from xcomposer_ui.runner import Runner
 from xcomposer_ui.ui.planning import Plans
+
+Step = TypeVar("Step")
+"""What a page shows at a moment."""
 
 
 @dataclass(frozen=True)
@@ -49,23 +53,15 @@ class Foresight:
         finally:
             self.asking.discard(shape)
 
-    def before(self, wanted: Wanted) -> Tight | None:
-        """Why the run should not be begun, or None. What cannot be planned is begun: the run will say what is wrong."""
-        return next(iter(self.before_each([wanted])), None)
-
-    def before_each(self, wanted: Sequence[Wanted]) -> tuple[Tight, ...]:
-        """As `before`, for those of `wanted` that do not fit."""
-        try:
-            return self.fitting.before_each(wanted)
-        except UserError:
+    def judged(self, runner: Runs, wanted: Sequence[Wanted], judging: Step) -> Generator[Step, None, tuple[Tight, ...]]:
+        """Why some of `wanted` should not be begun; yields `judging` before what takes seconds."""
+        if runner.status().device is None:
+            yield judging
+            runner.open()
+        if not any(self.fitting.in_doubt(run) for run in wanted):
             return ()
-
-    def after(self, wanted: Wanted, result: RunResult) -> Tight | None:
-        """What to run instead of a run that ended for want of memory, or None."""
-        try:
-            return self.fitting.after(wanted, result)
-        except UserError:
-            return None
+        yield judging
+        return self.fitting.before_each(wanted)
 
 
 def foresight(runner: Runner, plans: Plans | None = None) -> Foresight:

@@ -12,7 +12,7 @@ from xcomposer_ui.compare.about import document_of_run, run_as_json
 from xcomposer_ui.dtype_flow import Traced, Tracing
 from xcomposer_ui.errors import UserError
 from xcomposer_ui.images import open_picture
-from xcomposer_ui.planning.fitting import Tight, Wanted, ran_out
+from xcomposer_ui.planning.fitting import Wanted, ran_out
 from xcomposer_ui.planning.refusal import refuse_unfit
 from xcomposer_ui.records import (
     Event,
@@ -57,30 +57,17 @@ def ask(
         question = _question(session, form)
         wanted = runner.wanted(question, form.strategy, form.half, model=form.model)
         if foresight is not None and not all_the_same:
-            tight = yield from _judged(runner, session, wanted, foresight)
-            if tight is not None:
-                yield before.refused(form, tight)
+            tights = yield from foresight.judged(runner, [wanted], replace(session, stage=Judging()))
+            if tights:
+                yield before.refused(form, tights[0])
                 return
         events = _events(runner, question, form)
         session = yield from _steps(session, form, question, events, clock, _expecting(runner, foresight, wanted))
         if foresight is not None and session.last is not None and ran_out(session.last):
-            tight = foresight.after(wanted, session.last)
+            tight = foresight.fitting.after(wanted, session.last)
             yield session if tight is None else session.refused(form, tight)
     except UserError as error:
         yield replace(before.idle(), notice=error)
-
-
-def _judged(
-    runner: Runner, session: Session, wanted: Wanted, foresight: Foresight
-) -> Generator[Session, None, Tight | None]:
-    """Why the run should not be begun, or None; yields a step where that takes seconds."""
-    if runner.status().device is None:
-        yield replace(session, stage=Judging())
-        runner.open()
-    if not foresight.fitting.in_doubt(wanted):
-        return None
-    yield replace(session, stage=Judging())
-    return foresight.before(wanted)
 
 
 def _expecting(runner: Runner, foresight: Foresight | None, wanted: Wanted) -> Callable[[], int | None]:

@@ -14,13 +14,12 @@ from xcomposer_ui.asked import wanted_of
 from xcomposer_ui.checks import as_text
 from xcomposer_ui.errors import UserError
 from xcomposer_ui.machine import FIRST_STRATEGY
-from xcomposer_ui.planning.fitting import Tight
+from xcomposer_ui.planning.fitting import Fitting, Tight
 from xcomposer_ui.planning.worker import PlanWorker
 from xcomposer_ui.records import Question
 from xcomposer_ui.runner import Runner
 from xcomposer_ui.settings import ASSETS, Settings
 from xcomposer_ui.strategies import HALF_DTYPES
-from xcomposer_ui.ui.foresight import foresight
 from xcomposer_ui.ui.layout import build_app
 from xcomposer_ui.ui.page_scripts import HEAD
 from xcomposer_ui.ui.planning import Plans
@@ -102,4 +101,4 @@ def _unfit(runner: Runner, plans: Plans) -> Tight | None:
     """Why the settings' model should not be loaded unasked: with one question it wants more than there is."""
     status = runner.status()
     wanted = wanted_of(Question(""), status.model, FIRST_STRATEGY, status.half or HALF_DTYPES[0])
-    return foresight(runner, plans).before(wanted)
+    return next(iter(Fitting(plans, runner.room).before_each([wanted])), None)

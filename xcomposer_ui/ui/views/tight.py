@@ -6,15 +6,12 @@ from xcomposer_ui.planning.fitting import Tight
 from xcomposer_ui.ui.numbers import joined, memory
 from xcomposer_ui.ui.plan_names import strategy_name
 from xcomposer_ui.ui.texts import text
-from xcomposer_ui.ui.views.marks import escaped
+from xcomposer_ui.ui.views.notice import unfit_notice
 
 
 def tight_view(tight: Tight | None, language: str) -> str:
     """`tight` as a notice; empty where there is nothing to say."""
-    if tight is None:
-        return ""
-    said = "".join(f"<p>{escaped(sentence)}</p>" for sentence in sentences(tight, language))
-    return f'<div class="xl-notice xl-tight" role="alert">{said}</div>'
+    return "" if tight is None else unfit_notice(sentences(tight, language))
 
 
 def sentences(tight: Tight, language: str) -> list[str]:

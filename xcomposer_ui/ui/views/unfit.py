@@ -8,15 +8,12 @@ from xcomposer_ui.ui.compare_session import Unfit
 from xcomposer_ui.ui.numbers import joined, memory
 from xcomposer_ui.ui.texts import text
 from xcomposer_ui.ui.views.many import name_of
-from xcomposer_ui.ui.views.marks import escaped
+from xcomposer_ui.ui.views.notice import unfit_notice
 
 
 def unfit_view(unfit: Unfit | None, language: str) -> str:
     """`unfit` as a notice; empty where there is nothing to say."""
-    if unfit is None:
-        return ""
-    said = "".join(f"<p>{escaped(sentence)}</p>" for sentence in sentences(unfit, language))
-    return f'<div class="xl-notice xl-tight" role="alert">{said}</div>'
+    return "" if unfit is None else unfit_notice(sentences(unfit, language))
 
 
 def sentences(unfit: Unfit, language: str) -> list[str]:
