@@ -9,7 +9,7 @@ from xcomposer_ui.checks import OK, SLOW, UNKNOWN, Check, this_machine
 from xcomposer_ui.strategies import HALF_DTYPES
 
 FIRST_STRATEGY = "autocast"
-"""What is chosen while nothing is known: it answers on every machine, with the picture as it comes."""
+"""What is chosen while nothing is known: it works on every machine, with the picture as it comes."""
 
 PUBLISHED_HALF = "the type of the published weights and of the reported error"
 
@@ -57,12 +57,18 @@ def strategy_for(half: str, device: str, check: Check | None, *, full_fits: bool
     """(the strategy to begin with, why). full_fits: whether float32 weights have room for sure."""
     verdict = verdict_on(half, device, check)
     if verdict == SLOW and full_fits:
-        return "full", f"{half} is not native on this {_part(device)}: float32 is quicker, and it fits"
+        return (
+            "full",
+            f"this {_part(device)} has no native {half}: float32 is faster here, and its weights fit in memory",
+        )
     if verdict == SLOW:
-        return FIRST_STRATEGY, f"{half} is not native on this {_part(device)}, but float32 weights may not fit"
+        return FIRST_STRATEGY, f"this {_part(device)} has no native {half}, but float32 weights may not fit in memory"
     if verdict == OK:
-        return FIRST_STRATEGY, f"{half} is native on this {_part(device)}, and the picture may stay as it is"
-    return FIRST_STRATEGY, "it answers on every machine"
+        return (
+            FIRST_STRATEGY,
+            f"this {_part(device)} computes {half} natively, and autocast takes the float32 picture as it is",
+        )
+    return FIRST_STRATEGY, "it works on every machine"
 
 
 def _part(device: str) -> str:

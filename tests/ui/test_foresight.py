@@ -154,8 +154,8 @@ def test_without_a_course_nothing_is_drawn() -> None:
 
 
 def test_the_strategy_to_begin_with_says_why() -> None:
-    status = Status("m", "cpu", "float16", {"strategy": "it answers on every machine"}, (), "autocast")
-    assert "Autocast, because it answers on every machine" in strategy_why(status, "en")
+    status = Status("m", "cpu", "float16", {"strategy": "it works on every machine"}, (), "autocast")
+    assert "Autocast, because it works on every machine" in strategy_why(status, "en")
     assert "在任何机器上都能回答" in strategy_why(status, "zh")
     assert strategy_why(Status("m", None, None), "en") == ""
 

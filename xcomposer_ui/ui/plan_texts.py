@@ -110,7 +110,7 @@ PLAN_TEXTS: dict[str, tuple[str, str]] = {
     "fit.try_hd_num": ("Run with at most {n} tiles", "最多 {n} 个分块运行"),
     "fit.anyway": ("Run all the same", "仍然运行"),
     # What is chosen where nobody chose
-    "default.strategy": ("To begin with: {strategy}, because {reason}", "默认：{strategy}。{reason}"),
+    "default.strategy": ("Selected: {strategy}, because {reason}.", "默认：{strategy}。{reason}。"),
     # Check
     "check.title": ("This machine", "本机"),
     "check.pending": ("Looking…", "检测中…"),

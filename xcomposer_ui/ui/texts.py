@@ -103,7 +103,13 @@ TEXTS: dict[str, tuple[str, str]] = {
     "tile.rate": ("Tokens/s", "词元/秒"),
     "tile.rate.kind": ("decoding only", "仅解码阶段"),
     "tile.memory": ("Peak memory", "峰值内存"),
-    "memory.cuda_allocated": ("CUDA, allocated", "CUDA 已分配"),
+    "memory.cuda_allocated": ("CUDA, allocated, with cuBLAS workspace", "CUDA 已分配，含 cuBLAS 工作区"),
+    "memory.cuda_allocated.more": (
+        "torch.cuda.max_memory_allocated during the run: weights, activations and KV cache, and the workspace that "
+        "cuBLAS takes for matrix products (32 MiB on Hopper cards, 8 MiB on earlier ones), whatever the model's size.",
+        "运行期间的 torch.cuda.max_memory_allocated：权重、激活、KV 缓存，以及 cuBLAS 矩阵乘法的工作区"
+        "（Hopper 为 32 MiB，更早的显卡为 8 MiB），与模型大小无关。",
+    ),
     "memory.cpu_tensors": ("CPU, live tensors", "CPU 存活张量"),
     "memory.none": ("weights included", "含权重"),
     "not_measured": ("not measured", "未测量"),
@@ -254,14 +260,16 @@ REASONS = {
     "the type of the published weights and of the reported error; no 16-bit type is native on this {part}": (
         "发布的权重和所报错误都用此类型；此 {part} 不原生支持任何 16 位类型"
     ),
-    "{half} is not native on this {part}: float32 is quicker, and it fits": (
-        "此 {part} 不原生支持 {half}：float32 更快，且放得下"
+    "this {part} has no native {half}: float32 is faster here, and its weights fit in memory": (
+        "此 {part} 不原生支持 {half}：float32 更快，且内存足够"
     ),
-    "{half} is not native on this {part}, but float32 weights may not fit": (
-        "此 {part} 不原生支持 {half}，但 float32 权重可能放不下"
+    "this {part} has no native {half}, but float32 weights may not fit in memory": (
+        "此 {part} 不原生支持 {half}，但内存可能放不下 float32 权重"
     ),
-    "{half} is native on this {part}, and the picture may stay as it is": "此 {part} 原生支持 {half}，图片无需转换",
-    "it answers on every machine": "在任何机器上都能回答",
+    "this {part} computes {half} natively, and autocast takes the float32 picture as it is": (
+        "此 {part} 原生支持 {half}，且自动混合精度可直接使用 float32 图片"
+    ),
+    "it works on every machine": "在任何机器上都能回答",
 }
 
 

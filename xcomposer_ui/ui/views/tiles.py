@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xcomposer_ui.records import Measurement
 from xcomposer_ui.ui.numbers import UNKNOWN, memory, rate, seconds
-from xcomposer_ui.ui.texts import text
+from xcomposer_ui.ui.texts import TEXTS, text
 from xcomposer_ui.ui.views.marks import escaped
 
 
@@ -24,11 +24,12 @@ def tiles(measurement: Measurement | None, language: str) -> str:
 
 def _tile(name: str, figure: tuple[str, str], kind: str, language: str) -> str:
     value, unit = figure
+    more = f' title="{escaped(text(f"{kind}.more", language))}"' if f"{kind}.more" in TEXTS else ""
     shown = f"<b>{escaped(value)}</b><span>{escaped(unit)}</span>"
     if value == UNKNOWN:
         missing = escaped(text("not_measured", language))
         shown = f'<b aria-hidden="true">{UNKNOWN}</b><span class="xl-said">{missing}</span>'
     return (
-        f'<div class="xl-tile" data-tile="{name}"><dt>{escaped(text(f"tile.{name}", language))}</dt>'
+        f'<div class="xl-tile" data-tile="{name}"{more}><dt>{escaped(text(f"tile.{name}", language))}</dt>'
         f'<dd class="xl-figure">{shown}</dd><dd class="xl-kind">{escaped(text(kind, language))}</dd></div>'
     )
