@@ -8,10 +8,13 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 from tests.plan.machines import A100, GOOD, facts
 from xcomposer_ui.backends import check as probes
-from xcomposer_ui.checks import NEEDED, Check, Gpu, check_as_json, judged, version_tuple
+from xcomposer_ui.checks import Check, Gpu, check_as_json, judged
+from xcomposer_ui.versions import NEEDED, PACKAGES
 
 
 def item(check: Check, name: str):
@@ -75,6 +78,21 @@ def test_a_missing_package_and_a_newer_one() -> None:
     assert item(judged(facts(versions={**GOOD, "PyTorch": "2.14.0"})), "PyTorch").verdict == "note"
 
 
+def test_a_sentencepiece_that_refuses_the_published_tokenizer_is_bad() -> None:
+    found = item(judged(facts(versions={**GOOD, "sentencepiece": "0.2.2"})), "sentencepiece")
+    assert found.verdict == "bad"
+    assert "null character" in found.consequence and "requirements.txt" in found.consequence
+    assert item(judged(facts()), "sentencepiece").verdict == "ok"
+
+
+@pytest.mark.parametrize(
+    ("version", "verdict"),
+    [("2.8.0a0+5228986c39.nv25", "ok"), ("2.8", "ok"), ("2.7.1", "bad"), ("2.14.0.dev1", "note"), ("own", "unknown")],
+)
+def test_builds_of_a_version_count_as_that_version(version: str, verdict: str) -> None:
+    assert item(judged(facts(versions={**GOOD, "PyTorch": version})), "PyTorch").verdict == verdict
+
+
 def test_known_combinations_are_named() -> None:
     found = judged(facts(flash_attention=True))
     assert "#416" in item(found, "flash-attn").consequence
@@ -82,12 +100,14 @@ def test_known_combinations_are_named() -> None:
 
 
 def test_the_bounds_are_those_of_the_requirements() -> None:
-    lines = Path("requirements.txt").read_text(encoding="utf-8").splitlines()
-    spelt = {"torch": "PyTorch"}
-    for line in lines:
-        name, lowest, highest = re.match(r"([\w-]+)>=([\d.]+)(?:,<([\d.]+))?", line).groups()  # type: ignore[union-attr]
-        if spelt.get(name, name) in NEEDED:
-            assert NEEDED[spelt.get(name, name)] == (version_tuple(lowest), highest and version_tuple(highest))
+    requirements = [Requirement(line.split("#")[0]) for line in Path("requirements.txt").read_text().splitlines()]
+    bounds = {requirement.name: requirement.specifier for requirement in requirements}
+    declared = re.search(r'requires-python = "(.*)"', Path("pyproject.toml").read_text())
+    assert declared is not None
+    bounds["Python"] = SpecifierSet(declared[1])
+    for name, needed in NEEDED.items():
+        refused = "".join(f",!={version}" for version in needed.refused)
+        assert bounds[PACKAGES.get(name, name)] == SpecifierSet(f">={needed.lowest},<{needed.untried}{refused}")
 
 
 def test_flags_and_driver_are_read_from_the_kernels_files(tmp_path: Path) -> None:

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from xcomposer_ui.checks import Facts, Gpu
 
-GOOD = {"Python": "3.11.7", "PyTorch": "2.13.0+cpu", "transformers": "5.23.0", "gradio": "6.31.0", "accelerate": "1.5"}
+GOOD = {
+    "Python": "3.11.7",
+    "PyTorch": "2.13.0+cpu",
+    "transformers": "5.23.0",
+    "gradio": "6.31.0",
+    "accelerate": "1.5",
+    "sentencepiece": "0.2.3",
+}
 A100 = Gpu("A100", (8, 0), 80 << 30, 79 << 30, "560.1", ("sm_80", "sm_90"))
 
 

@@ -109,7 +109,8 @@ def some_checks() -> list[Check]:
         {"system": "Darwin", "processor": "", "cpu_flags": None, "free_bytes": None},
         {"versions": old},
         {"versions": dict.fromkeys(GOOD)},
-        {"versions": {**GOOD, "PyTorch": "2.99"}},
+        {"versions": {**GOOD, "PyTorch": "2.99", "sentencepiece": "0.2.2"}},
+        {"versions": {**GOOD, "gradio": "unknown"}},
         *({"gpu": card, "cuda": "12.4"} for card in cards),
     ]
     return [judged(facts(**change)) for change in changes]

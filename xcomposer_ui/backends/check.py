@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import platform
+import sys
 from collections.abc import Callable
-from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -12,8 +12,8 @@ import torch
 
 from xcomposer_ui.backends.devices import free_bytes
 from xcomposer_ui.checks import Check, Facts, Gpu, judged
+from xcomposer_ui.versions import PACKAGES, installed
 
-PACKAGES = {"PyTorch": "torch", "transformers": "transformers", "gradio": "gradio", "accelerate": "accelerate"}
 CPUINFO = Path("/proc/cpuinfo")
 
 
@@ -25,7 +25,10 @@ def check() -> Check:
 def facts() -> Facts:
     """What this machine is; nothing is guessed."""
     return Facts(
-        versions={"Python": platform.python_version(), **{name: installed(of) for name, of in PACKAGES.items()}},
+        versions={
+            "Python": "{}.{}.{}".format(*sys.version_info),
+            **{name: installed(of) for name, of in PACKAGES.items()},
+        },
         system=platform.system(),
         processor=platform.machine(),
         cpu_flags=cpu_flags(),
@@ -34,14 +37,6 @@ def facts() -> Facts:
         gpu=gpu() if torch.cuda.is_available() else None,
         flash_attention=find_spec("flash_attn") is not None,
     )
-
-
-def installed(package: str) -> str | None:
-    """The package's version from its metadata, which imports nothing of it; None where it is not installed."""
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def cpu_flags(file: Path = CPUINFO) -> frozenset[str] | None:

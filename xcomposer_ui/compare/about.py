@@ -10,7 +10,6 @@ import os
 import platform
 import shutil
 import subprocess
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from xcomposer_ui import __version__
 from xcomposer_ui.compare.comparison import Comparison
 from xcomposer_ui.compare.verdict import verdict
 from xcomposer_ui.records import Question, RunResult, result_as_json
+from xcomposer_ui.versions import installed
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -99,7 +99,7 @@ def environment(device: str | None, device_reason: str | None = None) -> dict[st
     return {
         "xcomposer_ui": __version__,
         "python": platform.python_version(),
-        **{name: _version(name) for name in LIBRARIES},
+        **{name: installed(name) for name in LIBRARIES},
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "processor": _processor(),
         "cores": os.cpu_count(),
@@ -107,13 +107,6 @@ def environment(device: str | None, device_reason: str | None = None) -> dict[st
         "device_reason": device_reason,
         **(_nvidia() if device == "cuda" else {"gpu": None, "driver": None}),
     }
-
-
-def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _processor() -> str | None:

@@ -36,6 +36,9 @@ CHECK_TEXTS: dict[str, str] = {
     "older than {wanted}: {what}. pip install -r requirements.txt": (
         "低于 {wanted}：{what}。请执行 pip install -r requirements.txt"
     ),
+    "this version {what}. pip install -r requirements.txt": "此版本{what}。请执行 pip install -r requirements.txt",
+    "refuses the published checkpoints' tokenizer (“{message}”)": "会拒绝已发布检查点的分词器（“{message}”）",
+    "this is no version that can be compared": "无法比较这一版本号",
     "newer than what the lab was tried with; messages may read differently": (
         "比本实验室测试过的版本新；报错措辞可能不同"
     ),
@@ -45,6 +48,7 @@ CHECK_TEXTS: dict[str, str] = {
     ),
     "the model classes and the KV cache are written against 5.20 and later": "模型类与 KV 缓存基于 5.20 及更新版本编写",
     "the page uses what 6.31 brought": "页面用到 6.31 引入的功能",
+    "it was not tried, and has no build for Python 3.13": "未经测试，也没有适用于 Python 3.13 的构建",
     "weights cannot be loaded straight onto a GPU": "权重无法直接载入 GPU",
     # What follows: the card
     "PyTorch is built without CUDA: every strategy runs on the CPU": "PyTorch 未带 CUDA：所有策略都在 CPU 上运行",
