@@ -11,7 +11,7 @@ from typing import Any
 
 from packaging.version import Version
 
-from xcomposer_ui.strategies import STRATEGIES
+from xcomposer_ui.strategies import HALF_DTYPES, STRATEGIES
 from xcomposer_ui.versions import NEEDED, release_of
 
 OK, NOTE, SLOW, BAD, UNKNOWN = "ok", "note", "slow", "bad", "unknown"
@@ -55,16 +55,17 @@ class Gpu:
 class Facts:
     """What was found. None: could not be found out, or is not installed (versions).
 
-    versions: name -> version. cuda: the toolkit that PyTorch was built with. cpu_flags: what the processor can.
+    versions: name -> version. cuda: the toolkit that PyTorch was built with. cpu_flags: what the processor can, in the
+    words of `torch.cpu.get_capabilities`. apple_gpu: its name, where PyTorch reaches one.
     """
 
     versions: dict[str, str | None]
-    system: str
     processor: str
     cpu_flags: frozenset[str] | None
     free_bytes: int | None
     cuda: str | None = None
     gpu: Gpu | None = None
+    apple_gpu: str | None = None
     flash_attention: bool = False
 
     @property
@@ -148,6 +149,9 @@ def _version(name: str, facts: Facts) -> CheckItem:
 
 def _gpu(facts: Facts) -> Iterator[CheckItem]:
     gpu = facts.gpu
+    if gpu is None and facts.apple_gpu is not None:
+        yield from _apple_gpu(facts.apple_gpu)
+        return
     if gpu is None:
         if facts.cuda is None:
             yield CheckItem("GPU", "none", NOTE, "PyTorch is built without CUDA: every strategy runs on the CPU")
@@ -168,6 +172,16 @@ def _gpu(facts: Facts) -> Iterator[CheckItem]:
     )
     yield _kernels(gpu)
     yield from _capability(gpu)
+
+
+def _apple_gpu(name: str) -> Iterator[CheckItem]:
+    yield CheckItem(
+        "GPU", f"{name} (mps)", NOTE, "runs go there where the device is set to mps; peak memory is not measured there"
+    )
+    for half in HALF_DTYPES:
+        yield CheckItem(
+            f"GPU {half}", "speed unknown", UNKNOWN, f"{half} in {HALF_STRATEGIES}: runs; how fast was not tried here"
+        )
 
 
 def _kernels(gpu: Gpu) -> CheckItem:
@@ -228,13 +242,13 @@ def _float16(gpu: Gpu) -> CheckItem:
 
 
 FAST_HALF = {
-    "float16": {"avx512_fp16": "AVX512-FP16", "amx_fp16": "AMX-FP16", "asimdhp": "ASIMD half precision"},
+    "float16": {"avx512_fp16": "AVX512-FP16", "amx_fp16": "AMX-FP16", "fp16_arith": "ARM FP16"},
     "bfloat16": {"avx512_bf16": "AVX512-BF16", "amx_bf16": "AMX-BF16", "bf16": "ARM BF16"},
 }
-"""Half type -> /proc/cpuinfo's flag -> the feature's name: with one of them the CPU computes that type natively."""
+"""Half type -> PyTorch's word for the feature -> its own name: with one of them the CPU computes that type natively."""
 
 
-ARM_FLAGS = frozenset({"asimdhp", "bf16"})
+ARM_FLAGS = frozenset({"fp16_arith", "bf16"})
 
 
 def _cpu(facts: Facts) -> Iterator[CheckItem]:
@@ -248,8 +262,7 @@ def _cpu(facts: Facts) -> Iterator[CheckItem]:
     for half, features in FAST_HALF.items():
         name = f"CPU {half}"
         if facts.cpu_flags is None:
-            said = f"{facts.system} on {facts.processor or 'an unknown processor'} does not say what its processor can"
-            yield CheckItem(name, "unknown", UNKNOWN, said)
+            yield CheckItem(name, "unknown", UNKNOWN, "this PyTorch does not tell what the processor can")
             continue
         found = [label for flag, label in features.items() if flag in facts.cpu_flags]
         if found:

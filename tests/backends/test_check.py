@@ -39,7 +39,7 @@ def test_a_processor_without_half_is_slow_and_one_with_it_is_not() -> None:
 
 
 def test_what_the_system_does_not_say_is_unknown() -> None:
-    mac = judged(facts(system="Darwin", processor="arm64", cpu_flags=None, free_bytes=None))
+    mac = judged(facts(processor="arm64", cpu_flags=None, free_bytes=None))
     assert item(mac, "CPU float16").verdict == item(mac, "free memory").verdict == "unknown"
     assert mac.ok
 
@@ -110,17 +110,34 @@ def test_the_bounds_are_those_of_the_requirements() -> None:
         assert bounds[PACKAGES.get(name, name)] == SpecifierSet(f">={needed.lowest},<{needed.untried}{refused}")
 
 
-def test_flags_and_driver_are_read_from_the_kernels_files(tmp_path: Path) -> None:
-    file = tmp_path / "cpuinfo"
-    file.write_text("processor : 0\nflags\t\t: fpu avx512_bf16 amx_bf16\n")
-    assert probes.cpu_flags(file) == {"fpu", "avx512_bf16", "amx_bf16"}
-    file.write_text("processor : 0\nFeatures\t: fp asimdhp\n")
-    assert probes.cpu_flags(file) == {"fp", "asimdhp"}
-    assert probes.cpu_flags(tmp_path / "none") is None
+def test_the_processors_features_are_those_that_pytorch_tells(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = {"avx512_bf16": True, "amx_fp16": False, "num_sockets": 1, "architecture": "x86_64"}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: told, raising=False)
+    assert probes.cpu_flags() == {"avx512_bf16"}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"architecture": "riscv"})
+    assert probes.cpu_flags() is None
+    monkeypatch.delattr(torch.cpu, "get_capabilities")  # as in PyTorch 2.8
+    assert probes.cpu_flags() is None
+
+
+def test_the_driver_is_read_from_the_kernels_file_or_asked_for(tmp_path: Path) -> None:
+    file = tmp_path / "version"
     file.write_text("NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue Mar 5\n")
     assert probes.driver_version(file) == "550.54.15"
     assert probes.driver_version(tmp_path / "none", lambda: 12040) == "for CUDA 12.4"
     assert probes.driver_version(tmp_path / "none", lambda: 0) is None
+
+
+def test_apples_gpu_is_named_and_not_judged_quick_or_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(torch.backends.mps, "get_name", lambda: "Apple M2", raising=False)
+    found = probes.check()
+    assert item(found, "GPU").value == "Apple M2 (mps)"
+    assert item(found, "GPU float16").verdict == item(found, "GPU bfloat16").verdict == "unknown"
+    monkeypatch.delattr(torch.backends.mps, "get_name")  # as in PyTorch 2.8
+    monkeypatch.setattr(probes, "processor_name", lambda: "Apple M1 Pro")
+    assert probes.apple_gpu() == "Apple M1 Pro"
 
 
 def test_a_card_is_asked_for_its_own_figures(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,6 @@ A100 = Gpu("A100", (8, 0), 80 << 30, 79 << 30, "560.1", ("sm_80", "sm_90"))
 def facts(**changes: object) -> Facts:
     described = {
         "versions": GOOD,
-        "system": "Linux",
         "processor": "x86_64",
         "cpu_flags": frozenset({"avx2"}),
         "free_bytes": 16 << 30,

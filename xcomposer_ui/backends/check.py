@@ -12,9 +12,8 @@ import torch
 
 from xcomposer_ui.backends.devices import free_bytes
 from xcomposer_ui.checks import Check, Facts, Gpu, judged
+from xcomposer_ui.processor import processor_name
 from xcomposer_ui.versions import PACKAGES, installed
-
-CPUINFO = Path("/proc/cpuinfo")
 
 
 def check() -> Check:
@@ -29,27 +28,30 @@ def facts() -> Facts:
             "Python": "{}.{}.{}".format(*sys.version_info),
             **{name: installed(of) for name, of in PACKAGES.items()},
         },
-        system=platform.system(),
         processor=platform.machine(),
         cpu_flags=cpu_flags(),
         free_bytes=free_bytes("cpu"),
         cuda=torch.version.cuda,
         gpu=gpu() if torch.cuda.is_available() else None,
+        apple_gpu=apple_gpu(),
         flash_attention=find_spec("flash_attn") is not None,
     )
 
 
-def cpu_flags(file: Path = CPUINFO) -> frozenset[str] | None:
-    """What the processor can, in the kernel's words; None where the system does not tell (macOS, Windows)."""
-    try:
-        lines = file.read_text(encoding="ascii", errors="replace").splitlines()
-    except OSError:
+def cpu_flags() -> frozenset[str] | None:
+    """What the processor can, in PyTorch's words; None where this PyTorch does not tell (2.8 does not)."""
+    ask = getattr(torch.cpu, "get_capabilities", None)
+    if ask is None:
         return None
-    for line in lines:
-        name, _, flags = line.partition(":")
-        if name.strip() in ("flags", "Features"):  # x86's and ARM's word
-            return frozenset(flags.split())
-    return None
+    return frozenset(name for name, there in ask().items() if there is True) or None
+
+
+def apple_gpu() -> str | None:
+    """The name of Apple's GPU where PyTorch reaches it, else None."""
+    if not torch.backends.mps.is_available():
+        return None
+    ask = getattr(torch.backends.mps, "get_name", processor_name)  # the GPU is part of the processor
+    return ask() or "Apple's GPU"
 
 
 def gpu() -> Gpu:
