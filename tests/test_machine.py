@@ -12,6 +12,7 @@ SLOW_CPU = judged(facts())
 NATIVE_CPU = judged(facts(cpu_flags=frozenset({"avx512_fp16"})))
 BFLOAT_CPU = judged(facts(cpu_flags=frozenset({"avx512_bf16"})))
 WITH_A100 = judged(facts(gpu=A100, cuda="12.4"))
+WITH_APPLE = judged(facts(apple_gpu="Apple M2"))
 WITH_P40 = judged(facts(gpu=Gpu("P40", (6, 1), 24 << 30, 23 << 30, "1", ("sm_60",)), cuda="12.4"))
 
 
@@ -37,6 +38,7 @@ def test_the_check_is_made_once() -> None:
         ("cpu", BFLOAT_CPU, "only bfloat16 is native"),
         ("cuda", WITH_A100, "native on this GPU"),
         ("cuda", WITH_P40, "no 16-bit type is native on this GPU"),
+        ("mps", WITH_APPLE, "every device computes it"),
     ],
 )
 def test_the_half_type_says_what_the_machine_makes_of_it(device: str, check: Check | None, why: str) -> None:

@@ -128,7 +128,7 @@ def test_a_mistake_at_start_is_one_line_and_exit_2() -> None:
         check=False,
     )
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "“tpu” is no value for device. Choose one of: auto, cpu, cuda.\n"
+    assert done.stderr == "“tpu” is no value for device. Choose one of: auto, cpu, cuda, mps.\n"
 
 
 @pytest.mark.parametrize("code", list(MESSAGES))

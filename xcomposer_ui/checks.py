@@ -9,28 +9,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from xcomposer_ui.strategies import STRATEGIES
+from packaging.version import Version
+
+from xcomposer_ui.strategies import HALF_DTYPES, STRATEGIES
+from xcomposer_ui.versions import NEEDED, release_of
 
 OK, NOTE, SLOW, BAD, UNKNOWN = "ok", "note", "slow", "bad", "unknown"
-
-NEEDED: dict[str, tuple[tuple[int, ...], tuple[int, ...] | None]] = {
-    "Python": ((3, 10), (3, 14)),
-    "PyTorch": ((2, 8), (2, 14)),
-    "transformers": ((5, 20), (6,)),
-    "gradio": ((6, 31), (7,)),
-    "accelerate": ((1, 1), None),
-}
-"""Name -> (lowest version that works, first one that was not tried); as pyproject.toml and requirements.txt say."""
-
-OLDER = {
-    "Python": "the code is written for 3.10 and later",
-    "PyTorch": "half on the CPU then lacks operations (\"addmm_impl_cpu_\" not implemented for 'Half', "
-    "\"compute_indices_weights_cubic\" not implemented for 'Half') or AutocastCPU only supports bfloat16",
-    "transformers": "the model classes and the KV cache are written against 5.20 and later",
-    "gradio": "the page uses what 6.31 brought",
-    "accelerate": "weights cannot be loaded straight onto a GPU",
-}
-"""Name -> what a version below the lowest does; the messages are those that people reported."""
 
 HALF_STRATEGIES = ", ".join(s.name for s in STRATEGIES.values() if s.weights == "half" or s.autocast)
 
@@ -71,16 +55,17 @@ class Gpu:
 class Facts:
     """What was found. None: could not be found out, or is not installed (versions).
 
-    versions: name -> version. cuda: the toolkit that PyTorch was built with. cpu_flags: what the processor can.
+    versions: name -> version. cuda: the toolkit that PyTorch was built with. cpu_flags: what the processor can, in the
+    words of `torch.cpu.get_capabilities`. apple_gpu: its name, where PyTorch reaches one.
     """
 
     versions: dict[str, str | None]
-    system: str
     processor: str
     cpu_flags: frozenset[str] | None
     free_bytes: int | None
     cuda: str | None = None
     gpu: Gpu | None = None
+    apple_gpu: str | None = None
     flash_attention: bool = False
 
     @property
@@ -141,36 +126,32 @@ def judged(facts: Facts) -> Check:
     )
 
 
-def version_tuple(text: str) -> tuple[int, ...]:
-    """The leading numbers of a version: "2.13.0+cpu" is (2, 13, 0)."""
-    numbers: list[int] = []
-    for part in text.split("+")[0].split("."):
-        digits = part[: len(part) - len(part.lstrip("0123456789"))]
-        if not digits:
-            break
-        numbers.append(int(digits))
-    return tuple(numbers)
-
-
 def _version(name: str, facts: Facts) -> CheckItem:
-    found = facts.versions.get(name)
-    lowest, untried = NEEDED[name]
-    wanted = ".".join(map(str, lowest))
+    found, needed = facts.versions.get(name), NEEDED[name]
     if found is None:
         if name == "accelerate" and facts.gpu is None:
             return CheckItem(name, "not installed", NOTE, "not needed on the CPU; a GPU loads weights with it")
-        return CheckItem(
-            name, "not installed", BAD, f"install {name} {wanted} or later: pip install -r requirements.txt"
-        )
-    if version_tuple(found) < lowest:
-        return CheckItem(name, found, BAD, f"older than {wanted}: {OLDER[name]}. pip install -r requirements.txt")
-    if untried is not None and version_tuple(found)[: len(untried)] >= untried:
+        remedy = f"install {name} {needed.lowest} or later: pip install -r requirements.txt"
+        return CheckItem(name, "not installed", BAD, remedy)
+    release = release_of(found)
+    if release is None:
+        return CheckItem(name, found, UNKNOWN, "this is no version that can be compared")
+    if release < Version(needed.lowest):
+        said = f"older than {needed.lowest}: {needed.older}. pip install -r requirements.txt"
+        return CheckItem(name, found, BAD, said)
+    for refused, what in needed.refused.items():
+        if release == Version(refused):
+            return CheckItem(name, found, BAD, f"this version {what}. pip install -r requirements.txt")
+    if release >= Version(needed.untried):
         return CheckItem(name, found, NOTE, "newer than what the lab was tried with; messages may read differently")
     return CheckItem(name, found, OK, "as needed")
 
 
 def _gpu(facts: Facts) -> Iterator[CheckItem]:
     gpu = facts.gpu
+    if gpu is None and facts.apple_gpu is not None:
+        yield from _apple_gpu(facts.apple_gpu)
+        return
     if gpu is None:
         if facts.cuda is None:
             yield CheckItem("GPU", "none", NOTE, "PyTorch is built without CUDA: every strategy runs on the CPU")
@@ -191,6 +172,16 @@ def _gpu(facts: Facts) -> Iterator[CheckItem]:
     )
     yield _kernels(gpu)
     yield from _capability(gpu)
+
+
+def _apple_gpu(name: str) -> Iterator[CheckItem]:
+    yield CheckItem(
+        "GPU", f"{name} (mps)", NOTE, "runs go there where the device is set to mps; peak memory is not measured there"
+    )
+    for half in HALF_DTYPES:
+        yield CheckItem(
+            f"GPU {half}", "speed unknown", UNKNOWN, f"{half} in {HALF_STRATEGIES}: runs; how fast was not tried here"
+        )
 
 
 def _kernels(gpu: Gpu) -> CheckItem:
@@ -251,13 +242,13 @@ def _float16(gpu: Gpu) -> CheckItem:
 
 
 FAST_HALF = {
-    "float16": {"avx512_fp16": "AVX512-FP16", "amx_fp16": "AMX-FP16", "asimdhp": "ASIMD half precision"},
+    "float16": {"avx512_fp16": "AVX512-FP16", "amx_fp16": "AMX-FP16", "fp16_arith": "ARM FP16"},
     "bfloat16": {"avx512_bf16": "AVX512-BF16", "amx_bf16": "AMX-BF16", "bf16": "ARM BF16"},
 }
-"""Half type -> /proc/cpuinfo's flag -> the feature's name: with one of them the CPU computes that type natively."""
+"""Half type -> PyTorch's word for the feature -> its own name: with one of them the CPU computes that type natively."""
 
 
-ARM_FLAGS = frozenset({"asimdhp", "bf16"})
+ARM_FLAGS = frozenset({"fp16_arith", "bf16"})
 
 
 def _cpu(facts: Facts) -> Iterator[CheckItem]:
@@ -271,8 +262,7 @@ def _cpu(facts: Facts) -> Iterator[CheckItem]:
     for half, features in FAST_HALF.items():
         name = f"CPU {half}"
         if facts.cpu_flags is None:
-            said = f"{facts.system} on {facts.processor or 'an unknown processor'} does not say what its processor can"
-            yield CheckItem(name, "unknown", UNKNOWN, said)
+            yield CheckItem(name, "unknown", UNKNOWN, "this PyTorch does not tell what the processor can")
             continue
         found = [label for flag, label in features.items() if flag in facts.cpu_flags]
         if found:
@@ -297,8 +287,9 @@ def _known_combinations(facts: Facts) -> Iterator[CheckItem]:
             "the lab does not use it. With it, full ends in “FlashAttention only support fp16 and bf16 data type” "
             "(InternLM-XComposer#416): half weights, or PyTorch's own attention",
         )
-    found = facts.versions.get("transformers")
-    if found is not None and version_tuple(found) >= (4, 50):
+    found = facts.versions.get("transformers") or ""
+    release = release_of(found)
+    if release is not None and release >= Version("4.50"):
         yield CheckItem(
             "published remote code",
             f"transformers {found}",

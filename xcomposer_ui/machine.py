@@ -32,8 +32,8 @@ class Machine:
 
 
 def verdict_on(half: str, device: str, check: Check | None) -> str:
-    """The check's verdict on arithmetic in `half` on "cpu" or "cuda"; "unknown" where it does not say."""
-    name = f"{'GPU' if device == 'cuda' else 'CPU'} {half}"
+    """The check's verdict on arithmetic in `half` on "cpu", "cuda" or "mps"; "unknown" where it does not say."""
+    name = f"{_part(device)} {half}"
     return next((item.verdict for item in check.items if item.name == name), UNKNOWN) if check else UNKNOWN
 
 
@@ -72,4 +72,4 @@ def strategy_for(half: str, device: str, check: Check | None, *, full_fits: bool
 
 
 def _part(device: str) -> str:
-    return "GPU" if device == "cuda" else "CPU"
+    return "CPU" if device == "cpu" else "GPU"

@@ -30,6 +30,22 @@ MESSAGES: dict[str, dict[str, str]] = {
         "en": "No CUDA device was found here. Choose the device “cpu” or “auto”.",
         "zh": "此处没有 CUDA 设备。请选择设备“cpu”或“auto”。",
     },
+    "no_mps": {
+        "en": "PyTorch finds no GPU of Apple's here: it needs macOS 14 or later, on a Mac with one that Metal drives. "
+        "Choose the device “cpu” or “auto”.",
+        "zh": "PyTorch 在此处未找到 Apple GPU：需要 macOS 14 或更新版本，以及 Metal 支持的 GPU。"
+        "请选择设备“cpu”或“auto”。",
+    },
+    "no_mps_build": {
+        "en": "This PyTorch is built without MPS, which reaches Apple's GPU: the builds for macOS have it. "
+        "Choose the device “cpu” or “auto”.",
+        "zh": "此 PyTorch 未带访问 Apple GPU 的 MPS：只有 macOS 版本带有。请选择设备“cpu”或“auto”。",
+    },
+    "no_measured_peak": {
+        "en": "No run's peak of memory could be measured on the device “{device}”, so there is nothing to compare the "
+        "predictions with. Choose the device “cpu” or “cuda”.",
+        "zh": "在设备“{device}”上无法测得任何运行的内存峰值，因此没有可与预测比较的数据。请选择设备“cpu”或“cuda”。",
+    },
     "empty_question": {
         "en": "The question is empty. Ask something about the picture.",
         "zh": "问题为空。请就图片提一个问题。",

@@ -33,7 +33,7 @@ TRACED_TOKENS = 2
 """A traced run reads the prompt and takes one step of decoding: what follows takes the same way."""
 
 OpenBackend = Callable[[str, str], Backend]
-"""(model's name, "auto" | "cpu" | "cuda") to a backend that has loaded nothing yet."""
+"""(model's name, "auto" | "cpu" | "cuda" | "mps") to a backend that has loaded nothing yet."""
 
 
 class Runner:

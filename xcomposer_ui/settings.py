@@ -22,7 +22,7 @@ PUBLISHED = (
 )
 """The published checkpoints that the page offers where there is a GPU to run them."""
 
-DEVICES = ("auto", "cpu", "cuda")
+DEVICES = ("auto", "cpu", "cuda", "mps")
 HALVES = ("auto", "float16", "bfloat16")
 LANGUAGES = ("auto", "en", "zh")
 

@@ -8,10 +8,13 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 from tests.plan.machines import A100, GOOD, facts
 from xcomposer_ui.backends import check as probes
-from xcomposer_ui.checks import NEEDED, Check, Gpu, check_as_json, judged, version_tuple
+from xcomposer_ui.checks import Check, Gpu, check_as_json, judged
+from xcomposer_ui.versions import NEEDED, PACKAGES
 
 
 def item(check: Check, name: str):
@@ -36,7 +39,7 @@ def test_a_processor_without_half_is_slow_and_one_with_it_is_not() -> None:
 
 
 def test_what_the_system_does_not_say_is_unknown() -> None:
-    mac = judged(facts(system="Darwin", processor="arm64", cpu_flags=None, free_bytes=None))
+    mac = judged(facts(processor="arm64", cpu_flags=None, free_bytes=None))
     assert item(mac, "CPU float16").verdict == item(mac, "free memory").verdict == "unknown"
     assert mac.ok
 
@@ -75,6 +78,21 @@ def test_a_missing_package_and_a_newer_one() -> None:
     assert item(judged(facts(versions={**GOOD, "PyTorch": "2.14.0"})), "PyTorch").verdict == "note"
 
 
+def test_a_sentencepiece_that_refuses_the_published_tokenizer_is_bad() -> None:
+    found = item(judged(facts(versions={**GOOD, "sentencepiece": "0.2.2"})), "sentencepiece")
+    assert found.verdict == "bad"
+    assert "null character" in found.consequence and "requirements.txt" in found.consequence
+    assert item(judged(facts()), "sentencepiece").verdict == "ok"
+
+
+@pytest.mark.parametrize(
+    ("version", "verdict"),
+    [("2.8.0a0+5228986c39.nv25", "ok"), ("2.8", "ok"), ("2.7.1", "bad"), ("2.14.0.dev1", "note"), ("own", "unknown")],
+)
+def test_builds_of_a_version_count_as_that_version(version: str, verdict: str) -> None:
+    assert item(judged(facts(versions={**GOOD, "PyTorch": version})), "PyTorch").verdict == verdict
+
+
 def test_known_combinations_are_named() -> None:
     found = judged(facts(flash_attention=True))
     assert "#416" in item(found, "flash-attn").consequence
@@ -82,25 +100,44 @@ def test_known_combinations_are_named() -> None:
 
 
 def test_the_bounds_are_those_of_the_requirements() -> None:
-    lines = Path("requirements.txt").read_text(encoding="utf-8").splitlines()
-    spelt = {"torch": "PyTorch"}
-    for line in lines:
-        name, lowest, highest = re.match(r"([\w-]+)>=([\d.]+)(?:,<([\d.]+))?", line).groups()  # type: ignore[union-attr]
-        if spelt.get(name, name) in NEEDED:
-            assert NEEDED[spelt.get(name, name)] == (version_tuple(lowest), highest and version_tuple(highest))
+    requirements = [Requirement(line.split("#")[0]) for line in Path("requirements.txt").read_text().splitlines()]
+    bounds = {requirement.name: requirement.specifier for requirement in requirements}
+    declared = re.search(r'requires-python = "(.*)"', Path("pyproject.toml").read_text())
+    assert declared is not None
+    bounds["Python"] = SpecifierSet(declared[1])
+    for name, needed in NEEDED.items():
+        refused = "".join(f",!={version}" for version in needed.refused)
+        assert bounds[PACKAGES.get(name, name)] == SpecifierSet(f">={needed.lowest},<{needed.untried}{refused}")
 
 
-def test_flags_and_driver_are_read_from_the_kernels_files(tmp_path: Path) -> None:
-    file = tmp_path / "cpuinfo"
-    file.write_text("processor : 0\nflags\t\t: fpu avx512_bf16 amx_bf16\n")
-    assert probes.cpu_flags(file) == {"fpu", "avx512_bf16", "amx_bf16"}
-    file.write_text("processor : 0\nFeatures\t: fp asimdhp\n")
-    assert probes.cpu_flags(file) == {"fp", "asimdhp"}
-    assert probes.cpu_flags(tmp_path / "none") is None
+def test_the_processors_features_are_those_that_pytorch_tells(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = {"avx512_bf16": True, "amx_fp16": False, "num_sockets": 1, "architecture": "x86_64"}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: told, raising=False)
+    assert probes.cpu_flags() == {"avx512_bf16"}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"architecture": "riscv"})
+    assert probes.cpu_flags() is None
+    monkeypatch.delattr(torch.cpu, "get_capabilities")  # as in PyTorch 2.8
+    assert probes.cpu_flags() is None
+
+
+def test_the_driver_is_read_from_the_kernels_file_or_asked_for(tmp_path: Path) -> None:
+    file = tmp_path / "version"
     file.write_text("NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue Mar 5\n")
     assert probes.driver_version(file) == "550.54.15"
     assert probes.driver_version(tmp_path / "none", lambda: 12040) == "for CUDA 12.4"
     assert probes.driver_version(tmp_path / "none", lambda: 0) is None
+
+
+def test_apples_gpu_is_named_and_not_judged_quick_or_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(torch.backends.mps, "get_name", lambda: "Apple M2", raising=False)
+    found = probes.check()
+    assert item(found, "GPU").value == "Apple M2 (mps)"
+    assert item(found, "GPU float16").verdict == item(found, "GPU bfloat16").verdict == "unknown"
+    monkeypatch.delattr(torch.backends.mps, "get_name")  # as in PyTorch 2.8
+    monkeypatch.setattr(probes, "processor_name", lambda: "Apple M1 Pro")
+    assert probes.apple_gpu() == "Apple M1 Pro"
 
 
 def test_a_card_is_asked_for_its_own_figures(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,7 +38,7 @@ def test_loading_reports_how_far_it_is(tmp_path: Path) -> None:
 def test_half_weights_never_pass_through_a_float32_copy_and_the_file_leaves_no_pages(tmp_path: Path) -> None:
     """A checkpoint of 75 million float16 weights, 150 MB, loaded as bfloat16 in a process of its own."""
     if not Path("/proc/self/status").exists():
-        pytest.skip("this system does not tell a process's memory")
+        pytest.skip("this system does not tell the most memory that a process had")
     model = tiny_model(hidden_size=512, intermediate_size=2048, num_hidden_layers=16, plora_rank=16).half()
     size = sum(p.numel() for p in model.parameters()) * 2
     assert size > 120e6

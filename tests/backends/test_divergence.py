@@ -15,6 +15,7 @@ from PIL import Image
 
 from tests.checkpoints import tiny_model, write_checkpoint
 from xcomposer_ui.backend import Progress
+from xcomposer_ui.backends import distances
 from xcomposer_ui.backends import divergence as measured
 from xcomposer_ui.backends.distances import first_difference, logit_figures
 from xcomposer_ui.backends.local import LocalBackend, open_local
@@ -253,3 +254,13 @@ def test_the_weights_part_of_a_run_and_its_latency_by_an_outside_clock(backend: 
     assert m.weights_bytes == weights_bytes(backend.weights("float32")[0])
     assert m.weights_bytes < m.peak_memory_bytes  # type: ignore[operator]
     assert 0.5 * outside < m.latency_sec <= outside  # type: ignore[operator]
+
+
+def test_on_a_device_without_float64_the_figures_are_the_same_and_the_floor_is_left_out(
+    backend: LocalBackend, found: Divergences, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (measured, distances):
+        monkeypatch.setattr(module, "has_float64", lambda device: False)
+    without = diverged(backend, ASK, "float16")
+    assert without.floor is None and "float64" in without.reasons["no_float64"]
+    assert without.entries == found.entries[:2]

@@ -14,7 +14,7 @@ from tests.checkpoints import write_checkpoint
 from xcomposer_ui.backend import Progress
 from xcomposer_ui.backends import answering
 from xcomposer_ui.backends.local import LocalBackend, open_local
-from xcomposer_ui.backends.memory import LISTENED_STEPS, CpuPeak, weights_bytes
+from xcomposer_ui.backends.memory import LISTENED_STEPS, CpuPeak, NoPeak, meter_of, weights_bytes
 from xcomposer_ui.models.xcomposer2.cache import ROOM
 from xcomposer_ui.records import Question
 from xcomposer_ui.strategies import STRATEGIES
@@ -136,3 +136,19 @@ def test_nothing_is_said_on_stderr(backend: LocalBackend, capfd: pytest.CaptureF
         thread.start()
         thread.join()
     assert capfd.readouterr().err == ""
+
+
+class Elsewhere(nn.Module):
+    """A model that says it is on Apple's GPU."""
+
+    device = torch.device("mps")
+
+
+def test_on_apples_gpu_the_peak_is_not_measured(backend: LocalBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert isinstance(meter_of(Elsewhere()), NoPeak)
+    monkeypatch.setattr(answering, "meter_of", lambda model, others_bytes: NoPeak(model))
+    backend.load("float32", Progress())
+    outcome = backend.answer(Question("Go on.", max_new_tokens=3), STRATEGIES["full"], "float16", Progress())
+    measured = outcome.measurement
+    assert measured.peak_memory_bytes is measured.peak_memory_kind is outcome.course is None
+    assert measured.latency_sec and measured.weights_bytes == weights_bytes(backend.weights("float32")[0])

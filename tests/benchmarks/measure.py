@@ -6,9 +6,10 @@ import json
 import platform
 import statistics
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 import torch
+
+from xcomposer_ui.processor import processor_name
 
 
 def alternating(calls: Mapping[str, Callable[[], float]], repeats: int) -> dict[str, list[float]]:
@@ -34,7 +35,7 @@ def paired_ratio(a: list[float], b: list[float]) -> float:
 def machine() -> dict[str, str]:
     """What the figures were measured on."""
     return {
-        "processor": _processor(),
+        "processor": processor_name() or "unknown",
         "threads": str(torch.get_num_threads()),
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -48,11 +49,3 @@ def report(title: str, rows: list[tuple[str, str]], figures: Mapping[str, object
     for name, value in rows:
         print(f"  {name:<{width}}  {value}")
     print(json.dumps({"benchmark": title, **figures, "machine": machine()}))
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or "unknown"

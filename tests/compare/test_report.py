@@ -30,6 +30,13 @@ def document(text: str = "What is there?", **plan: object) -> dict:
     return json.loads(json.dumps(comparison_as_json(last.comparison, about(question, last.comparison))))
 
 
+@pytest.mark.parametrize(("device", "named"), [("mps", "mps"), ("cuda", "cuda"), ("evil'", "cpu")])
+def test_the_script_runs_on_the_device_that_was_measured(device: str, named: str) -> None:
+    found = document()
+    found["runs"][0]["device"] = device
+    assert f"DEVICE = '{named}'" in script(found)
+
+
 def test_markdown_holds_question_hash_figures_with_units_versions_and_the_script() -> None:
     text = markdown(document())
     assert picture_as_json(PICTURE)["pixels_sha256"] in text

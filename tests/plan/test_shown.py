@@ -106,10 +106,12 @@ def some_checks() -> list[Check]:
         {},
         {"cuda": "12.4"},
         {"flash_attention": True, "cpu_flags": frozenset({"avx512_fp16", "amx_bf16"})},
-        {"system": "Darwin", "processor": "", "cpu_flags": None, "free_bytes": None},
+        {"processor": "", "cpu_flags": None, "free_bytes": None},
+        {"processor": "arm64", "cpu_flags": frozenset({"fp16_arith"}), "apple_gpu": "Apple M2"},
         {"versions": old},
         {"versions": dict.fromkeys(GOOD)},
-        {"versions": {**GOOD, "PyTorch": "2.99"}},
+        {"versions": {**GOOD, "PyTorch": "2.99", "sentencepiece": "0.2.2"}},
+        {"versions": {**GOOD, "gradio": "unknown"}},
         *({"gpu": card, "cuda": "12.4"} for card in cards),
     ]
     return [judged(facts(**change)) for change in changes]

@@ -21,6 +21,7 @@ from xcomposer_ui.backend import FailureSite, Outcome, Progress
 from xcomposer_ui.backends import silent
 from xcomposer_ui.backends.conversations import Conversations
 from xcomposer_ui.backends.course import CourseWriter
+from xcomposer_ui.backends.devices import give_back_cached, synchronize
 from xcomposer_ui.backends.dtype_trace import trace_failure, trace_flow
 from xcomposer_ui.backends.memory import meter_of
 from xcomposer_ui.backends.opening import Opening
@@ -154,8 +155,7 @@ def answer(
                 inputs = opening.read()
                 model.answer_ids(tokenizer, inputs, streamer=clock, **{CACHE_NAME: opening.cache}, **sampling(question))
             finally:
-                if model.device.type == "cuda":
-                    torch.cuda.synchronize(model.device)
+                synchronize(model.device.type)
                 ended = clock.now()
                 course.end()
     except Stopped:
@@ -350,5 +350,4 @@ def without_folders(text: str) -> str:
 def free_unused(device_type: str) -> None:
     """Give back what a failed or stopped run held."""
     gc.collect()
-    if device_type == "cuda":
-        torch.cuda.empty_cache()
+    give_back_cached(device_type)

@@ -15,7 +15,7 @@ from torch import Tensor
 from xcomposer_ui.backend import Batch, Outcome, Progress
 from xcomposer_ui.backends import silent
 from xcomposer_ui.backends.answering import EXPECTED, BlockWatch, Stopped, arithmetic, free_unused, prompt, sampling
-from xcomposer_ui.backends.memory import CpuPeak, CudaPeak, meter_of
+from xcomposer_ui.backends.memory import Meter, meter_of
 from xcomposer_ui.backends.shortage import out_of_memory
 from xcomposer_ui.models.xcomposer2.answer import answer_text
 from xcomposer_ui.records import Measurement, Question
@@ -109,7 +109,7 @@ class _Call:
     prompts: list[int]
     started: float
     times: list[float]
-    meter: CpuPeak | CudaPeak
+    meter: Meter
     finite: FiniteRows
 
 

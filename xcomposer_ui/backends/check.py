@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import platform
+import sys
 from collections.abc import Callable
-from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -12,9 +12,8 @@ import torch
 
 from xcomposer_ui.backends.devices import free_bytes
 from xcomposer_ui.checks import Check, Facts, Gpu, judged
-
-PACKAGES = {"PyTorch": "torch", "transformers": "transformers", "gradio": "gradio", "accelerate": "accelerate"}
-CPUINFO = Path("/proc/cpuinfo")
+from xcomposer_ui.processor import processor_name
+from xcomposer_ui.versions import PACKAGES, installed
 
 
 def check() -> Check:
@@ -25,36 +24,34 @@ def check() -> Check:
 def facts() -> Facts:
     """What this machine is; nothing is guessed."""
     return Facts(
-        versions={"Python": platform.python_version(), **{name: installed(of) for name, of in PACKAGES.items()}},
-        system=platform.system(),
+        versions={
+            "Python": "{}.{}.{}".format(*sys.version_info),
+            **{name: installed(of) for name, of in PACKAGES.items()},
+        },
         processor=platform.machine(),
         cpu_flags=cpu_flags(),
         free_bytes=free_bytes("cpu"),
         cuda=torch.version.cuda,
         gpu=gpu() if torch.cuda.is_available() else None,
+        apple_gpu=apple_gpu(),
         flash_attention=find_spec("flash_attn") is not None,
     )
 
 
-def installed(package: str) -> str | None:
-    """The package's version from its metadata, which imports nothing of it; None where it is not installed."""
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
+def cpu_flags() -> frozenset[str] | None:
+    """What the processor can, in PyTorch's words; None where this PyTorch does not tell (2.8 does not)."""
+    ask = getattr(torch.cpu, "get_capabilities", None)
+    if ask is None:
         return None
+    return frozenset(name for name, there in ask().items() if there is True) or None
 
 
-def cpu_flags(file: Path = CPUINFO) -> frozenset[str] | None:
-    """What the processor can, in the kernel's words; None where the system does not tell (macOS, Windows)."""
-    try:
-        lines = file.read_text(encoding="ascii", errors="replace").splitlines()
-    except OSError:
+def apple_gpu() -> str | None:
+    """The name of Apple's GPU where PyTorch reaches it, else None."""
+    if not torch.backends.mps.is_available():
         return None
-    for line in lines:
-        name, _, flags = line.partition(":")
-        if name.strip() in ("flags", "Features"):  # x86's and ARM's word
-            return frozenset(flags.split())
-    return None
+    ask = getattr(torch.backends.mps, "get_name", processor_name)  # the GPU is part of the processor
+    return ask() or "Apple's GPU"
 
 
 def gpu() -> Gpu:

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import nn
 
-from xcomposer_ui.backends.memory import CpuPeak, CudaPeak
+from xcomposer_ui.backends.memory import Meter
 from xcomposer_ui.memory_course import DECODE, PREFILL, TOWER, MemoryCourse, MemorySample
 
 EVERY_SEC = 0.01
@@ -24,9 +24,7 @@ MOST_KEPT = 240
 class CourseWriter:
     """now: the run's clock in seconds. shift_bytes: what the meter does not see of the run, or sees beside it."""
 
-    def __init__(
-        self, model: Any, meter: CpuPeak | CudaPeak, now: Callable[[], float], shift_bytes: Callable[[], int]
-    ) -> None:
+    def __init__(self, model: Any, meter: Meter, now: Callable[[], float], shift_bytes: Callable[[], int]) -> None:
         self._meter, self._now, self._shift = meter, now, shift_bytes
         self._tower = {id(module) for module in model.vit.modules()}
         self._samples: list[MemorySample] = []

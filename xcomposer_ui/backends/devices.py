@@ -1,24 +1,35 @@
-"""Which device, and why; and how much memory is free there."""
+"""Which device, and why; how much memory is free there; and what has to be done on it at a run's end."""
 
 from __future__ import annotations
 
+import psutil
 import torch
 
 from xcomposer_ui.errors import UserError
 
 
 def choose_device(asked: str) -> tuple[str, str]:
-    """("cpu" or "cuda", reason) for "auto", "cpu" or "cuda".
+    """("cpu", "cuda" or "mps", reason) for "auto" or one of them.
 
-    Raises UserError where "cuda" was asked for and none is there.
+    "auto" never is Apple's GPU: peak memory, half of what is measured here, cannot be measured on it.
+    Raises UserError where a GPU was asked for that is not there.
     """
     if asked == "cpu":
         return "cpu", "you asked for it"
+    if asked == "mps":
+        if not torch.backends.mps.is_available():
+            raise UserError("no_mps" if torch.backends.mps.is_built() else "no_mps_build")
+        return "mps", "you asked for it"
     if torch.cuda.is_available():
         name = torch.cuda.get_device_name(0)
         return "cuda", f"{name} is there" if asked == "auto" else "you asked for it"
     if asked == "cuda":
         raise UserError("no_cuda")
+    if torch.backends.mps.is_available():
+        return (
+            "cpu",
+            "no CUDA device was found; Apple's GPU, where memory is not measured, is used when mps is asked for",
+        )
     return "cpu", "no CUDA device was found"
 
 
@@ -31,22 +42,45 @@ TianheWu/CoSeR#10 (RTX 4090, A100); the most of them, rounded up."""
 def room_bytes(device: str, held_bytes: int) -> int | None:
     """Memory that a run may take, its weights included, None where it cannot be told.
 
-    held_bytes: of weights in memory, which are the run's own or make room for them. On CUDA this process's share is
-    what PyTorch has reserved and the context; the figure is the driver's count, for `on_card_bytes` to fit.
+    held_bytes: of weights in memory, which are the run's own or make room for them. On a GPU they are part of what
+    PyTorch has from the driver. On CUDA the figure is the driver's count, for `on_card_bytes` to fit: this process's
+    share is what PyTorch has reserved and the context.
     """
     free = free_bytes(device)
     if free is None:
         return None
-    return free + (int(torch.cuda.memory_reserved()) + CONTEXT_BYTES if device == "cuda" else held_bytes)
+    if device == "cuda":
+        return free + int(torch.cuda.memory_reserved()) + CONTEXT_BYTES
+    return free + (int(torch.mps.driver_allocated_memory()) if device == "mps" else held_bytes)
 
 
 def free_bytes(device: str) -> int | None:
     """Memory that new tensors on `device` may take, None where it cannot be told."""
     if device == "cuda":
         return int(torch.cuda.mem_get_info()[0])
+    free = _free_memory()
+    if device != "mps" or free is None:
+        return free
+    # Apple's GPU takes its memory from the system's, up to a share that Metal recommends.
+    share = int(torch.mps.recommended_max_memory()) - int(torch.mps.driver_allocated_memory())
+    return max(0, min(free, share))
+
+
+def _free_memory() -> int | None:
+    """What the system would give to processes without swapping."""
     try:
-        with open("/proc/meminfo", encoding="ascii") as info:
-            available = next(line for line in info if line.startswith("MemAvailable:"))
-    except (OSError, StopIteration):
+        return int(psutil.virtual_memory().available)
+    except (psutil.Error, OSError, RuntimeError, NotImplementedError):
         return None
-    return int(available.split()[1]) * 1024
+
+
+def synchronize(device_type: str) -> None:
+    """Wait until all that was handed to the device is computed. The CPU computes at once."""
+    if device_type != "cpu":
+        torch.get_device_module(device_type).synchronize()
+
+
+def give_back_cached(device_type: str) -> None:
+    """Give the memory that PyTorch keeps for later tensors back to the device."""
+    if device_type != "cpu":
+        torch.get_device_module(device_type).empty_cache()

@@ -17,7 +17,8 @@ def layer_divergence(key: Key, output: Tensor, reference: Tensor, is_block: bool
     Raises AssertionError where the shapes differ: then the calls were not the same ones.
     """
     assert output.shape == reference.shape, f"{key} gave {output.shape}, the reference {reference.shape}"
-    found, wanted = output.detach().double(), reference.to(output.device).double()
+    found = in_float64(output.detach())
+    wanted = in_float64(reference).to(found.device)
     finite = found.isfinite()
     non_finite = int((~finite).sum())
     error = cosine = None
@@ -36,7 +37,7 @@ def logit_figures(reference: Tensor, logits: Tensor) -> tuple[float | None, floa
 
     Both (positions, vocabulary); computed in float64. The first two are None where a logit is not finite.
     """
-    wanted, found = reference.double(), logits.double()
+    wanted, found = in_float64(reference), in_float64(logits)
     finite = found.isfinite().all(dim=-1)
     agreement = float(((wanted.argmax(-1) == found.argmax(-1)) & finite).double().mean())
     non_finite = int((~finite).sum())
@@ -46,6 +47,16 @@ def logit_figures(reference: Tensor, logits: Tensor) -> tuple[float | None, floa
     # A sum of terms of both signs: rounding may leave it a hair below the 0 that it cannot be below.
     kl = float((p.exp() * (p - q)).sum(-1).clamp(min=0).mean())
     return float((wanted - found).abs().max()), kl, agreement, 0
+
+
+def has_float64(device: torch.device) -> bool:
+    """Whether tensors on `device` may be float64; on Apple's GPU they may not."""
+    return device.type != "mps"
+
+
+def in_float64(values: Tensor) -> Tensor:
+    """`values` in float64, on the CPU where their device has no such type."""
+    return (values if has_float64(values.device) else values.cpu()).double()
 
 
 def largest_share(layers: Sequence[LayerDivergence]) -> tuple[float | None, str | None]:

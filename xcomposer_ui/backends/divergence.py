@@ -27,7 +27,13 @@ from xcomposer_ui.backends.answering import (
     sampling,
 )  # fmt: skip
 from xcomposer_ui.backends.devices import free_bytes
-from xcomposer_ui.backends.distances import first_difference, largest_share, layer_divergence, logit_figures
+from xcomposer_ui.backends.distances import (
+    first_difference,
+    has_float64,
+    largest_share,
+    layer_divergence,
+    logit_figures,
+)
 from xcomposer_ui.backends.memory import weights_bytes
 from xcomposer_ui.backends.module_outputs import Key, block_names, listening
 from xcomposer_ui.compare.divergence import Divergence, Divergences, LayerDivergence
@@ -117,7 +123,9 @@ def _of_full(
     if reference.blocks_only:
         reasons["layers"] = f"blocks alone: every module's output would take more than {MOST_KEPT_BYTES >> 30} GiB"
     floor = None
-    if weights_bytes(model) > FLOOR_WEIGHTS_BYTES:
+    if not has_float64(model.device):
+        reasons["no_float64"] = "the floor is left out: Apple's GPU has no float64"
+    elif weights_bytes(model) > FLOOR_WEIGHTS_BYTES:
         reasons["floor"] = f"left out: float64 weights would take {2 * weights_bytes(model) / 2**30:.1f} GiB"
     else:
         wide = copy.deepcopy(model).to(torch.float64)
@@ -238,5 +246,5 @@ def token_texts(tokenizer: Any, ids: Sequence[int]) -> tuple[str, ...]:
 
 def _named(error: BaseException) -> str:
     text = f"{type(error).__name__}: {error}"
-    free_unused("cuda" if torch.cuda.is_available() else "cpu")
+    free_unused("cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu")
     return text

@@ -26,7 +26,7 @@ SMALL_PARAMETERS = 100_000_000
 
 
 def open_local(model: str, device: str) -> LocalBackend:
-    """A backend for `model` ("embedded", a folder, a hub id) on "auto", "cpu" or "cuda"; nothing is loaded yet.
+    """A backend for `model` ("embedded", a folder, a hub id) on "auto" or one of `DEVICES`; nothing is loaded yet.
 
     Raises UserError where there is no such device, or no such model.
     """

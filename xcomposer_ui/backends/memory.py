@@ -5,6 +5,8 @@
 "cpu_tensors"
     Bytes in live tensors: the weights, plus the highest sum of the allocations and frees that PyTorch's CPU allocator
     reports while the run goes on.
+
+On any other device (Apple's GPU, which keeps no peak) nothing is measured, and the peak is None.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import accumulate
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import nn
@@ -212,6 +214,36 @@ class CudaPeak:
         self.peak_bytes = self._highest - self._others
 
 
-def meter_of(model: Any, others_bytes: int = 0) -> CpuPeak | CudaPeak:
+class NoPeak:
+    """Stands for a meter on a device that keeps no peak: only the weights are counted.
+
+    PyTorch tells what is allocated on Apple's GPU at a moment (`torch.mps.current_allocated_memory`), never the most.
+    """
+
+    kind = "unmeasured"
+    peak_bytes: None = None
+
+    def __init__(self, model: nn.Module) -> None:
+        self.weights_bytes = weights_bytes(model)
+
+    def __enter__(self) -> NoPeak:
+        return self
+
+    def token(self, cache_bytes: Callable[[], int]) -> None:
+        """Nothing to do."""
+
+    def recent(self) -> None:
+        """None: not measured."""
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Nothing to do."""
+
+
+Meter: TypeAlias = CpuPeak | CudaPeak | NoPeak
+
+
+def meter_of(model: Any, others_bytes: int = 0) -> Meter:
     """The meter for where `model` is. others_bytes: of other weights beside it, which a card's meter takes out."""
-    return CudaPeak(model, others_bytes) if model.device.type == "cuda" else CpuPeak(model)
+    if model.device.type == "cuda":
+        return CudaPeak(model, others_bytes)
+    return CpuPeak(model) if model.device.type == "cpu" else NoPeak(model)

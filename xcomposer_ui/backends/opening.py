@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from xcomposer_ui.backends.conversations import Arithmetic, Conversations
-from xcomposer_ui.backends.memory import CpuPeak, CudaPeak
+from xcomposer_ui.backends.memory import Meter
 from xcomposer_ui.models.xcomposer2.cache import RoomyCache
 from xcomposer_ui.models.xcomposer2.turns import Scene, Turn, digest_of
 from xcomposer_ui.records import Question
@@ -61,11 +61,11 @@ class Opening:
         self._turn = turn
         return turn.inputs
 
-    def peak_bytes(self, meter: CpuPeak | CudaPeak) -> int | None:
+    def peak_bytes(self, meter: Meter) -> int | None:
         """The meter's peak, with what this run took from before it, and without what it left there."""
         return None if meter.peak_bytes is None else meter.peak_bytes + self.unseen_bytes(meter)
 
-    def unseen_bytes(self, meter: CpuPeak | CudaPeak) -> int:
+    def unseen_bytes(self, meter: Meter) -> int:
         """What to add to the meter's figures, below 0 for what to take out."""
         # The CPU's meter adds up what is allocated while it listens; the card's sees all that is there.
         return self._taken_bytes if meter.kind == "cpu_tensors" else -self._unused_bytes

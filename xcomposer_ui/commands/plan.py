@@ -10,6 +10,7 @@ import argparse
 from typing import Any
 
 from xcomposer_ui.commands.output import print_json, tell
+from xcomposer_ui.errors import UserError
 from xcomposer_ui.planning.advice import advise
 from xcomposer_ui.planning.pairs import Pair, pair_as_json
 from xcomposer_ui.planning.records import Plan, PlanRequest, StrategyPlan, plan_as_json
@@ -83,6 +84,8 @@ def calibrated(request: PlanRequest, as_json: bool) -> int:
             f"{pair.predicted_bytes:>15,}, measured {pair.measured_bytes:>15,} bytes, {pair.error:+.3%}",
             as_json=as_json,
         )
+    if not pairs:
+        raise UserError("no_measured_peak", device=request.device)
     worst = max((abs(pair.error) for pair in pairs), default=None)
     within = bool(pairs) and all(abs(pair.error) <= BOUNDS[pair.kind] for pair in pairs)
     if as_json:

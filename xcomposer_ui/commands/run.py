@@ -70,7 +70,7 @@ def describe(result: RunResult) -> None:
         rate = "—" if m.tokens_per_sec is None else f"{m.tokens_per_sec:.1f} tokens/s"
         note(
             f"latency {seconds(m.latency_sec)}, first token {seconds(m.time_to_first_token_sec)}, {rate}, "
-            f"peak memory {mebibytes(m.peak_memory_bytes)} ({m.peak_memory_kind})"
+            f"peak memory {mebibytes(m.peak_memory_bytes)} ({m.peak_memory_kind or 'not measured'})"
         )
         return
     failure = result.failure

@@ -10,14 +10,15 @@ import os
 import platform
 import shutil
 import subprocess
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xcomposer_ui import __version__
 from xcomposer_ui.compare.comparison import Comparison
 from xcomposer_ui.compare.verdict import verdict
+from xcomposer_ui.processor import processor_name
 from xcomposer_ui.records import Question, RunResult, result_as_json
+from xcomposer_ui.versions import installed
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -95,33 +96,25 @@ def picture_as_json(image: Image, file: str | Path | None = None, with_picture: 
 
 
 def environment(device: str | None, device_reason: str | None = None) -> dict[str, Any]:
-    """Versions, processor, and for CUDA the driver; None for what cannot be told."""
+    """Versions, processor, GPU and for CUDA its driver; None for what cannot be told."""
     return {
         "xcomposer_ui": __version__,
         "python": platform.python_version(),
-        **{name: _version(name) for name in LIBRARIES},
+        **{name: installed(name) for name in LIBRARIES},
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
-        "processor": _processor(),
+        "processor": processor_name(),
         "cores": os.cpu_count(),
         "device": device,
         "device_reason": device_reason,
-        **(_nvidia() if device == "cuda" else {"gpu": None, "driver": None}),
+        **_card(device),
     }
 
 
-def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def _processor() -> str | None:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:  # not Linux
-        return platform.processor() or None
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), None)
+def _card(device: str | None) -> dict[str, str | None]:
+    """The GPU that computed, and its driver. Apple's is part of the processor, and its driver of macOS."""
+    if device == "cuda":
+        return _nvidia()
+    return {"gpu": processor_name() if device == "mps" else None, "driver": None}
 
 
 @functools.cache  # a program to start, and the same answer each time

@@ -63,9 +63,10 @@ class Divergences:
     """What one measurement of divergence found.
 
     entries: of the variants that answered, as asked, full precision itself left out.
-    floor: full precision against float64: what float32's own rounding does. None where float64 would not fit.
+    floor: full precision against float64: what float32's own rounding does. None where float64 would not fit, or
+        the device has none.
     tokens: the texts of full precision's tokens. failures: "strategy/half" -> "Type: message" of what failed.
-    reasons: why something was left out ("floor", "layers", "full").
+    reasons: why something was left out ("floor", "no_float64", "layers", "full").
     """
 
     entries: tuple[Divergence, ...] = ()

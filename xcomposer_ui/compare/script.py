@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from xcomposer_ui.settings import EMBEDDED
+from xcomposer_ui.settings import DEVICES, EMBEDDED
 from xcomposer_ui.strategies import HALF_DTYPES, STRATEGIES
 
 TEMPLATE = '''"""Repeats what the XComposer precision lab measured, with plain transformers calls.
@@ -62,8 +62,7 @@ def ask(model, tokenizer, image, image_dtype, autocast):
     with context, torch.no_grad():
         pixels = None if image is None else model.preprocess(image, HD_NUM).to(getattr(torch, image_dtype))
         answer, _ = model.chat(tokenizer, QUESTION, image=pixels, history=HISTORY, **SETTINGS)
-    if DEVICE == "cuda":
-        torch.cuda.synchronize()
+    torch.get_device_module(DEVICE).synchronize()
     return answer, time.perf_counter() - started
 
 
@@ -107,7 +106,7 @@ def script(document: Mapping[str, Any]) -> str:
         usage="Run it with python" + (", the path of the picture after it." if image and not carried else "."),
         imports="from xcomposer_ui.settings import EMBEDDED_PATH\n" if embedded else "",
         checkpoint="str(EMBEDDED_PATH)" if embedded else _literal(runs[0]["model"]),
-        device=_literal("cuda" if runs[0].get("device") == "cuda" else "cpu"),
+        device=_literal(runs[0]["device"] if runs[0].get("device") in DEVICES[1:] else "cpu"),
         question=_literal(question.get("text", "")),
         history=repr([(str(asked), str(answered)) for asked, answered in question.get("history") or ()]),
         seed=int(question.get("seed", runs[0].get("seed") or 0)),

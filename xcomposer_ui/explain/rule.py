@@ -33,7 +33,7 @@ class Facts:
     """What is known when a rule matches.
 
     match: of the rule's pattern. message: the exception's, on one line. dtypes: in torch's spelling, as they appear.
-    frames: of the traceback, outermost first. device: "cpu", "cuda", or None where nothing tells.
+    frames: of the traceback, outermost first. device: "cpu", "cuda", "mps", or None where nothing tells.
     """
 
     match: re.Match[str]

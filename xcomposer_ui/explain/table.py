@@ -31,7 +31,7 @@ _ASSERT = re.compile(r"CUDA error: device-side assert triggered")
 def explain(text: str, *, language: str = "en", device: str | None = None) -> Explanation:
     """What `text` means: an error message, a traceback, a notebook's output with colour codes, a log with one in it.
 
-    language: "en" or "zh". device: "cpu" or "cuda" where it is known and the text does not tell.
+    language: "en" or "zh". device: "cpu", "cuda" or "mps" where it is known and the text does not tell.
     An Explanation with `recognised=False` where no rule matches: then nothing is guessed.
     """
     pasted = read(text)

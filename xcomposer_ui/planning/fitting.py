@@ -27,7 +27,7 @@ WEIGHTS = (".safetensors", ".bin")
 
 @dataclass(frozen=True)
 class Room:
-    """Memory that a run may take, in bytes, its weights included, on "cpu" or "cuda"."""
+    """Memory that a run may take, in bytes, its weights included, on "cpu", "cuda" or "mps"."""
 
     device: str
     bytes: int

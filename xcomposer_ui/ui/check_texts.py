@@ -20,6 +20,7 @@ CHECK_TEXTS: dict[str, str] = {
     "unknown": "未知",
     "native": "原生支持",
     "native, speed unknown": "原生支持，速度未知",
+    "speed unknown": "速度未知",
     "emulated": "软件模拟",
     "no {features}": "无 {features}",
     "driver {driver}, CUDA {cuda}": "驱动 {driver}，CUDA {cuda}",
@@ -36,6 +37,9 @@ CHECK_TEXTS: dict[str, str] = {
     "older than {wanted}: {what}. pip install -r requirements.txt": (
         "低于 {wanted}：{what}。请执行 pip install -r requirements.txt"
     ),
+    "this version {what}. pip install -r requirements.txt": "此版本{what}。请执行 pip install -r requirements.txt",
+    "refuses the published checkpoints' tokenizer (“{message}”)": "会拒绝已发布检查点的分词器（“{message}”）",
+    "this is no version that can be compared": "无法比较这一版本号",
     "newer than what the lab was tried with; messages may read differently": (
         "比本实验室测试过的版本新；报错措辞可能不同"
     ),
@@ -45,10 +49,15 @@ CHECK_TEXTS: dict[str, str] = {
     ),
     "the model classes and the KV cache are written against 5.20 and later": "模型类与 KV 缓存基于 5.20 及更新版本编写",
     "the page uses what 6.31 brought": "页面用到 6.31 引入的功能",
+    "it was not tried, and has no build for Python 3.13": "未经测试，也没有适用于 Python 3.13 的构建",
     "weights cannot be loaded straight onto a GPU": "权重无法直接载入 GPU",
     # What follows: the card
     "PyTorch is built without CUDA: every strategy runs on the CPU": "PyTorch 未带 CUDA：所有策略都在 CPU 上运行",
     "PyTorch is built for CUDA {cuda} and finds no card or no driver": "PyTorch 面向 CUDA {cuda}，但未找到显卡或驱动",
+    "runs go there where the device is set to mps; peak memory is not measured there": (
+        "设备设为 mps 时在此运行；此处不测量内存峰值"
+    ),
+    "{half} in {strategies}: runs; how fast was not tried here": "{strategies} 中的 {half}：可运行；速度未在此测试",
     "runs go there unless the device is set to cpu": "除非设备设为 cpu，否则在此运行",
     "PyTorch reaches the card with them": "PyTorch 通过它们访问显卡",
     "what is free counts: `plan` says what fits": "以空闲部分为准：`plan` 可预估放得下什么",
@@ -72,7 +81,7 @@ CHECK_TEXTS: dict[str, str] = {
     "for weights and activations on the CPU: `plan` says what fits": (
         "供 CPU 上的权重与激活使用：`plan` 可预估放得下什么"
     ),
-    "{system} on {processor} does not say what its processor can": "{processor} 上的 {system} 不提供处理器特性",
+    "this PyTorch does not tell what the processor can": "此 PyTorch 不提供处理器特性",
     "{half} in {strategies}: runs natively on the CPU": "{strategies} 中的 {half}：在 CPU 上原生运行",
     "{half} in {strategies}: runs, converted to float32, slower than full": (
         "{strategies} 中的 {half}：可运行，先转为 float32，比 full 慢"

@@ -86,6 +86,10 @@ COMPARE_TEXTS: dict[str, tuple[str, str]] = {
     ),
     "compare.depth.tower": ("vision tower", "视觉塔"),
     "compare.depth.language": ("language model", "语言模型"),
+    "compare.reason.no_float64": (
+        "float32 against float64 is left out: Apple's GPU has no float64.",
+        "未与 float64 比较：Apple GPU 没有 float64。",
+    ),
     "compare.reason.floor": (
         "float32 against float64 is left out: the float64 weights would be too large.",
         "未与 float64 比较：float64 权重过大。",

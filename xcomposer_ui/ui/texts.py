@@ -246,6 +246,9 @@ def language_of(accepted: str) -> str:
 REASONS = {
     "you asked for it": "按你的选择",
     "no CUDA device was found": "未找到 CUDA 设备",
+    "no CUDA device was found; Apple's GPU, where memory is not measured, is used when mps is asked for": (
+        "未找到 CUDA 设备；Apple GPU 上无法测量内存，选择 mps 时才使用"
+    ),
     "{name} is there": "检测到 {name}",
     "the type of the published weights and of the reported error; every device computes it": (
         "发布的权重和所报错误都用此类型，所有设备都能计算"

@@ -57,13 +57,13 @@ def plan(request: PlanRequest) -> Plan:
 
 
 def memory_here(request: PlanRequest, device: str) -> Memory:
-    """What the request names, else this machine's: the card's total, or what is free in the CPU's memory."""
+    """What the request names, else this machine's: the total of a CUDA card, or what is free on another device."""
     if request.memory_bytes is not None:
         return Memory(request.memory_bytes, "as asked", on_card=request.memory_of == "card")
     if device == "cuda":
         properties = torch.cuda.get_device_properties(0)
         return Memory(int(properties.total_memory), properties.name, on_card=True)
-    return Memory(free_bytes("cpu"), "free here", on_card=False)
+    return Memory(free_bytes(device), "free here", on_card=False)
 
 
 class Planner:

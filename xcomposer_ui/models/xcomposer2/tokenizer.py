@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,10 @@ from transformers import PreTrainedTokenizer
 
 TURN_START = "[UNUSED_TOKEN_146]"
 TURN_END = "[UNUSED_TOKEN_145]"
+
+# sentencepiece's log levels. It has one for the whole process, which cannot be read; ALL is what it starts with.
+_ALL, _ERRORS = 0, 2
+_LOADING = threading.Lock()
 
 
 class InternLMXComposer2Tokenizer(PreTrainedTokenizer):  # type: ignore[misc]
@@ -36,7 +41,7 @@ class InternLMXComposer2Tokenizer(PreTrainedTokenizer):  # type: ignore[misc]
             raise FileNotFoundError("the checkpoint's folder holds no tokenizer.model")
         self.vocab_file = vocab_file
         self.add_bos_token = add_bos_token
-        self.sp_model = sentencepiece.SentencePieceProcessor(model_file=vocab_file)
+        self.sp_model = _pieces(vocab_file)
         kwargs.setdefault("clean_up_tokenization_spaces", False)
         super().__init__(unk_token=unk_token, bos_token=bos_token, eos_token=eos_token, pad_token=pad_token, **kwargs)
 
@@ -87,3 +92,17 @@ class InternLMXComposer2Tokenizer(PreTrainedTokenizer):  # type: ignore[misc]
         if Path(self.vocab_file).resolve() != target.resolve():
             shutil.copyfile(self.vocab_file, target)
         return (str(target),)
+
+
+def _pieces(file: str) -> sentencepiece.SentencePieceProcessor:
+    """The sentencepiece model in `file`.
+
+    sentencepiece 0.2.3 writes on stderr that the published model has a piece for the null character, and then uses it
+    as earlier versions do: nothing that a user could act on, so warnings are off while the file is read.
+    """
+    with _LOADING:
+        sentencepiece.set_min_log_level(_ERRORS)
+        try:
+            return sentencepiece.SentencePieceProcessor(model_file=file)
+        finally:
+            sentencepiece.set_min_log_level(_ALL)

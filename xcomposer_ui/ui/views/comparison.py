@@ -193,7 +193,9 @@ def _divergence(comparison: Comparison, language: str) -> str:
     regions = (text("compare.depth.tower", language), text("compare.depth.language", language))
     chart = depth(text("compare.depth", language), regions, curves, text("compare.not_finite", language))
     how = f'<p class="xl-quiet">{escaped(text("compare.divergence.how", language))}</p>'
-    left_out = [text(f"compare.reason.{name}", language) for name in ("floor", "layers") if name in found.reasons]
+    left_out = [
+        text(f"compare.reason.{name}", language) for name in ("floor", "no_float64", "layers") if name in found.reasons
+    ]
     reasons = "".join(f'<p class="xl-quiet">{escaped(reason)}</p>' for reason in left_out)
     table = _tabled(DIVERGENCE_COLUMNS, rows, language)
     return _section("compare.divergence", how + table + chart + reasons, language)
