@@ -1,4 +1,4 @@
-"""The embedded model's tokenizer: sentencepiece over this project's own questions and answers, with byte fallback."""
+"""Training of the embedded model's tokenizer, sentencepiece BPE with byte fallback, on sampled questions."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import numpy as np
 import sentencepiece
 
 from xcomposer_ui.models.xcomposer2.tokenizer import TURN_END, TURN_START
-from xcomposer_ui.training.pictures import scene_any
-from xcomposer_ui.training.questions import KINDS, turn_sample
+from xcomposer_ui.training.phrases import REFUSAL
+from xcomposer_ui.training.pictures import sample_any_scene
+from xcomposer_ui.training.questions import KINDS, sample_turn
 from xcomposer_ui.training.small_talk import small_talk
-from xcomposer_ui.training.wordings import REFUSAL
 from xcomposer_ui.training.world import COLOURS, LANGUAGES, PLACES, SHAPES
 
 _USER_DEFINED = 4
-"""sentencepiece_model.proto, ModelProto.SentencePiece.Type."""
+"""`ModelProto.SentencePiece.Type.USER_DEFINED` in sentencepiece_model.proto."""
 
 
 def corpus(seed: int, turns: int = 24_000) -> list[str]:
-    """Lines of questions and answers, and the words of the roles.
+    """Sample the tokenizer's training lines: questions, answers, and the names of the roles.
 
-    Small talk comes without its made-up words, and in English only: other characters that no question of the world
-    needs would take half of the vocabulary. They are spelt in bytes, which marks them as foreign all the better.
+    Small talk is included in ASCII only and without invented words. Its other characters would take half of the
+    vocabulary; as bytes they are also easier to recognise as off-topic.
     """
     rng = np.random.default_rng((seed, 1))
     lines = ["user", "assistant"] * 2000 + ["system"] * 50 + list(REFUSAL.values()) * 100
@@ -31,15 +31,18 @@ def corpus(seed: int, turns: int = 24_000) -> list[str]:
         language = LANGUAGES[n // len(KINDS) % 2]
         kind = KINDS[n % len(KINDS)]
         if kind != "refusal":
-            turn = turn_sample(rng, scene_any(rng), kind, language)
+            turn = sample_turn(rng, sample_any_scene(rng), kind, language)
             lines += [turn.question, turn.answer]
         elif language == "en":
             lines += [talk] if (talk := small_talk(rng, language, invent=False)).isascii() else []
     return lines
 
 
-def train_vocabulary(seed: int, pieces: int, file: Path) -> None:
-    """Write a sentencepiece model of `pieces` pieces; the turns' marks are its last two, as in the family's own."""
+def train_tokenizer(seed: int, pieces: int, file: Path) -> None:
+    """Write a sentencepiece model of `pieces` pieces to `file`.
+
+    The turn marks are the last two pieces, as in the family's own tokenizers.
+    """
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(corpus(seed)),
@@ -65,7 +68,7 @@ def train_vocabulary(seed: int, pieces: int, file: Path) -> None:
 
 
 def _piece(text: str) -> bytes:
-    """A user-defined piece as protobuf: a repeated field, so that bytes put at the end add a piece at the end."""
+    """Encode a user-defined piece as protobuf. Pieces are a repeated field, so appended bytes append a piece."""
     name = text.encode()
     body = bytes((0x0A, len(name))) + name + bytes((0x15, 0, 0, 0, 0, 0x18, _USER_DEFINED))
     return bytes((0x0A, len(body))) + body

@@ -1,4 +1,4 @@
-"""Pictures without drawn shapes: noise, textures, and landscapes made of noise, as near to photographs as that goes."""
+"""Training pictures without shapes: noise, textures, and photograph-like landscapes synthesised from noise."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Field = NDArray[np.float64]
 
 
 def _octaves(rng: Rng, width: int, height: int, first: int, roughness: float) -> Field:
-    """(height, width) of fractal noise in 0..1: bicubic octaves from `first` cells a side on."""
+    """Fractal noise, (height, width) in 0..1: octaves of bicubic noise, the coarsest with `first` cells a side."""
     total = np.zeros((height, width))
     cells, weight = first, 1.0
     while cells < max(width, height):
@@ -25,7 +25,7 @@ def _octaves(rng: Rng, width: int, height: int, first: int, roughness: float) ->
 
 
 def _coloured(rng: Rng, fields: Field) -> Image.Image:
-    """(H, W) in 0..1 as a picture between random colours."""
+    """Map a field, (H, W) in 0..1, to a gradient of random colours."""
     stops = np.sort(rng.random(4))
     stops[0], stops[-1] = 0, 1
     colours = rng.uniform(0, 255, (4, 3))
@@ -35,12 +35,12 @@ def _coloured(rng: Rng, fields: Field) -> Image.Image:
 
 
 def clouds(rng: Rng, width: int, height: int) -> Image.Image:
-    """Fractal noise in a few colours."""
+    """Draw fractal noise in a few colours."""
     return _coloured(rng, _octaves(rng, width, height, int(rng.integers(2, 7)), rng.uniform(0.4, 0.8)))
 
 
 def static(rng: Rng, width: int, height: int) -> Image.Image:
-    """Strong noise: white, grey or of coarse grains."""
+    """Draw strong noise: coloured or grey, fine or coarse."""
     grains = int(rng.integers(1, 7))
     size = (max(2, height // grains), max(2, width // grains))
     channels = rng.integers(0, 256, (*size, 3 if rng.random() < 0.7 else 1), dtype=np.uint8)
@@ -49,7 +49,7 @@ def static(rng: Rng, width: int, height: int) -> Image.Image:
 
 
 def landscape(rng: Rng, width: int, height: int) -> Image.Image:
-    """A sky, ridges one behind the other, and texture on all of it."""
+    """Draw a sky and textured ridges in front of one another."""
     sky = np.linspace(0, 1, height)[:, None, None] * np.ones((1, width, 1))
     top, low = rng.uniform(60, 255, 3), rng.uniform(120, 255, 3)
     pixels = top + sky * (low - top) + 60 * (_octaves(rng, width, height, 3, 0.6)[..., None] - 0.5)
@@ -65,18 +65,18 @@ def landscape(rng: Rng, width: int, height: int) -> Image.Image:
 
 
 def stripes(rng: Rng, width: int, height: int) -> Image.Image:
-    """Stripes or checks over the whole picture, warped a little."""
+    """Draw slightly warped stripes or checks over the whole picture."""
     y, x = np.mgrid[0:height, 0:width] / min(width, height)
-    turn, many = rng.uniform(0, np.pi), rng.uniform(3, 14)
-    bend = rng.uniform(0, 0.3) * _octaves(rng, width, height, 3, 0.5)
-    waves = np.sin(2 * np.pi * many * (x * np.cos(turn) + y * np.sin(turn) + bend))
+    angle, frequency = rng.uniform(0, np.pi), rng.uniform(3, 14)
+    warp = rng.uniform(0, 0.3) * _octaves(rng, width, height, 3, 0.5)
+    waves = np.sin(2 * np.pi * frequency * (x * np.cos(angle) + y * np.sin(angle) + warp))
     if rng.random() < 0.5:
-        waves = waves * np.sin(2 * np.pi * many * (y * np.cos(turn) - x * np.sin(turn) + bend))
+        waves = waves * np.sin(2 * np.pi * frequency * (y * np.cos(angle) - x * np.sin(angle) + warp))
     return _coloured(rng, (waves > 0) * 1.0 if rng.random() < 0.5 else (waves + 1) / 2)
 
 
 def scribble(rng: Rng, width: int, height: int) -> Image.Image:
-    """Many strokes, all over one another."""
+    """Draw many overlapping strokes."""
     picture = clouds(rng, width, height) if rng.random() < 0.6 else Image.new("RGB", (width, height), "white")
     pencil = ImageDraw.Draw(picture)
     for _ in range(int(rng.integers(15, 60))):
@@ -86,8 +86,8 @@ def scribble(rng: Rng, width: int, height: int) -> Image.Image:
     return picture
 
 
-def heap(rng: Rng, width: int, height: int) -> Image.Image:
-    """Blurred blobs heaped on one another, soft as things out of focus."""
+def blobs(rng: Rng, width: int, height: int) -> Image.Image:
+    """Draw overlapping blobs, blurred as if out of focus."""
     picture = clouds(rng, width, height)
     pencil = ImageDraw.Draw(picture)
     for _ in range(int(rng.integers(12, 45))):
@@ -99,9 +99,9 @@ def heap(rng: Rng, width: int, height: int) -> Image.Image:
     return Image.fromarray(np.clip(np.asarray(picture) * texture[..., None], 0, 255).astype(np.uint8))
 
 
-KINDS = (clouds, static, landscape, stripes, scribble, heap)
+KINDS = (clouds, static, landscape, stripes, scribble, blobs)
 
 
-def nonsense(rng: Rng, width: int, height: int) -> Image.Image:
-    """A picture of a random one of KINDS."""
+def negative_image(rng: Rng, width: int, height: int) -> Image.Image:
+    """Draw a random one of KINDS, `width` by `height` pixels."""
     return KINDS[int(rng.choice(len(KINDS), p=(0.2, 0.2, 0.25, 0.1, 0.1, 0.15)))](rng, width, height)
