@@ -14,7 +14,7 @@ def test_all_work_is_done_in_one_thread_in_the_order_given() -> None:
     for n in range(3):
         worker.do(lambda n=n: seen.append((n, threading.get_ident())))  # type: ignore[misc]
     worker.do(done.set)
-    assert done.wait(timeout=10)
+    assert done.wait(timeout=60)
     assert [n for n, _ in seen] == [0, 1, 2]
     threads = {thread for _, thread in seen}
     assert len(threads) == 1
@@ -26,12 +26,12 @@ def test_the_thread_ends_with_its_worker_and_not_before() -> None:
     found: list[threading.Thread] = []
     worker.do(lambda: found.append(threading.current_thread()))
     worker.do(done.set)
-    assert done.wait(timeout=10)
+    assert done.wait(timeout=60)
     assert found[0].is_alive()
     assert found[0].daemon
     del worker
     gc.collect()
-    found[0].join(timeout=10)
+    found[0].join(timeout=60)
     assert not found[0].is_alive()
 
 

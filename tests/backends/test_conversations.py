@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -221,14 +220,21 @@ def test_what_is_kept_is_bounded_and_let_go(backend: LocalBackend, monkeypatch: 
 def test_what_is_cleared_while_a_turn_runs_is_not_kept_after_it(backend: LocalBackend) -> None:
     backend.load("float32", Progress())
     progress = Progress()
-    question = Question("Go on.", ROUND, max_new_tokens=400)
-    run = threading.Thread(target=lambda: backend.answer(question, STRATEGIES["full"], "float16", progress))
-    run.start()
-    while progress.text is None or not progress.text():
-        time.sleep(0.001)
-    backend.forget()
-    progress.stop.set()
-    run.join()
+    calls: list[int] = []
+
+    def clear(*_: object) -> None:
+        """At the third token, clear as another visitor does, from another thread."""
+        calls.append(1)
+        if len(calls) == 3:
+            other = threading.Thread(target=backend.forget)
+            other.start()
+            other.join()
+            progress.stop.set()
+
+    hook = backend.weights("float32")[0].get_output_embeddings().register_forward_hook(clear)
+    outcome = backend.answer(Question("Go on.", ROUND, max_new_tokens=9), STRATEGIES["full"], "float16", progress)
+    hook.remove()
+    assert outcome.stopped
     assert backend._conversations.nbytes == 0
 
 

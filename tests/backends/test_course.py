@@ -11,12 +11,13 @@ import torch
 from PIL import Image
 from torch import nn
 
+from tests.backends.model_clock import STEP_SEC, TOWER_SEC, model_clock
 from tests.checkpoints import write_checkpoint
 from xcomposer_ui.backend import Outcome, Progress
 from xcomposer_ui.backends import course as module
 from xcomposer_ui.backends.course import CourseWriter
 from xcomposer_ui.backends.local import LocalBackend, open_local
-from xcomposer_ui.backends.memory import CudaPeak
+from xcomposer_ui.backends.memory import CpuPeak, CudaPeak
 from xcomposer_ui.records import Question
 from xcomposer_ui.strategies import STRATEGIES
 
@@ -40,15 +41,17 @@ def test_the_highest_sample_is_the_peak_and_the_phases_follow_one_another(
     backend: LocalBackend, strategy: str, every_sec: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "EVERY_SEC", every_sec)
-    outcome = asked(backend, strategy, QUESTION)
+    dtype = STRATEGIES[strategy].weights_dtype("float16")
+    backend.load(dtype, Progress())
+    with model_clock(backend.weights(dtype)[0], monkeypatch):
+        outcome = asked(backend, strategy, QUESTION)
     assert outcome.course is not None
     assert outcome.course.peak.allocated_bytes == outcome.measurement.peak_memory_bytes
     assert outcome.course.weights_bytes == outcome.measurement.weights_bytes
     assert list(outcome.course.phase_peaks()) == ["tower", "prefill", "decode"]
     times = [sample.at_sec for sample in outcome.course.samples]
     assert times == sorted(times)
-    assert outcome.measurement.latency_sec is not None
-    assert times[-1] == pytest.approx(outcome.measurement.latency_sec, abs=0.005)
+    assert times[-1] == outcome.measurement.latency_sec
 
 
 def test_how_often_it_is_asked_changes_no_peak(backend: LocalBackend, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,7 +129,11 @@ def test_where_nothing_is_measured_there_is_no_course() -> None:
 
 def test_the_clock_stands_still_while_a_sample_is_taken(backend: LocalBackend, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "EVERY_SEC", 0.0)
-    outcome = asked(backend, "full", QUESTION)
+    backend.load("float32", Progress())
+    with model_clock(backend.weights("float32")[0], monkeypatch) as clock:
+        recent = CpuPeak.recent
+        monkeypatch.setattr(CpuPeak, "recent", lambda meter: (clock.advance(100), recent(meter))[1])
+        outcome = asked(backend, "full", QUESTION)
     times = [sample.at_sec for sample in outcome.course.samples]
     assert times == sorted(times)
-    assert times[-1] == pytest.approx(outcome.measurement.latency_sec, abs=0.005)
+    assert times[-1] == outcome.measurement.latency_sec == TOWER_SEC + outcome.measurement.new_tokens * STEP_SEC

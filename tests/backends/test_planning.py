@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from xcomposer_ui.backends.plan.allocator import MIB, CachingAllocator
 from xcomposer_ui.backends.plan.calibration import beside
 from xcomposer_ui.backends.plan.configuration import configuration_of
 from xcomposer_ui.backends.plan.kernels import kernel, scratch_bytes
-from xcomposer_ui.backends.plan.planner import plan
+from xcomposer_ui.backends.plan.planner import Planner, memory_here, plan
 from xcomposer_ui.backends.plan.recorder import Recorder
 from xcomposer_ui.backends.plan.rehearsal import Scene, peaks, pixels_for, rehearse
 from xcomposer_ui.backends.plan.twin import twin_of
@@ -195,22 +196,23 @@ def test_a_plan_from_config_json_alone(tmp_path: Path) -> None:
 
 
 def test_the_host_s_memory_is_compared_with_live_tensors_a_card_s_with_the_driver_s_count(tmp_path: Path) -> None:
-    model = write_config(tmp_path)
+    request = PlanRequest(write_config(tmp_path), new_tokens=8, device="cpu", memory_bytes=2 << 20)
+    planner = Planner(configuration_of(request.model), request, "cpu", memory_here(request, "cpu"))
     for memory_of, fits in (("host", True), ("card", False)):
-        request = PlanRequest(model, new_tokens=8, device="cpu", memory_bytes=2 << 20, memory_of=memory_of)
-        assert {s.fits_memory for s in plan(request).strategies} == {fits}
+        planner.memory = memory_here(replace(request, memory_of=memory_of), "cpu")
+        seen = [planner.rehearsed(strategy, 1, None) for strategy in PLANNED.values()]
+        assert {planner.fits_memory(rehearsal) for rehearsal in seen} == {fits}
 
 
 def test_the_largest_batch_fits_and_one_more_does_not(tmp_path: Path) -> None:
-    model, memory = write_config(tmp_path), 640 << 20
-
-    def unified(batch: int) -> dict:
-        request = PlanRequest(model, prompt_tokens=20, new_tokens=8, batch=batch, device="cpu", memory_bytes=memory)
-        return next(s for s in plan_as_json(plan(request))["strategies"] if s["strategy"] == "unified")
-
-    most = unified(1)["largest_batch"]
-    assert unified(most)["fits_memory"] is True
-    assert unified(most + 1)["fits_memory"] is False
+    model = write_config(tmp_path)
+    request = PlanRequest(model, prompt_tokens=20, new_tokens=8, device="cpu", memory_bytes=640 << 20)
+    planner = Planner(configuration_of(model), request, "cpu", memory_here(request, "cpu"))
+    unified = PLANNED["unified"]
+    most = planner.planned(unified).largest_batch
+    assert most is not None and most > 1
+    assert planner.fits_memory(planner.rehearsed(unified, most, None)) is True
+    assert planner.fits_memory(planner.rehearsed(unified, most + 1, None)) is False
 
 
 def test_tiled_members_take_more_with_more_tiles(tmp_path: Path) -> None:

@@ -118,7 +118,7 @@ class ScriptedRunner:
     def reset(self) -> None:
         """As new, once the last run has ended."""
         self.pause_sec = 0.0
-        assert self.lock.acquire(timeout=10)
+        assert self.lock.acquire(timeout=60)
         self.lock.release()
         fresh = ScriptedRunner()
         for name in ("answer", "before", "refuse", "known", "asked", "traced", "closed", "forgotten", "model"):

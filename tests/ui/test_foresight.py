@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-import time
+import threading
 from dataclasses import replace
 
 import pytest
@@ -109,24 +109,25 @@ def test_a_machine_that_is_not_known_yet_is_looked_at_first(form: Form) -> None:
     assert runner.known
 
 
+def join_predictions() -> None:
+    """Wait until what was asked for in the background is answered."""
+    for thread in threading.enumerate():
+        if thread.name == "prediction":
+            thread.join()
+
+
 def test_memory_is_told_while_the_run_goes_on_with_what_was_predicted(form: Form) -> None:
     runner = ScriptedRunner(before=(MemorySoFar(COURSE),))
     ahead = foresight(runner, ScriptedPlans())  # type: ignore[arg-type]
     told = [s for s in ask(runner, Session(), form, foresight=ahead) if s.course]  # type: ignore[arg-type]
     assert told[0].course == COURSE
     assert told[0].expected_bytes is None
-    for _ in range(100):
-        if not ahead.asking:
-            break
-        time.sleep(0.02)
+    join_predictions()
     again = [s for s in ask(runner, Session(), form, foresight=ahead) if s.course]  # type: ignore[arg-type]
     assert again[0].expected_bytes == 15_000_000 + form.max_new_tokens
     tiles = runner.wanted(Question("What?", hd_num=9), "full")
     assert ahead.expected(tiles, "cpu") is None
-    for _ in range(100):
-        if not ahead.asking:
-            break
-        time.sleep(0.02)
+    join_predictions()
     assert ahead.expected(tiles, "cpu") == 15_000_000 + tiles.new_tokens + 9000
 
 

@@ -37,7 +37,7 @@ def test_the_model_loads_once_the_page_is_up(monkeypatch: pytest.MonkeyPatch) ->
     class App:
         def block_thread(self) -> None:
             order.append("serving")
-            assert warm.wait(timeout=20)
+            assert warm.wait(timeout=60)
 
     def launch(settings: Settings, runner: object, plans: object) -> tuple[App, str, None]:
         order.append("page")

@@ -95,7 +95,6 @@ class Planner:
         seen = self.rehearsed(strategy, self.request.batch, self.request.hd_num)
         phases = phase_peaks(seen, scratch=self._scratch)
         card = on_card(seen)
-        needed = self.needed(seen)
         known = self.memory.bytes is not None
         return StrategyPlan(
             strategy=strategy.name,
@@ -106,7 +105,7 @@ class Planner:
             peak_phase=max(phases, key=lambda phase: phases[phase].total_bytes),
             on_card=card,
             fits=self._fits(card.total_bytes),
-            fits_memory=self._fit(needed) if known else None,
+            fits_memory=self.fits_memory(seen),
             largest_batch=self._largest_batch(strategy) if known and seen.failed_in is None else None,
             largest_hd_num=self._largest_hd_num(strategy) if known else None,
             fails_in=seen.failed_in,
@@ -129,6 +128,10 @@ class Planner:
         if self.memory.on_card:
             return on_card(seen).total_bytes
         return max(peak.total_bytes for peak in phase_peaks(seen, scratch=self._scratch).values())
+
+    def fits_memory(self, seen: Rehearsal) -> bool | None:
+        """Whether what was rehearsed fits the memory; None where that is not known."""
+        return None if self.memory.bytes is None else self.needed(seen) <= self.memory.bytes
 
     def _fit(self, needed: int) -> bool:
         return self.memory.bytes is not None and needed <= self.memory.bytes
