@@ -14,7 +14,6 @@ from PIL import Image
 
 from tests.backends.model_clock import STEP_SEC, TOWER_SEC, model_clock
 from tests.checkpoints import tiny_model, write_checkpoint
-from xcomposer_ui.backend import Progress
 from xcomposer_ui.backends import distances
 from xcomposer_ui.backends import divergence as measured
 from xcomposer_ui.backends.distances import first_difference, logit_figures
@@ -22,8 +21,9 @@ from xcomposer_ui.backends.local import LocalBackend, open_local
 from xcomposer_ui.backends.memory import CpuPeak, weights_bytes
 from xcomposer_ui.backends.module_outputs import block_names
 from xcomposer_ui.compare.divergence import Divergences, divergence_as_json
-from xcomposer_ui.records import Question
-from xcomposer_ui.strategies import STRATEGIES
+from xcomposer_ui.core.request import Question
+from xcomposer_ui.core.strategies import STRATEGIES
+from xcomposer_ui.runtime.backend import Progress
 
 PICTURE = Image.radial_gradient("L").convert("RGB")
 ASK = Question("What is there?", PICTURE, max_new_tokens=6)

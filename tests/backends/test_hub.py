@@ -21,13 +21,13 @@ from PIL import Image
 from tests.backends.hub_server import REVISION, FakeHub
 from tests.checkpoints import write_checkpoint
 from xcomposer_ui.__main__ import main
-from xcomposer_ui.backend import Progress
 from xcomposer_ui.backends import hub
 from xcomposer_ui.backends.local import open_local
-from xcomposer_ui.backends.plan.configuration import configuration_of
-from xcomposer_ui.errors import UserError
-from xcomposer_ui.records import Question
-from xcomposer_ui.strategies import STRATEGIES
+from xcomposer_ui.backends.planning.configuration import configuration_of
+from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.request import Question
+from xcomposer_ui.core.strategies import STRATEGIES
+from xcomposer_ui.runtime.backend import Progress
 
 NAME = "someone/a-model.of-theirs"
 

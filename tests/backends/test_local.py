@@ -13,11 +13,11 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from tests.checkpoints import write_checkpoint
-from xcomposer_ui.backend import Outcome, Progress
 from xcomposer_ui.backends.local import LocalBackend, open_local
-from xcomposer_ui.errors import UserError
-from xcomposer_ui.records import Question
-from xcomposer_ui.strategies import STRATEGIES
+from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.request import Question
+from xcomposer_ui.core.strategies import STRATEGIES
+from xcomposer_ui.runtime.backend import CallResult, Progress
 
 PICTURE = Image.radial_gradient("L").convert("RGB")
 ASK = Question("What is there?", PICTURE, max_new_tokens=6)
@@ -33,7 +33,7 @@ def backend(checkpoint: Path) -> LocalBackend:
     return open_local(str(checkpoint), "cpu")
 
 
-def ask(backend: LocalBackend, strategy: str, half: str = "float16", question: Question = ASK) -> Outcome:
+def ask(backend: LocalBackend, strategy: str, half: str = "float16", question: Question = ASK) -> CallResult:
     chosen = STRATEGIES[strategy]
     backend.load(chosen.weights_dtype(half), Progress())
     return backend.answer(question, chosen, half, Progress())

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from xcomposer_ui.backend import Outcome, Progress
 from xcomposer_ui.backends.local import LocalBackend, open_local
-from xcomposer_ui.images import open_picture
-from xcomposer_ui.records import Question
-from xcomposer_ui.strategies import STRATEGIES
+from xcomposer_ui.core.images import open_picture
+from xcomposer_ui.core.request import Question
+from xcomposer_ui.core.strategies import STRATEGIES
+from xcomposer_ui.runtime.backend import CallResult, Progress
 
 EXAMPLES = Path(__file__).parents[2] / "assets" / "examples"
 CPU_IS_ASKED_FOR = os.environ.get("CUDA_TESTS_DEVICE") == "cpu"
@@ -53,7 +53,7 @@ CIRCLE = example("trio.png", "What color is the circle?")
 CIRCLE_ANSWER = "The circle is red."
 
 
-def ask(backend: LocalBackend, question: Question, strategy: str, half: str = "float16") -> Outcome:
+def ask(backend: LocalBackend, question: Question, strategy: str, half: str = "float16") -> CallResult:
     """One measured call, its weights loaded before."""
     chosen = STRATEGIES[strategy]
     backend.load(chosen.weights_dtype(half), Progress())

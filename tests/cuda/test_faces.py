@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from tests.cuda.conftest import CIRCLE, CIRCLE_ANSWER
-from xcomposer_ui.checks import UNKNOWN, this_machine
-from xcomposer_ui.compare.comparing import Plan, compare
-from xcomposer_ui.dtype_flow import Traced
-from xcomposer_ui.runner import Runner
-from xcomposer_ui.settings import Settings
-from xcomposer_ui.strategies import STRATEGIES
+from xcomposer_ui.compare.execution import ComparisonSettings, compare
+from xcomposer_ui.core.settings import Settings
+from xcomposer_ui.core.strategies import STRATEGIES
+from xcomposer_ui.planning.hardware import UNKNOWN, this_machine
+from xcomposer_ui.runtime.runner import Runner
+from xcomposer_ui.tracing.dtype_flow import Traced
 
 pytestmark = pytest.mark.cuda
 
@@ -21,7 +21,7 @@ def runner(device: str) -> Runner:
 
 
 def test_a_comparison_measures_every_strategy_and_its_distance(runner: Runner) -> None:
-    *_, last = compare(runner, CIRCLE, Plan(repeats=2))
+    *_, last = compare(runner, CIRCLE, ComparisonSettings(repeats=2))
     answers = {run.variant.strategy: run.answer for run in last.comparison.runs}
     assert answers == {name: None if name == "as_is" else CIRCLE_ANSWER for name in STRATEGIES}
     divergences = last.comparison.divergences

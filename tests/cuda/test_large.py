@@ -12,13 +12,13 @@ from PIL import Image
 
 from tests.checkpoints import tiny_config, write_checkpoint
 from tests.cuda.conftest import ask
-from xcomposer_ui.backend import Outcome, Progress
 from xcomposer_ui.backends.local import LocalBackend, open_local
-from xcomposer_ui.backends.plan.calibration import beside
+from xcomposer_ui.backends.planning.calibration import beside
+from xcomposer_ui.core.request import Question
+from xcomposer_ui.core.strategies import STRATEGIES
 from xcomposer_ui.models.xcomposer2 import InternLMXComposer2Config, InternLMXComposer2ForCausalLM
 from xcomposer_ui.planning.published import PUBLISHED_SIZES
-from xcomposer_ui.records import Question
-from xcomposer_ui.strategies import STRATEGIES
+from xcomposer_ui.runtime.backend import CallResult, Progress
 
 pytestmark = pytest.mark.cuda
 
@@ -65,7 +65,7 @@ def test_every_remedy_comes_to_its_end(backend: LocalBackend, strategy: str, hal
 
 
 def test_a_stop_ends_the_run_within_a_few_tokens(backend: LocalBackend) -> None:
-    progress, outcomes = Progress(), list[Outcome]()
+    progress, outcomes = Progress(), list[CallResult]()
     full = STRATEGIES["full"]
     endless = Question("Go on.", PICTURE, max_new_tokens=2000, repetition_penalty=5.0)
     backend.load("float32", progress)

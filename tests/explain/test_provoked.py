@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from tests.explain.provocations import BY_PROCESSOR, PROVOCATIONS, WITH_ONEDNN, WITHOUT_ONEDNN
+from xcomposer_ui.core.result import Explanation
 from xcomposer_ui.explain import FAMILIES, explain
-from xcomposer_ui.records import Explanation
 
 CASES = [
     pytest.param(family, call, dtypes, id=f"{family}: {name}")

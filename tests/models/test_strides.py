@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode, resolve_name
 
 from tests.checkpoints import tiny_model
-from xcomposer_ui.models.xcomposer2.cache import RoomyCache
+from xcomposer_ui.models.xcomposer2.cache import PreallocatedCache
 
 KERNELS = frozenset(
     "linear scaled_dot_product_attention conv2d layer_norm embedding silu gelu sigmoid softmax interpolate matmul "
@@ -49,7 +49,7 @@ class OtherStrides(TorchFunctionMode):
 
 def single(model: Any, dtype: torch.dtype) -> Tensor:
     """Logits of a prompt with a picture, and of two steps of decoding after it."""
-    cache = RoomyCache()
+    cache = PreallocatedCache()
     inputs = model.joined_inputs(PARTS, [model.preprocess(PICTURES[0]).to(dtype)])
     logits = [model(**inputs, cache=cache).logits]
     logits += [model(input_ids=torch.tensor([[token]]), cache=cache).logits for token in (80, 81)]
@@ -58,7 +58,7 @@ def single(model: Any, dtype: torch.dtype) -> Tensor:
 
 def batch(model: Any, dtype: torch.dtype) -> Tensor:
     """Logits of two prompts of different length, padded, and of a step of decoding after them."""
-    cache = RoomyCache()
+    cache = PreallocatedCache()
     embeds = torch.cat([model.joined_inputs(PARTS, [model.preprocess(p).to(dtype)])["inputs_embeds"] for p in PICTURES])
     im_mask = model.joined_inputs(PARTS, [model.preprocess(PICTURES[0]).to(dtype)])["im_mask"].expand(2, -1)
     seen = torch.ones(im_mask.shape, dtype=torch.long)
@@ -71,7 +71,7 @@ def batch(model: Any, dtype: torch.dtype) -> Tensor:
 
 def conversation(model: Any, dtype: torch.dtype) -> Tensor:
     """Logits of a prompt that is read in two pieces, the second after what is cached."""
-    cache = RoomyCache()
+    cache = PreallocatedCache()
     inputs = model.joined_inputs(PARTS, [model.preprocess(PICTURES[0]).to(dtype)])
     embeds, mask = inputs["inputs_embeds"], inputs["im_mask"]
     first = model(inputs_embeds=embeds[:, :9], im_mask=mask[:, :9], cache=cache).logits

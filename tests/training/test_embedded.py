@@ -6,9 +6,9 @@ import pytest
 import torch
 from PIL import Image
 
+from xcomposer_ui.core.settings import ASSETS, EMBEDDED_PATH
+from xcomposer_ui.core.strategies import STRATEGIES
 from xcomposer_ui.models.xcomposer2 import InternLMXComposer2ForCausalLM, InternLMXComposer2Tokenizer
-from xcomposer_ui.settings import ASSETS, EMBEDDED_PATH
-from xcomposer_ui.strategies import STRATEGIES
 from xcomposer_ui.training.conversations import ConversationEncoder
 from xcomposer_ui.training.evaluation import evaluate
 from xcomposer_ui.training.examples import SCENES, write_examples

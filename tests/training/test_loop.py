@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from xcomposer_ui.core.settings import EMBEDDED_PATH
 from xcomposer_ui.models.xcomposer2.language import PLoRALinear
 from xcomposer_ui.models.xcomposer2.prompt import IMAGE_MARK, prompt_text, with_marks
 from xcomposer_ui.models.xcomposer2.tokenizer import TURN_END, TURN_START, InternLMXComposer2Tokenizer
-from xcomposer_ui.settings import EMBEDDED_PATH
 from xcomposer_ui.training.attention_supervision import StateProbe, attention_loss, probe_loss
 from xcomposer_ui.training.batching import answer_logits, length_groups, picture_cache
 from xcomposer_ui.training.conversations import Conversation, ConversationEncoder, KindSampler, sample_conversations
@@ -141,14 +141,16 @@ def test_the_cpu_kernels_change_nothing_outside_their_model_and_block(encoder):
     inside, outside = Learner.create(TINY).model, Learner.create(TINY).model
     attention, plora = torch.nn.functional.scaled_dot_product_attention, PLoRALinear.forward
     embeds = torch.randn(1, 5, TINY.width)
-    expected = picture_cache(inside, encoder.picture_prefix(), embeds).layers[-1].keys
-    with torch.no_grad(), cpu_kernels(inside) as recorded:
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        expected = picture_cache(inside, encoder.picture_prefix(), embeds).layers[-1].keys
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16), cpu_kernels(inside) as recorded:
         picture_cache(inside, encoder.picture_prefix(), embeds)
         assert len(recorded) == TINY.layers
         assert torch.nn.functional.scaled_dot_product_attention is attention
         assert PLoRALinear.forward is plora and not any("forward" in vars(m) for m in outside.modules())
     assert not any("forward" in vars(module) for module in inside.modules())
-    assert torch.equal(picture_cache(inside, encoder.picture_prefix(), embeds).layers[-1].keys, expected)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(picture_cache(inside, encoder.picture_prefix(), embeds).layers[-1].keys, expected)
 
 
 def test_a_resumed_run_gives_the_same_weights(tmp_path, encoder):

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from tests.ui.scripted import ScriptedRunner
-from xcomposer_ui.settings import Settings
+from xcomposer_ui.core.settings import Settings
 from xcomposer_ui.ui.examples import Example, by_picture, examples, first_for
 from xcomposer_ui.ui.layout import build_app
 from xcomposer_ui.ui.serve import STYLE

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import xcomposer_ui.ui
-from xcomposer_ui.runner import Runner
-from xcomposer_ui.settings import Settings
+from xcomposer_ui.core.settings import Settings
+from xcomposer_ui.runtime.runner import Runner
 from xcomposer_ui.ui.texts import REASONS, TEXTS, language_of, reason, text
 
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from xcomposer_ui.explain.pasted import Frame
-from xcomposer_ui.explain.spellings import HALVES, INTEGERS
-from xcomposer_ui.records import Reference
+from xcomposer_ui.core.result import Reference
+from xcomposer_ui.explain.dtype_names import HALVES, INTEGERS
+from xcomposer_ui.explain.traceback_parser import Frame
 
 DTYPE = r"((?:(?:struct|class) )?(?:(?:unsigned|signed) )?[A-Za-z_][\w:.]*(?:<[\w: .]+>)?(?: long| int| char)*)"
 """A pattern for one dtype in any spelling, as a group."""

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import torch
 
+from xcomposer_ui.core.settings import ASSETS, EMBEDDED_PATH
+from xcomposer_ui.core.strategies import HALF_DTYPES, STRATEGIES
 from xcomposer_ui.models.xcomposer2 import InternLMXComposer2ForCausalLM
-from xcomposer_ui.settings import ASSETS, EMBEDDED_PATH
-from xcomposer_ui.strategies import HALF_DTYPES, STRATEGIES
 from xcomposer_ui.training.conversations import ConversationEncoder
 from xcomposer_ui.training.evaluation import AccuracyTable, as_markdown, differing_share, evaluate
 from xcomposer_ui.training.examples import write_examples

@@ -18,8 +18,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from xcomposer_ui.core.strategies import Strategy
 from xcomposer_ui.models.xcomposer2 import InternLMXComposer2ForCausalLM
-from xcomposer_ui.strategies import Strategy
 from xcomposer_ui.training.batching import picture_cache, select_rows
 from xcomposer_ui.training.conversations import Conversation, ConversationEncoder
 from xcomposer_ui.training.holdout import draw_held_out, held_out_photograph, sample_held_out_scene

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xcomposer_ui.strategies import STRATEGIES
+from xcomposer_ui.core.strategies import STRATEGIES
 from xcomposer_ui.ui.texts import text
 
 

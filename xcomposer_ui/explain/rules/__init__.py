@@ -18,11 +18,11 @@ from xcomposer_ui.explain.rules import (
     norms,
     operands,
     products,
-    silent,
+    silent_failures,
 )
 
 RULES: tuple[Rule, ...] = (
-    *silent.RULES,
+    *silent_failures.RULES,
     *products.RULES,
     *attention.RULES,
     *norms.RULES,

@@ -4,14 +4,7 @@ from __future__ import annotations
 
 from xcomposer_ui.explain.references import AUTOCAST, FSDP, NUMERICS, xcomposer
 from xcomposer_ui.explain.rule import DTYPE, Facts, Rule, Text, Verdicts
-from xcomposer_ui.explain.verdicts import (
-    ALL_FLOAT32,
-    AS_IS,
-    ONE_HALF,
-    clash_unlisted,
-    same_for_all,
-    verdicts,
-)
+from xcomposer_ui.explain.verdicts import ALL_FLOAT32, AS_IS, ONE_HALF, clash_unlisted, same_for_all, verdicts
 
 _OWN_CLASH = Text(
     "Without autocast this error goes, and the float32 picture meets the half weights instead.",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from xcomposer_ui.core.result import Reference
 from xcomposer_ui.explain.references import LOADING, OFFLINE, xcomposer
 from xcomposer_ui.explain.rule import Facts, Rule, Text
 from xcomposer_ui.explain.verdicts import PRECISION_IS_NO_CURE
-from xcomposer_ui.records import Reference
 
 
 def _rule(

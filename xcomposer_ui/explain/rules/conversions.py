@@ -4,14 +4,7 @@ from __future__ import annotations
 
 from xcomposer_ui.explain.references import DTYPES, NUMERICS
 from xcomposer_ui.explain.rule import DTYPE, Facts, Rule, Text, Verdicts
-from xcomposer_ui.explain.verdicts import (
-    IF_PICTURE,
-    INTEGER_STAYS,
-    ONLY_FLOATS,
-    STAYS_INTEGER,
-    same_for_all,
-    verdicts,
-)
+from xcomposer_ui.explain.verdicts import IF_PICTURE, INTEGER_STAYS, ONLY_FLOATS, STAYS_INTEGER, same_for_all, verdicts
 
 _STAYS_HALF = Text(
     "The tensor that the value goes into stays half. float16 ends at 65504; bfloat16 reaches 3.39e38, which takes -1e9 "

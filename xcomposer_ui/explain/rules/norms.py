@@ -4,14 +4,7 @@ from __future__ import annotations
 
 from xcomposer_ui.explain.references import AUTOCAST
 from xcomposer_ui.explain.rule import DTYPE, Facts, Rule, Text, Verdicts
-from xcomposer_ui.explain.verdicts import (
-    ALL_FLOAT32,
-    AS_IS,
-    IF_PICTURE,
-    ONE_HALF,
-    clash,
-    verdicts,
-)
+from xcomposer_ui.explain.verdicts import ALL_FLOAT32, AS_IS, IF_PICTURE, ONE_HALF, clash, verdicts
 
 _CPU_AUTOCAST = Text(
     "On the CPU torch.autocast does not touch normalisation layers; on CUDA it runs layer_norm in float32 and would "

@@ -4,17 +4,10 @@ from __future__ import annotations
 
 import re
 
-from xcomposer_ui.explain.pasted import Frame
 from xcomposer_ui.explain.references import AUTOCAST, MPS, xcomposer
 from xcomposer_ui.explain.rule import DTYPE, Facts, Rule, Text, Verdicts
-from xcomposer_ui.explain.verdicts import (
-    ALL_FLOAT32,
-    AS_IS,
-    clash,
-    clash_of_vectors,
-    clash_promoted_on_cuda,
-    verdicts,
-)
+from xcomposer_ui.explain.traceback_parser import Frame
+from xcomposer_ui.explain.verdicts import ALL_FLOAT32, AS_IS, clash, clash_of_vectors, clash_promoted_on_cuda, verdicts
 
 _PRODUCT = Text("A matrix product met two dtypes", "矩阵乘法遇到了两种 dtype")
 _PRODUCT_CAUSE = Text(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xcomposer_ui.checks import Check, CheckItem
+from xcomposer_ui.planning.hardware import Check, CheckItem
 from xcomposer_ui.ui.check_texts import in_language
 from xcomposer_ui.ui.texts import text
 from xcomposer_ui.ui.views.marks import escaped

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xcomposer_ui.records import Status
+from xcomposer_ui.core.events import Status
 from xcomposer_ui.ui.texts import reason, text
 from xcomposer_ui.ui.views.marks import dtype_chip, escaped
 
