@@ -18,7 +18,7 @@ from xcomposer_ui.backends.devices import (
     synchronize,
 )
 from xcomposer_ui.core.errors import UserError
-from xcomposer_ui.ui.texts import reason
+from xcomposer_ui.ui.reasons import reason
 
 
 @pytest.fixture

@@ -7,14 +7,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from string import Formatter
 
 import pytest
 
 import app
 from xcomposer_ui.cli.serve import add_serve_arguments, settings_from_arguments
 from xcomposer_ui.core.errors import UserError
-from xcomposer_ui.core.messages import MESSAGES
 from xcomposer_ui.core.settings import EMBEDDED, Settings, settings_from
 
 ROOT = Path(app.__file__).resolve().parent
@@ -129,12 +127,3 @@ def test_a_mistake_at_start_is_one_line_and_exit_2() -> None:
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "“tpu” is no value for device. Choose one of: auto, cpu, cuda, mps.\n"
-
-
-@pytest.mark.parametrize("code", list(MESSAGES))
-def test_every_sentence_is_there_in_both_languages_with_the_same_facts(code: str) -> None:
-    sentences = MESSAGES[code]
-    assert set(sentences) == {"en", "zh"}
-    facts = [sorted(name for _, name, _, _ in Formatter().parse(text) if name) for text in sentences.values()]
-    assert facts[0] == facts[1]
-    assert all(text.strip() for text in sentences.values())

@@ -14,11 +14,11 @@ import pytest
 from tests.ui.scripted import FAILURE, MEASURED, MESSAGE
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.events import Loading, Status, Waiting
+from xcomposer_ui.core.messages import LANGUAGES
 from xcomposer_ui.core.result import Explanation, Fix, Measurement, Operand, Reference, RunResult
 from xcomposer_ui.core.strategies import STRATEGIES
 from xcomposer_ui.core.units import memory, seconds, significant
 from xcomposer_ui.ui.session import Form, Session, SessionRun
-from xcomposer_ui.ui.texts import LANGUAGES
 from xcomposer_ui.ui.views.conversation import messages
 from xcomposer_ui.ui.views.explanation import explanation_card
 from xcomposer_ui.ui.views.failure import failure_card

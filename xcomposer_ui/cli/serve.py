@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from xcomposer_ui.core.settings import DEVICES, HALVES, LANGUAGES, Settings, settings_from
+from xcomposer_ui.core.settings import DEVICES, HALVES, LANGUAGE_CHOICES, Settings, settings_from
 
 
 def add_serve_arguments(parser: argparse.ArgumentParser) -> None:
@@ -13,7 +13,7 @@ def add_serve_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", metavar="PATH_OR_ID", help="“embedded”, a folder, or a hub id [XCOMPOSER_MODEL]")
     parser.add_argument("--device", metavar="|".join(DEVICES), help="where the model computes [XCOMPOSER_DEVICE]")
     parser.add_argument("--half", metavar="|".join(HALVES), help="the 16-bit type in play [XCOMPOSER_HALF]")
-    parser.add_argument("--lang", metavar="|".join(LANGUAGES), help="the page's language [XCOMPOSER_LANG]")
+    parser.add_argument("--lang", metavar="|".join(LANGUAGE_CHOICES), help="the page's language [XCOMPOSER_LANG]")
     parser.add_argument("--host", help="address to listen on; this machine alone if not given [GRADIO_SERVER_NAME]")
     parser.add_argument("--port", type=int, metavar="N", help="7860 if not given [GRADIO_SERVER_PORT]")
 

@@ -1,7 +1,7 @@
-"""The user's mistakes, each with its sentence in both languages.
+"""The user's mistakes.
 
 UserError
-    The one exception for something that the user can mend: a broken picture, an empty question, a strategy that
+    The one exception for something that the user can correct: a broken picture, an empty question, a strategy that
     does not exist. The page and the command line each turn it into text in exactly one place. Anything else that
     escapes is a bug and shows as one.
 """
@@ -10,23 +10,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from xcomposer_ui.core.messages import MESSAGES
+from xcomposer_ui.core.messages import Message
 
 
 class UserError(Exception):
-    """A mistake of the user's, in words the user can act on.
+    """A mistake of the user's, with a sentence that says what was found and what to do.
 
-    `code` is a key of `messages.MESSAGES`; `facts` fill the sentence's placeholders. `str(error)` is the English
-    sentence. Facts come from the user or are plain numbers: never a server path.
+    `message` is `error.CODE` of the locales with its facts; `str(error)` is the English sentence. Facts come from the
+    user or are plain numbers: never a server path.
 
-    Raises KeyError where `code` or a placeholder is unknown: that is a bug in the caller.
+    Raises KeyError where `code` or a placeholder is unknown: a bug in the caller.
     """
 
     def __init__(self, code: str, **facts: Any) -> None:
         self.code = code
         self.facts = facts
+        self.message = Message(f"error.{code}", **facts)
         super().__init__(self.in_language("en"))
 
     def in_language(self, language: str) -> str:
-        """The sentence in `language`: "en" or "zh"."""
-        return MESSAGES[self.code][language].format(**self.facts)
+        """The sentence in `language`."""
+        return self.message.in_language(language)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.messages import LANGUAGES
 
 EMBEDDED = "embedded"
 """The name of the model that is in the repository."""
@@ -24,7 +25,7 @@ PUBLISHED = (
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 HALVES = ("auto", "float16", "bfloat16")
-LANGUAGES = ("auto", "en", "zh")
+LANGUAGE_CHOICES = ("auto", *LANGUAGES)
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Settings:
         for name, value, known in (
             ("device", self.device, DEVICES),
             ("half", self.half, HALVES),
-            ("lang", self.language, LANGUAGES),
+            ("lang", self.language, LANGUAGE_CHOICES),
         ):
             if value not in known:
                 raise UserError("unknown_setting", name=name, value=value, known=", ".join(known))

@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from xcomposer_ui.core.events import Status
+from xcomposer_ui.core.messages import text
 from xcomposer_ui.core.request import Question
 from xcomposer_ui.core.settings import DEVICES, HALVES, Settings
 from xcomposer_ui.core.strategies import STRATEGIES
@@ -18,8 +19,8 @@ from xcomposer_ui.ui.hd_num_field import follow_model, hd_num_field
 from xcomposer_ui.ui.links import ask_form
 from xcomposer_ui.ui.localization import QUIET, Localization
 from xcomposer_ui.ui.pictures import DrawingInput, PictureInput
+from xcomposer_ui.ui.reasons import reason
 from xcomposer_ui.ui.session import Form
-from xcomposer_ui.ui.texts import reason, text
 from xcomposer_ui.ui.views.explanation import strategy_label
 from xcomposer_ui.ui.views.head import short_name
 from xcomposer_ui.ui.views.marks import escaped

@@ -6,6 +6,7 @@ from typing import Any
 
 import gradio as gr
 
+from xcomposer_ui.core.messages import text
 from xcomposer_ui.core.strategies import STRATEGIES
 from xcomposer_ui.planning.fit import DoesNotFit
 from xcomposer_ui.planning.predictions import shape_of
@@ -17,7 +18,6 @@ from xcomposer_ui.ui.offer_buttons import offers
 from xcomposer_ui.ui.prediction_error import pairs_shown
 from xcomposer_ui.ui.preflight import Preflight
 from xcomposer_ui.ui.session import Session
-from xcomposer_ui.ui.texts import text
 from xcomposer_ui.ui.views.conversation import messages
 from xcomposer_ui.ui.views.downloads import downloads
 from xcomposer_ui.ui.views.explanation import strategy_label

@@ -9,6 +9,7 @@ from typing import Any
 
 import gradio as gr
 
+from xcomposer_ui.core.messages import text
 from xcomposer_ui.core.settings import DEVICES, Settings
 from xcomposer_ui.core.strategies import HALF_DTYPES
 from xcomposer_ui.runtime.runner import Runner
@@ -23,7 +24,6 @@ from xcomposer_ui.ui.localization import QUIET, Localization
 from xcomposer_ui.ui.offer_buttons import offers
 from xcomposer_ui.ui.pictures import PictureInput
 from xcomposer_ui.ui.preflight import Preflight
-from xcomposer_ui.ui.texts import text
 from xcomposer_ui.ui.views.comparison import compared
 from xcomposer_ui.ui.views.head import short_name
 from xcomposer_ui.ui.views.notices import comparison_does_not_fit_notice, notice

@@ -13,9 +13,10 @@ import gradio as gr
 
 from xcomposer_ui.compare.schedule import REPEATS
 from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.messages import LANGUAGES
 from xcomposer_ui.core.request import Question
 from xcomposer_ui.core.result import explanation_as_json
-from xcomposer_ui.core.settings import LANGUAGES, Settings
+from xcomposer_ui.core.settings import Settings
 from xcomposer_ui.core.strategies import HALF_DTYPES
 from xcomposer_ui.explain import explain
 from xcomposer_ui.planning.plan import plan_as_json
@@ -78,8 +79,8 @@ def build_endpoints(settings: Settings, runner: Runner, preflight: Preflight) ->
     def explain_text(text: str, language: str = "en") -> dict[str, Any]:
         """What a pasted error or traceback means; the JSON of `python -m xcomposer_ui explain`."""
         try:
-            if language not in LANGUAGES[1:]:
-                raise UserError("unknown_setting", name="language", value=language, known=", ".join(LANGUAGES[1:]))
+            if language not in LANGUAGES:
+                raise UserError("unknown_setting", name="language", value=language, known=", ".join(LANGUAGES))
             return explanation_as_json(explain(text or "", language=language))
         except UserError as error:
             raise gr.Error(str(error), print_exception=False) from None

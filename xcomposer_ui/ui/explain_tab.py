@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import gradio as gr
 
 from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.messages import text
 from xcomposer_ui.explain import explain
 from xcomposer_ui.ui.localization import Localization
-from xcomposer_ui.ui.texts import text
 from xcomposer_ui.ui.views.explanation import explanation_card
 from xcomposer_ui.ui.views.marks import escaped
 from xcomposer_ui.ui.views.notices import notice

@@ -6,6 +6,7 @@ from typing import Any
 
 import gradio as gr
 
+from xcomposer_ui.core.messages import LANGUAGES, text
 from xcomposer_ui.core.settings import Settings
 from xcomposer_ui.runtime.runner import Runner
 from xcomposer_ui.ui.ask_form import strategy_why
@@ -15,13 +16,12 @@ from xcomposer_ui.ui.compare_tab import CompareTab
 from xcomposer_ui.ui.endpoints import build_endpoints
 from xcomposer_ui.ui.examples import examples
 from xcomposer_ui.ui.explain_tab import build_explain_tab, explained
-from xcomposer_ui.ui.localization import QUIET, Localization
+from xcomposer_ui.ui.localization import QUIET, Localization, language_of
 from xcomposer_ui.ui.model_picker import ModelPicker
 from xcomposer_ui.ui.plan_handlers import Plans, PlanSession
 from xcomposer_ui.ui.plan_tab import PlanTab
 from xcomposer_ui.ui.preflight import preflight
 from xcomposer_ui.ui.session import Session
-from xcomposer_ui.ui.texts import LANGUAGES, language_of, text
 from xcomposer_ui.ui.views.check import check_panel
 from xcomposer_ui.ui.views.head import head_line
 from xcomposer_ui.ui.views.marks import escaped

@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 import gradio as gr
 
+from xcomposer_ui.core.messages import LANGUAGES, sentences, text
 from xcomposer_ui.ui.session_language import SessionLanguages
-from xcomposer_ui.ui.texts import LANGUAGES, TEXTS, text
 
 Part = TypeVar("Part")
 Key = str | Sequence[tuple[str, str]]
@@ -47,7 +47,7 @@ class Localization:
     def i18n(self) -> gr.I18n:
         """The texts for `launch(i18n=)`."""
         languages = {
-            language: {key: text(key, language) for key in TEXTS}
+            language: {key: text(key, language) for key in sentences(language)}
             | {name: shown(language) for name, shown in self._views.items()}
             for language in LANGUAGES
         }
@@ -68,11 +68,16 @@ class Localization:
         if self.language != "auto":
             return _in_language(key, self.language)
         if isinstance(key, str):
-            return gr.I18n()(key) if key in TEXTS else key
+            return gr.I18n()(key) if key in sentences("en") else key
         return [(self._first(label), value) for label, value in key]
 
 
 def _in_language(key: Key, language: str) -> Any:
     if isinstance(key, str):
-        return text(key, language) if key in TEXTS else key
+        return text(key, language) if key in sentences("en") else key
     return [(_in_language(label, language), value) for label, value in key]
+
+
+def language_of(accepted: str) -> str:
+    """The page's language for a browser's list such as "zh-CN,zh;q=0.9,en;q=0.8": "zh" where Chinese leads."""
+    return "zh" if accepted.strip().lower().startswith("zh") else "en"

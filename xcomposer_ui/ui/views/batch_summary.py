@@ -8,8 +8,8 @@ from typing import Any
 from xcomposer_ui.compare.schedule import Variant
 from xcomposer_ui.compare.summary import summarize
 from xcomposer_ui.compare.verdict import variant_name
+from xcomposer_ui.core.messages import text
 from xcomposer_ui.core.units import UNKNOWN, joined, memory, seconds, significant
-from xcomposer_ui.ui.texts import text
 from xcomposer_ui.ui.views.charts import Box, boxes
 from xcomposer_ui.ui.views.marks import dtype_chip, escaped
 

@@ -7,11 +7,11 @@ from xcomposer_ui.compare.divergence import Divergence
 from xcomposer_ui.compare.execution import ComparisonProgress
 from xcomposer_ui.compare.verdict import variant_name, verdict
 from xcomposer_ui.core.events import Loading, Waiting
+from xcomposer_ui.core.messages import text
 from xcomposer_ui.core.result import RunResult
 from xcomposer_ui.core.units import UNKNOWN, joined, memory, rate, seconds, significant
 from xcomposer_ui.ui.compare_session import CompareSession
 from xcomposer_ui.ui.localised_failure import failure_line, localised
-from xcomposer_ui.ui.texts import text
 from xcomposer_ui.ui.views.batch_summary import batch_summary, name_of
 from xcomposer_ui.ui.views.charts import Bar, Curve, bars, depth
 from xcomposer_ui.ui.views.downloads import downloads, downloads_of_many

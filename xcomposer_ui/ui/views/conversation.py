@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from xcomposer_ui.core.messages import text
 from xcomposer_ui.ui.session import Session, SessionRun
-from xcomposer_ui.ui.texts import text
 from xcomposer_ui.ui.views.marks import escaped
 
 Message = dict[str, str]

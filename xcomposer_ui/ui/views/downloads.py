@@ -10,7 +10,7 @@ from typing import Any
 from xcomposer_ui.compare.bug_report import bug_report
 from xcomposer_ui.compare.csv_table import FIELDS, as_csv, rows
 from xcomposer_ui.compare.report import FORMATS
-from xcomposer_ui.ui.texts import text
+from xcomposer_ui.core.messages import text
 from xcomposer_ui.ui.views.marks import escaped
 
 MIME = {

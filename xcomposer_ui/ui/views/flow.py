@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from xcomposer_ui.core.messages import text
 from xcomposer_ui.explain.operands import operand_name
 from xcomposer_ui.tracing.dtype_flow import Cast, Traced
 from xcomposer_ui.tracing.dtype_path import PathStep, path, paths_aligned
-from xcomposer_ui.ui.texts import text
 from xcomposer_ui.ui.views.explanation import strategy_label
 from xcomposer_ui.ui.views.marks import COLOURED, clash_mark, dtype_chip, escaped
 

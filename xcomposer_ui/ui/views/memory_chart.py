@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from itertools import groupby
 
 from xcomposer_ui.core.memory_timeline import MemorySample, MemoryTimeline
+from xcomposer_ui.core.messages import text
 from xcomposer_ui.core.units import joined, memory, seconds, significant
-from xcomposer_ui.ui.texts import text
 from xcomposer_ui.ui.views.marks import escaped
 from xcomposer_ui.ui.views.memory_bars import axis, round_steps
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from xcomposer_ui.core.messages import sentences, text
 from xcomposer_ui.core.result import Measurement
 from xcomposer_ui.core.units import UNKNOWN, memory, rate, seconds
-from xcomposer_ui.ui.texts import TEXTS, text
 from xcomposer_ui.ui.views.marks import escaped
 
 
@@ -24,7 +24,7 @@ def metric_tiles(measurement: Measurement | None, language: str) -> str:
 
 def _tile(name: str, figure: tuple[str, str], kind: str, language: str) -> str:
     value, unit = figure
-    more = f' title="{escaped(text(f"{kind}.more", language))}"' if f"{kind}.more" in TEXTS else ""
+    more = f' title="{escaped(text(f"{kind}.more", language))}"' if f"{kind}.more" in sentences(language) else ""
     shown = f"<b>{escaped(value)}</b><span>{escaped(unit)}</span>"
     if value == UNKNOWN:
         missing = escaped(text("not_measured", language))

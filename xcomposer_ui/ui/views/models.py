@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from xcomposer_ui.core.events import Loading, Status, Waiting
+from xcomposer_ui.core.messages import text
 from xcomposer_ui.core.strategies import STRATEGIES
 from xcomposer_ui.core.units import UNKNOWN, joined, memory
 from xcomposer_ui.planning.catalogue import TEXT_TOKENS, Entry
-from xcomposer_ui.ui.texts import text
 from xcomposer_ui.ui.views.head import short_name
 from xcomposer_ui.ui.views.marks import dtype_chip, escaped
 from xcomposer_ui.ui.views.run_status import loading_label

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from xcomposer_ui.compare.schedule import Variant
 from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.messages import text
 from xcomposer_ui.core.units import joined, memory
 from xcomposer_ui.planning.fit import DoesNotFit, largest_hd_num
 from xcomposer_ui.ui.compare_session import ComparisonDoesNotFit
 from xcomposer_ui.ui.plan_names import strategy_name
-from xcomposer_ui.ui.texts import text
 from xcomposer_ui.ui.views.batch_summary import name_of
 from xcomposer_ui.ui.views.marks import escaped
 

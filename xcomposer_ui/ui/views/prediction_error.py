@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from xcomposer_ui.core.messages import text
 from xcomposer_ui.core.units import joined, memory
 from xcomposer_ui.planning.prediction_error import PredictionError
 from xcomposer_ui.ui.plan_names import strategy_name
-from xcomposer_ui.ui.texts import text
 from xcomposer_ui.ui.views.marks import escaped
 
 COLUMNS = ("strategy", "tokens", "predicted", "measured", "error")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from xcomposer_ui.core.events import Loading, Waiting
+from xcomposer_ui.core.messages import text
 from xcomposer_ui.core.result import RunResult
 from xcomposer_ui.core.strategies import STRATEGIES, Strategy
 from xcomposer_ui.core.units import joined, seconds
 from xcomposer_ui.ui.localised_failure import localised
 from xcomposer_ui.ui.session import CheckingFit, Session
-from xcomposer_ui.ui.texts import text
 from xcomposer_ui.ui.views.explanation import strategy_label
 from xcomposer_ui.ui.views.failure import failure_card
 from xcomposer_ui.ui.views.marks import dtype_chip, escaped

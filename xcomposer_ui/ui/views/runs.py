@@ -6,11 +6,11 @@ import base64
 import csv
 import io
 
+from xcomposer_ui.core.messages import text
 from xcomposer_ui.core.result import result_as_json
 from xcomposer_ui.core.units import joined, memory, rate, seconds
 from xcomposer_ui.ui.localised_failure import failure_line
 from xcomposer_ui.ui.session import SessionRun
-from xcomposer_ui.ui.texts import text
 from xcomposer_ui.ui.views.explanation import strategy_label
 from xcomposer_ui.ui.views.marks import dtype_chip, escaped
 
