@@ -11,15 +11,16 @@ import torch
 from PIL import Image
 
 from tests.checkpoints import write_checkpoint
+from tests.requests import under
 from xcomposer_ui.backends.local import LocalBackend, open_local
 from xcomposer_ui.backends.oom import out_of_memory
-from xcomposer_ui.core.request import Question
+from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.strategies import STRATEGIES
 from xcomposer_ui.runtime.backend import CallResult, Progress
 
 PICTURES = [Image.radial_gradient("L").convert("RGB"), Image.linear_gradient("L").convert("RGB"), None]
 QUESTIONS = [
-    Question(text, picture, max_new_tokens=9)
+    Request(text, picture, max_new_tokens=9)
     for text, picture in zip(("What is there?", "And here, in this longer question?", "Hello"), PICTURES, strict=True)
 ]
 FULL = STRATEGIES["full"]
@@ -38,12 +39,12 @@ def backend(checkpoint: Path) -> LocalBackend:
     return backend
 
 
-def outcome_alone(backend: LocalBackend, question: Question, strategy: str) -> CallResult:
-    return backend.answer(question, STRATEGIES[strategy], "float16", Progress())
+def outcome_alone(backend: LocalBackend, question: Request, strategy: str) -> CallResult:
+    return backend.generate(under(question, strategy), Progress())
 
 
 def test_answers_and_counts_are_those_of_one_by_one(backend: LocalBackend) -> None:
-    batch = backend.answer_first(QUESTIONS, FULL, "float16", Progress())
+    batch = backend.generate_batch([under(one, "full") for one in QUESTIONS], Progress())
     assert batch.size == len(batch.outcomes) == 3
     for question, outcome in zip(QUESTIONS, batch.outcomes, strict=True):
         alone = outcome_alone(backend, question, "full")
@@ -57,12 +58,12 @@ def test_answers_and_counts_are_those_of_one_by_one(backend: LocalBackend) -> No
 
 @pytest.mark.parametrize("strategy", ["autocast", "unified"])
 def test_half_weights_answer_too(backend: LocalBackend, strategy: str) -> None:
-    batch = backend.answer_first(QUESTIONS, STRATEGIES[strategy], "float16", Progress())
+    batch = backend.generate_batch([under(one, strategy) for one in QUESTIONS], Progress())
     assert [outcome.failure_type for outcome in batch.outcomes] == [None] * 3
 
 
 def test_under_a_failing_strategy_each_question_has_its_own_end(backend: LocalBackend) -> None:
-    batch = backend.answer_first(QUESTIONS, STRATEGIES["as_is"], "float16", Progress())
+    batch = backend.generate_batch([under(one, "as_is") for one in QUESTIONS], Progress())
     assert [outcome.failure_type for outcome in batch.outcomes] == ["RuntimeError", "RuntimeError", None]
     assert batch.outcomes[0].site.module == "vision_proj.0"
     assert batch.outcomes[2].answer == outcome_alone(backend, QUESTIONS[2], "as_is").answer
@@ -81,7 +82,7 @@ def test_what_does_not_fit_is_halved(backend: LocalBackend, monkeypatch: pytest.
         return whole(tokenizer, rows, **how)
 
     monkeypatch.setattr(model, "batch_ids", small)
-    batch = backend.answer_first([*QUESTIONS, *QUESTIONS], FULL, "float16", Progress())
+    batch = backend.generate_batch([under(one, "full") for one in [*QUESTIONS, *QUESTIONS]], Progress())
     assert asked == [6, 3]  # and then one, which needs no batch
     assert batch.size == len(batch.outcomes) == 1
     assert batch.outcomes[0].answer == outcome_alone(backend, QUESTIONS[0], "full").answer
@@ -95,7 +96,7 @@ def test_one_that_does_not_fit_alone_is_a_failure(backend: LocalBackend, monkeyp
 
     monkeypatch.setattr(model, "batch_ids", none)
     monkeypatch.setattr(model, "answer_ids", none)
-    batch = backend.answer_first(QUESTIONS, FULL, "float16", Progress())
+    batch = backend.generate_batch([under(one, "full") for one in QUESTIONS], Progress())
     assert [outcome.failure_type for outcome in batch.outcomes] == ["OutOfMemoryError"]
     assert batch.size == 1
 
@@ -113,14 +114,14 @@ def test_an_answer_that_is_not_finite_costs_its_own_row_alone(
 
     dark = model.preprocess(PICTURES[1]).mean()
     monkeypatch.setattr(model, "encode_image", broken)
-    batch = backend.answer_first(QUESTIONS, FULL, "float16", Progress())
+    batch = backend.generate_batch([under(one, "full") for one in QUESTIONS], Progress())
     assert [outcome.failure_type for outcome in batch.outcomes] == [None, "NonFiniteLogits", None]
 
 
 def test_a_stop_ends_a_batch_without_outcomes(backend: LocalBackend) -> None:
     progress = Progress()
     progress.stop.set()
-    assert backend.answer_first(QUESTIONS, FULL, "float16", progress).outcomes == ()
+    assert backend.generate_batch([under(one, "full") for one in QUESTIONS], progress).outcomes == ()
 
 
 def test_the_allocators_own_words_are_known() -> None:
@@ -135,14 +136,16 @@ def test_a_real_shortage_halves_the_batch(backend: LocalBackend) -> None:
     resource = pytest.importorskip("resource", reason="this system bounds no process's memory")
     if not psutil.LINUX:
         pytest.skip("this system does not bound a process's address space")
-    long = Question("word " * 700, PICTURES[0], max_new_tokens=2)
-    first = backend.answer_first([long], FULL, "float16", Progress())
-    backend.answer_first([long] * 2, FULL, "float16", Progress())  # what is allocated once is there by now
+    long = Request("word " * 700, PICTURES[0], max_new_tokens=2)
+    first = backend.generate_batch([under(one, "full") for one in [long]], Progress())
+    backend.generate_batch(
+        [under(one, "full") for one in [long] * 2], Progress()
+    )  # what is allocated once is there by now
     used = psutil.Process().memory_info().vms
     before = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (used + (96 << 20), before[1]))
     try:
-        batch = backend.answer_first([long] * 64, FULL, "float16", Progress())
+        batch = backend.generate_batch([under(one, "full") for one in [long] * 64], Progress())
     finally:
         resource.setrlimit(resource.RLIMIT_AS, before)
     assert 1 <= batch.size == len(batch.outcomes) < 64

@@ -14,6 +14,7 @@ from PIL import Image
 
 from tests.backends.model_clock import STEP_SEC, TOWER_SEC, model_clock
 from tests.checkpoints import tiny_model, write_checkpoint
+from tests.requests import under
 from xcomposer_ui.backends import distances
 from xcomposer_ui.backends import divergence as measured
 from xcomposer_ui.backends.distances import first_difference, logit_figures
@@ -21,12 +22,12 @@ from xcomposer_ui.backends.local import LocalBackend, open_local
 from xcomposer_ui.backends.memory import CpuPeak, weights_bytes
 from xcomposer_ui.backends.module_outputs import block_names
 from xcomposer_ui.compare.divergence import Divergences, divergence_as_json
-from xcomposer_ui.core.request import Question
+from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.strategies import STRATEGIES
 from xcomposer_ui.runtime.backend import Progress
 
 PICTURE = Image.radial_gradient("L").convert("RGB")
-ASK = Question("What is there?", PICTURE, max_new_tokens=6)
+ASK = Request("What is there?", PICTURE, max_new_tokens=6)
 FULL = STRATEGIES["full"]
 
 
@@ -43,9 +44,9 @@ def found(backend: LocalBackend) -> Divergences:
     return diverged(backend, ASK, "float16", "bfloat16")
 
 
-def diverged(backend: LocalBackend, question: Question, *halves: str) -> Divergences:
-    variants = [(s, h) for h in halves for s in STRATEGIES.values()]
-    return backend.diverge(question, variants, Progress())
+def diverged(backend: LocalBackend, question: Request, *halves: str) -> Divergences:
+    variants = [(name, half) for half in halves for name in STRATEGIES]
+    return backend.measure_divergence(question, variants, Progress())
 
 
 def test_every_variant_that_answers_has_an_entry_and_the_others_a_reason(found: Divergences) -> None:
@@ -199,8 +200,8 @@ def test_free_running_tells_where_the_answers_part(found: Divergences) -> None:
 
 
 def test_the_free_run_says_what_a_run_says_and_one_seed_gives_one_answer(backend: LocalBackend) -> None:
-    sampled = Question("Say something.", PICTURE, max_new_tokens=8, temperature=1.2, top_p=0.9, seed=5)
-    answer = backend.answer(sampled, FULL, "float16", Progress()).answer
+    sampled = Request("Say something.", PICTURE, max_new_tokens=8, temperature=1.2, top_p=0.9, seed=5)
+    answer = backend.generate(under(sampled, "full"), Progress()).answer
     runs = [diverged(backend, sampled, "float16") for _ in range(2)]
     assert "".join(runs[0].tokens) == answer
     assert runs[0].tokens == runs[1].tokens
@@ -208,13 +209,13 @@ def test_the_free_run_says_what_a_run_says_and_one_seed_gives_one_answer(backend
 
 
 def test_text_alone_is_compared_too_and_nothing_clashes(backend: LocalBackend) -> None:
-    found = diverged(backend, Question("Say something.", max_new_tokens=4), "float16")
+    found = diverged(backend, Request("Say something.", max_new_tokens=4), "float16")
     assert [d.strategy for d in found.entries] == ["as_is", "autocast", "unified"]
     assert found.failures == {}
 
 
 def test_a_single_token_is_enough(backend: LocalBackend) -> None:
-    found = diverged(backend, Question("What?", PICTURE, max_new_tokens=1), "float16")
+    found = diverged(backend, Request("What?", PICTURE, max_new_tokens=1), "float16")
     assert len(found.entries) == 2
     assert len(found.tokens) == 1
 
@@ -235,7 +236,7 @@ def test_outputs_that_would_not_fit_are_kept_for_blocks_alone(
 def test_a_stop_ends_it(backend: LocalBackend) -> None:
     progress = Progress()
     progress.stop.set()
-    assert backend.diverge(ASK, [(FULL, "float16")], progress) == Divergences(stopped=True)
+    assert backend.measure_divergence(ASK, [("full", "float16")], progress) == Divergences(stopped=True)
 
 
 def test_hooks_are_gone_afterwards(backend: LocalBackend, found: Divergences) -> None:
@@ -245,7 +246,7 @@ def test_hooks_are_gone_afterwards(backend: LocalBackend, found: Divergences) ->
 
 
 def test_the_weights_part_of_a_run(backend: LocalBackend) -> None:
-    m = backend.answer(ASK, FULL, "float16", Progress()).measurement
+    m = backend.generate(under(ASK, "full"), Progress()).measurement
     assert m.weights_bytes == weights_bytes(backend.weights("float32")[0])
     assert m.weights_bytes < m.peak_memory_bytes  # type: ignore[operator]
 
@@ -257,7 +258,7 @@ def test_latency_is_what_the_model_takes_from_the_picture_to_the_last_token_with
         token, recent = CpuPeak.token, CpuPeak.recent
         monkeypatch.setattr(CpuPeak, "token", lambda *given: (clock.advance(100), token(*given))[1])
         monkeypatch.setattr(CpuPeak, "recent", lambda *given: (clock.advance(100), recent(*given))[1])
-        m = backend.answer(ASK, FULL, "float16", Progress()).measurement
+        m = backend.generate(under(ASK, "full"), Progress()).measurement
     assert m.new_tokens is not None and m.new_tokens > 1
     assert m.latency_sec == TOWER_SEC + m.new_tokens * STEP_SEC
     assert m.time_to_first_token_sec == TOWER_SEC + STEP_SEC
@@ -266,7 +267,7 @@ def test_latency_is_what_the_model_takes_from_the_picture_to_the_last_token_with
 
 def test_latency_is_within_what_an_outside_clock_shows(backend: LocalBackend) -> None:
     started = time.perf_counter()
-    m = backend.answer(ASK, FULL, "float16", Progress()).measurement
+    m = backend.generate(under(ASK, "full"), Progress()).measurement
     assert 0 < m.latency_sec <= time.perf_counter() - started  # type: ignore[operator]
 
 

@@ -20,13 +20,13 @@ from PIL import Image
 
 from tests.backends.hub_server import REVISION, FakeHub
 from tests.checkpoints import write_checkpoint
+from tests.requests import under
 from xcomposer_ui.__main__ import main
 from xcomposer_ui.backends import hub
 from xcomposer_ui.backends.local import open_local
 from xcomposer_ui.backends.planning.configuration import configuration_of
 from xcomposer_ui.core.errors import UserError
-from xcomposer_ui.core.request import Question
-from xcomposer_ui.core.strategies import STRATEGIES
+from xcomposer_ui.core.request import Request
 from xcomposer_ui.runtime.backend import Progress
 
 NAME = "someone/a-model.of-theirs"
@@ -129,8 +129,8 @@ def test_once_here_it_answers_without_the_hub_and_carries_its_revision(
     served.asked.clear()
     backend, progress = open_local(NAME, "cpu"), Progress()
     assert backend.load("float32", progress)
-    question = Question("What?", Image.new("RGB", (8, 8)), max_new_tokens=3)
-    assert backend.answer(question, STRATEGIES["full"], "float16", progress).failure_type is None
+    question = Request("What?", Image.new("RGB", (8, 8)), max_new_tokens=3)
+    assert backend.generate(under(question, "full"), progress).failure_type is None
     assert backend.revision == REVISION
     assert served.asked == []
 

@@ -13,14 +13,15 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from tests.checkpoints import write_checkpoint
+from tests.requests import under
 from xcomposer_ui.backends.local import LocalBackend, open_local
 from xcomposer_ui.core.errors import UserError
-from xcomposer_ui.core.request import Question
+from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.strategies import STRATEGIES
 from xcomposer_ui.runtime.backend import CallResult, Progress
 
 PICTURE = Image.radial_gradient("L").convert("RGB")
-ASK = Question("What is there?", PICTURE, max_new_tokens=6)
+ASK = Request("What is there?", PICTURE, max_new_tokens=6)
 
 
 @pytest.fixture(scope="module")
@@ -33,10 +34,10 @@ def backend(checkpoint: Path) -> LocalBackend:
     return open_local(str(checkpoint), "cpu")
 
 
-def ask(backend: LocalBackend, strategy: str, half: str = "float16", question: Question = ASK) -> CallResult:
+def ask(backend: LocalBackend, strategy: str, half: str = "float16", question: Request = ASK) -> CallResult:
     chosen = STRATEGIES[strategy]
     backend.load(chosen.weights_dtype(half), Progress())
-    return backend.answer(question, chosen, half, Progress())
+    return backend.generate(under(question, chosen.name, half), Progress())
 
 
 @pytest.mark.parametrize("half", ["float16", "bfloat16"])
@@ -83,7 +84,7 @@ def test_weights_are_loaded_once_a_dtype(checkpoint: Path) -> None:
 
 
 def test_one_seed_gives_one_answer_and_text_only_is_answered(backend: LocalBackend) -> None:
-    sampled = Question("Say something.", None, max_new_tokens=20, temperature=1.5, top_p=1.0, seed=3)
+    sampled = Request("Say something.", None, max_new_tokens=20, temperature=1.5, top_p=1.0, seed=3)
     answers = {ask(backend, "unified", question=sampled).answer for _ in range(3)}
     assert len(answers) == 1
 
@@ -91,10 +92,8 @@ def test_one_seed_gives_one_answer_and_text_only_is_answered(backend: LocalBacke
 def test_stopping_frees_the_model(backend: LocalBackend) -> None:
     backend.load("float32", Progress())
     progress, outcomes, begun = Progress(), [], threading.Event()
-    endless = Question("Go on.", PICTURE, max_new_tokens=4000, repetition_penalty=5.0)
-    worker = threading.Thread(
-        target=lambda: outcomes.append(backend.answer(endless, STRATEGIES["full"], "float16", progress))
-    )
+    endless = Request("Go on.", PICTURE, max_new_tokens=4000, repetition_penalty=5.0)
+    worker = threading.Thread(target=lambda: outcomes.append(backend.generate(under(endless, "full"), progress)))
     hook = backend.weights("float32")[0].register_forward_hook(lambda *_: begun.set())
     worker.start()
     begun.wait()
@@ -110,7 +109,7 @@ def test_a_stop_before_the_first_token_ends_the_prefill(backend: LocalBackend) -
     progress = Progress()
     progress.stop.set()
     backend.load("float32", Progress())
-    outcome = backend.answer(ASK, STRATEGIES["full"], "float16", progress)
+    outcome = backend.generate(under(ASK, "full"), progress)
     assert outcome.stopped
     assert outcome.measurement.new_tokens is None
 

@@ -11,10 +11,11 @@ import torch
 from torch import nn
 
 from tests.checkpoints import write_checkpoint
+from tests.requests import under
 from xcomposer_ui.backends import generation
 from xcomposer_ui.backends.local import LocalBackend, open_local
 from xcomposer_ui.backends.memory import LISTENED_STEPS, CpuPeak, NoPeak, meter_of, weights_bytes
-from xcomposer_ui.core.request import Question
+from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.strategies import STRATEGIES
 from xcomposer_ui.models.xcomposer2.cache import GROWTH
 from xcomposer_ui.runtime.backend import Progress
@@ -101,7 +102,7 @@ def peak(backend: LocalBackend, strategy: str, meter: type[CpuPeak], patch: pyte
         patched.setattr(generation, "meter_of", lambda model, others_bytes: meter(model))
         patched.setattr(generation, "sampling", lambda question: {**sampling(question), "min_new_tokens": tokens})
         backend.load(chosen.weights_dtype("float16"), Progress())
-        outcome = backend.answer(Question("Go on.", **asked), chosen, "float16", Progress())
+        outcome = backend.generate(under(Request("Go on.", **asked), chosen.name, "float16"), Progress())
     assert outcome.measurement.new_tokens == tokens
     assert outcome.measurement.peak_memory_bytes is not None
     return outcome.measurement.peak_memory_bytes
@@ -130,8 +131,8 @@ def test_nothing_is_said_on_stderr(backend: LocalBackend, capfd: pytest.CaptureF
     for strategy in ("full", "unified"):
         backend.load(STRATEGIES[strategy].weights_dtype("float16"), Progress())
         thread = threading.Thread(
-            target=backend.answer,
-            args=(Question("Go on.", max_new_tokens=9), STRATEGIES[strategy], "float16", Progress()),
+            target=backend.generate,
+            args=(under(Request("Go on.", max_new_tokens=9), strategy), Progress()),
         )
         thread.start()
         thread.join()
@@ -148,7 +149,7 @@ def test_on_apples_gpu_the_peak_is_not_measured(backend: LocalBackend, monkeypat
     assert isinstance(meter_of(Elsewhere()), NoPeak)
     monkeypatch.setattr(generation, "meter_of", lambda model, others_bytes: NoPeak(model))
     backend.load("float32", Progress())
-    outcome = backend.answer(Question("Go on.", max_new_tokens=3), STRATEGIES["full"], "float16", Progress())
+    outcome = backend.generate(under(Request("Go on.", max_new_tokens=3), "full"), Progress())
     measured = outcome.measurement
     assert measured.peak_memory_bytes is measured.peak_memory_kind is outcome.timeline is None
     assert measured.latency_sec and measured.weights_bytes == weights_bytes(backend.weights("float32")[0])

@@ -22,7 +22,7 @@ from xcomposer_ui.backends.planning.fake_model import fake_model
 from xcomposer_ui.backends.planning.kernels import kernel, scratch_bytes
 from xcomposer_ui.backends.planning.planner import Planner, memory_here, plan
 from xcomposer_ui.core.errors import UserError
-from xcomposer_ui.core.request import Question
+from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.strategies import STRATEGIES
 from xcomposer_ui.models.xcomposer2 import (
     InternLMXComposer2Config,
@@ -60,7 +60,7 @@ def test_within_one_percent_of_what_a_run_takes(
     torch.manual_seed(0)
     model = InternLMXComposer2ForCausalLM(config).to(getattr(torch, chosen.weights_dtype(half))).eval()
     for picture in (PICTURE, None):
-        question = Question("What is there? Tell me all of it.", picture, max_new_tokens=12)
+        question = Request("What is there? Tell me all of it.", picture, max_new_tokens=12)
         for _ in range(2):  # kernels keep what they made in their first call
             measured = generation.answer(model, tokenizer, question, chosen, half, Progress()).measurement
         pair = beside(config, "cpu", strategy, half, question, measured)
@@ -77,7 +77,7 @@ def test_a_tiled_run_is_predicted_with_the_tiles_it_took(
     config.vision_config.image_size = 8 * config.vision_config.patch_size  # neighbours are merged by twos
     torch.manual_seed(0)
     model = InternLMXComposer2ForCausalLM(config).eval()
-    question = Question("What is there?", PICTURE.resize((480, 480)), max_new_tokens=4, hd_num=hd_num)
+    question = Request("What is there?", PICTURE.resize((480, 480)), max_new_tokens=4, hd_num=hd_num)
     for _ in range(2):  # kernels keep what they made in their first call
         measured = generation.answer(model, tokenizer, question, STRATEGIES["full"], "float16", Progress()).measurement
     pair = beside(config, "cpu", "full", "float16", question, measured)

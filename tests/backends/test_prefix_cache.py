@@ -12,10 +12,11 @@ from PIL import Image
 from torch import Tensor
 
 from tests.checkpoints import tiny_model, write_checkpoint
+from tests.requests import under
 from xcomposer_ui.backends import prefix_cache
 from xcomposer_ui.backends.local import LocalBackend, open_local
 from xcomposer_ui.core.errors import UserError
-from xcomposer_ui.core.request import Question
+from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.strategies import STRATEGIES
 from xcomposer_ui.runtime.backend import CallResult, Progress
 
@@ -61,8 +62,8 @@ class Visit:
 
         hook = model.get_output_embeddings().register_forward_hook(look)
         try:
-            question = Question(text, self.picture, tuple(self.history), max_new_tokens=7, hd_num=self.hd_num)
-            outcome = self.backend.answer(question, chosen, half, progress)
+            question = Request(text, self.picture, tuple(self.history), max_new_tokens=7, hd_num=self.hd_num)
+            outcome = self.backend.generate(under(question, chosen.name, half), progress)
         finally:
             hook.remove()
         self.seen.append(logits)
@@ -234,7 +235,7 @@ def test_what_is_cleared_while_a_turn_runs_is_not_kept_after_it(backend: LocalBa
             progress.stop.set()
 
     hook = backend.weights("float32")[0].get_output_embeddings().register_forward_hook(clear)
-    outcome = backend.answer(Question("Go on.", ROUND, max_new_tokens=9), STRATEGIES["full"], "float16", progress)
+    outcome = backend.generate(under(Request("Go on.", ROUND, max_new_tokens=9), "full"), progress)
     hook.remove()
     assert outcome.stopped
     assert backend._conversations.nbytes == 0

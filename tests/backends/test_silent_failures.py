@@ -13,7 +13,7 @@ from transformers import AutoTokenizer
 from tests.checkpoints import tiny_model, write_tokenizer
 from xcomposer_ui.backends import generation
 from xcomposer_ui.backends.silent_failures import non_finite_site, repeated_to_the_end
-from xcomposer_ui.core.request import Question
+from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.strategies import STRATEGIES
 from xcomposer_ui.explain import explain
 from xcomposer_ui.explain.silent_failures import silent_message
@@ -34,7 +34,7 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 def ask(model: Any, tokenizer: Any, strategy: str, half: str, tokens: int = 4) -> CallResult:
     dtype = getattr(torch, STRATEGIES[strategy].weights_dtype(half))
-    question = Question("What?", PICTURE, max_new_tokens=tokens)
+    question = Request("What?", PICTURE, max_new_tokens=tokens)
     return generation.answer(model.to(dtype), tokenizer, question, STRATEGIES[strategy], half, Progress())
 
 

@@ -13,15 +13,16 @@ from torch import nn
 
 from tests.backends.model_clock import STEP_SEC, TOWER_SEC, model_clock
 from tests.checkpoints import write_checkpoint
+from tests.requests import under
 from xcomposer_ui.backends import timeline_recorder as module
 from xcomposer_ui.backends.local import LocalBackend, open_local
 from xcomposer_ui.backends.memory import CpuPeak, CudaPeak
 from xcomposer_ui.backends.timeline_recorder import TimelineRecorder
-from xcomposer_ui.core.request import Question
+from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.strategies import STRATEGIES
 from xcomposer_ui.runtime.backend import CallResult, Progress
 
-QUESTION = Question("Go on.", Image.radial_gradient("L").convert("RGB"), max_new_tokens=12, repetition_penalty=1.5)
+QUESTION = Request("Go on.", Image.radial_gradient("L").convert("RGB"), max_new_tokens=12, repetition_penalty=1.5)
 
 
 @pytest.fixture(scope="module")
@@ -29,10 +30,10 @@ def backend(tmp_path_factory: pytest.TempPathFactory) -> LocalBackend:
     return open_local(str(write_checkpoint(tmp_path_factory.mktemp("model"))), "cpu")
 
 
-def asked(backend: LocalBackend, strategy: str, question: Question, progress: Progress | None = None) -> CallResult:
+def asked(backend: LocalBackend, strategy: str, question: Request, progress: Progress | None = None) -> CallResult:
     chosen = STRATEGIES[strategy]
     backend.load(chosen.weights_dtype("float16"), Progress())
-    return backend.answer(question, chosen, "float16", progress or Progress())
+    return backend.generate(under(question, chosen.name, "float16"), progress or Progress())
 
 
 @pytest.mark.parametrize("every_sec", [0.0, 0.01, 60.0])

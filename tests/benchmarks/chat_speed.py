@@ -16,14 +16,14 @@ from unittest.mock import patch
 from PIL import Image
 
 from tests.benchmarks.measure import alternating, median, paired_ratio, report
+from tests.requests import under
 from xcomposer_ui.backends import memory
 from xcomposer_ui.backends.generation import sampling
 from xcomposer_ui.backends.local import open_local
 from xcomposer_ui.core.events import Finished, TextSoFar
-from xcomposer_ui.core.request import Question
+from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.result import RunResult
 from xcomposer_ui.core.settings import EMBEDDED_PATH, Settings
-from xcomposer_ui.core.strategies import STRATEGIES
 from xcomposer_ui.models.xcomposer2 import InternLMXComposer2Config, InternLMXComposer2ForCausalLM
 from xcomposer_ui.models.xcomposer2.tokenizer import InternLMXComposer2Tokenizer
 from xcomposer_ui.runtime.backend import Progress
@@ -51,7 +51,7 @@ def first_word(repeats: int) -> None:
     def ask(strategy: str) -> tuple[float, float]:
         started = time.perf_counter()
         first = None
-        for event in runner.run(Question("How many shapes are there?", PICTURE), strategy):
+        for event in runner.run(Request("How many shapes are there?", PICTURE, strategy=strategy)):
             if first is None and isinstance(event, (TextSoFar, Finished)):
                 first = time.perf_counter() - started
         assert first is not None
@@ -83,7 +83,7 @@ def cost_of_the_runner(folder: str, repeats: int) -> None:
     backend = open_local(folder, "cpu")
     backend.load("float32", Progress())
     model, tokenizer = backend.weights("float32")
-    question = Question("Go on.", PICTURE, max_new_tokens=200, repetition_penalty=1.3)
+    question = Request("Go on.", PICTURE, max_new_tokens=200, repetition_penalty=1.3)
 
     def through_the_runner() -> float:
         return _result(runner, question).measurement.tokens_per_sec or float("nan")
@@ -114,11 +114,11 @@ def cost_of_the_meter(folder: str, repeats: int) -> None:
     """The latency that is shown with the memory meter listening, against deaf; all else is the same run."""
     backend = open_local(folder, "cpu")
     backend.load("float32", Progress())
-    question = Question("Go on.", PICTURE, max_new_tokens=100, repetition_penalty=1.3)
+    question = Request("Go on.", PICTURE, max_new_tokens=100, repetition_penalty=1.3)
 
     def shown(listening: bool) -> float:
         with patch.object(memory._Listener, "there", listening):
-            outcome = backend.answer(question, STRATEGIES["full"], "float16", Progress())
+            outcome = backend.generate(under(question, "full"), Progress())
         return outcome.measurement.latency_sec or float("nan")
 
     figures = alternating({"on": lambda: shown(True), "off": lambda: shown(False)}, 3 * repeats)
@@ -131,7 +131,7 @@ def time_per_token(folder: str, repeats: int) -> None:
     runner = Runner(Settings(model=folder))
 
     def per_token(tokens: int) -> float:
-        m = _result(runner, Question("Go on.", PICTURE, max_new_tokens=tokens, repetition_penalty=1.3)).measurement
+        m = _result(runner, Request("Go on.", PICTURE, max_new_tokens=tokens, repetition_penalty=1.3)).measurement
         return 1 / (m.tokens_per_sec or float("nan"))
 
     figures = alternating({"short": lambda: per_token(50), "long": lambda: per_token(400)}, max(3, repeats // 2))
@@ -143,8 +143,8 @@ def time_per_token(folder: str, repeats: int) -> None:
     )
 
 
-def _result(runner: Runner, question: Question) -> RunResult:
-    *_, last = runner.run(question, "full")
+def _result(runner: Runner, question: Request) -> RunResult:
+    *_, last = runner.run(under(question, "full", None))
     assert isinstance(last, Finished)
     return last.result
 

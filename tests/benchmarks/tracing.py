@@ -12,14 +12,15 @@ from collections.abc import Callable
 from PIL import Image
 
 from tests.benchmarks.measure import alternating, median, paired_ratio, report
+from tests.requests import under
 from xcomposer_ui.core.events import Finished
-from xcomposer_ui.core.request import Question
+from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.settings import Settings
 from xcomposer_ui.core.strategies import STRATEGIES
 from xcomposer_ui.runtime.runner import TRACED_TOKENS, Runner
 from xcomposer_ui.tracing.dtype_flow import Traced
 
-QUESTION = Question("What is in the picture?", Image.new("RGB", (320, 240), "#d62828"), max_new_tokens=TRACED_TOKENS)
+QUESTION = Request("What is in the picture?", Image.new("RGB", (320, 240), "#d62828"), max_new_tokens=TRACED_TOKENS)
 
 
 def main() -> None:
@@ -44,7 +45,7 @@ def main() -> None:
 def run(runner: Runner, strategy: str) -> float:
     """Seconds that an untraced run takes, from asking to its result."""
     started = time.perf_counter()
-    *_, last = runner.run(QUESTION, strategy)
+    *_, last = runner.run(under(QUESTION, strategy, None))
     assert isinstance(last, Finished)
     return time.perf_counter() - started
 
@@ -52,7 +53,7 @@ def run(runner: Runner, strategy: str) -> float:
 def trace(runner: Runner, strategy: str) -> float:
     """Seconds that a traced run takes, from asking to its flow."""
     started = time.perf_counter()
-    *_, last = runner.trace(QUESTION, strategy)
+    *_, last = runner.trace(under(QUESTION, strategy, None))
     assert isinstance(last, Traced)
     assert last.flow.calls
     return time.perf_counter() - started

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tests.ui.scripted import FAILURE
 from xcomposer_ui.compare.divergence import Diverged, Divergence, Divergences, Diverging, LayerDivergence
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.events import Event, Finished, Status, TextSoFar, Waiting
-from xcomposer_ui.core.request import Question, checked_question
+from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.result import Measurement, RunResult
-from xcomposer_ui.core.strategies import STRATEGIES, checked_half, strategy_named
-from xcomposer_ui.planning.fit import MemoryBudget, MemoryRequest
+from xcomposer_ui.core.strategies import checked_half
+from xcomposer_ui.planning.fit import MemoryBudget
 from xcomposer_ui.planning.hardware import Machine
-from xcomposer_ui.runtime.prepared_run import memory_request
 
 SECONDS = {"autocast": 0.9, "unified": 0.8, "full": 1.0}
 ANSWERS = {"autocast": "a red circle", "unified": "a red square", "full": "a red circle"}
@@ -76,56 +75,50 @@ class ScriptedRunner:
     def open(self) -> None:
         """The device is known from the start."""
 
-    def wanted(
-        self, question: Question, strategy: str, half: str | None = None, *, model: str | None = None
-    ) -> MemoryRequest:
-        strategy_named(strategy)
-        return memory_request(checked_question(question), model or self.model, strategy, self.half(half))
+    def resolved(self, request: Request) -> Request:
+        if request.model not in (None, "embedded", self.model):
+            raise UserError("unknown_model", name=request.model, known="embedded")
+        return replace(request, model=request.model or self.model, half=self.half(request.half))
 
     def status(self) -> Status:
         reasons = {"device": "no CUDA device was found", "half": "the usual one"}
         return Status("embedded", "cpu", "float16", reasons, tuple(("embedded", dtype) for dtype in self.loaded))
 
-    def run(
-        self, question: Question, strategy: str, half: str | None = None, *, model: str | None = None,
-        device: str | None = None,
-    ) -> Generator[Event, None, None]:  # fmt: skip
-        chosen, kind = strategy_named(strategy), self.half(half)
-        if model not in (None, "embedded", self.model):
-            raise UserError("unknown_model", name=model, known="embedded")
-        dtype = chosen.weights_dtype(kind)
+    def run(self, request: Request) -> Generator[Event, None, None]:
+        request = self.resolved(request)
+        dtype = request.weights_dtype
         self.loaded = [*(d for d in self.loaded if d != dtype), dtype][-self.room_for :]
-        before = sum(1 for s, h, n in self.asked if (s, h) == (strategy, kind) and n == question.max_new_tokens)
-        self.asked.append((strategy, kind, question.max_new_tokens))
+        run = (request.strategy, request.half_dtype, request.max_new_tokens)
+        before = self.asked.count(run)
+        self.asked.append(run)
         finished = False
         try:
             yield TextSoFar("a")
             finished = True
-            yield Finished(self._result(question, strategy, kind, dtype, before))
+            yield Finished(self._result(request, before))
         finally:
             self.closed += not finished
 
     def diverge(
-        self, question: Question, variants: Sequence[tuple[str, str]], *, model: str | None = None,
-        device: str | None = None,
-    ) -> Generator[Waiting | Diverging | Diverged, None, None]:  # fmt: skip
+        self, request: Request, variants: Sequence[tuple[str, str]]
+    ) -> Generator[Waiting | Diverging | Diverged, None, None]:
         self.diverged += 1
         yield Diverging()
         entries = tuple(divergence(s, h) for s, h in variants if s != "full" and s not in self.fails)
         failures = {f"{s}/{h}": f"{FAILURE.type}: {FAILURE.message}" for s, h in variants if s in self.fails}
         yield Diverged(Divergences(entries, divergence("full", "float16", 1e-7), TOKENS, failures))
 
-    def _result(self, question: Question, strategy: str, half: str, dtype: str, before: int) -> RunResult:
+    def _result(self, request: Request, before: int) -> RunResult:
+        strategy = request.strategy
         failed = strategy in self.fails
-        weights = 2_000_000 if STRATEGIES[strategy].weights_dtype(half) != "float32" else 4_000_000
+        weights = 2_000_000 if request.weights_dtype != "float32" else 4_000_000
         measured = Measurement(
             latency_sec=SECONDS.get(strategy, 1.0) + before / 1000, time_to_first_token_sec=0.2, tokens_per_sec=30.0,
             peak_memory_bytes=weights + 1_000_000, peak_memory_kind="cpu_tensors", prompt_tokens=84, new_tokens=3,
             weights_bytes=weights,
         )  # fmt: skip
         return RunResult(
-            strategy, half, "embedded", "cpu", dtype, question.seed,
-            Measurement(weights_bytes=weights) if failed else measured,
+            request, "cpu", Measurement(weights_bytes=weights) if failed else measured,
             answer=None if failed else ANSWERS.get(strategy, "yes"),
             failure=FAILURE if failed else None, reasons=self.status().reasons,
         )  # fmt: skip

@@ -10,11 +10,10 @@ import pytest
 from PIL import Image
 
 from tests.compare.scripted import ScriptedRunner
-from xcomposer_ui.compare.batch import Done, Results, Skipped, Told, Working, compare_many
+from xcomposer_ui.compare.batch import BatchEvent, Done, Results, Skipped, Working, compare_file
 from xcomposer_ui.compare.execution import ComparisonSettings
 from xcomposer_ui.compare.summary import distribution, summarize
 from xcomposer_ui.core.errors import UserError
-from xcomposer_ui.core.request import Question
 
 PLAN = ComparisonSettings(repeats=1)
 SETTINGS = {"model": "embedded"}
@@ -38,11 +37,11 @@ def file(tmp_path: Path) -> Path:
     return file
 
 
-def batch(file: Path, runner: ScriptedRunner | None = None, settings: dict | None = None) -> list[Told]:
+def batch(file: Path, runner: ScriptedRunner | None = None, settings: dict | None = None) -> list[BatchEvent]:
     results = Results(file.with_name("out"), settings or SETTINGS)
     return [
         event
-        for event in compare_many(runner or ScriptedRunner(), file, results, PLAN, Question(""))
+        for event in compare_file(runner or ScriptedRunner(), file, results, PLAN, {})
         if not isinstance(event, Working)
     ]
 

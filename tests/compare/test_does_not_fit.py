@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -17,7 +18,7 @@ from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.planning.fit import MemoryBudget
 from xcomposer_ui.planning.plan import Plan, PlanRequest
 from xcomposer_ui.ui import compare_handlers
-from xcomposer_ui.ui.compare_session import CompareForm, CompareSession
+from xcomposer_ui.ui.compare_session import CompareSession
 from xcomposer_ui.ui.examples import Example
 from xcomposer_ui.ui.preflight import Preflight, preflight
 from xcomposer_ui.ui.views.comparison import compared
@@ -38,10 +39,10 @@ def runner() -> ScriptedRunner:
 
 
 @pytest.fixture
-def form(tmp_path: Path) -> CompareForm:
+def form(tmp_path: Path) -> dict[str, Any]:
     path = tmp_path / "red.png"
     Image.new("RGB", (16, 12), "red").save(path)
-    return CompareForm("What is there?", str(path), ("float16", "bfloat16"), repeats=1)
+    return {"text": "What is there?", "file": str(path), "halves": ("float16", "bfloat16"), "repeats": 1}
 
 
 def ahead(runner: ScriptedRunner, plans: Tight | None = None) -> Preflight:
@@ -52,7 +53,7 @@ def last(steps: Iterable[CompareSession]) -> CompareSession:
     return list(steps)[-1]
 
 
-def test_it_is_not_begun_and_says_what_does_not_fit(runner: ScriptedRunner, form: CompareForm) -> None:
+def test_it_is_not_begun_and_says_what_does_not_fit(runner: ScriptedRunner, form: dict[str, Any]) -> None:
     before = last(compare_handlers.steps(runner, CompareSession(), form))
     asked = len(runner.asked)
     judging, refused = compare_handlers.steps(runner, before, form, preflight=ahead(runner))
@@ -69,7 +70,7 @@ def test_it_is_not_begun_and_says_what_does_not_fit(runner: ScriptedRunner, form
     assert comparison_does_not_fit_notice(None, "en") == ""
 
 
-def test_those_that_fit_are_compared_without_full_precision(runner: ScriptedRunner, form: CompareForm) -> None:
+def test_those_that_fit_are_compared_without_full_precision(runner: ScriptedRunner, form: dict[str, Any]) -> None:
     refused = last(compare_handlers.steps(runner, CompareSession(), form, preflight=ahead(runner)))
     done = last(compare_handlers.steps_of_unfit(runner, refused, (), only_fitting=True))
     assert done.unfit is None and done.document is not None
@@ -78,7 +79,7 @@ def test_those_that_fit_are_compared_without_full_precision(runner: ScriptedRunn
     assert "Side by side" in compared(done, "en")
 
 
-def test_all_are_compared_where_that_is_asked(runner: ScriptedRunner, form: CompareForm) -> None:
+def test_all_are_compared_where_that_is_asked(runner: ScriptedRunner, form: dict[str, Any]) -> None:
     refused = last(compare_handlers.steps(runner, CompareSession(), form, preflight=ahead(runner)))
     done = last(compare_handlers.steps_of_unfit(runner, refused, ()))
     assert done.document is not None
@@ -87,12 +88,12 @@ def test_all_are_compared_where_that_is_asked(runner: ScriptedRunner, form: Comp
 
 
 def test_the_examples_are_judged_once_by_the_largest_and_go_on_with_what_fits(
-    runner: ScriptedRunner, form: CompareForm, tmp_path: Path
+    runner: ScriptedRunner, form: dict[str, Any], tmp_path: Path
 ) -> None:
     large = tmp_path / "large.png"
     Image.new("RGB", (40, 30)).save(large)
-    assert form.picture is not None
-    examples = (Example(form.picture, "What? " * 60, "en"), Example(str(large), "Where?", "en"))
+    assert form["file"] is not None
+    examples = (Example(form["file"], "What? " * 60, "en"), Example(str(large), "Where?", "en"))
     plans = Tight()
     refused = last(
         compare_handlers.steps_of_many(runner, CompareSession(), form, examples, preflight=ahead(runner, plans))
@@ -104,7 +105,7 @@ def test_the_examples_are_judged_once_by_the_largest_and_go_on_with_what_fits(
     assert [len(document["runs"]) for document in done.many] == [5, 5]
 
 
-def test_where_nothing_fits_only_all_the_same_is_left(runner: ScriptedRunner, form: CompareForm) -> None:
+def test_where_nothing_fits_only_all_the_same_is_left(runner: ScriptedRunner, form: dict[str, Any]) -> None:
     refused = last(compare_handlers.steps(runner, CompareSession(), form, preflight=ahead(runner, NothingFits())))
     assert refused.unfit is not None
     assert refused.unfit.fitting == ()
@@ -113,11 +114,9 @@ def test_where_nothing_fits_only_all_the_same_is_left(runner: ScriptedRunner, fo
     assert "With at most 9 tiles" in comparison_does_not_fit_notice(tiles.unfit, "en")
 
 
-def test_what_fits_is_begun_at_once(runner: ScriptedRunner, form: CompareForm) -> None:
+def test_what_fits_is_begun_at_once(runner: ScriptedRunner, form: dict[str, Any]) -> None:
     plans = Tight(tiles=9)
-    done = last(
-        compare_handlers.steps(runner, CompareSession(), replace(form, hd_num=9), preflight=ahead(runner, plans))
-    )
+    done = last(compare_handlers.steps(runner, CompareSession(), {**form, "hd_num": 9}, preflight=ahead(runner, plans)))
     assert done.unfit is None and done.document is not None
     assert done.document["question"]["hd_num"] == plans.asked[0].hd_num == 9
     small = ScriptedRunner(has_room=MemoryBudget("cpu", 1 << 50))
@@ -128,13 +127,13 @@ def test_what_fits_is_begun_at_once(runner: ScriptedRunner, form: CompareForm) -
     assert len(plans.asked) == asked
 
 
-def test_a_mistake_comes_before_any_plan(runner: ScriptedRunner, form: CompareForm) -> None:
+def test_a_mistake_comes_before_any_plan(runner: ScriptedRunner, form: dict[str, Any]) -> None:
     plans = Tight()
-    wrong = replace(form, hd_num=97)
+    wrong = {**form, "hd_num": 97}
     for steps in (
         compare_handlers.steps(runner, CompareSession(), wrong, preflight=ahead(runner, plans)),
         compare_handlers.steps_of_many(
-            runner, CompareSession(), wrong, [Example(str(form.picture), "What?", "en")], preflight=ahead(runner, plans)
+            runner, CompareSession(), wrong, [Example(str(form["file"]), "What?", "en")], preflight=ahead(runner, plans)
         ),
     ):
         ended = last(steps)
@@ -142,7 +141,7 @@ def test_a_mistake_comes_before_any_plan(runner: ScriptedRunner, form: CompareFo
     assert plans.asked == []
 
 
-def test_the_endpoint_refuses_unless_it_is_asked_for_anyway(runner: ScriptedRunner, form: CompareForm) -> None:
+def test_the_endpoint_refuses_unless_it_is_asked_for_anyway(runner: ScriptedRunner, form: dict[str, Any]) -> None:
     with pytest.raises(UserError, match="What fits: as_is, autocast, unified"):
         compare_handlers.compared(runner, form, ahead(runner))
     assert runner.asked == []

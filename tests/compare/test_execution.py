@@ -14,10 +14,10 @@ from xcomposer_ui.compare.comparison import Comparison, comparison_as_json
 from xcomposer_ui.compare.execution import ComparisonProgress, ComparisonSettings, compare
 from xcomposer_ui.compare.verdict import verdict
 from xcomposer_ui.core.errors import UserError
-from xcomposer_ui.core.request import Question
+from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.result import result_as_json
 
-ASK = Question("What is there?", max_new_tokens=9)
+ASK = Request("What is there?", max_new_tokens=9)
 
 
 @pytest.fixture
@@ -117,19 +117,19 @@ def test_divergence_can_be_left_out(runner: ScriptedRunner) -> None:
 
 
 @pytest.mark.parametrize(
-    ("question", "plan", "code"),
+    ("question", "settings", "code"),
     [
-        (Question(" "), ComparisonSettings(), "empty_question"),
-        (ASK, ComparisonSettings(halves=("float8",)), "unknown_half"),
-        (ASK, ComparisonSettings(repeats=0), "out_of_range"),
-        (ASK, ComparisonSettings(model="../../etc"), "unknown_model"),
+        ({"text": " "}, {}, "empty_question"),
+        ({}, {"halves": ("float8",)}, "unknown_half"),
+        ({}, {"repeats": 0}, "out_of_range"),
+        ({"model": "../../etc"}, {}, "unknown_model"),
     ],
 )
 def test_mistakes_are_user_errors(
-    runner: ScriptedRunner, question: Question, plan: ComparisonSettings, code: str
+    runner: ScriptedRunner, question: dict[str, Any], settings: dict[str, Any], code: str
 ) -> None:
     with pytest.raises(UserError) as caught:
-        list(compare(runner, question, plan))
+        list(compare(runner, replace(ASK, **question), ComparisonSettings(**settings)))
     assert caught.value.code == code
 
 

@@ -9,6 +9,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qsl
 
 import pytest
@@ -22,7 +23,7 @@ from xcomposer_ui.compare.divergence import Divergences
 from xcomposer_ui.core.events import Loading
 from xcomposer_ui.core.settings import Settings
 from xcomposer_ui.ui import compare_handlers, links
-from xcomposer_ui.ui.compare_session import CompareForm, CompareSession
+from xcomposer_ui.ui.compare_session import CompareSession
 from xcomposer_ui.ui.examples import Example
 from xcomposer_ui.ui.localised_failure import localised
 from xcomposer_ui.ui.serve import launch
@@ -40,16 +41,16 @@ def picture(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def form(picture: str) -> CompareForm:
-    return CompareForm("What is there?", picture, ("float16", "bfloat16"), repeats=2)
+def form(picture: str) -> dict[str, Any]:
+    return {"text": "What is there?", "file": picture, "halves": ("float16", "bfloat16"), "repeats": 2}
 
 
-def last(form: CompareForm, runner: ScriptedRunner | None = None) -> CompareSession:
+def last(form: dict[str, Any], runner: ScriptedRunner | None = None) -> CompareSession:
     *_, session = compare_handlers.steps(runner or ScriptedRunner(), CompareSession(), form, clock=lambda: 0.0)
     return session
 
 
-def test_a_comparison_ends_at_rest_with_its_document(form: CompareForm) -> None:
+def test_a_comparison_ends_at_rest_with_its_document(form: dict[str, Any]) -> None:
     session = last(form)
     assert session.step is None
     assert session.document is not None
@@ -57,7 +58,7 @@ def test_a_comparison_ends_at_rest_with_its_document(form: CompareForm) -> None:
     assert len(session.document["runs"]) == 6
 
 
-def test_steps_are_told_as_they_come(form: CompareForm) -> None:
+def test_steps_are_told_as_they_come(form: dict[str, Any]) -> None:
     ticks = iter(range(1000))
     told = list(compare_handlers.steps(ScriptedRunner(), CompareSession(), form, clock=lambda: float(next(ticks))))
     views = [compared(session, "en") for session in told]
@@ -66,15 +67,15 @@ def test_steps_are_told_as_they_come(form: CompareForm) -> None:
     assert "<progress" not in views[-1]
 
 
-@pytest.mark.parametrize("changes", [{"question": " "}, {"picture": None}, {"model": "no-such"}, {"repeats": 0}])
-def test_a_mistake_is_a_notice_and_keeps_what_was_there(form: CompareForm, changes: dict) -> None:
+@pytest.mark.parametrize("changes", [{"text": " "}, {"file": None}, {"model": "no-such"}, {"repeats": 0}])
+def test_a_mistake_is_a_notice_and_keeps_what_was_there(form: dict[str, Any], changes: dict) -> None:
     before = last(form)
-    *_, after = compare_handlers.steps(ScriptedRunner(), before, replace(form, **changes))
+    *_, after = compare_handlers.steps(ScriptedRunner(), before, {**form, **changes})
     assert after.notice is not None
     assert after.comparison == before.comparison
 
 
-def test_a_stop_keeps_what_was_measured(form: CompareForm) -> None:
+def test_a_stop_keeps_what_was_measured(form: dict[str, Any]) -> None:
     ticks = iter(range(1000))
     steps = compare_handlers.steps(ScriptedRunner(), CompareSession(), form, clock=lambda: float(next(ticks)))
     session = next(s for s in steps if s.comparison is not None and len(s.comparison.runs) == 2)
@@ -85,16 +86,16 @@ def test_a_stop_keeps_what_was_measured(form: CompareForm) -> None:
     assert "Stopped. What was measured" in compared(ended, "en")
 
 
-def test_a_stop_before_anything_was_measured_brings_back_what_was_there(form: CompareForm) -> None:
+def test_a_stop_before_anything_was_measured_brings_back_what_was_there(form: dict[str, Any]) -> None:
     *_, done = compare_handlers.steps(ScriptedRunner(), CompareSession(), form)
-    going = compare_handlers.steps(ScriptedRunner(), done, replace(form, question="Another?"))
+    going = compare_handlers.steps(ScriptedRunner(), done, {**form, "text": "Another?"})
     warming = next(session for session in going if session.step is not None)
     going.close()
     assert not (warming.comparison and warming.comparison.runs)
     assert warming.ended(stopped=True) == done
 
 
-def test_the_view_shows_figures_marks_the_first_different_token_and_opens_the_failure(form: CompareForm) -> None:
+def test_the_view_shows_figures_marks_the_first_different_token_and_opens_the_failure(form: dict[str, Any]) -> None:
     view = compared(last(form), "en")
     assert "Against full precision: float16 as reported fails" in view
     assert '<mark class="xl-parts" title="first different token: 2"> square</mark>' in view
@@ -111,20 +112,20 @@ def test_everything_from_outside_is_escaped(picture: str) -> None:
             result = super()._result(*args)
             return replace(result, answer=NASTY if result.answer else None)
 
-    session = last(CompareForm(NASTY, picture, repeats=1), Nasty())
-    view = compared(session, "en", links.compare_link(session.form, ()))  # type: ignore[arg-type]
+    session = last({"text": NASTY, "file": picture, "repeats": 1}, Nasty())
+    view = compared(session, "en", links.compare_link(session.request, ()))  # type: ignore[arg-type]
     assert "<img" not in view
     assert "&lt;img" in view
 
 
-def test_both_languages_say_the_same_figures(form: CompareForm) -> None:
+def test_both_languages_say_the_same_figures(form: dict[str, Any]) -> None:
     session = last(form)
     english, chinese = (re.sub(r"data:[^\"]*", "", compared(session, language)) for language in ("en", "zh"))
     assert "与全精度相比" in chinese
     assert english.count("<td") == chinese.count("<td")
 
 
-def test_what_is_taken_away_is_the_document(form: CompareForm) -> None:
+def test_what_is_taken_away_is_the_document(form: dict[str, Any]) -> None:
     session = last(form)
     view = compared(session, "en", "?compare=x")
     files = dict(re.findall(r'download="([^"]+)" href="data:[^;]+;charset=utf-8;base64,([^"]+)"', view))
@@ -133,7 +134,7 @@ def test_what_is_taken_away_is_the_document(form: CompareForm) -> None:
     assert 'href="?compare=x"' in view
 
 
-def test_the_examples_are_tallied(form: CompareForm, picture: str) -> None:
+def test_the_examples_are_tallied(form: dict[str, Any], picture: str) -> None:
     examples = (Example(picture, "What?", "en"), Example(picture, "Where?", "en"))
     *_, session = compare_handlers.steps_of_many(ScriptedRunner(), CompareSession(), form, examples)
     assert len(session.many) == 2
@@ -148,7 +149,7 @@ def test_the_examples_are_tallied(form: CompareForm, picture: str) -> None:
     assert [(row["question"], row["strategy"]) for row in table[:2]] == [("What?", "as_is"), ("What?", "autocast")]
 
 
-def test_examples_that_were_stopped_go_on_where_they_were(form: CompareForm, picture: str) -> None:
+def test_examples_that_were_stopped_go_on_where_they_were(form: dict[str, Any], picture: str) -> None:
     examples = tuple(Example(picture, f"What {n}?", "en") for n in range(3))
     steps = compare_handlers.steps_of_many(ScriptedRunner(), CompareSession(), form, examples)
     session = next(s for s in steps if len(s.many) == 1).ended(stopped=True)
@@ -159,12 +160,12 @@ def test_examples_that_were_stopped_go_on_where_they_were(form: CompareForm, pic
     *_, last_one = compare_handlers.steps_of_many(runner, session, form, examples)
     assert [found["question"]["text"] for found in last_one.many] == ["What 0?", "What 1?", "What 2?"]
     assert [n for _, _, n in runner.asked].count(2) == 6  # each variant is warmed up once, not for each question
-    other = replace(form, halves=("float16",))
+    other = {**form, "halves": ("float16",)}
     anew = next(iter(compare_handlers.steps_of_many(ScriptedRunner(), session, other, examples)))
     assert anew.many == ()
 
 
-def test_what_was_left_out_is_said_in_the_pages_language(form: CompareForm) -> None:
+def test_what_was_left_out_is_said_in_the_pages_language(form: dict[str, Any]) -> None:
     session = last(form)
     assert session.comparison is not None
     found = replace(session.comparison.divergences, floor=None, reasons={"floor": "too large", "layers": "too large"})
@@ -174,7 +175,7 @@ def test_what_was_left_out_is_said_in_the_pages_language(form: CompareForm) -> N
     assert "too large to keep" not in compared(session, "zh")
 
 
-def test_full_precision_is_not_said_to_agree_with_itself(form: CompareForm, picture: str) -> None:
+def test_full_precision_is_not_said_to_agree_with_itself(form: dict[str, Any], picture: str) -> None:
     *_, session = compare_handlers.steps_of_many(
         ScriptedRunner(), CompareSession(), form, [Example(picture, "What?", "en")]
     )
@@ -184,7 +185,7 @@ def test_full_precision_is_not_said_to_agree_with_itself(form: CompareForm, pict
     assert "%" not in row
 
 
-def test_loading_is_told_while_it_goes_on(form: CompareForm) -> None:
+def test_loading_is_told_while_it_goes_on(form: dict[str, Any]) -> None:
     class Loads(ScriptedRunner):
         def run(self, *args, **kwargs):  # type: ignore[no-untyped-def]
             yield Loading("owner/name", "float16", 0.25, "download")
@@ -195,20 +196,20 @@ def test_loading_is_told_while_it_goes_on(form: CompareForm) -> None:
     told.close()
 
 
-def test_answers_are_whole_without_a_divergence_to_mark_them(form: CompareForm) -> None:
+def test_answers_are_whole_without_a_divergence_to_mark_them(form: dict[str, Any]) -> None:
     session = last(form, ScriptedRunner(fails=("as_is", "full")))
     assert session.comparison is not None
     session = replace(session, comparison=replace(session.comparison, divergences=Divergences()))
     assert "<dd>a red square</dd>" in compared(session, "en")
 
 
-def test_the_failures_card_speaks_the_pages_language(form: CompareForm) -> None:
+def test_the_failures_card_speaks_the_pages_language(form: dict[str, Any]) -> None:
     assert localised(FAILURE, "cpu", "zh").explanation.title in compared(last(form), "zh")
 
 
-def test_the_picture_is_in_the_report_only_when_asked(form: CompareForm) -> None:
+def test_the_picture_is_in_the_report_only_when_asked(form: dict[str, Any]) -> None:
     for asked in (False, True):
-        document = last(replace(form, with_picture=asked)).document
+        document = last({**form, "with_picture": asked}).document
         assert document is not None
         assert ("png_base64" in document["question"]["image"]) is asked
 
@@ -222,13 +223,15 @@ def test_a_distribution_has_its_quartiles_as_a_box() -> None:
 
 def test_a_link_restores_the_form_and_nothing_that_is_not_valid(picture: str) -> None:
     examples = (Example(picture, "What?", "en"),)
-    form = CompareForm('a & b="c"', picture, ("bfloat16",), 4, 12, 0.5, 9, "embedded", "cpu", hd_num=24)
-    query = dict(parse_qsl(links.compare_link(form, examples)[1:]))
-    assert links.compare_form(query, ("embedded",), examples) == form
+    form = {"text": 'a & b="c"', "file": picture, "halves": ("bfloat16",), "repeats": 4, "max_new_tokens": 12,
+            "temperature": 0.5, "seed": 9, "model": "embedded", "device": "cpu", "hd_num": 24}  # fmt: skip
+    comparison = compare_handlers.comparison_request(form)
+    query = dict(parse_qsl(links.compare_link(comparison, examples)[1:]))
+    assert links.compare_fields(query, ("embedded",), examples) == form
     bad = {"compare": "x", "halves": "float8", "repeats": "9999", "seed": "x", "model": "/etc", "device": "tpu",
            "example": "../../etc/passwd", "temperature": "nan"}  # fmt: skip
-    assert links.compare_form(bad, ("embedded",), examples) == CompareForm("x", None)
-    assert links.compare_form({"other": "1"}, ("embedded",), examples) is None
+    assert links.compare_fields(bad, ("embedded",), examples) == {"text": "x", "file": None}
+    assert links.compare_fields({"other": "1"}, ("embedded",), examples) is None
 
 
 def test_bars_begin_at_zero_and_share_a_scale() -> None:
@@ -250,7 +253,7 @@ def test_the_depth_chart_breaks_off_where_an_error_is_no_number() -> None:
     assert depth("Depth", ("tower", "language"), [], "") == ""
 
 
-def test_a_divergence_that_is_not_finite_says_so(form: CompareForm) -> None:
+def test_a_divergence_that_is_not_finite_says_so(form: dict[str, Any]) -> None:
     session = last(form)
     assert session.comparison is not None
     bad = divergence("unified", "float16", mean_kl_divergence=None, max_abs_logit_difference=None,

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from tests.compare.scripted import ScriptedRunner
+from tests.requests import under
 from xcomposer_ui.compare.bug_report import bug_report
 from xcomposer_ui.compare.comparison import comparison_as_json
 from xcomposer_ui.compare.document import about, document_of_run, picture_as_json, run_as_json
@@ -18,7 +19,7 @@ from xcomposer_ui.compare.execution import ComparisonSettings, compare
 from xcomposer_ui.compare.report import as_document, as_json, as_table, markdown
 from xcomposer_ui.compare.script import script
 from xcomposer_ui.core.errors import UserError
-from xcomposer_ui.core.request import Question
+from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.result import result_as_json
 
 PICTURE = Image.new("RGB", (4, 3), "red")
@@ -26,7 +27,7 @@ NASTY = 'Is `a|b` <script>?\n```\n"""; import os; {0} \\ '
 
 
 def document(text: str = "What is there?", **plan: object) -> dict:
-    question = Question(text, PICTURE, history=(("a", "b"),), seed=7, hd_num=9)
+    question = Request(text, PICTURE, history=(("a", "b"),), seed=7, hd_num=9)
     *_, last = compare(ScriptedRunner(), question, ComparisonSettings(**plan))  # type: ignore[arg-type]
     return json.loads(json.dumps(comparison_as_json(last.comparison, about(question, last.comparison))))
 
@@ -85,7 +86,7 @@ def test_json_comes_back_as_it_was() -> None:
 
 def test_the_picture_itself_is_in_only_when_asked() -> None:
     assert "png_base64" not in picture_as_json(PICTURE)
-    question = Question("x", PICTURE)
+    question = Request("x", PICTURE)
     *_, last = compare(ScriptedRunner(), question, ComparisonSettings(repeats=1))
     found = comparison_as_json(last.comparison, about(question, last.comparison, with_picture=True))
     assert "data:image/png;base64," in markdown(found)
@@ -93,11 +94,11 @@ def test_the_picture_itself_is_in_only_when_asked() -> None:
 
 
 def test_a_single_run_is_a_report_too_and_other_json_is_none() -> None:
-    question = Question("What is it?", PICTURE, seed=7, temperature=0.5)
-    *_, last = ScriptedRunner().run(question, "unified")
-    run = run_as_json(question, last.result)  # type: ignore[union-attr]
+    question = Request("What is it?", PICTURE, seed=7, temperature=0.5)
+    *_, last = ScriptedRunner().run(under(question, "unified"))
+    run = run_as_json(last.result)  # type: ignore[union-attr]
     found = as_document(json.loads(json.dumps(run)))
-    assert found == json.loads(json.dumps(document_of_run(question, last.result)))  # type: ignore[union-attr]
+    assert found == json.loads(json.dumps(document_of_run(last.result)))  # type: ignore[union-attr]
     assert "a red square" in markdown(found)
     assert "QUESTION = 'What is it?'" in script(found)
     unasked = result_as_json(last.result)  # type: ignore[union-attr]  # what was asked is not known: no report

@@ -7,7 +7,8 @@ from itertools import pairwise
 
 import pytest
 
-from xcomposer_ui.compare.schedule import Variant, checked_repeats, grouped, interleaved, variants_for
+from xcomposer_ui.compare.execution import ComparisonSettings
+from xcomposer_ui.compare.schedule import Variant, grouped, interleaved, variants_for
 from xcomposer_ui.core.errors import UserError
 
 
@@ -27,7 +28,7 @@ def test_an_unknown_half_type_or_number_of_repeats_is_the_users_mistake() -> Non
         variants_for(["float8"])
     for repeats in (0, 51):
         with pytest.raises(UserError, match="repeats"):
-            checked_repeats(repeats)
+            ComparisonSettings(repeats=repeats)
 
 
 def test_every_round_has_every_variant_once_and_the_places_are_shared() -> None:

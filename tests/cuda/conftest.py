@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.requests import under
 from xcomposer_ui.backends.local import LocalBackend, open_local
 from xcomposer_ui.core.images import open_picture
-from xcomposer_ui.core.request import Question
+from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.strategies import STRATEGIES
 from xcomposer_ui.runtime.backend import CallResult, Progress
 
@@ -44,17 +45,17 @@ def backend(device: str) -> Iterator[LocalBackend]:
     backend.unload()
 
 
-def example(file: str, text: str, **settings: int) -> Question:
+def example(file: str, text: str, **settings: int) -> Request:
     """A question about one of the example pictures."""
-    return Question(text, open_picture(str(EXAMPLES / file)), **settings)
+    return Request(text, open_picture(str(EXAMPLES / file)), **settings)
 
 
 CIRCLE = example("trio.png", "What color is the circle?")
 CIRCLE_ANSWER = "The circle is red."
 
 
-def ask(backend: LocalBackend, question: Question, strategy: str, half: str = "float16") -> CallResult:
+def ask(backend: LocalBackend, question: Request, strategy: str, half: str = "float16") -> CallResult:
     """One measured call, its weights loaded before."""
     chosen = STRATEGIES[strategy]
     backend.load(chosen.weights_dtype(half), Progress())
-    return backend.answer(question, chosen, half, Progress())
+    return backend.generate(under(question, chosen.name, half), Progress())

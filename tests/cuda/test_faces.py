@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.cuda.conftest import CIRCLE, CIRCLE_ANSWER
+from tests.requests import under
 from xcomposer_ui.compare.execution import ComparisonSettings, compare
 from xcomposer_ui.core.settings import Settings
 from xcomposer_ui.core.strategies import STRATEGIES
@@ -36,7 +37,7 @@ def test_a_comparison_measures_every_strategy_and_its_distance(runner: Runner) -
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_a_traced_run_shows_the_dtypes_and_where_they_clash(runner: Runner, strategy: str, device: str) -> None:
-    *_, traced = runner.trace(CIRCLE, strategy)
+    *_, traced = runner.trace(under(CIRCLE, strategy, None))
     assert isinstance(traced, Traced)
     assert traced.device == device
     assert any(call.name == "vision_proj.0" for call in traced.flow.calls)

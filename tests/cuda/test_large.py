@@ -12,9 +12,10 @@ from PIL import Image
 
 from tests.checkpoints import tiny_config, write_checkpoint
 from tests.cuda.conftest import ask
+from tests.requests import under
 from xcomposer_ui.backends.local import LocalBackend, open_local
 from xcomposer_ui.backends.planning.calibration import beside
-from xcomposer_ui.core.request import Question
+from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.strategies import STRATEGIES
 from xcomposer_ui.models.xcomposer2 import InternLMXComposer2Config, InternLMXComposer2ForCausalLM
 from xcomposer_ui.planning.published import PUBLISHED_SIZES
@@ -23,7 +24,7 @@ from xcomposer_ui.runtime.backend import CallResult, Progress
 pytestmark = pytest.mark.cuda
 
 PICTURE = Image.radial_gradient("L").convert("RGB")
-ASK = Question("What is there?", PICTURE, max_new_tokens=24)
+ASK = Request("What is there?", PICTURE, max_new_tokens=24)
 REMEDIES = [name for name in STRATEGIES if name != "as_is"]
 MIB = 2**20
 
@@ -66,8 +67,7 @@ def test_every_remedy_comes_to_its_end(backend: LocalBackend, strategy: str, hal
 
 def test_a_stop_ends_the_run_within_a_few_tokens(backend: LocalBackend) -> None:
     progress, outcomes = Progress(), list[CallResult]()
-    full = STRATEGIES["full"]
-    endless = Question("Go on.", PICTURE, max_new_tokens=2000, repetition_penalty=5.0)
+    endless = Request("Go on.", PICTURE, max_new_tokens=2000, repetition_penalty=5.0)
     backend.load("float32", progress)
     counted = threading.Event()
     tokens = 0
@@ -82,7 +82,7 @@ def test_a_stop_ends_the_run_within_a_few_tokens(backend: LocalBackend) -> None:
     model, _ = backend.weights("float32")
     hook = model.get_output_embeddings().register_forward_hook(count)
     try:
-        worker = threading.Thread(target=lambda: outcomes.append(backend.answer(endless, full, "float16", progress)))
+        worker = threading.Thread(target=lambda: outcomes.append(backend.generate(under(endless, "full"), progress)))
         worker.start()
         worker.join()
     finally:
@@ -98,7 +98,7 @@ def test_a_stop_ends_the_run_within_a_few_tokens(backend: LocalBackend) -> None:
 @pytest.mark.parametrize("strategy", REMEDIES)
 def test_memory_is_as_predicted(backend: LocalBackend, device: str, strategy: str, picture: Image.Image | None) -> None:
     backend.forget()
-    question = Question(ASK.text, picture, max_new_tokens=24)
+    question = Request(ASK.text, picture, max_new_tokens=24)
     measured = ask(backend, question, strategy).measurement
     pair = beside(config_for(device), device, strategy, "float16", question, measured)
     assert pair is not None

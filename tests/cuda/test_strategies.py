@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from tests.cuda.conftest import CIRCLE, CIRCLE_ANSWER, ask
+from tests.requests import under
 from xcomposer_ui.backends import generation
 from xcomposer_ui.backends.local import LocalBackend, open_local
-from xcomposer_ui.core.request import Question
+from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.strategies import STRATEGIES
 from xcomposer_ui.runtime.backend import Progress
 
@@ -40,7 +41,7 @@ def test_as_is_raises_the_reported_error_at_the_projector(backend: LocalBackend,
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_text_only_is_answered_under_every_strategy(backend: LocalBackend, strategy: str) -> None:
-    outcome = ask(backend, Question("What can you do?"), strategy)
+    outcome = ask(backend, Request("What can you do?"), strategy)
     assert outcome.message == ""
     assert outcome.answer
 
@@ -76,8 +77,8 @@ def test_peak_memory_is_pytorchs_own_figure(strategy: str) -> None:
 
 
 def test_a_batch_gives_the_answers_that_each_question_gets_alone(backend: LocalBackend) -> None:
-    questions = [CIRCLE, Question("What shape is red?", CIRCLE.image), Question("Describe the image.", CIRCLE.image)]
-    batch = backend.answer_first(questions, STRATEGIES["full"], "float16", Progress())
+    questions = [CIRCLE, Request("What shape is red?", CIRCLE.image), Request("Describe the image.", CIRCLE.image)]
+    batch = backend.generate_batch([under(one, "full") for one in questions], Progress())
     assert batch.size == 3
     assert [o.answer for o in batch.outcomes] == [ask(backend, q, "full").answer for q in questions]
 
@@ -88,7 +89,7 @@ def test_a_conversations_next_turn_reuses_the_picture_and_answers_the_same(
 ) -> None:
     backend.forget()
     first = ask(backend, CIRCLE, strategy)
-    turn = Question("And what shape is it?", CIRCLE.image, ((CIRCLE.text, str(first.answer)),))
+    turn = Request("And what shape is it?", CIRCLE.image, ((CIRCLE.text, str(first.answer)),))
     reused = ask(backend, turn, strategy)
     assert reused.measurement.reused_picture
     assert reused.measurement.reused_tokens

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.planning.scripted import GIB, a_plan
+from tests.requests import result_of
 from tests.ui.scripted import FAILURE
 from xcomposer_ui.core.result import Measurement, RunResult
 from xcomposer_ui.planning.fit import (
@@ -120,7 +121,7 @@ def test_a_small_checkpoint_is_not_planned(tmp_path: Path) -> None:
 def failed(kind: str, message: str) -> RunResult:
     measured = Measurement(peak_memory_bytes=20 * GIB, peak_memory_kind="cpu_tensors")
     failure = replace(FAILURE, type=kind, message=message)
-    return RunResult("full", "float16", "org/large", "cpu", "float32", 0, measured, failure=failure)
+    return result_of("full", measured, model="org/large", failure=failure)
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from tests.requests import result_of
 from xcomposer_ui.core.errors import UserError
-from xcomposer_ui.core.result import Measurement, RunResult
+from xcomposer_ui.core.result import Measurement
 from xcomposer_ui.planning import predictions as module
 from xcomposer_ui.planning.planner_process import RunShape
 from xcomposer_ui.planning.predictions import Predictions, prediction_error_of, shape_of
@@ -15,7 +16,7 @@ from xcomposer_ui.ui.prediction_error import pairs_of, pairs_shown
 from xcomposer_ui.ui.session import SessionRun
 
 MEASURED = Measurement(peak_memory_bytes=1000, peak_memory_kind="cpu_tensors", prompt_tokens=80, new_tokens=9)
-RESULT = RunResult("full", "float16", "m", "cpu", "float32", 0, MEASURED, "yes", picture_size=(64, 48))
+RESULT = result_of("full", MEASURED, text="How many?!!?", model="m", answer="yes", picture_size=(64, 48))
 SHAPE = RunShape("m", "cpu", "full", "float16", (64, 48), 80, 12, 9)
 
 
@@ -50,8 +51,8 @@ def test_a_pair_is_predicted_beside_measured() -> None:
 def test_the_newest_run_is_predicted_and_older_pairs_are_kept() -> None:
     asked: list[RunShape] = []
     predictions = Predictions(lambda shape: asked.append(shape) or 990 + shape.new_tokens)  # type: ignore[func-returns-value]
-    first = SessionRun("How many?!!?", "p", RESULT)
-    second = SessionRun("How many?!!?", "p", replace(RESULT, measurement=replace(MEASURED, new_tokens=3)))
+    first = SessionRun(RESULT.request, RESULT)
+    second = SessionRun(RESULT.request, replace(RESULT, measurement=replace(MEASURED, new_tokens=3)))
     assert [p.new_tokens for p in pairs_of((first,), predictions)] == [9]
     assert [p.new_tokens for p in pairs_of((first, second), predictions)] == [9, 3]
     assert len(asked) == 2
@@ -66,4 +67,4 @@ def test_what_cannot_be_predicted_says_why() -> None:
     def broken(shape: RunShape) -> int:
         raise UserError("plan_broke_off", what="exit status -9")
 
-    assert "exit status -9" in pairs_shown((SessionRun("q", None, RESULT),), Predictions(broken), "en")
+    assert "exit status -9" in pairs_shown((SessionRun(RESULT.request, RESULT),), Predictions(broken), "en")

@@ -11,15 +11,16 @@ import pytest
 from PIL import Image
 
 from tests.checkpoints import write_checkpoint
+from tests.requests import under
 from xcomposer_ui.__main__ import main
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.events import FinishedBatch, Loading
 from xcomposer_ui.core.jsonl import ResultLines
-from xcomposer_ui.core.request import Question
+from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.result import Measurement, RunResult
-from xcomposer_ui.runtime.batches import Answered, Halved, Skipped, Told, ask_many
+from xcomposer_ui.runtime.batches import Answered, BatchEvent, Halved, Skipped, run_file
 
-DEFAULTS = Question("", max_new_tokens=5)
+DEFAULTS = {"strategy": "unified", "max_new_tokens": 5}
 LINES = [
     '{"question": "One?", "image": "a.png", "id": "first"}',
     "not json",
@@ -40,16 +41,14 @@ class ScriptedRunner:
         self.asked: list[list[str]] = []
         self.closed = 0
 
-    def run_batch(
-        self, questions: Sequence[Question], strategy: str, half: str | None = None
-    ) -> Generator[Loading | FinishedBatch, None, None]:
-        self.asked.append([question.text for question in questions])
+    def run_batch(self, requests: Sequence[Request]) -> Generator[Loading | FinishedBatch, None, None]:
+        self.asked.append([request.text for request in requests])
         try:
             yield Loading("embedded", "float16")
-            first = questions[: self.fits]
+            first = requests[: self.fits]
             results = tuple(
-                RunResult(strategy, "float16", "embedded", "cpu", "float16", 0, Measurement(), f"You asked: {q.text}")
-                for q in first
+                RunResult(under(one, one.strategy, model="embedded"), "cpu", Measurement(), f"You asked: {one.text}")
+                for one in first
             )
             yield FinishedBatch(results, len(first))
         finally:
@@ -72,9 +71,9 @@ def test_questions_of_other_tiles_are_asked_apart(file: Path) -> None:
     assert [event.line for event in told if isinstance(event, Skipped)] == [3]
 
 
-def ask(file: Path, runner: ScriptedRunner, size: int = 8) -> list[Told]:
+def ask(file: Path, runner: ScriptedRunner, size: int = 8) -> list[BatchEvent]:
     results = ResultLines(file.with_name("out.jsonl"), {"model": "embedded"})
-    told = ask_many(runner, file, results, "unified", None, DEFAULTS, size)
+    told = run_file(runner, file, results, DEFAULTS, size)
     return [event for event in told if not isinstance(event, Loading)]
 
 
@@ -119,7 +118,7 @@ def test_a_batch_that_does_not_fit_is_said_and_smaller_ones_follow(file: Path) -
 
 def test_closing_stops_the_run_and_keeps_what_is_done(file: Path) -> None:
     runner = ScriptedRunner()
-    told = ask_many(runner, file, ResultLines(file.with_name("out.jsonl"), {}), "unified", None, DEFAULTS, 1)
+    told = run_file(runner, file, ResultLines(file.with_name("out.jsonl"), {}), DEFAULTS, 1)
     next(event for event in told if isinstance(event, Answered))
     assert isinstance(next(event for event in told if not isinstance(event, Skipped)), Loading)
     told.close()

@@ -5,23 +5,24 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
 from PIL import Image
 
+from tests.requests import under
+from xcomposer_ui.compare.divergence import Divergences
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.events import Finished, FinishedBatch, Loading, TextSoFar, Waiting
-from xcomposer_ui.core.request import Question
+from xcomposer_ui.core.request import MemoryRequest, Request
 from xcomposer_ui.core.result import Measurement, Operand, result_as_json
 from xcomposer_ui.core.settings import Settings
-from xcomposer_ui.core.strategies import Strategy
-from xcomposer_ui.planning.fit import MemoryRequest
 from xcomposer_ui.runtime.backend import BatchCallResult, CallResult, FailureSite, Progress
 from xcomposer_ui.runtime.runner import Runner
 from xcomposer_ui.tracing.dtype_flow import DtypeFlow, Traced, Tracing
 
 PICTURE = Image.new("RGB", (8, 8))
-ASK = Question("What?", PICTURE)
+ASK = Request("What?", PICTURE, strategy="unified")
 CLASH = "mat1 and mat2 must have the same dtype, but got Float and Half"
 
 
@@ -37,8 +38,8 @@ class ScriptedBackend:
         self.device = "cpu" if device == "auto" else device
         self.reasons = {"device": "scripted"}
         self.held: list[str] = []
-        self.asked: list[Question] = []
-        self.traced: list[tuple[Question, str, str, int]] = []
+        self.asked: list[Request] = []
+        self.traced: list[Request] = []
         self.hold_trace = False
         self.busy = 0
         self.most_busy = 0
@@ -79,18 +80,18 @@ class ScriptedBackend:
         self.held.append(dtype)
         return 0.1
 
-    def answer(self, question: Question, strategy: Strategy, half: str, progress: Progress) -> CallResult:
+    def generate(self, request: Request, progress: Progress) -> CallResult:
         self.busy += 1
         self.threads.add(threading.get_ident())
         self.most_busy = max(self.most_busy, self.busy)
         try:
-            self.asked.append(question)
-            if strategy.name == "as_is":
+            self.asked.append(request)
+            if request.strategy == "as_is":
                 site = FailureSite("vision_proj.0", "aten.addmm", (Operand("a", "float32", "b"),))
                 return CallResult(Measurement(), None, False, "RuntimeError", CLASH, "Traceback …", site)
             said: list[str] = []
             progress.text = lambda: " ".join(said)
-            for word in ("one", question.text, "three"):
+            for word in ("one", request.text, "three"):
                 said.append(word)
                 time.sleep(self.pause_sec)
                 while self.hold_answer.is_set() and not progress.stop.is_set():
@@ -102,27 +103,28 @@ class ScriptedBackend:
         finally:
             self.busy -= 1
 
-    def trial(
-        self, question: Question, strategy: Strategy, half: str, progress: Progress, tokens: int
-    ) -> CallResult | None:
+    def measure_divergence(
+        self, request: Request, variants: Sequence[tuple[str, str]], progress: Progress
+    ) -> Divergences:
+        return Divergences()
+
+    def try_remedy(self, request: Request, progress: Progress) -> CallResult | None:
         self.tried += 1
-        if strategy.name == "full":
+        if request.strategy == "full":
             return None
-        if strategy.name == "unified":
+        if request.strategy == "unified":
             return CallResult(Measurement(), failure_type="RuntimeError", message="another clash")
         return CallResult(Measurement(), "one")
 
-    def flow(self, question: Question, strategy: Strategy, half: str, progress: Progress, tokens: int) -> DtypeFlow:
-        self.traced.append((question, strategy.name, half, tokens))
+    def trace_dtypes(self, request: Request, progress: Progress) -> DtypeFlow:
+        self.traced.append(request)
         while self.hold_trace and not progress.stop.is_set():
             time.sleep(0.01)
-        failed = strategy.name == "as_is"
+        failed = request.strategy == "as_is"
         return DtypeFlow((), CLASH if failed else None)
 
-    def answer_first(
-        self, questions: Sequence[Question], strategy: Strategy, half: str, progress: Progress
-    ) -> BatchCallResult:
-        outcomes = tuple(self.answer(question, strategy, half, progress) for question in questions[:2])
+    def generate_batch(self, requests: Sequence[Request], progress: Progress) -> BatchCallResult:
+        outcomes = tuple(self.generate(request, progress) for request in requests[:2])
         return BatchCallResult(outcomes, len(outcomes))
 
     def forget(self) -> None:
@@ -149,7 +151,7 @@ def runner(backends: list[ScriptedBackend]) -> Runner:
 
 
 def test_a_run_tells_of_loading_then_text_then_the_result(runner: Runner) -> None:
-    events = list(runner.run(ASK, "unified"))
+    events = list(runner.run(ASK))
     kinds = [type(event) for event in events]
     assert kinds[0] is Loading
     assert kinds.index(TextSoFar) > kinds.index(Loading)
@@ -162,14 +164,14 @@ def test_a_run_tells_of_loading_then_text_then_the_result(runner: Runner) -> Non
 
 def test_half_weights_are_loaded_once_for_three_strategies(runner: Runner, backends: list[ScriptedBackend]) -> None:
     for strategy in ("as_is", "autocast", "unified"):
-        list(runner.run(ASK, strategy))
+        list(runner.run(under(ASK, strategy, None)))
     assert backends[0].held == ["float16"]
-    list(runner.run(ASK, "full"))
+    list(runner.run(under(ASK, "full", None)))
     assert backends[0].held == ["float16", "float32"]
 
 
 def test_an_expected_failure_is_a_result_with_its_site_and_explanation(runner: Runner) -> None:
-    *_, last = runner.run(ASK, "as_is", "float16")
+    *_, last = runner.run(under(ASK, "as_is"))
     assert isinstance(last, Finished)
     failure = last.result.failure
     assert failure is not None
@@ -190,10 +192,10 @@ def test_an_expected_failure_is_a_result_with_its_site_and_explanation(runner: R
 def test_closing_stops_the_run_and_leaves_the_model_free(runner: Runner, backends: list[ScriptedBackend]) -> None:
     runner.warm_up()
     backends[0].hold_answer.set()
-    run = runner.run(Question("x", PICTURE), "unified")
+    run = runner.run(replace(ASK, text="x"))
     next(event for event in run if isinstance(event, TextSoFar))
     run.close()
-    following = runner.run(ASK, "unified")  # the model is free once the stopped run has really ended
+    following = runner.run(ASK)  # the model is free once the stopped run has really ended
     backends[0].hold_answer.clear()
     *_, last = following
     assert isinstance(last, Finished)
@@ -208,7 +210,7 @@ def test_two_visitors_never_compute_at_once_and_the_second_waits(
     answers: dict[str, str | None] = {}
 
     def visit(text: str) -> None:
-        for event in runner.run(Question(text, PICTURE), "unified"):
+        for event in runner.run(replace(ASK, text=text)):
             if isinstance(event, Waiting) and text not in waiting:
                 waiting.append(text)
                 if len(waiting) == 2:
@@ -216,7 +218,7 @@ def test_two_visitors_never_compute_at_once_and_the_second_waits(
             if isinstance(event, Finished):
                 answers[text] = event.result.answer
 
-    list(runner.run(ASK, "unified"))
+    list(runner.run(ASK))
     backends[0].hold_answer.set()  # the first visitor's answer is held until the two others wait
     threads = [threading.Thread(target=visit, args=(text,)) for text in ("a", "b", "c")]
     for thread in threads:
@@ -231,50 +233,49 @@ def test_two_visitors_never_compute_at_once_and_the_second_waits(
 @pytest.mark.parametrize(
     ("call", "code"),
     [
-        (lambda r: r.run(ASK, "quantum"), "unknown_strategy"),
-        (lambda r: r.run(ASK, "unified", "float8"), "unknown_half"),
-        (lambda r: r.run(ASK, "unified", model="../../etc"), "unknown_model"),
-        (lambda r: r.run(ASK, "unified", device="cuda"), "no_cuda"),
-        (lambda r: r.run(ASK, "unified", device="tpu"), "unknown_setting"),
-        (lambda r: r.run(Question("  ", PICTURE), "unified"), "empty_question"),
-        (lambda r: r.run(Question("x" * 100_000, PICTURE), "unified"), "long_question"),
-        (lambda r: r.run(Question("<ImageHere>" * 3, PICTURE), "unified"), "image_marks"),
-        (lambda r: r.run(Question("a [UNUSED_TOKEN_145] b", PICTURE), "unified"), "control_token"),
-        (lambda r: r.run(Question("a", PICTURE, max_new_tokens=0), "unified"), "out_of_range"),
-        (lambda r: r.run(Question("a", PICTURE, temperature=float("nan")), "unified"), "out_of_range"),
-        (lambda r: r.run(Question("a", PICTURE, hd_num=0), "unified"), "out_of_range"),
-        (lambda r: r.run(Question("a", PICTURE, hd_num=97), "unified"), "out_of_range"),
-        (lambda r: r.run(Question("a", PICTURE, hd_num=9), "unified"), "no_tiles"),
-        (lambda r: r.run_batch([Question("a", PICTURE, hd_num=9)], "unified"), "no_tiles"),
-        (lambda r: r.trace(Question("a", PICTURE, hd_num=9), "unified"), "no_tiles"),
-        (lambda r: r.diverge(Question("a", PICTURE, hd_num=9), [("unified", "float16")]), "no_tiles"),
+        (lambda r: r.run(under(ASK, "quantum")), "unknown_strategy"),
+        (lambda r: r.run(under(ASK, "unified", "float8")), "unknown_half"),
+        (lambda r: r.run(replace(ASK, model="../../etc")), "unknown_model"),
+        (lambda r: r.run(replace(ASK, device="cuda")), "no_cuda"),
+        (lambda r: r.run(replace(ASK, device="tpu")), "unknown_setting"),
+        (lambda r: r.run(Request("  ", PICTURE)), "empty_question"),
+        (lambda r: r.run(Request("x" * 100_000, PICTURE)), "long_question"),
+        (lambda r: r.run(Request("<ImageHere>" * 3, PICTURE)), "image_marks"),
+        (lambda r: r.run(Request("a [UNUSED_TOKEN_145] b", PICTURE)), "control_token"),
+        (lambda r: r.run(Request("a", PICTURE, max_new_tokens=0)), "out_of_range"),
+        (lambda r: r.run(Request("a", PICTURE, temperature=float("nan"))), "out_of_range"),
+        (lambda r: r.run(Request("a", PICTURE, hd_num=0)), "out_of_range"),
+        (lambda r: r.run(Request("a", PICTURE, hd_num=97)), "out_of_range"),
+        (lambda r: r.run(Request("a", PICTURE, hd_num=9)), "no_tiles"),
+        (lambda r: r.run_batch([replace(ASK, hd_num=9)]), "no_tiles"),
+        (lambda r: r.trace(replace(ASK, hd_num=9)), "no_tiles"),
+        (lambda r: r.diverge(Request("a", PICTURE, hd_num=9), [("unified", "float16")]), "no_tiles"),
     ],
 )
 def test_mistakes_are_user_errors_and_the_next_run_works(runner: Runner, call: Callable, code: str) -> None:
     with pytest.raises(UserError) as caught:
         list(call(runner))
     assert caught.value.code == code
-    *_, last = runner.run(ASK, "unified")
+    *_, last = runner.run(ASK)
     assert isinstance(last, Finished)
 
 
 def test_tiles_reach_a_model_of_which_nothing_is_known_yet(runner: Runner, backends: list[ScriptedBackend]) -> None:
-    *_, last = runner.run(Question("What?", PICTURE, hd_num=9), "unified", model="other")
+    *_, last = runner.run(replace(ASK, hd_num=9, model="other"))
     assert isinstance(last, Finished)
-    assert backends[-1].asked[-1].hd_num == last.result.hd_num == result_as_json(last.result)["hd_num"] == 9
-    assert runner.wanted(Question("What?", PICTURE, hd_num=9), "full", model="other") == MemoryRequest(
-        "other", "full", "float16", (8, 8), 5, 256, 9
-    )
+    assert backends[-1].asked[-1].hd_num == last.result.request.hd_num == result_as_json(last.result)["hd_num"] == 9
+    full = Request("What?", PICTURE, hd_num=9, strategy="full", model="other")
+    assert runner.resolved(full).memory_query() == MemoryRequest("other", "full", "float16", (8, 8), 5, 256, 9)
 
 
 def test_all_that_computes_does_so_in_one_thread(runner: Runner, backends: list[ScriptedBackend]) -> None:
     runner.warm_up()
-    visits = [threading.Thread(target=lambda: list(runner.run(ASK, "unified"))) for _ in range(2)]
+    visits = [threading.Thread(target=lambda: list(runner.run(ASK))) for _ in range(2)]
     for visit in visits:
         visit.start()
     for visit in visits:
         visit.join()
-    list(runner.run(ASK, "full"))
+    list(runner.run(under(ASK, "full", None)))
     assert len(backends[0].threads) == 1
     assert threading.get_ident() not in backends[0].threads
 
@@ -283,22 +284,22 @@ def test_a_warm_up_that_fails_says_why_and_leaves_the_model_free(runner: Runner)
     runner.settings = Settings(device="cuda", models=("embedded", "other"))
     with pytest.raises(UserError):
         runner.warm_up()
-    assert isinstance(list(runner.run(ASK, "unified", device="cpu"))[-1], Finished)
+    assert isinstance(list(runner.run(replace(ASK, device="cpu")))[-1], Finished)
 
 
 def test_a_bug_in_the_backend_is_raised_and_frees_the_model(runner: Runner, backends: list[ScriptedBackend]) -> None:
-    list(runner.run(ASK, "unified"))
-    broken = backends[0].answer
-    backends[0].answer = lambda *_: {}["missing"]  # type: ignore[assignment,index]
+    list(runner.run(ASK))
+    broken = backends[0].generate
+    backends[0].generate = lambda *_: {}["missing"]  # type: ignore[assignment,index]
     with pytest.raises(KeyError):
-        list(runner.run(ASK, "unified"))
-    backends[0].answer = broken  # type: ignore[method-assign]
-    assert list(runner.run(ASK, "unified"))
+        list(runner.run(ASK))
+    backends[0].generate = broken  # type: ignore[method-assign]
+    assert list(runner.run(ASK))
 
 
 def test_another_model_frees_the_one_before(runner: Runner, backends: list[ScriptedBackend]) -> None:
-    list(runner.run(ASK, "unified"))
-    list(runner.run(ASK, "unified", model="other"))
+    list(runner.run(ASK))
+    list(runner.run(replace(ASK, model="other")))
     assert backends[0].held == []
     assert runner.status().loaded == (("other", "float16"),)
 
@@ -310,32 +311,32 @@ def test_status_knows_nothing_before_the_first_load(runner: Runner) -> None:
 
 
 def test_a_trace_loads_what_it_needs_and_ends_in_its_flow(runner: Runner, backends: list[ScriptedBackend]) -> None:
-    *_, last = runner.trace(ASK, "autocast", "bfloat16")
+    *_, last = runner.trace(under(ASK, "autocast", "bfloat16"))
     assert isinstance(last, Traced)
     assert (last.strategy, last.half, last.weights_dtype) == ("autocast", "bfloat16", "bfloat16")
     assert (last.model, last.device, last.flow.error) == ("embedded", "cpu", None)
     assert backends[0].held == ["bfloat16"]
-    assert backends[0].traced == [(ASK, "autocast", "bfloat16", 2)]
+    assert backends[0].traced == [under(ASK, "autocast", "bfloat16", model="embedded", max_new_tokens=2)]
     assert backends[0].asked == []
 
 
 def test_a_failed_run_s_flow_is_a_result(runner: Runner) -> None:
-    *_, last = runner.trace(ASK, "as_is")
+    *_, last = runner.trace(under(ASK, "as_is", None))
     assert isinstance(last, Traced)
     assert last.flow.error == CLASH
 
 
 def test_a_run_never_traces(runner: Runner, backends: list[ScriptedBackend]) -> None:
-    list(runner.run(ASK, "unified"))
+    list(runner.run(ASK))
     assert backends[0].traced == []
 
 
 def test_a_closed_trace_ends_and_gives_the_model_back(runner: Runner, backends: list[ScriptedBackend]) -> None:
     runner.warm_up()
     backends[0].hold_trace = True
-    trace = runner.trace(ASK, "unified")
+    trace = runner.trace(ASK)
     assert isinstance(next(trace), Tracing)
-    waiting = runner.run(ASK, "unified")
+    waiting = runner.run(ASK)
     assert isinstance(next(waiting), Waiting)  # one lock for runs and traces
     trace.close()
     *_, last = waiting
@@ -345,22 +346,22 @@ def test_a_closed_trace_ends_and_gives_the_model_back(runner: Runner, backends: 
 @pytest.mark.parametrize(("strategy", "half"), [("quantum", None), ("full", "float8")])
 def test_a_trace_refuses_what_a_run_refuses(runner: Runner, strategy: str, half: str | None) -> None:
     with pytest.raises(UserError):
-        next(runner.trace(ASK, strategy, half))
+        next(runner.trace(under(ASK, strategy, half)))
 
 
 def test_several_questions_end_in_as_many_results_as_fit(runner: Runner, backends: list[ScriptedBackend]) -> None:
-    *told, last = runner.run_batch([ASK, Question("Where?", PICTURE), ASK], "unified")
+    *told, last = runner.run_batch([ASK, replace(ASK, text="Where?"), ASK])
     assert isinstance(last, FinishedBatch)
     assert [result.answer for result in last.results] == ["one What? three", "one Where? three"]
     assert last.size == 2
     assert all(isinstance(event, Loading) for event in told)
     assert [result.measurement.load_sec for result in last.results] == [0.1, 0.1]
     with pytest.raises(UserError):
-        list(runner.run_batch([ASK, Question(" ", PICTURE)], "unified"))
+        list(runner.run_batch([ASK, replace(ASK, text=" ")]))
 
 
 def test_the_same_failure_of_several_questions_is_tried_once(runner: Runner, backends: list[ScriptedBackend]) -> None:
-    *_, last = runner.run_batch([ASK, ASK], "as_is")
+    *_, last = runner.run_batch([under(ASK, "as_is", None)] * 2)
     assert isinstance(last, FinishedBatch)
     first, second = (result.failure for result in last.results)
     assert first is not None and second is not None
@@ -370,7 +371,7 @@ def test_the_same_failure_of_several_questions_is_tried_once(runner: Runner, bac
 
 def test_forgetting_reaches_the_backend_and_needs_none(runner: Runner, backends: list[ScriptedBackend]) -> None:
     runner.forget()
-    list(runner.run(ASK, "unified"))
+    list(runner.run(ASK))
     runner.forget()
     assert backends[0].forgotten == 1
 
@@ -378,7 +379,7 @@ def test_forgetting_reaches_the_backend_and_needs_none(runner: Runner, backends:
 def test_a_model_from_the_hub_is_downloaded_before_the_one_before_is_freed(
     runner: Runner, backends: list[ScriptedBackend]
 ) -> None:
-    list(runner.run(ASK, "unified"))
+    list(runner.run(ASK))
     stages = []
     for event in runner.load("org/model"):
         assert isinstance(event, Loading)
@@ -387,7 +388,7 @@ def test_a_model_from_the_hub_is_downloaded_before_the_one_before_is_freed(
     assert ("download", 0.5, True) in stages
     assert backends[0].held == []
     assert runner.status().loaded == (("org/model", "float16"),)
-    *_, last = runner.run(ASK, "unified", model="org/model")
+    *_, last = runner.run(replace(ASK, model="org/model"))
     assert isinstance(last, Finished)
     assert last.result.revision == result_as_json(last.result)["revision"] == "abc123"
 
@@ -395,18 +396,18 @@ def test_a_model_from_the_hub_is_downloaded_before_the_one_before_is_freed(
 def test_a_model_that_cannot_be_had_leaves_the_one_before_where_it_is(
     runner: Runner, backends: list[ScriptedBackend]
 ) -> None:
-    list(runner.run(ASK, "unified"))
+    list(runner.run(ASK))
     with pytest.raises(UserError, match="gated"):
         list(runner.load("org/gated"))
     assert runner.status().loaded == (("embedded", "float16"),)
 
 
 def test_a_download_can_be_stopped(runner: Runner, backends: list[ScriptedBackend]) -> None:
-    list(runner.run(ASK, "unified"))
+    list(runner.run(ASK))
     loading = runner.load("org/model")
     assert next(event for event in loading if isinstance(event, Loading)).stage == "download"
     loading.close()
-    *_, last = runner.run(ASK, "unified")
+    *_, last = runner.run(ASK)
     assert isinstance(last, Finished)
     assert last.result.model == "embedded"
     assert runner.status().loaded == (("embedded", "float16"),)

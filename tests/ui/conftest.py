@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from gradio_client import Client
@@ -14,7 +15,6 @@ from tests.ui.scripted import ScriptedRunner
 from xcomposer_ui.core.settings import Settings
 from xcomposer_ui.runtime.runner import Runner
 from xcomposer_ui.ui.serve import launch
-from xcomposer_ui.ui.session import Form
 
 
 @pytest.fixture
@@ -26,9 +26,9 @@ def picture(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def form(picture: str) -> Form:
+def form(picture: str) -> dict[str, Any]:
     """A question about the picture, under autocast."""
-    return Form("What color is it?", picture, "autocast")
+    return {"text": "What color is it?", "file": picture, "strategy": "autocast"}
 
 
 @pytest.fixture

@@ -5,20 +5,16 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tests.planning.machines import facts
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.events import Event, Finished, Loading, Status, TextSoFar, Waiting  # fmt: skip
-from xcomposer_ui.core.request import (
-    Question,  # fmt: skip
-    checked_question,
-)
+from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.result import Explanation, Failure, Fix, Measurement, Operand, Reference, RunResult  # fmt: skip
 from xcomposer_ui.core.strategies import strategy_named
-from xcomposer_ui.planning.fit import MemoryBudget, MemoryRequest
+from xcomposer_ui.planning.fit import MemoryBudget
 from xcomposer_ui.planning.hardware import Machine, judged
-from xcomposer_ui.runtime.prepared_run import memory_request
 from xcomposer_ui.tracing.dtype_flow import Cast, Clash, DtypeFlow, ModuleCall, Traced, Tracing
 
 MESSAGE = "mat1 and mat2 must have the same dtype, but got Float and Half"
@@ -89,14 +85,14 @@ class ScriptedRunner:
     refuse: a user's mistake to raise instead. asked, closed: what it was asked, and how many runs were stopped.
     """
 
-    answer: Callable[[Question], str] = lambda question: f"You asked: {question.text}"
+    answer: Callable[[Request], str] = lambda question: f"You asked: {question.text}"
     pause_sec: float = 0.0
     before: tuple[Event, ...] = ()
     refuse: UserError | None = None
     known: bool = True
     has_room: MemoryBudget | None = None
-    asked: list[tuple[Question, str]] = field(default_factory=list)
-    traced: list[tuple[Question, str, str | None]] = field(default_factory=list)
+    asked: list[Request] = field(default_factory=list)
+    traced: list[Request] = field(default_factory=list)
     closed: int = 0
     forgotten: int = 0
     model: str = "embedded"
@@ -139,23 +135,15 @@ class ScriptedRunner:
         reasons = {"device": "cpu, because there is no CUDA device", "half": "float16, because it is the usual one"}
         return Status(self.model, "cpu", "float16", reasons, ((self.model, "float16"),))
 
-    def wanted(
-        self, question: Question, strategy: str, half: str | None = None, *, model: str | None = None
-    ) -> MemoryRequest:
-        strategy_named(strategy)
-        dtype = half if half in ("float16", "bfloat16") else "float16"
-        return memory_request(checked_question(question), model or self.model, strategy, dtype)
+    def resolved(self, request: Request) -> Request:
+        half = request.half if request.half in ("float16", "bfloat16") else "float16"
+        return replace(request, model=request.model or self.model, half=half)
 
-    def run(
-        self, question: Question, strategy: str, half: str | None = None, *, model: str | None = None,
-        device: str | None = None,
-    ) -> Generator[Event, None, None]:  # fmt: skip
-        chosen = strategy_named(strategy)
-        checked_question(question)
+    def run(self, request: Request) -> Generator[Event, None, None]:
         if self.refuse is not None:
             raise self.refuse
-        dtype = half if half in ("float16", "bfloat16") else "float16"
-        self.asked.append((question, strategy))
+        request = self.resolved(request)
+        self.asked.append(request)
         finished = False
         try:
             if not self.lock.acquire(blocking=False):
@@ -163,8 +151,8 @@ class ScriptedRunner:
                 self.lock.acquire()
             try:
                 yield from self.before
-                failure = FAILURE if strategy == "as_is" and question.image is not None else None
-                text = "" if failure else self.answer(question)
+                failure = FAILURE if request.strategy == "as_is" and request.image is not None else None
+                text = "" if failure else self.answer(request)
                 words = text.split(" ")
                 for end in range(1, len(words) + 1 if text else 1):
                     yield TextSoFar(" ".join(words[:end]))
@@ -172,10 +160,8 @@ class ScriptedRunner:
                 finished = True
                 yield Finished(
                     RunResult(
-                        strategy, dtype, model or "embedded", "cpu", chosen.weights_dtype(dtype), question.seed,
-                        Measurement(latency_sec=0.1) if failure else MEASURED,
+                        request, "cpu", Measurement(latency_sec=0.1) if failure else MEASURED,
                         answer=None if failure else text, failure=failure, reasons=self.status().reasons,
-                        hd_num=question.hd_num,
                     )
                 )  # fmt: skip
             finally:
@@ -183,19 +169,14 @@ class ScriptedRunner:
         finally:
             self.closed += not finished
 
-    def trace(
-        self, question: Question, strategy: str, half: str | None = None, *, model: str | None = None,
-        device: str | None = None,
-    ) -> Generator[Waiting | Tracing | Traced, None, None]:  # fmt: skip
-        chosen = strategy_named(strategy)
-        checked_question(question)
-        self.traced.append((question, strategy, half))
+    def trace(self, request: Request) -> Generator[Waiting | Tracing | Traced, None, None]:
+        request = self.resolved(request)
+        self.traced.append(request)
         with self.lock:
             yield Tracing()
             time.sleep(self.pause_sec)
-        dtype = half or "float16"
-        flow = scripted_flow(strategy, dtype)
-        yield Traced(strategy, dtype, model or "embedded", "cpu", chosen.weights_dtype(dtype), flow)
+        flow = scripted_flow(request.strategy, request.half_dtype)
+        yield Traced(request.strategy, request.half_dtype, str(request.model), "cpu", request.weights_dtype, flow)
 
 
 LOADING = (Loading("embedded", "float16", None), Loading("embedded", "float16", 0.4))

@@ -11,18 +11,18 @@ import re
 
 import pytest
 
+from tests.requests import result_of
 from tests.ui.scripted import FAILURE, MEASURED, MESSAGE
 from xcomposer_ui.compare.document import document_of_run
-from xcomposer_ui.core.request import Question
 from xcomposer_ui.core.result import RunResult
 from xcomposer_ui.ui.views.downloads import downloads
 
-ANSWERED = RunResult("full", "float16", "embedded", "cpu", "float32", 5, MEASURED, answer="Red.")
-FAILED = RunResult("as_is", "float16", "embedded", "cpu", "float16", 5, MEASURED, failure=FAILURE)
+ANSWERED = result_of("full", MEASURED, text="What is there?", seed=5, answer="Red.")
+FAILED = result_of("as_is", MEASURED, text="What is there?", seed=5, failure=FAILURE)
 
 
 def files(result: RunResult) -> dict[str, str]:
-    shown = downloads(document_of_run(Question("What is there?", seed=5), result), "run", "?ask=x", "en")
+    shown = downloads(document_of_run(result), "run", "?ask=x", "en")
     found = re.findall(r'download="([^"]+)" href="data:[^;]+;charset=utf-8;base64,([^"]+)"', shown)
     return {name: base64.b64decode(data).decode() for name, data in found}
 
@@ -45,8 +45,8 @@ def test_a_failure_has_a_bug_report_besides() -> None:
 
 @pytest.mark.parametrize(("language", "said"), [("en", "Link to these settings"), ("zh", "此设置的链接")])
 def test_the_link_is_there_in_the_pages_language_and_harmless(language: str, said: str) -> None:
-    shown = downloads(document_of_run(Question("x"), ANSWERED), "run", '?ask="><script>', language)
+    shown = downloads(document_of_run(ANSWERED), "run", '?ask="><script>', language)
     assert said in shown
     assert "<script" not in shown
     assert "<a" in shown
-    assert said not in downloads(document_of_run(Question("x"), ANSWERED), "run", "", language)
+    assert said not in downloads(document_of_run(ANSWERED), "run", "", language)

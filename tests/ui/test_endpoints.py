@@ -21,9 +21,8 @@ from xcomposer_ui.explain import explain
 from xcomposer_ui.planning.fit import MemoryBudget
 from xcomposer_ui.planning.plan import PlanRequest, plan_as_json
 from xcomposer_ui.runtime.runner import Runner
-from xcomposer_ui.ui.handlers import answer
+from xcomposer_ui.ui.handlers import run_once
 from xcomposer_ui.ui.serve import launch
-from xcomposer_ui.ui.session import Form
 
 Connect = Callable[[object], Client]
 
@@ -55,7 +54,7 @@ def test_only_the_documented_endpoints_have_names(client: Client) -> None:
 def test_run_answers_in_the_command_lines_words(client: Client, picture: str, scripted: ScriptedRunner) -> None:
     asked = {"image": handle_file(picture), "question": "What?", "strategy": "unified"}
     told = client.predict(**asked, seed=5, hd_num=9, api_name="/run")
-    expected = answer(scripted, Form("What?", picture, "unified", seed=5, hd_num=9))  # type: ignore[arg-type]
+    expected = run_once(scripted, {"text": "What?", "file": picture, "strategy": "unified", "seed": 5, "hd_num": 9})  # type: ignore[arg-type]
     assert told == json.loads(json.dumps(expected))
     assert told["question"]["text"] == "What?"
     assert told["answer"] == "You asked: What?"

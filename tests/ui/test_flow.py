@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import replace
 from html.parser import HTMLParser
+from typing import Any
 
 import pytest
 
@@ -15,8 +16,8 @@ from xcomposer_ui.core.result import RunResult
 from xcomposer_ui.core.settings import ASSETS
 from xcomposer_ui.core.strategies import strategy_named
 from xcomposer_ui.tracing.dtype_flow import DtypeFlow, ModuleCall, Traced
-from xcomposer_ui.ui.handlers import ask, trace
-from xcomposer_ui.ui.session import Form, Session
+from xcomposer_ui.ui.handlers import ask, request_from, trace
+from xcomposer_ui.ui.session import Session
 from xcomposer_ui.ui.views.flow import DEPTHS, flow_stage, flow_view
 
 
@@ -144,32 +145,32 @@ def last(steps: Iterable[object]) -> Session:
     return session
 
 
-def asked(runner: ScriptedRunner, form: Form) -> Session:
+def asked(runner: ScriptedRunner, form: dict[str, Any]) -> Session:
     return last(ask(runner, Session(), form))  # type: ignore[arg-type]  # the double has the interface
 
 
-def test_the_last_run_is_traced_as_it_was_asked(runner: ScriptedRunner, form: Form) -> None:
-    session = asked(runner, replace(form, strategy="unified", half="bfloat16", seed=3, hd_num=9))
+def test_the_last_run_is_traced_as_it_was_asked(runner: ScriptedRunner, form: dict[str, Any]) -> None:
+    session = asked(runner, {**form, "strategy": "unified", "half": "bfloat16", "seed": 3, "hd_num": 9})
     assert runner.traced == []
     steps = list(trace(runner, session, None))  # type: ignore[arg-type]
     assert steps[0] == "unified"
     done = last(steps)
     assert [(each.strategy, each.half) for each in done.traced] == [("unified", "bfloat16")]
-    ((question, strategy, half),) = runner.traced
+    (question,) = runner.traced
     assert question.hd_num == 9
-    assert (question.text, question.seed, strategy, half) == (form.question, 3, "unified", "bfloat16")
+    assert (question.text, question.seed, question.strategy, question.half) == (form["text"], 3, "unified", "bfloat16")
     assert question.image is not None
     assert question.history == ()
 
 
-def test_another_strategy_is_traced_beside_it(runner: ScriptedRunner, form: Form) -> None:
-    session = asked(runner, replace(form, strategy="as_is"))
+def test_another_strategy_is_traced_beside_it(runner: ScriptedRunner, form: dict[str, Any]) -> None:
+    session = asked(runner, {**form, "strategy": "as_is"})
     assert [each.strategy for each in last(trace(runner, session, "unified")).traced] == ["as_is", "unified"]  # type: ignore[arg-type]
     assert [each.strategy for each in last(trace(runner, session, "as_is")).traced] == ["as_is"]  # type: ignore[arg-type]
 
 
-def test_a_failed_run_keeps_its_card_when_it_is_traced(runner: ScriptedRunner, form: Form) -> None:
-    session = asked(runner, replace(form, strategy="as_is"))
+def test_a_failed_run_keeps_its_card_when_it_is_traced(runner: ScriptedRunner, form: dict[str, Any]) -> None:
+    session = asked(runner, {**form, "strategy": "as_is"})
     done = last(trace(runner, session, ""))  # type: ignore[arg-type]
     assert done.last == session.last
     assert isinstance(done.last, RunResult)
@@ -182,23 +183,27 @@ def test_nothing_to_trace_is_the_user_s_mistake(runner: ScriptedRunner) -> None:
     assert done.notice.code == "nothing_to_trace"
 
 
-def test_a_picture_that_is_gone_is_told(runner: ScriptedRunner, form: Form) -> None:
+def test_a_picture_that_is_gone_is_told(runner: ScriptedRunner, form: dict[str, Any]) -> None:
     session = asked(runner, form)
-    gone = replace(session, turns=(replace(session.turns[0], picture="/nowhere/gone.png"),))
+    result = session.turns[0].result
+    gone_turn = replace(
+        session.turns[0], result=replace(result, request=replace(result.request, file="/nowhere/gone.png"))
+    )
+    gone = replace(session, turns=(gone_turn,))
     done = last(trace(runner, gone, None))  # type: ignore[arg-type]
     assert done.notice is not None
     assert done.traced == ()
 
 
-def test_the_next_run_takes_the_flow_away(runner: ScriptedRunner, form: Form) -> None:
+def test_the_next_run_takes_the_flow_away(runner: ScriptedRunner, form: dict[str, Any]) -> None:
     session = last(trace(runner, asked(runner, form), None))  # type: ignore[arg-type]
     assert session.traced
     assert asked(runner, form).traced == ()
-    assert session.started(form).traced == ()
+    assert session.started(request_from(form)).traced == ()
     assert session.cleared().traced == ()
 
 
-def test_a_trace_waits_its_turn(runner: ScriptedRunner, form: Form, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trace_waits_its_turn(runner: ScriptedRunner, form: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     session = asked(runner, form)
     monkeypatch.setattr(runner, "trace", lambda *a, **k: iter_then_close([Waiting(), traced("autocast")]))
     steps = list(trace(runner, session, None))  # type: ignore[arg-type]

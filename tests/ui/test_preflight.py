@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -12,18 +13,18 @@ from tests.planning.scripted import GIB, ScriptedPlans, a_plan
 from tests.ui.scripted import ScriptedRunner
 from xcomposer_ui.core.events import MemorySoFar, Status
 from xcomposer_ui.core.memory_timeline import MemorySample, MemoryTimeline
-from xcomposer_ui.core.request import Question
+from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.settings import Settings
 from xcomposer_ui.planning.fit import MemoryBudget
 from xcomposer_ui.planning.plan import Plan, PlanRequest
 from xcomposer_ui.ui.ask_form import strategy_why
 from xcomposer_ui.ui.ask_results import fit_labels
-from xcomposer_ui.ui.ask_tab import fewer_tiles_form, fitting_form
-from xcomposer_ui.ui.handlers import ask
+from xcomposer_ui.ui.ask_tab import fewer_tiles_fields, fitting_fields
+from xcomposer_ui.ui.handlers import ask, request_from
 from xcomposer_ui.ui.plan_handlers import PlanForm
 from xcomposer_ui.ui.plan_tab import PlanTab
 from xcomposer_ui.ui.preflight import preflight
-from xcomposer_ui.ui.session import CheckingFit, Form, Session
+from xcomposer_ui.ui.session import CheckingFit, Session
 from xcomposer_ui.ui.views.memory_chart import memory_chart
 from xcomposer_ui.ui.views.run_status import run_status
 from xcomposer_ui.ui.views.runs import runs_csv
@@ -55,54 +56,56 @@ def runner() -> ScriptedRunner:
     return ScriptedRunner(has_room=MemoryBudget("cpu", 24 * GIB), model="org/large")
 
 
-def test_a_run_that_does_not_fit_is_not_begun_and_another_is_offered(runner: ScriptedRunner, form: Form) -> None:
+def test_a_run_that_does_not_fit_is_not_begun_and_another_is_offered(
+    runner: ScriptedRunner, form: dict[str, Any]
+) -> None:
     ahead = preflight(runner, Tight())  # type: ignore[arg-type]  # the double has the interface
-    wanted = replace(form, strategy="full")
+    wanted = {**form, "strategy": "full"}
     steps = list(ask(runner, Session(), wanted, preflight=ahead))  # type: ignore[arg-type]
     assert steps[1].stage == CheckingFit()
     assert "Planning whether it fits" in run_status(steps[1], "en")
     last = steps[-1]
-    assert (last.asking, last.runs, runner.asked) == (None, (), [])
-    assert last.misfit is not None and last.held == wanted
+    assert (last.running, last.runs, runner.asked) == (None, (), [])
+    assert last.misfit is not None and last.refused == request_from(wanted).without_image()
     assert fit_labels(last.misfit, "en") == ("Run “Autocast”", None, "Run all the same")
     assert fit_labels(None, "en") == (None, None, None)
-    assert fitting_form(last, form).strategy == "autocast"
-    assert fitting_form(Session(), form) is form
-    assert fewer_tiles_form(last, form) is form
+    assert fitting_fields(last, form)["strategy"] == "autocast"
+    assert fitting_fields(Session(), form) is form
+    assert fewer_tiles_fields(last, form) is form
 
 
-def test_fewer_tiles_are_offered_and_the_run_has_them(runner: ScriptedRunner, form: Form) -> None:
+def test_fewer_tiles_are_offered_and_the_run_has_them(runner: ScriptedRunner, form: dict[str, Any]) -> None:
     plans = Tight(tiles=9)
     ahead = preflight(runner, plans)  # type: ignore[arg-type]
-    wanted = replace(form, strategy="full", hd_num=24)
+    wanted = {**form, "strategy": "full", "hd_num": 24}
     last = list(ask(runner, Session(), wanted, preflight=ahead))[-1]  # type: ignore[arg-type]
     assert plans.asked[0].hd_num == 24
     assert fit_labels(last.misfit, "en") == ("Run “Autocast”", "Run with at most 9 tiles", "Run all the same")
     assert fit_labels(last.misfit, "zh")[1] == "最多 9 个分块运行"
-    again = fewer_tiles_form(last, replace(form, question="Something else?"))
-    assert again == replace(wanted, hd_num=9)
+    again = fewer_tiles_fields(last, {**form, "text": "Something else?"})
+    assert Request(**again) == Request(**{**wanted, "hd_num": 9})
     done = list(ask(runner, last, again, preflight=ahead))[-1]  # type: ignore[arg-type]
-    assert (runner.asked[0][0].hd_num, done.runs[0].result.hd_num) == (9, 9)
+    assert (runner.asked[0].hd_num, done.runs[0].result.request.hd_num) == (9, 9)
     assert ",9\r\n" in runs_csv(done.runs)
     assert "at most 9 tiles" in run_status(done, "en")
 
 
-def test_it_is_begun_all_the_same_where_that_is_asked(runner: ScriptedRunner, form: Form) -> None:
+def test_it_is_begun_all_the_same_where_that_is_asked(runner: ScriptedRunner, form: dict[str, Any]) -> None:
     ahead = preflight(runner, Tight())  # type: ignore[arg-type]
-    refused = Session().refused(form, None)  # type: ignore[arg-type]
-    steps = list(ask(runner, refused, replace(form, strategy="full"), preflight=ahead, anyway=True))  # type: ignore[arg-type]
+    refused = Session().with_misfit(request_from(form), None)  # type: ignore[arg-type]
+    steps = list(ask(runner, refused, {**form, "strategy": "full"}, preflight=ahead, anyway=True))  # type: ignore[arg-type]
     assert len(steps[-1].runs) == 1
-    assert (steps[-1].misfit, steps[-1].held) == (None, None)
+    assert (steps[-1].misfit, steps[-1].refused) == (None, None)
 
 
-def test_what_fits_is_begun_and_plans_are_not_asked_for_a_small_model(form: Form) -> None:
+def test_what_fits_is_begun_and_plans_are_not_asked_for_a_small_model(form: dict[str, Any]) -> None:
     plans, runner = Tight(), ScriptedRunner(has_room=MemoryBudget("cpu", 1 << 50))
     ahead = preflight(runner, plans)  # type: ignore[arg-type]
-    assert len(list(ask(runner, Session(), replace(form, strategy="full"), preflight=ahead))[-1].runs) == 1  # type: ignore[arg-type]
+    assert len(list(ask(runner, Session(), {**form, "strategy": "full"}, preflight=ahead))[-1].runs) == 1  # type: ignore[arg-type]
     assert plans.asked == []
 
 
-def test_a_machine_that_is_not_known_yet_is_looked_at_first(form: Form) -> None:
+def test_a_machine_that_is_not_known_yet_is_looked_at_first(form: dict[str, Any]) -> None:
     runner = ScriptedRunner(known=False)
     ahead = preflight(runner, Tight())  # type: ignore[arg-type]
     steps = list(ask(runner, Session(), form, preflight=ahead))  # type: ignore[arg-type]
@@ -117,7 +120,7 @@ def join_predictions() -> None:
             thread.join()
 
 
-def test_memory_is_told_while_the_run_goes_on_with_what_was_predicted(form: Form) -> None:
+def test_memory_is_told_while_the_run_goes_on_with_what_was_predicted(form: dict[str, Any]) -> None:
     runner = ScriptedRunner(before=(MemorySoFar(COURSE),))
     ahead = preflight(runner, ScriptedPlans())  # type: ignore[arg-type]
     told = [s for s in ask(runner, Session(), form, preflight=ahead) if s.timeline]  # type: ignore[arg-type]
@@ -125,8 +128,8 @@ def test_memory_is_told_while_the_run_goes_on_with_what_was_predicted(form: Form
     assert told[0].expected_bytes is None
     join_predictions()
     again = [s for s in ask(runner, Session(), form, preflight=ahead) if s.timeline]  # type: ignore[arg-type]
-    assert again[0].expected_bytes == 15_000_000 + form.max_new_tokens
-    tiles = runner.wanted(Question("What?", hd_num=9), "full")
+    assert again[0].expected_bytes == 15_000_000 + 256
+    tiles = runner.resolved(Request("What?", strategy="full", hd_num=9)).memory_query()
     assert ahead.expected(tiles, "cpu") is None
     join_predictions()
     assert ahead.expected(tiles, "cpu") == 15_000_000 + tiles.new_tokens + 9000

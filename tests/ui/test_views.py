@@ -11,14 +11,16 @@ from dataclasses import replace
 
 import pytest
 
+from tests.requests import result_of
 from tests.ui.scripted import FAILURE, MEASURED, MESSAGE
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.events import Loading, Status, Waiting
 from xcomposer_ui.core.messages import LANGUAGES
+from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.result import Explanation, Fix, Measurement, Operand, Reference, RunResult
 from xcomposer_ui.core.strategies import STRATEGIES
 from xcomposer_ui.core.units import memory, seconds, significant
-from xcomposer_ui.ui.session import Form, Session, SessionRun
+from xcomposer_ui.ui.session import Session, SessionRun
 from xcomposer_ui.ui.views.conversation import messages
 from xcomposer_ui.ui.views.explanation import explanation_card
 from xcomposer_ui.ui.views.failure import failure_card
@@ -33,8 +35,9 @@ HOSTILE = '<img src=x onerror="alert(1)">'
 
 
 def result(**changes: object) -> RunResult:
-    made = RunResult("autocast", "float16", "embedded", "cpu", "float16", 0, MEASURED, answer="Red.")
-    return replace(made, **changes)  # type: ignore[arg-type]
+    fields = {"strategy": "autocast", "answer": "Red.", **changes}
+    device = fields.pop("device", "cpu")
+    return replace(result_of(measurement=MEASURED, **fields), device=device)  # type: ignore[arg-type]
 
 
 FAILED = result(strategy="as_is", answer=None, failure=FAILURE)
@@ -114,7 +117,7 @@ def test_a_dtype_is_named_beside_its_colour() -> None:
 @pytest.mark.parametrize("half", ["float16", "bfloat16"])
 def test_the_way_of_the_dtypes_follows_the_strategy(strategy: str, half: str) -> None:
     weights = STRATEGIES[strategy].weights_dtype(half)
-    shown = words(answered(result(strategy=strategy, half=half, weights_dtype=weights), True, "en"))
+    shown = words(answered(result(strategy=strategy, half=half), True, "en"))
     path = re.findall(r"float32|bfloat16|float16", shown)[:4]
     expected = {
         "as_is": ["float32", half, half],
@@ -139,14 +142,16 @@ def test_text_alone_under_as_is_says_why_nothing_clashed() -> None:
     ],
 )
 def test_a_run_in_progress_says_what_it_waits_for(stage: Waiting | Loading | None, said: str) -> None:
-    session = Session(asking=Form("What?", "p.png", "autocast"), stage=stage)
+    session = Session(running=Request("What?", file="p.png", strategy="autocast"), stage=stage)
     assert said in words(run_status(session, "en"))
 
 
 def test_a_failure_in_chinese_is_explained_in_chinese() -> None:
     explanation = replace(FAILURE.explanation, family="matmul_dtype_mismatch")
     session = Session(
-        turns=(SessionRun("?", "p.png", replace(FAILED, failure=replace(FAILURE, explanation=explanation))),)
+        turns=(
+            SessionRun(Request("?", file="p.png"), replace(FAILED, failure=replace(FAILURE, explanation=explanation))),
+        )
     )
     shown = words(run_status(session, "zh"))
     assert "矩阵乘法" in shown
@@ -156,7 +161,7 @@ def test_a_failure_in_chinese_is_explained_in_chinese() -> None:
 
 def test_a_failure_that_the_table_does_not_know_stays_as_it_is() -> None:
     unknown = replace(FAILURE, message="something else", explanation=replace(FAILURE.explanation, family="own"))
-    session = Session(turns=(SessionRun("?", "p.png", replace(FAILED, failure=unknown)),))
+    session = Session(turns=(SessionRun(Request("?", file="p.png"), replace(FAILED, failure=unknown)),))
     assert FAILURE.explanation.cause in words(run_status(session, "zh"))
 
 
@@ -178,13 +183,13 @@ def test_an_unrecognised_error_offers_no_cures() -> None:
 
 
 def test_runs_are_newest_first_and_failures_say_so() -> None:
-    shown = words(runs_table((SessionRun("one?", None, result()), SessionRun("two?", None, FAILED)), "en"))
+    shown = words(runs_table((SessionRun(Request("one?"), result()), SessionRun(Request("two?"), FAILED)), "en"))
     assert shown.index("two?") < shown.index("one?")
     assert f"RuntimeError: {MESSAGE}" in shown
 
 
 def test_the_csv_in_the_page_is_the_csv_of_the_runs() -> None:
-    runs = (SessionRun("图中有几个图形？", None, result()), SessionRun("two?", None, FAILED))
+    runs = (SessionRun(Request("图中有几个图形？"), result()), SessionRun(Request("two?"), FAILED))
     link = re.search(r'href="data:text/csv;charset=utf-8;base64,([^"]+)"', runs_table(runs, "en"))
     assert link
     assert base64.b64decode(link[1]).decode("utf-8-sig") == runs_csv(runs)
@@ -197,14 +202,16 @@ def test_the_csv_in_the_page_is_the_csv_of_the_runs() -> None:
 
 @pytest.mark.parametrize("formula", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "  =cmd|' /C calc'!A0"])
 def test_a_spreadsheet_finds_no_formula(formula: str) -> None:
-    rows = list(csv.DictReader(io.StringIO(runs_csv((SessionRun(formula, None, result(answer=formula)),)), newline="")))
+    rows = list(
+        csv.DictReader(io.StringIO(runs_csv((SessionRun(Request(formula), result(answer=formula)),)), newline=""))
+    )
     assert rows[0]["question"].startswith("'")
     assert rows[0]["answer"].startswith("'")
 
 
 def test_the_conversation_shows_failures_stops_and_the_draft() -> None:
-    turns = (SessionRun("one?", None, FAILED), SessionRun("two?", None, result(answer="Tw", stopped=True)))
-    session = Session(turns=turns, asking=Form("three?", None, "full"), draft="Thr")
+    turns = (SessionRun(Request("one?"), FAILED), SessionRun(Request("two?"), result(answer="Tw", stopped=True)))
+    session = Session(turns=turns, running=Request("three?", strategy="full"), draft="Thr")
     shown = [message["content"] for message in messages(session, "en")]
     assert shown[1].startswith("No answer: RuntimeError")
     assert shown[3] == "Tw (stopped)"
@@ -212,7 +219,7 @@ def test_the_conversation_shows_failures_stops_and_the_draft() -> None:
 
 
 def test_the_conversation_is_text_and_no_html() -> None:
-    turns = (SessionRun(HOSTILE, None, result(answer=HOSTILE)),)
+    turns = (SessionRun(Request(HOSTILE), result(answer=HOSTILE)),)
     for message in messages(Session(turns=turns), "en"):
         assert message["content"] == html.escape(HOSTILE)
 
@@ -228,10 +235,10 @@ def test_nothing_from_outside_is_html(language: str) -> None:
     failed = result(strategy="as_is", answer=None, failure=failure, model=HOSTILE, device=HOSTILE)
     answer = result(answer=HOSTILE, model=HOSTILE, reasons={"half": HOSTILE})
     shown = (
-        runs_table((SessionRun(HOSTILE, None, failed), SessionRun(HOSTILE, None, answer)), language)
-        + run_status(Session(turns=(SessionRun(HOSTILE, "p", failed),)), language)
-        + run_status(Session(turns=(SessionRun(HOSTILE, "p", answer),)), language)
-        + run_status(Session(asking=Form(HOSTILE, None, "full"), stage=Loading(HOSTILE, HOSTILE)), language)
+        runs_table((SessionRun(Request(HOSTILE), failed), SessionRun(Request(HOSTILE), answer)), language)
+        + run_status(Session(turns=(SessionRun(Request(HOSTILE, file="p"), failed),)), language)
+        + run_status(Session(turns=(SessionRun(Request(HOSTILE, file="p"), answer),)), language)
+        + run_status(Session(running=Request(HOSTILE, strategy="full"), stage=Loading(HOSTILE, HOSTILE)), language)
         + head_line(Status(HOSTILE, HOSTILE, HOSTILE, {"half": HOSTILE}, ((HOSTILE, HOSTILE),)), language)
         + explanation_card(explanation, language)
         + notice(UserError("unknown_strategy", name=HOSTILE, known=HOSTILE), language)

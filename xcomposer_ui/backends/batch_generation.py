@@ -16,13 +16,13 @@ from xcomposer_ui.backends import silent_failures
 from xcomposer_ui.backends.generation import EXPECTED, BlockWatch, Stopped, arithmetic, free_unused, prompt, sampling
 from xcomposer_ui.backends.memory import Meter, meter_of
 from xcomposer_ui.backends.oom import out_of_memory
-from xcomposer_ui.core.request import Question
+from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.result import Measurement
 from xcomposer_ui.core.strategies import Strategy
 from xcomposer_ui.models.xcomposer2.answer import answer_text
 from xcomposer_ui.runtime.backend import BatchCallResult, CallResult, Progress
 
-Alone = Callable[[Question], CallResult]
+Alone = Callable[[Request], CallResult]
 """One question as a run of its own."""
 
 
@@ -73,7 +73,7 @@ class FiniteRows:
 def answer_first(
     model: Any,
     tokenizer: Any,
-    questions: Sequence[Question],
+    questions: Sequence[Request],
     strategy: Strategy,
     half: str,
     progress: Progress,
@@ -115,7 +115,7 @@ class _Call:
 
 
 def _each(
-    rows: Sequence[CallResult | None], questions: Sequence[Question], progress: Progress, alone: Alone
+    rows: Sequence[CallResult | None], questions: Sequence[Request], progress: Progress, alone: Alone
 ) -> tuple[CallResult, ...]:
     """The outcome of each question, asked alone where its row has none; a stop ends them."""
     outcomes: list[CallResult] = []
@@ -130,7 +130,7 @@ def _each(
 def _together(
     model: Any,
     tokenizer: Any,
-    questions: Sequence[Question],
+    questions: Sequence[Request],
     strategy: Strategy,
     half: str,
     progress: Progress,
@@ -159,7 +159,7 @@ def _together(
     return [_outcome(call, n, question, tokenizer) for n, question in enumerate(questions)], False
 
 
-def _outcome(call: _Call, row: int, question: Question, tokenizer: Any) -> CallResult | None:
+def _outcome(call: _Call, row: int, question: Request, tokenizer: Any) -> CallResult | None:
     """What came of one row; None where it broke in silence."""
     ids = call.ids[row]
     said = answer_text(tokenizer, ids)

@@ -36,7 +36,7 @@ from xcomposer_ui.backends.generation import (  # fmt: skip
 from xcomposer_ui.backends.memory import weights_bytes
 from xcomposer_ui.backends.module_outputs import Key, block_names, listening
 from xcomposer_ui.compare.divergence import Divergence, Divergences, LayerDivergence
-from xcomposer_ui.core.request import Question
+from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.strategies import STRATEGIES, Strategy
 from xcomposer_ui.models.xcomposer2.tokenizer import TURN_END
 from xcomposer_ui.runtime.backend import Progress
@@ -68,7 +68,7 @@ class Reference:
 
 
 def diverge(
-    ready: Ready, question: Question, variants: Sequence[tuple[Strategy, str]], progress: Progress
+    ready: Ready, question: Request, variants: Sequence[tuple[Strategy, str]], progress: Progress
 ) -> Divergences:
     """Each of `variants` but full precision itself, against full precision on `question`."""
     try:
@@ -78,7 +78,7 @@ def diverge(
 
 
 def _diverge(
-    ready: Ready, question: Question, variants: Sequence[tuple[Strategy, str]], progress: Progress
+    ready: Ready, question: Request, variants: Sequence[tuple[Strategy, str]], progress: Progress
 ) -> Divergences:
     reasons: dict[str, str] = {}
     half = next((half for strategy, half in variants if strategy == FULL), "float16")
@@ -101,7 +101,7 @@ def _diverge(
 
 
 def _of_variant(
-    ready: Ready, reference: Reference, question: Question, strategy: Strategy, half: str, progress: Progress
+    ready: Ready, reference: Reference, question: Request, strategy: Strategy, half: str, progress: Progress
 ) -> Divergence:
     """One entry. The weights are let go of with this function, so that the next ones find room."""
     model, tokenizer = ready(strategy.weights_dtype(half))
@@ -112,7 +112,7 @@ def _of_variant(
 
 
 def _of_full(
-    ready: Ready, question: Question, half: str, progress: Progress, reasons: dict[str, str]
+    ready: Ready, question: Request, half: str, progress: Progress, reasons: dict[str, str]
 ) -> tuple[Reference, tuple[str, ...], Divergence | None]:
     """Full precision as the reference, the texts of its tokens, and its own distance from float64."""
     model, tokenizer = ready("float32")
@@ -135,7 +135,7 @@ def _of_full(
 
 
 def answer_ids(
-    model: Any, tokenizer: Any, question: Question, strategy: Strategy, half: str, progress: Progress
+    model: Any, tokenizer: Any, question: Request, strategy: Strategy, half: str, progress: Progress
 ) -> list[int]:
     """The tokens of the free-running answer, as a run with the same settings and seed gives them."""
     clock = TokenClock(progress.stop.is_set, lambda: None)
@@ -151,7 +151,7 @@ def answer_ids(
 
 @torch.no_grad()
 def forced_logits(
-    model: Any, tokenizer: Any, question: Question, strategy: Strategy, half: str, ids: Sequence[int]
+    model: Any, tokenizer: Any, question: Request, strategy: Strategy, half: str, ids: Sequence[int]
 ) -> Tensor:
     """Logits (positions, vocabulary) from which each of `ids` would be chosen, given the prompt and those before it."""
     with arithmetic(strategy, half, model.device.type):
@@ -169,7 +169,7 @@ def forced_logits(
 
 
 def reference_of(
-    model: Any, tokenizer: Any, question: Question, strategy: Strategy, half: str, ids: list[int], progress: Progress
+    model: Any, tokenizer: Any, question: Request, strategy: Strategy, half: str, ids: list[int], progress: Progress
 ) -> Reference:
     """What `model` gives on its way to each of `ids`."""
     blocks = block_names(model)
@@ -204,7 +204,7 @@ def against(
     reference: Reference,
     model: Any,
     tokenizer: Any,
-    question: Question,
+    question: Request,
     strategy: Strategy,
     half: str,
     progress: Progress,

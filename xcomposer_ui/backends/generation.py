@@ -25,7 +25,7 @@ from xcomposer_ui.backends.silent_failures import FiniteWatch
 from xcomposer_ui.backends.timeline_recorder import TimelineRecorder
 from xcomposer_ui.backends.tracing.dtype_trace import trace_failure, trace_flow
 from xcomposer_ui.core.errors import UserError
-from xcomposer_ui.core.request import Question
+from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.result import Measurement
 from xcomposer_ui.core.strategies import Strategy
 from xcomposer_ui.models.xcomposer2.answer import GrowingAnswer, answer_text
@@ -105,7 +105,7 @@ class TokenClock:
 def answer(
     model: Any,
     tokenizer: Any,
-    question: Question,
+    question: Request,
     strategy: Strategy,
     half: str,
     progress: Progress,
@@ -203,7 +203,7 @@ def answer(
 
 
 def find_site(
-    model: Any, tokenizer: Any, question: Question, strategy: Strategy, half: str, progress: Progress
+    model: Any, tokenizer: Any, question: Request, strategy: Strategy, half: str, progress: Progress
 ) -> FailureSite:
     """Run once more, traced, to see where it fails: a trace is too slow to be on in every run."""
 
@@ -219,7 +219,7 @@ def find_site(
 
 
 def traced_values(
-    model: Any, tokenizer: Any, question: Question, strategy: Strategy, half: str, tokens: int
+    model: Any, tokenizer: Any, question: Request, strategy: Strategy, half: str, tokens: int
 ) -> DtypeFlow:
     """The run once more, as far as its first `tokens`, with each module's largest value."""
     shorter = replace(question, max_new_tokens=max(1, tokens))
@@ -229,7 +229,7 @@ def traced_values(
 def flow(
     model: Any,
     tokenizer: Any,
-    question: Question,
+    question: Request,
     strategy: Strategy,
     half: str,
     progress: Progress,
@@ -257,14 +257,14 @@ def traceable(failure: tuple[str, str, str]) -> bool:
     return "OutOfMemory" not in kind and "memory" not in message
 
 
-def prompt(model: Any, tokenizer: Any, question: Question, strategy: Strategy, half: str) -> dict[str, Tensor]:
+def prompt(model: Any, tokenizer: Any, question: Request, strategy: Strategy, half: str) -> dict[str, Tensor]:
     """The question as the model's inputs, read in one piece."""
     pixels = None if question.image is None else picture_pixels(model, question, strategy, half)
     inputs: dict[str, Tensor] = model.prompt_inputs(tokenizer, question.text, pixels, question.history)
     return inputs
 
 
-def picture_pixels(model: Any, question: Question, strategy: Strategy, half: str) -> Tensor:
+def picture_pixels(model: Any, question: Request, strategy: Strategy, half: str) -> Tensor:
     """The picture's pixels in the strategy's dtype. The one cast of the lab.
 
     Raises UserError where tiles are asked for and the model has none: of some checkpoints only the weights tell.
@@ -292,7 +292,7 @@ def arithmetic(strategy: Strategy, half: str, device_type: str) -> Iterator[None
         cudnn.allow_tf32 = before
 
 
-def sampling(question: Question) -> dict[str, Any]:
+def sampling(question: Request) -> dict[str, Any]:
     """The question's settings as `answer_ids` takes them; temperature 0 is greedy."""
     settings: dict[str, Any] = {
         "do_sample": question.temperature > 0,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,8 @@ from xcomposer_ui.backends.memory import weights_bytes
 from xcomposer_ui.backends.oom import out_of_memory
 from xcomposer_ui.backends.prefix_cache import PrefixCache
 from xcomposer_ui.compare.divergence import Divergences
-from xcomposer_ui.core.request import Question
-from xcomposer_ui.core.strategies import Strategy
+from xcomposer_ui.core.request import Request
+from xcomposer_ui.core.strategies import strategy_named
 from xcomposer_ui.runtime.backend import BatchCallResult, CallResult, Progress
 from xcomposer_ui.tracing.dtype_flow import DtypeFlow
 
@@ -81,55 +80,45 @@ class LocalBackend:
         """(model, tokenizer) as loaded in `dtype`. Raises KeyError where it was not."""
         return self._models[dtype], self._tokenizer
 
-    def answer(self, question: Question, strategy: Strategy, half: str, progress: Progress) -> CallResult:
-        dtype = strategy.weights_dtype(half)
-        model, tokenizer = self.weights(dtype)
-        others = self._other_bytes(dtype)
+    def generate(self, request: Request, progress: Progress) -> CallResult:
         kept = self._conversations
-        outcome = generation.answer(model, tokenizer, question, strategy, half, progress, others, kept)
+        outcome = self._generated(request, progress, kept)
         if kept.nbytes and out_of_memory(outcome.failure_type, outcome.message):
-            self.forget()  # what was kept may be just what is missing
+            self.forget()  # the prefix cache may be just the memory that is missing
             generation.free_unused(self.device)
-            outcome = generation.answer(model, tokenizer, question, strategy, half, progress, others, kept)
+            outcome = self._generated(request, progress, kept)
         return outcome
 
-    def answer_first(
-        self, questions: Sequence[Question], strategy: Strategy, half: str, progress: Progress
-    ) -> BatchCallResult:
-        dtype = strategy.weights_dtype(half)
-
-        def alone(question: Question) -> CallResult:
-            return generation.answer(model, tokenizer, question, strategy, half, progress, self._other_bytes(dtype))
-
-        self.forget()  # a batch wants all the memory there is
-        model, tokenizer = self.weights(dtype)
+    def generate_batch(self, requests: Sequence[Request], progress: Progress) -> BatchCallResult:
+        first = requests[0]
+        self.forget()  # a batch needs all the memory there is
+        model, tokenizer = self.weights(first.weights_dtype)
         return batch_generation.answer_first(
-            model, tokenizer, questions, strategy, half, progress, alone, self._other_bytes(dtype)
-        )
+            model, tokenizer, requests, first.method, first.half_dtype, progress,
+            lambda request: self._generated(request, progress), self._other_bytes(first.weights_dtype),
+        )  # fmt: skip
 
-    def diverge(self, question: Question, variants: Sequence[tuple[Strategy, str]], progress: Progress) -> Divergences:
+    def measure_divergence(
+        self, request: Request, variants: Sequence[tuple[str, str]], progress: Progress
+    ) -> Divergences:
         def ready(dtype: str) -> tuple[Any, Any]:
             self.load(dtype, progress)
             return self.weights(dtype)
 
-        return divergence.diverge(ready, question, variants, progress)
+        chosen = [(strategy_named(strategy), half) for strategy, half in variants]
+        return divergence.diverge(ready, request, chosen, progress)
 
-    def trial(
-        self, question: Question, strategy: Strategy, half: str, progress: Progress, tokens: int
-    ) -> CallResult | None:
-        dtype = strategy.weights_dtype(half)
+    def try_remedy(self, request: Request, progress: Progress) -> CallResult | None:
+        dtype = request.weights_dtype
         small = next(iter(self._models.values())).num_parameters() < SMALL_PARAMETERS
         if not small and (dtype not in self._models or self.device == "cpu"):
             return None
         self.load(dtype, progress)
-        model, tokenizer = self.weights(dtype)
-        shorter = replace(question, max_new_tokens=tokens)
-        apart = Progress(stop=progress.stop)  # what is told goes on being about the run itself
-        return generation.answer(model, tokenizer, shorter, strategy, half, apart, self._other_bytes(dtype))
+        return self._generated(request, Progress(stop=progress.stop))  # the run's own progress stays as it is
 
-    def flow(self, question: Question, strategy: Strategy, half: str, progress: Progress, tokens: int) -> DtypeFlow:
-        model, tokenizer = self.weights(strategy.weights_dtype(half))
-        return generation.flow(model, tokenizer, replace(question, max_new_tokens=tokens), strategy, half, progress)
+    def trace_dtypes(self, request: Request, progress: Progress) -> DtypeFlow:
+        model, tokenizer = self.weights(request.weights_dtype)
+        return generation.flow(model, tokenizer, request, request.method, request.half_dtype, progress)
 
     def budget_bytes(self) -> int | None:
         return budget_bytes(self.device, sum(weights_bytes(model) for model in list(self._models.values())))
@@ -142,6 +131,12 @@ class LocalBackend:
         self._models.clear()
         self._tokenizer = None
         generation.free_unused(self.device)
+
+    def _generated(self, request: Request, progress: Progress, kept: PrefixCache | None = None) -> CallResult:
+        dtype = request.weights_dtype
+        model, tokenizer = self.weights(dtype)
+        others = self._other_bytes(dtype)
+        return generation.answer(model, tokenizer, request, request.method, request.half_dtype, progress, others, kept)
 
     def _other_bytes(self, dtype: str) -> int:
         return sum(weights_bytes(model) for name, model in self._models.items() if name != dtype)

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from xcomposer_ui.backends.memory import Meter
-from xcomposer_ui.core.request import Question
+from xcomposer_ui.core.request import Request
 from xcomposer_ui.models.xcomposer2.cache import PreallocatedCache
 from xcomposer_ui.models.xcomposer2.turns import PictureSource, PromptTurn, common_length, digest_of
 
@@ -118,7 +118,7 @@ class PromptReader:
         self,
         model: Any,
         tokenizer: Any,
-        question: Question,
+        question: Request,
         arithmetic: Arithmetic,
         pixels: Callable[[], Tensor],
         conversations: PrefixCache,

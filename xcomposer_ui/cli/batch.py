@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from xcomposer_ui.cli.output import loading_line, mebibytes, note, print_json, seconds
-from xcomposer_ui.cli.question_arguments import asked_settings, refuse_what_does_not_fit, settings_told
+from xcomposer_ui.cli.request_arguments import refuse_what_does_not_fit, settings_given
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.events import Loading
-from xcomposer_ui.core.jsonl import ResultLines, first_question
-from xcomposer_ui.core.request import Question
-from xcomposer_ui.runtime.batches import Answered, Halved, Printed, Results, Skipped, Told, ask_many
+from xcomposer_ui.core.jsonl import ResultLines, first_request
+from xcomposer_ui.runtime.batches import Answered, BatchEvent, Halved, Printed, Results, Skipped, run_file
 from xcomposer_ui.runtime.runner import Runner
 
 FAILED = 3
@@ -24,28 +23,26 @@ INTERRUPTED = 130
 
 
 def execute(runner: Runner, arguments: argparse.Namespace) -> int:
-    """Ask every line of `arguments.batch`; the exit status."""
+    """Run every line of `arguments.batch`; the exit status."""
     if arguments.question or arguments.image:
         raise UserError("batch_or_question")
     settings = _settings(runner, arguments)
     results: Results = Printed(settings, print_json)
     if arguments.output:
         results = ResultLines(Path(arguments.output), settings)
-    defaults = Question("", **asked_settings(arguments))
-    if first := first_question(Path(arguments.batch), defaults, results):
-        refuse_what_does_not_fit(runner, arguments, [runner.wanted(first, arguments.strategy, arguments.half)])
+    shared = {"strategy": arguments.strategy, "half": arguments.half, **settings_given(arguments)}
+    if first := first_request(Path(arguments.batch), shared, results):
+        refuse_what_does_not_fit(runner, arguments, [runner.resolved(first).memory_query()])
     tally = _Tally()
-    told = ask_many(
-        runner, Path(arguments.batch), results, arguments.strategy, arguments.half, defaults, arguments.batch_size
-    )
+    events = run_file(runner, Path(arguments.batch), results, shared, arguments.batch_size)
     try:
-        for event in told:
+        for event in events:
             tally.count(event)
-            _tell(event, tally)
+            _describe(event, tally)
     except KeyboardInterrupt:
         tally.interrupted = True
     finally:
-        told.close()
+        events.close()
     note(f"{tally.answered} answered ({tally.resumed} before), {tally.failed} failed, {len(tally.skipped)} skipped")
     if arguments.json:
         print_json({**tally.summary(), "output": arguments.output})
@@ -55,7 +52,7 @@ def execute(runner: Runner, arguments: argparse.Namespace) -> int:
 
 
 class _Tally:
-    """What became of the lines so far."""
+    """Counts of the lines so far, by how they ended."""
 
     def __init__(self) -> None:
         self.answered = self.failed = self.resumed = 0
@@ -64,7 +61,7 @@ class _Tally:
         self.interrupted = False
         self.loading: str | None = None
 
-    def count(self, event: Told) -> None:
+    def count(self, event: BatchEvent) -> None:
         if isinstance(event, Answered):
             failed = event.record["failure"] is not None
             self.failed += failed
@@ -76,7 +73,7 @@ class _Tally:
             self.fitted = event.fitted
 
     def summary(self) -> dict[str, Any]:
-        """batch_size_fitted: questions at once that memory allowed, None where it allowed all that were asked for."""
+        """batch_size_fitted: requests at once that fitted into memory, None where all that were requested did."""
         return {
             "answered": self.answered,
             "failed": self.failed,
@@ -88,22 +85,25 @@ class _Tally:
 
 
 def _settings(runner: Runner, arguments: argparse.Namespace) -> dict[str, Any]:
-    """What all records of one output have in common."""
+    """What all records of one output share."""
     return {
         "model": runner.settings.model,
         "device": runner.settings.device,
         "strategy": arguments.strategy,
         "half": runner.half(arguments.half),
-        **settings_told(arguments),
+        **settings_given(arguments),
     }
 
 
-def _tell(event: Told, tally: _Tally) -> None:
+def _describe(event: BatchEvent, tally: _Tally) -> None:
     """A line for the person at the terminal."""
     if isinstance(event, Skipped):
         note(f"line {event.line} skipped: {event.reason}")
     elif isinstance(event, Halved):
-        note(f"{event.asked} questions at once do not fit into memory, {event.fitted} do; going on with {event.fitted}")
+        note(
+            f"{event.requested} questions at once do not fit into memory, {event.fitted} do; "
+            f"going on with {event.fitted}"
+        )
     elif isinstance(event, Loading):
         if tally.loading != (line := loading_line(event)):
             note(line)

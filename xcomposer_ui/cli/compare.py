@@ -1,4 +1,4 @@
-"""`compare`: one question, or a file of them, under every strategy, and how far each is from full precision.
+"""`compare`: one question, or a file of them, under every strategy, and the distance from full precision.
 
 Exit 0: compared, whatever failed among the strategies. 3: no strategy answered. 2: the user's mistake. An interrupt
 prints what is there by then and exits 130.
@@ -14,24 +14,23 @@ from pathlib import Path
 from typing import Any
 
 from xcomposer_ui.cli.output import loading_line, mebibytes, note, print_json, seconds, tell
-from xcomposer_ui.cli.question_arguments import (
-    add_question_arguments,
-    asked_question,
-    asked_settings,
+from xcomposer_ui.cli.request_arguments import (
+    add_request_arguments,
+    add_settings,
     refuse_what_does_not_fit,
+    request_given,
+    runner_from,
+    settings_given,
 )
-from xcomposer_ui.compare.batch import Done, Results, Skipped, compare_many, settings_of
+from xcomposer_ui.compare.batch import Done, Results, Skipped, compare_file, shared_settings
 from xcomposer_ui.compare.comparison import Comparison, comparison_as_json
 from xcomposer_ui.compare.document import about
-from xcomposer_ui.compare.execution import ComparisonProgress, ComparisonSettings, compare, memory_requests
-from xcomposer_ui.compare.schedule import REPEATS
+from xcomposer_ui.compare.execution import ComparisonProgress, ComparisonSettings, compare, memory_queries
 from xcomposer_ui.compare.summary import summarize
 from xcomposer_ui.compare.verdict import variant_name, verdict
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.events import Loading
-from xcomposer_ui.core.jsonl import first_question
-from xcomposer_ui.core.request import Question
-from xcomposer_ui.core.settings import settings_from
+from xcomposer_ui.core.jsonl import first_request
 from xcomposer_ui.core.strategies import HALF_DTYPES
 from xcomposer_ui.runtime.runner import Runner
 
@@ -49,14 +48,14 @@ def add_to(commands: Any) -> None:
 
 def add_compare_arguments(parser: argparse.ArgumentParser) -> None:
     """What `compare` and `report` have in common."""
-    add_question_arguments(parser, question_required=False)
+    add_request_arguments(parser)
     parser.add_argument("--both-halves", action="store_true", help="autocast and unified in float16 and bfloat16")
-    parser.add_argument("--repeats", type=int, default=REPEATS, metavar="N", help="measured runs a strategy")
+    add_settings(parser, ComparisonSettings)
     parser.add_argument("--no-divergence", action="store_true", help="leave out the distance from full precision")
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    runner = Runner(settings_from(model=arguments.model, device=arguments.device, half=arguments.half))
+    runner = runner_from(arguments)
     if arguments.batch:
         return _batch(runner, arguments)
     comparison, document, interrupted = compared(runner, arguments)
@@ -68,8 +67,8 @@ def execute(arguments: argparse.Namespace) -> int:
     return 0 if any(run.answer is not None for run in comparison.runs) else NOTHING_ANSWERED
 
 
-def plan_of(arguments: argparse.Namespace) -> ComparisonSettings:
-    """The plan that the arguments describe; with both halves, the chosen one comes first."""
+def settings_of(arguments: argparse.Namespace) -> ComparisonSettings:
+    """The comparison's settings on the command line; with both halves, the chosen one comes first."""
     first = arguments.half if arguments.half not in (None, "auto") else None
     halves = tuple(sorted(HALF_DTYPES, key=lambda half: half != (first or HALF_DTYPES[0])))
     return ComparisonSettings(
@@ -82,17 +81,17 @@ def plan_of(arguments: argparse.Namespace) -> ComparisonSettings:
 def compared(
     runner: Runner, arguments: argparse.Namespace, *, with_picture: bool = False
 ) -> tuple[Comparison, dict[str, Any], bool]:
-    """(comparison, its self-contained JSON, whether it was interrupted), telling of each step on stderr.
+    """(comparison, its self-contained JSON, whether it was interrupted), with progress on stderr.
 
     Raises UserError where there is no question, or a strategy does not fit.
     """
     if not arguments.question:
         raise UserError("no_question")
-    question = asked_question(arguments)
-    plan = plan_of(arguments)
-    refuse_what_does_not_fit(runner, arguments, memory_requests(runner, question, plan))
-    comparison, interrupted = _followed(compare(runner, question, plan))
-    more = about(question, comparison, file=arguments.image, with_picture=with_picture)
+    request = request_given(arguments)
+    settings = settings_of(arguments)
+    refuse_what_does_not_fit(runner, arguments, memory_queries(runner, request, settings))
+    comparison, interrupted = _followed(compare(runner, request, settings))
+    more = about(request, comparison, with_picture=with_picture)
     return comparison, comparison_as_json(comparison, more), interrupted
 
 
@@ -110,20 +109,20 @@ def describe(comparison: Comparison, *, as_json: bool) -> None:
         divergence = comparison.divergence_of(run)
         if divergence is not None:
             kl = divergence.mean_kl_divergence
-            kl_said = "not finite" if kl is None else f"{kl:.3g} nats"
+            shown_kl = "not finite" if kl is None else f"{kl:.3g} nats"
             first = divergence.first_different_token
-            say(f"{'':<26}KL {kl_said}, first different token: {'none' if first is None else first}")
+            say(f"{'':<26}KL {shown_kl}, first different token: {'none' if first is None else first}")
     say(verdict(comparison))
 
 
 def _followed(steps: Generator[ComparisonProgress, None, None]) -> tuple[Comparison, bool]:
     """The last comparison known, as stopped where an interrupt ended it; and whether one did."""
-    comparison, told = Comparison(()), ""
+    comparison, shown = Comparison(()), ""
     try:
         for step in steps:
             comparison = step.comparison
-            if (line := _line(step)) != told:
-                note(told := line)
+            if (line := _line(step)) != shown:
+                note(shown := line)
     except KeyboardInterrupt:
         return replace(comparison, stopped=True), True
     finally:
@@ -141,18 +140,16 @@ def _line(step: ComparisonProgress) -> str:
 def _batch(runner: Runner, arguments: argparse.Namespace) -> int:
     file = Path(arguments.batch)
     stem = Path(arguments.output) if arguments.output else file.with_name(file.stem + ".compared")
-    plan = plan_of(arguments)
-    defaults = Question("", **asked_settings(arguments))
-    settings = runner.settings
-    results = Results(stem, settings_of(plan, defaults, settings.model, settings.device, runner.half()))
-    if first := first_question(file, defaults, results):
-        refuse_what_does_not_fit(runner, arguments, memory_requests(runner, first, plan))
+    settings, defaults, lab = settings_of(arguments), settings_given(arguments), runner.settings
+    results = Results(stem, shared_settings(settings, defaults, lab.model, lab.device, runner.half()))
+    if first := first_request(file, defaults, results):
+        refuse_what_does_not_fit(runner, arguments, memory_queries(runner, first, settings))
     done: list[Done] = []
     skipped: list[Skipped] = []
     interrupted, loading = False, ""
-    told = compare_many(runner, file, results, plan, defaults)
+    events = compare_file(runner, file, results, settings, defaults)
     try:
-        for event in told:
+        for event in events:
             if isinstance(event, Skipped):
                 skipped.append(event)
                 note(f"line {event.line} skipped: {event.reason}")
@@ -164,7 +161,7 @@ def _batch(runner: Runner, arguments: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         interrupted = True
     finally:
-        told.close()
+        events.close()
     summary = {
         "questions": len(done),
         "resumed": sum(event.resumed for event in done),

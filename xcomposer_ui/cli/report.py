@@ -14,11 +14,10 @@ from typing import Any
 
 from xcomposer_ui.cli.compare import add_compare_arguments, compared
 from xcomposer_ui.cli.output import note
+from xcomposer_ui.cli.request_arguments import runner_from
 from xcomposer_ui.compare.bug_report import bug_report
 from xcomposer_ui.compare.report import FORMATS, as_document
 from xcomposer_ui.core.errors import UserError
-from xcomposer_ui.core.settings import settings_from
-from xcomposer_ui.runtime.runner import Runner
 
 
 def add_to(commands: Any) -> None:
@@ -33,11 +32,11 @@ def add_to(commands: Any) -> None:
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    wanted = "json" if arguments.json else arguments.format
-    if wanted not in FORMATS:
-        raise UserError("unknown_format", name=wanted, known=", ".join(FORMATS))
+    name = "json" if arguments.json else arguments.format
+    if name not in FORMATS:
+        raise UserError("unknown_format", name=name, known=", ".join(FORMATS))
     document = _document(arguments)
-    text = bug_report(document) if arguments.issue else FORMATS[wanted](document)
+    text = bug_report(document) if arguments.issue else FORMATS[name](document)
     if arguments.output:
         Path(arguments.output).write_text(text, encoding="utf-8", newline="")
         note(arguments.output)
@@ -49,8 +48,7 @@ def execute(arguments: argparse.Namespace) -> int:
 
 def _document(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.question:
-        settings = settings_from(model=arguments.model, device=arguments.device, half=arguments.half)
-        return compared(Runner(settings), arguments, with_picture=arguments.with_picture)[1]
+        return compared(runner_from(arguments), arguments, with_picture=arguments.with_picture)[1]
     return as_document(_read(arguments.file))
 
 

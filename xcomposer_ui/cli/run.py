@@ -10,13 +10,17 @@ from typing import Any
 
 from xcomposer_ui.cli import batch
 from xcomposer_ui.cli.output import loading_line, mebibytes, note, print_json, seconds
-from xcomposer_ui.cli.question_arguments import add_question_arguments, asked_question, refuse_what_does_not_fit
+from xcomposer_ui.cli.request_arguments import (
+    add_request_arguments,
+    refuse_what_does_not_fit,
+    request_given,
+    runner_from,
+)
 from xcomposer_ui.compare.document import run_as_json
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.events import Finished, Loading, Waiting
-from xcomposer_ui.core.request import Question
+from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.result import RunResult
-from xcomposer_ui.core.settings import settings_from
 from xcomposer_ui.core.strategies import STRATEGIES
 from xcomposer_ui.runtime.batches import BATCH_SIZE
 from xcomposer_ui.runtime.runner import Runner
@@ -26,7 +30,7 @@ FAILED = 3
 
 def add_to(commands: Any) -> None:
     parser = commands.add_parser("run", help="ask one question, or a file of them, under one strategy")
-    add_question_arguments(parser, question_required=False)
+    add_request_arguments(parser)
     parser.add_argument("--strategy", required=True, metavar="|".join(STRATEGIES), help="how dtypes are handled")
     parser.add_argument("--batch", metavar="FILE", help="JSONL, a question a line, instead of --question")
     parser.add_argument("--batch-size", type=int, default=BATCH_SIZE, metavar="N", help="questions asked at once")
@@ -35,32 +39,32 @@ def add_to(commands: Any) -> None:
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    runner = Runner(settings_from(model=arguments.model, device=arguments.device, half=arguments.half))
+    runner = runner_from(arguments)
     if arguments.batch:
         return batch.execute(runner, arguments)
     if arguments.question is None:
         raise UserError("no_question")
-    question = asked_question(arguments)
-    refuse_what_does_not_fit(runner, arguments, [runner.wanted(question, arguments.strategy)])
-    result = finished(runner, question, arguments.strategy)
+    request = request_given(arguments, strategy=arguments.strategy)
+    refuse_what_does_not_fit(runner, arguments, [runner.resolved(request).memory_query()])
+    result = finished(runner, request)
     if arguments.json:
-        print_json(run_as_json(question, result, file=arguments.image))
+        print_json(run_as_json(result))
     elif result.failure is None:
         print(result.answer)
     describe(result)
     return 0 if result.failure is None else FAILED
 
 
-def finished(runner: Runner, question: Question, strategy: str) -> RunResult:
-    """Run to the end, telling of the wait on stderr."""
-    told = None
-    for event in runner.run(question, strategy):
+def finished(runner: Runner, request: Request) -> RunResult:
+    """Run to the end, with progress on stderr."""
+    shown = None
+    for event in runner.run(request):
         if isinstance(event, Finished):
             return event.result
-        if isinstance(event, Loading) and (line := loading_line(event)) != told:
-            note(told := line)
-        elif isinstance(event, Waiting) and told != "waiting":
-            note(told := "waiting")
+        if isinstance(event, Loading) and (line := loading_line(event)) != shown:
+            note(shown := line)
+        elif isinstance(event, Waiting) and shown != "waiting":
+            note(shown := "waiting")
     raise AssertionError("a run ended without its Finished event")
 
 

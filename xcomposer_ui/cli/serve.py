@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import Any
 
-from xcomposer_ui.core.settings import DEVICES, HALVES, LANGUAGE_CHOICES, Settings, settings_from
+from xcomposer_ui.core.settings import Settings, options_of, settings_from
+
+
+def add_options(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
+    """Add the flags of the options `names`. None has a default: `settings_from` reads the environment for the rest."""
+    options = {option.name: option for option in options_of(Settings)}
+    for name in names:
+        option = options[name]
+        parser.add_argument(
+            option.flag, dest=name, metavar=option.metavar, help=f"{option.help} [{option.variable}]",
+            type=int if name == "port" else str,
+        )  # fmt: skip
 
 
 def add_serve_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the flags. None has a default here: what is not given, `settings_from` takes from the environment."""
-    parser.add_argument("--model", metavar="PATH_OR_ID", help="“embedded”, a folder, or a hub id [XCOMPOSER_MODEL]")
-    parser.add_argument("--device", metavar="|".join(DEVICES), help="where the model computes [XCOMPOSER_DEVICE]")
-    parser.add_argument("--half", metavar="|".join(HALVES), help="the 16-bit type in play [XCOMPOSER_HALF]")
-    parser.add_argument("--lang", metavar="|".join(LANGUAGE_CHOICES), help="the page's language [XCOMPOSER_LANG]")
-    parser.add_argument("--host", help="address to listen on; this machine alone if not given [GRADIO_SERVER_NAME]")
-    parser.add_argument("--port", type=int, metavar="N", help="7860 if not given [GRADIO_SERVER_PORT]")
+    """Add every option's flag."""
+    add_options(parser, [option.name for option in options_of(Settings)])
 
 
 def settings_from_arguments(arguments: argparse.Namespace) -> Settings:
-    """Settings from flags that `add_serve_arguments` added, then the environment. Raises UserError as they do."""
-    return settings_from(
-        model=arguments.model,
-        device=arguments.device,
-        half=arguments.half,
-        language=arguments.lang,
-        host=arguments.host,
-        port=arguments.port,
-    )
+    """Settings from the flags, then the environment. Raises UserError as `settings_from` does."""
+    return settings_from(**{option.name: getattr(arguments, option.name, None) for option in options_of(Settings)})
 
 
 def add_to(commands: Any) -> None:
@@ -38,7 +38,7 @@ def add_to(commands: Any) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     settings = settings_from_arguments(arguments)
-    from xcomposer_ui.ui.serve import serve  # brings gradio, which the other commands do without
+    from xcomposer_ui.ui.serve import serve  # imports gradio, which the other commands do without
 
     serve(settings)
     return 0

@@ -1,4 +1,4 @@
-"""`trace`: the way of the dtypes through one run, module by module; with --against, beside another strategy's.
+"""`trace`: the dtypes of one run, module by module; with --against, beside another strategy's.
 
 Exit 0: the run answered. 3: it failed, and its flow ends where. 2: the user's mistake.
 """
@@ -10,10 +10,14 @@ from dataclasses import replace
 from typing import Any
 
 from xcomposer_ui.cli.output import note, print_json
-from xcomposer_ui.cli.question_arguments import add_question_arguments, asked_question, refuse_what_does_not_fit
+from xcomposer_ui.cli.request_arguments import (
+    add_request_arguments,
+    refuse_what_does_not_fit,
+    request_given,
+    runner_from,
+)
 from xcomposer_ui.cli.run import FAILED
-from xcomposer_ui.core.request import Question
-from xcomposer_ui.core.settings import settings_from
+from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.strategies import STRATEGIES, strategy_named
 from xcomposer_ui.runtime.runner import TRACED_TOKENS, Runner
 from xcomposer_ui.tracing.dtype_flow import Traced, flow_as_json
@@ -29,7 +33,7 @@ BETWEEN = {
 
 def add_to(commands: Any) -> None:
     parser = commands.add_parser("trace", help="follow the dtypes of one run, module by module")
-    add_question_arguments(parser)
+    add_request_arguments(parser, question_required=True)
     names = "|".join(STRATEGIES)
     parser.add_argument("--strategy", required=True, metavar=names, help="how dtypes are handled")
     parser.add_argument("--against", metavar=names, help="trace this strategy too, side by side")
@@ -40,13 +44,13 @@ def add_to(commands: Any) -> None:
 def execute(arguments: argparse.Namespace) -> int:
     for name in filter(None, (arguments.strategy, arguments.against)):
         strategy_named(name)  # before anything is loaded
-    runner = Runner(settings_from(model=arguments.model, device=arguments.device, half=arguments.half))
-    question = asked_question(arguments)
-    short = replace(question, max_new_tokens=TRACED_TOKENS)
-    strategies = filter(None, (arguments.strategy, arguments.against))
-    refuse_what_does_not_fit(runner, arguments, [runner.wanted(short, strategy) for strategy in strategies])
-    traced = traced_run(runner, question, arguments.strategy)
-    other = traced_run(runner, question, arguments.against) if arguments.against else None
+    runner = runner_from(arguments)
+    request = request_given(arguments, strategy=arguments.strategy)
+    against = replace(request, strategy=arguments.against) if arguments.against else None
+    short = [replace(one, max_new_tokens=TRACED_TOKENS) for one in (request, against) if one is not None]
+    refuse_what_does_not_fit(runner, arguments, [runner.resolved(one).memory_query() for one in short])
+    traced = traced_run(runner, request)
+    other = None if against is None else traced_run(runner, against)
     if arguments.json:
         print_json(traced_as_json(traced, other))
     else:
@@ -54,10 +58,10 @@ def execute(arguments: argparse.Namespace) -> int:
     return 0 if traced.flow.error is None else FAILED
 
 
-def traced_run(runner: Runner, question: Question, strategy: str) -> Traced:
-    """Trace to the end, telling of it on stderr."""
-    note(f"tracing {strategy}")
-    for event in runner.trace(question, strategy):
+def traced_run(runner: Runner, request: Request) -> Traced:
+    """Trace to the end, with progress on stderr."""
+    note(f"tracing {request.strategy}")
+    for event in runner.trace(request):
         if isinstance(event, Traced):
             return event
     raise AssertionError("a traced run ended without its Traced event")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,15 +12,15 @@ from xcomposer_ui.compare.csv_table import FIELDS, as_csv, rows
 from xcomposer_ui.compare.document import question_as_json
 from xcomposer_ui.compare.execution import ComparisonProgress, ComparisonSettings, Runs, compare
 from xcomposer_ui.core.errors import UserError
-from xcomposer_ui.core.jsonl import Line, ResultLines, question_of, read_lines
-from xcomposer_ui.core.request import Question
+from xcomposer_ui.core.jsonl import Line, ResultLines, read_lines, request_of
+from xcomposer_ui.core.request import Request
 
 CSV_FIELDS = ("line", "id", "question", *FIELDS)
 
 
 @dataclass(frozen=True)
 class Skipped:
-    """A line that is no question, or whose picture is none; the others go on. reason: a sentence."""
+    """A line that is no valid request, or whose picture cannot be read; the others go on. reason: a sentence."""
 
     line: int
     reason: str
@@ -36,18 +36,18 @@ class Working:
 
 @dataclass(frozen=True)
 class Done:
-    """A line's record, as it stands in the JSONL. resumed: it was there from before."""
+    """A line's record, as it is in the JSONL file. resumed: it is from an earlier batch."""
 
     line: int
     record: dict[str, Any]
     resumed: bool = False
 
 
-Told = Skipped | Working | Done
+BatchEvent = Skipped | Working | Done
 
 
 class Results(ResultLines):
-    """The two files of a batch: the JSONL is the truth, the CSV its table.
+    """The two files of a batch: the JSONL with all records, and the CSV that is made from it.
 
     Raises UserError as `ResultLines` does.
     """
@@ -66,11 +66,12 @@ class Results(ResultLines):
         return record
 
 
-def compare_many(
-    runner: Runs, file: Path, results: Results, plan: ComparisonSettings, defaults: Question
-) -> Generator[Told, None, None]:
+def compare_file(
+    runner: Runs, file: Path, results: Results, settings: ComparisonSettings, defaults: Mapping[str, Any]
+) -> Generator[BatchEvent, None, None]:
     """Compare each line of `file`. Closing the generator stops; what is done is in the files.
 
+    defaults: fields of the request that a line may leave out.
     Raises UserError where the file cannot be read or holds nothing, and for a mistake that every line would share.
     """
     lines = read_lines(file)
@@ -79,35 +80,33 @@ def compare_many(
             yield Done(line.number, before, resumed=True)
             continue
         try:
-            question, name = question_of(line, file.parent, defaults)
+            request, name = request_of(line, file.parent, defaults)
         except UserError as mistake:
             yield Skipped(line.number, str(mistake))
             continue
-        entry = yield from _compared(runner, line, question, plan)
-        plan = replace(plan, warm_up=False)
+        entry = yield from _compared(runner, line, request, settings)
+        settings = replace(settings, warm_up=False)
         yield Done(line.number, results.add(line, {"id": name, **entry}))
 
 
-def settings_of(plan: ComparisonSettings, defaults: Question, model: str, device: str, half: str) -> dict[str, Any]:
-    """What all records of one output have in common."""
+def shared_settings(
+    settings: ComparisonSettings, defaults: Mapping[str, Any], model: str, device: str, half: str
+) -> dict[str, Any]:
+    """What all records of one output share. defaults: the request's settings where a line names none."""
     return {
-        "model": plan.model or model,
-        "device": plan.device or device,
-        "halves": list(plan.halves or (half,)),
-        "repeats": plan.repeats,
-        "divergence": plan.divergence,
-        "max_new_tokens": defaults.max_new_tokens,
-        "temperature": defaults.temperature,
-        "seed": defaults.seed,
-        # Only where one was asked for: records from before there was the setting go on.
-        **({} if defaults.hd_num is None else {"hd_num": defaults.hd_num}),
+        "model": model,
+        "device": device,
+        "halves": list(settings.halves or (half,)),
+        "repeats": settings.repeats,
+        "divergence": settings.divergence,
+        **defaults,
     }
 
 
 def _compared(
-    runner: Runs, line: Line, question: Question, plan: ComparisonSettings
+    runner: Runs, line: Line, request: Request, settings: ComparisonSettings
 ) -> Generator[Working, None, dict[str, Any]]:
-    steps = compare(runner, question, plan)
+    steps = compare(runner, request, settings)
     last: ComparisonProgress | None = None
     try:
         for last in steps:
@@ -119,7 +118,7 @@ def _compared(
     # The modules' figures of a thousand questions would be gigabytes; one question's are `compare`'s.
     for entry in [*document["divergence"], *([document["floor"]] if document["floor"] else [])]:
         del entry["layers"]
-    return {"question": question_as_json(question), **document}
+    return {"question": question_as_json(request), **document}
 
 
 def _csv_rows(record: dict[str, Any]) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from xcomposer_ui import __version__
 from xcomposer_ui.compare.comparison import Comparison
 from xcomposer_ui.compare.verdict import verdict
 from xcomposer_ui.core.processor import processor_name
-from xcomposer_ui.core.request import Question
+from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.result import RunResult, result_as_json
 from xcomposer_ui.core.versions import installed
 
@@ -28,53 +28,44 @@ LIBRARIES = ("torch", "transformers", "gradio")
 DRIVER_TIMEOUT_SEC = 5
 
 
-def about(
-    question: Question, comparison: Comparison, *, file: str | Path | None = None, with_picture: bool = False
-) -> dict[str, Any]:
+def about(request: Request, comparison: Comparison, *, with_picture: bool = False) -> dict[str, Any]:
     """The further entries of a comparison's JSON: question, environment, verdict.
 
-    file: where the picture was read from; its bytes' hash is added. with_picture: whether the picture itself is too.
+    with_picture: whether the picture itself is in the question.
     """
     device = comparison.runs[0].result.device if comparison.runs else None
     reasons = dict(comparison.runs[0].result.reasons) if comparison.runs else {}
     return {
-        "question": question_as_json(question, file=file, with_picture=with_picture),
+        "question": question_as_json(request, with_picture=with_picture),
         "environment": environment(device, reasons.get("device")),
         "verdict": {language: verdict(comparison, language) for language in ("en", "zh")},
     }
 
 
-def document_of_run(question: Question, result: RunResult, *, file: str | Path | None = None) -> dict[str, Any]:
-    """One run as a self-contained document, of the kind that `comparison_as_json` and `about` make of several."""
+def document_of_run(result: RunResult) -> dict[str, Any]:
+    """One run as a self-contained document, with the fields of a comparison's. Its request must have its image."""
     run = {**result_as_json(result), "weights_bytes": result.measurement.weights_bytes}
     return {
         "runs": [run],
-        "question": question_as_json(question, file=file),
+        "question": question_as_json(result.request),
         "environment": environment(result.device, result.reasons.get("device")),
     }
 
 
-def run_as_json(question: Question, result: RunResult, *, file: str | Path | None = None) -> dict[str, Any]:
+def run_as_json(result: RunResult) -> dict[str, Any]:
     """A run's own fields, with the question and the environment beside them: enough to make a report of."""
-    document = document_of_run(question, result, file=file)
+    document = document_of_run(result)
     (run,) = document.pop("runs")
     return {**run, **document}
 
 
-def question_as_json(
-    question: Question, *, file: str | Path | None = None, with_picture: bool = False
-) -> dict[str, Any]:
+def question_as_json(request: Request, *, with_picture: bool = False) -> dict[str, Any]:
     """The question and its settings; the picture by hash and size."""
     return {
-        "text": question.text,
-        "image": None if question.image is None else picture_as_json(question.image, file, with_picture),
-        "history": [list(turn) for turn in question.history],
-        "max_new_tokens": question.max_new_tokens,
-        "temperature": question.temperature,
-        "top_p": question.top_p,
-        "repetition_penalty": question.repetition_penalty,
-        "seed": question.seed,
-        "hd_num": question.hd_num,
+        "text": request.text,
+        "image": None if request.image is None else picture_as_json(request.image, request.file, with_picture),
+        "history": [list(turn) for turn in request.history],
+        **request.settings,
     }
 
 
@@ -87,7 +78,8 @@ def picture_as_json(image: Image, file: str | Path | None = None, with_picture: 
         "width": image.width,
         "height": image.height,
         "pixels_sha256": hashlib.sha256(image.convert("RGB").tobytes()).hexdigest(),
-        "file_sha256": None if file is None else hashlib.sha256(Path(file).read_bytes()).hexdigest(),
+        # Gradio stores uploads under generated names and removes them in time, so reports name the file by its hash.
+        "file_sha256": hashlib.sha256(Path(file).read_bytes()).hexdigest() if file and Path(file).is_file() else None,
     }
     if with_picture:
         out = io.BytesIO()
@@ -118,17 +110,17 @@ def _card(device: str | None) -> dict[str, str | None]:
     return {"gpu": processor_name() if device == "mps" else None, "driver": None}
 
 
-@functools.cache  # a program to start, and the same answer each time
+@functools.cache  # starts a program, whose output is the same each time
 def _nvidia() -> dict[str, str | None]:
-    """The first GPU's name and its driver's version, as nvidia-smi tells."""
+    """The first GPU's name and its driver's version, from nvidia-smi."""
     nothing: dict[str, str | None] = {"gpu": None, "driver": None}
     program = shutil.which("nvidia-smi")
     if program is None:
         return nothing
     query = [program, "--query-gpu=name,driver_version", "--format=csv,noheader"]
     try:
-        told = subprocess.run(query, capture_output=True, text=True, timeout=DRIVER_TIMEOUT_SEC, check=True).stdout
+        shown = subprocess.run(query, capture_output=True, text=True, timeout=DRIVER_TIMEOUT_SEC, check=True).stdout
     except (OSError, subprocess.SubprocessError):
         return nothing
-    gpu, _, driver = told.splitlines()[0].rpartition(",") if told.strip() else ("", "", "")
+    gpu, _, driver = shown.splitlines()[0].rpartition(",") if shown.strip() else ("", "", "")
     return {"gpu": gpu.strip() or None, "driver": driver.strip() or None}

@@ -1,4 +1,4 @@
-"""Compares: warms up, measures in turns, then measures divergence; tells what is known after each step."""
+"""Compares: warms up, measures in turns, then measures divergence; yields all that is known after each step."""
 
 from __future__ import annotations
 
@@ -8,72 +8,62 @@ from typing import Protocol
 
 from xcomposer_ui.compare.comparison import Comparison
 from xcomposer_ui.compare.divergence import Diverged, Diverging
-from xcomposer_ui.compare.schedule import REPEATS, Variant, checked_repeats, grouped, interleaved, variants_for
+from xcomposer_ui.compare.schedule import MOST_REPEATS, REPEATS, Variant, grouped, interleaved, variants_for
 from xcomposer_ui.core.events import Event, Finished, Status, Waiting
-from xcomposer_ui.core.request import Question, checked_question
-from xcomposer_ui.planning.fit import MemoryRequest
+from xcomposer_ui.core.request import MemoryRequest, Request, check_settings, setting
 
 WARM_UP_TOKENS = 2
 """Enough for a prefill and a decoding step, which is all there is to warm."""
 
 
 class Runs(Protocol):
-    """What comparing needs of the runner."""
+    """The part of the runner that comparing needs."""
 
-    def half(self, asked: str | None = None) -> str: ...
+    def half(self, name: str | None = None) -> str: ...
 
     def status(self) -> Status: ...
 
     def open(self) -> None: ...
 
-    def wanted(
-        self, question: Question, strategy: str, half: str | None = None, *, model: str | None = None
-    ) -> MemoryRequest: ...
+    def resolved(self, request: Request) -> Request: ...
 
-    def run(
-        self,
-        question: Question,
-        strategy: str,
-        half: str | None = None,
-        *,
-        model: str | None = None,
-        device: str | None = None,
-    ) -> Generator[Event, None, None]: ...
+    def run(self, request: Request) -> Generator[Event, None, None]: ...
 
     def diverge(
-        self,
-        question: Question,
-        variants: Sequence[tuple[str, str]],
-        *,
-        model: str | None = None,
-        device: str | None = None,
+        self, request: Request, variants: Sequence[tuple[str, str]]
     ) -> Generator[Waiting | Diverging | Diverged, None, None]: ...
 
 
 @dataclass(frozen=True)
 class ComparisonSettings:
-    """What is asked of a comparison.
+    """The settings of a comparison, beside its request's.
 
-    halves: the 16-bit dtypes to compare; () for the lab's choice alone. repeats: measured runs a variant, 1..50.
-    divergence: whether to measure it. model, device: None for what the settings say.
-    warm_up: whether each variant has a short run first; a question that follows another needs none.
+    halves: the 16-bit dtypes to compare; () for the request's alone. repeats: measured runs of each variant.
+    divergence: whether to measure it. warm_up: whether each variant has a short run first; a comparison that follows
+    another needs none.
     without: variants to leave out, because they do not fit. Without full precision no divergence is measured.
+
+    Raises UserError where `repeats` is out of range.
     """
 
     halves: tuple[str, ...] = ()
-    repeats: int = REPEATS
+    repeats: int = setting(
+        REPEATS, lowest=1, highest=MOST_REPEATS, step=1, flag="--repeats", help="measured runs of each strategy",
+        label="compare.repeats",
+    )  # fmt: skip
     divergence: bool = True
-    model: str | None = None
-    device: str | None = None
     warm_up: bool = True
     without: tuple[Variant, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_settings(self)
 
 
 @dataclass(frozen=True)
 class ComparisonProgress:
-    """How far a comparison has come, and all it knows by then.
+    """How far a comparison has come, and all that is known by then.
 
-    stage: "warm_up", "run", "divergence", "finished" (the last one). variant: at work now. event: of its run.
+    stage: "warm_up", "run", "divergence", "finished" (the last one). variant: in progress. event: of its run.
     done, total: of the steps, the divergence counted as one; what failed is not repeated, and leaves the total.
     """
 
@@ -86,53 +76,53 @@ class ComparisonProgress:
 
 
 def compare(
-    runner: Runs, question: Question, plan: ComparisonSettings = ComparisonSettings()
+    runner: Runs, request: Request, settings: ComparisonSettings = ComparisonSettings()
 ) -> Generator[ComparisonProgress, None, None]:
     """Yield steps; the last is "finished". Closing the generator stops the run in progress.
 
     A variant that fails keeps its failure and is not repeated; the others go on.
     Raises UserError for the user's mistakes, before anything is computed.
     """
-    checked_question(question)
-    repeats = checked_repeats(plan.repeats)
-    variants = variants_of(runner, plan)
+    variants = variants_of(runner, request, settings)
     if not any(variant.strategy == "full" for variant in variants):
-        plan = replace(plan, divergence=False)
-    going = _Going(runner, question, plan, variants, repeats)
-    yield from going.warm_ups()
-    yield from going.measured()
-    if plan.divergence:
-        yield from going.divergence()
-    yield going.step("finished")
+        settings = replace(settings, divergence=False)
+    execution = _Execution(runner, request, settings, variants)
+    yield from execution.warm_ups()
+    yield from execution.measured()
+    if settings.divergence:
+        yield from execution.divergence()
+    yield execution.step("finished")
 
 
-def variants_of(runner: Runs, plan: ComparisonSettings) -> tuple[Variant, ...]:
-    """What `plan` compares. Raises UserError where a half type is none."""
-    halves = [runner.half(half) for half in plan.halves or (None,)]
-    return tuple(variant for variant in variants_for(halves) if variant not in plan.without)
+def variants_of(runner: Runs, request: Request, settings: ComparisonSettings) -> tuple[Variant, ...]:
+    """The variants that are compared. Raises UserError where a half type is none."""
+    halves = [runner.half(half) for half in settings.halves or (request.half,)]
+    return tuple(variant for variant in variants_for(halves) if variant not in settings.without)
 
 
-def memory_requests(
-    runner: Runs, question: Question, plan: ComparisonSettings = ComparisonSettings()
+def memory_queries(
+    runner: Runs, request: Request, settings: ComparisonSettings = ComparisonSettings()
 ) -> tuple[MemoryRequest, ...]:
-    """Its runs in the words of planning, one a variant: whether each fits. Raises UserError as `compare` does."""
+    """What the memory of each variant's run depends on. Raises UserError as `compare` does."""
     return tuple(
-        runner.wanted(question, variant.strategy, variant.half, model=plan.model)
-        for variant in variants_of(runner, plan)
+        runner.resolved(_under(variant, request)).memory_query() for variant in variants_of(runner, request, settings)
     )
 
 
-class _Going:
-    """A comparison under way: what is known, and how far it has come."""
+def _under(variant: Variant, request: Request) -> Request:
+    return replace(request, strategy=variant.strategy, half=variant.half)
+
+
+class _Execution:
+    """A comparison in progress: what is known, and how far it has come."""
 
     def __init__(
-        self, runner: Runs, question: Question, plan: ComparisonSettings, variants: tuple[Variant, ...], repeats: int
+        self, runner: Runs, request: Request, settings: ComparisonSettings, variants: tuple[Variant, ...]
     ) -> None:
-        self.runner, self.question, self.plan, self.repeats = runner, question, plan, repeats
-        self.variants = variants
+        self.runner, self.request, self.settings, self.variants = runner, request, settings, variants
         self.comparison = Comparison(variants)
         self.done = 0
-        self.total = len(variants) * (repeats + plan.warm_up) + plan.divergence
+        self.total = len(variants) * (settings.repeats + settings.warm_up) + settings.divergence
 
     def step(
         self, stage: str, variant: Variant | None = None, event: Event | Diverging | None = None
@@ -141,34 +131,35 @@ class _Going:
 
     def warm_ups(self) -> Generator[ComparisonProgress, None, None]:
         """A short run of each variant, those of the same weights one after the other: each is loaded once."""
-        for _, variant in grouped(self.variants, 1) if self.plan.warm_up else ():
+        for _, variant in grouped(self.variants, 1) if self.settings.warm_up else ():
             yield from self._warm_up(variant)
-        if not self._held() >= {variant.weights_dtype for variant in self.variants}:
+        loaded = {dtype for _, dtype in self.runner.status().loaded}
+        if not loaded >= {variant.weights_dtype for variant in self.variants}:
             self.comparison = replace(self.comparison, order="grouped")
             self.total += len({variant.weights_dtype for variant in self.variants})
 
     def measured(self) -> Generator[ComparisonProgress, None, None]:
-        """The runs that count, in turns; where weights make room for others, each dtype's in one go."""
+        """The runs that count, in turns; where weights do not fit beside each other, each dtype's together."""
         apart = self.comparison.order == "grouped"
         warm: str | None = None
-        for _, variant in (grouped if apart else interleaved)(self.variants, self.repeats):
+        for _, variant in (grouped if apart else interleaved)(self.variants, self.settings.repeats):
             if apart and warm != variant.weights_dtype:
                 warm = variant.weights_dtype
                 yield from self._warm_up(variant)  # weights that have just been loaded are slow the first time
             if _failed(self.comparison, variant):
                 continue
-            for event in self._run(self.question, variant):
+            for event in self._run(self.request, variant):
                 if isinstance(event, Finished):
                     self.comparison = self.comparison.with_repeat(variant, event.result)
                 yield self.step("run", variant, event)
             self.done += 1
             if _failed(self.comparison, variant):
-                self.total -= self.repeats - self._measured(variant)
+                run = self.comparison.run_of(variant)
+                self.total -= self.settings.repeats - (len(run.repeats) if run else 0)
 
     def divergence(self) -> Generator[ComparisonProgress, None, None]:
-        """How far each is from full precision, measured apart from the runs that are timed."""
-        pairs = [(variant.strategy, variant.half) for variant in self.variants]
-        events = self.runner.diverge(self.question, pairs, model=self.plan.model, device=self.plan.device)
+        """Distance of each variant from full precision, measured apart from the runs that are timed."""
+        events = self.runner.diverge(self.request, [(variant.strategy, variant.half) for variant in self.variants])
         try:
             for event in events:
                 if isinstance(event, Diverged):
@@ -180,26 +171,17 @@ class _Going:
         self.done += 1
 
     def _warm_up(self, variant: Variant) -> Generator[ComparisonProgress, None, None]:
-        short = replace(self.question, max_new_tokens=min(WARM_UP_TOKENS, self.question.max_new_tokens))
+        short = replace(self.request, max_new_tokens=min(WARM_UP_TOKENS, self.request.max_new_tokens))
         for event in self._run(short, variant):
             yield self.step("warm_up", variant, event)
         self.done += 1
 
-    def _run(self, question: Question, variant: Variant) -> Generator[Event, None, None]:
-        events = self.runner.run(
-            question, variant.strategy, variant.half, model=self.plan.model, device=self.plan.device
-        )
+    def _run(self, request: Request, variant: Variant) -> Generator[Event, None, None]:
+        events = self.runner.run(_under(variant, request))
         try:
             yield from events
         finally:
             events.close()
-
-    def _measured(self, variant: Variant) -> int:
-        run = self.comparison.run_of(variant)
-        return 0 if run is None else len(run.repeats)
-
-    def _held(self) -> set[str]:
-        return {dtype for _, dtype in self.runner.status().loaded}
 
 
 def _failed(comparison: Comparison, variant: Variant) -> bool:

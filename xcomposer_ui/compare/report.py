@@ -9,6 +9,7 @@ from typing import Any
 from xcomposer_ui.compare.csv_table import FIELDS, as_csv, rows
 from xcomposer_ui.compare.script import script
 from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.request import Request, settings_of
 
 UNKNOWN = "—"
 SURROUNDINGS = ("question", "environment")
@@ -81,10 +82,10 @@ def _question(question: Mapping[str, Any] | None) -> str:
             lines += ["", f"![the picture](data:image/png;base64,{image['png_base64']})"]
     else:
         lines += ["", "- no picture: text alone"]
-    names = ("max_new_tokens", "temperature", "top_p", "repetition_penalty", "seed")
-    lines += [f"- {name}: {question.get(name, UNKNOWN)}" for name in names]
-    if question.get("hd_num") is not None:
-        lines.append(f"- hd_num: {question['hd_num']}, the most tiles of the picture")
+    for setting in settings_of(Request):
+        value = question.get(setting.name, None if setting.default is None else UNKNOWN)
+        if value is not None:
+            lines.append(f"- {setting.name}: {value}{', the most tiles of the picture' if setting.only_tiled else ''}")
     for asked, answered in question.get("history") or ():
         lines.append(f"- earlier: {_inline(asked)} → {_inline(answered)}")
     return "\n".join(lines)

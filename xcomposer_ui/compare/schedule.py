@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.strategies import STRATEGIES, checked_half
 
 REPEATS = 3
@@ -42,13 +41,6 @@ def variants_for(halves: Sequence[str]) -> tuple[Variant, ...]:
         remedies = strategy.weights == "half" and (strategy.autocast or strategy.image == "half")
         variants += [Variant(name, half) for half in (kinds if remedies else kinds[:1])]
     return tuple(variants)
-
-
-def checked_repeats(repeats: int) -> int:
-    """`repeats` if it can be done. Raises UserError where it is out of range."""
-    if not 1 <= repeats <= MOST_REPEATS:
-        raise UserError("out_of_range", name="repeats", value=repeats, lowest=1, highest=MOST_REPEATS)
-    return repeats
 
 
 def interleaved(variants: Sequence[Variant], repeats: int) -> Iterator[tuple[int, Variant]]:

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from xcomposer_ui.core.request import Request, settings_of, with_defaults
 from xcomposer_ui.core.settings import DEVICES, EMBEDDED
 from xcomposer_ui.core.strategies import HALF_DTYPES, STRATEGIES
+
+SAMPLING = ("temperature", "top_p")
+"""Settings that a greedy call is not given."""
 
 TEMPLATE = '''"""Repeats what the XComposer precision lab measured, with plain transformers calls.
 
@@ -33,7 +37,7 @@ QUESTION = {question}
 HISTORY = {history}
 SEED = {seed}
 SETTINGS = {settings}
-HD_NUM = {hd_num}
+HD_NUM = {tiles}
 REPEATS = {repeats}
 PIXELS_SHA256 = {sha}
 PICTURE_BASE64 = {picture}
@@ -94,14 +98,10 @@ def script(document: Mapping[str, Any]) -> str:
     runs = document["runs"]
     embedded = runs[0].get("model", EMBEDDED) == EMBEDDED
     carried = image.get("png_base64") if image else None
-    temperature = question.get("temperature") or 0.0
-    settings: dict[str, Any] = {
-        "do_sample": temperature > 0,
-        "max_new_tokens": question.get("max_new_tokens", 256),
-        "repetition_penalty": question.get("repetition_penalty", 1.0),
-    }
-    if temperature > 0:
-        settings |= {"temperature": temperature, "top_p": question.get("top_p", 0.8)}
+    given = with_defaults({name: value for name, value in question.items() if value is not None})
+    sampled = given["temperature"] > 0
+    apart = {"seed", *(s.name for s in settings_of(Request) if s.only_tiled), *(() if sampled else SAMPLING)}
+    settings = {s.name: given[s.name] for s in settings_of(Request) if s.name not in apart}
     return TEMPLATE.format(
         usage="Run it with python" + (", the path of the picture after it." if image and not carried else "."),
         imports="from xcomposer_ui.core.settings import EMBEDDED_PATH\n" if embedded else "",
@@ -110,8 +110,10 @@ def script(document: Mapping[str, Any]) -> str:
         question=_literal(question.get("text", "")),
         history=repr([(str(asked), str(answered)) for asked, answered in question.get("history") or ()]),
         seed=int(question.get("seed", runs[0].get("seed") or 0)),
-        settings=repr(settings),
-        hd_num=None if question.get("hd_num") is None else int(question["hd_num"]),
+        settings=repr({"do_sample": sampled, **settings}),
+        tiles=next(
+            (int(question[s.name]) for s in settings_of(Request) if s.only_tiled and question.get(s.name)), None
+        ),
         repeats=max(int(run.get("repeats", 1)) for run in runs),
         sha=_literal(image["pixels_sha256"]) if image else None,
         picture=_literal(carried) if carried else None,

@@ -1,8 +1,7 @@
-"""Questions from a JSONL file, one a line, and resumable results in another.
+"""Requests from a JSONL file, one a line, and resumable results in another.
 
-A line: {"question": …, "image": a path relative to the file's folder, or left out, "id": anything,
-"max_new_tokens", "temperature", "top_p", "repetition_penalty", "seed", "hd_num": as on the command line}. A bad line is
-reported and skipped.
+A line: {"question": …, "image": a path relative to the file's folder, or left out, "id": anything, and any of the
+settings of a request by its name}. A bad line is reported and skipped.
 """
 
 from __future__ import annotations
@@ -10,19 +9,15 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from xcomposer_ui.core.errors import UserError
-from xcomposer_ui.core.request import Question, checked_question
+from xcomposer_ui.core.request import Request, settings_of, with_defaults
 
 EXAMPLE = '{"image": "circle.png", "question": "What is there?"}'
-OPTIONS: dict[str, tuple[type, ...]] = {
-    "max_new_tokens": (int,), "temperature": (int, float), "top_p": (int, float),
-    "repetition_penalty": (int, float), "seed": (int,), "hd_num": (int,),
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -34,14 +29,15 @@ class Line:
 
     @property
     def sha256(self) -> str:
-        """Of the text, in hexadecimal: by it a result is known to be this line's still."""
+        """Of the text, in hexadecimal: a result is of this line only while the text is the same."""
         return hashlib.sha256(self.text.encode()).hexdigest()
 
 
 class Done(Protocol):
-    """Where it is known which lines have their result already."""
+    """Knows which lines have their result already."""
 
-    def done(self, line: Line) -> dict[str, Any] | None: ...
+    def done(self, line: Line) -> dict[str, Any] | None:
+        """The record of `line`, None where it has none."""
 
 
 def read_lines(file: Path) -> list[Line]:
@@ -56,45 +52,49 @@ def read_lines(file: Path) -> list[Line]:
     return lines
 
 
-def first_question(file: Path, defaults: Question, results: Done) -> Question | None:
-    """The first question of `file` that is to be asked, None where none is left. Raises UserError as `read_lines`."""
+def first_request(file: Path, defaults: Mapping[str, Any], results: Done) -> Request | None:
+    """The first request of `file` that has no result, None where each has one. Raises UserError as `read_lines`."""
     for line in read_lines(file):
         if results.done(line) is None:
-            with contextlib.suppress(UserError):  # told when its turn comes
-                return question_of(line, file.parent, defaults)[0]
+            with contextlib.suppress(UserError):  # reported when the batch comes to its line
+                return request_of(line, file.parent, defaults)[0]
     return None
 
 
-def question_of(line: Line, folder: Path, defaults: Question) -> tuple[Question, Any]:
-    """(question, id) that `line` asks. Raises UserError with what is wrong."""
+def request_of(
+    line: Line, folder: Path, defaults: Mapping[str, Any], record: type[Request] = Request
+) -> tuple[Request, Any]:
+    """(request, id) of `line`. defaults: fields that the line may leave out. Raises UserError with what is wrong."""
 
     def wrong(what: str) -> UserError:
         return UserError("batch_line", line=line.number, what=what, example=EXAMPLE)
 
     try:
-        asked = json.loads(line.text)
+        given = json.loads(line.text)
     except (ValueError, RecursionError) as error:
         raise wrong(f"not JSON: {error}") from error
-    if not isinstance(asked, dict) or not isinstance(asked.get("question"), str):
+    if not isinstance(given, dict) or not isinstance(given.get("question"), str):
         raise wrong("“question” is missing")
-    image = asked.get("image")
+    image = given.get("image")
     if image is not None and not isinstance(image, str):
         raise wrong("“image” is not a path")
-    options = {name: asked[name] for name in OPTIONS if asked.get(name) is not None}
-    for name, value in options.items():
-        if isinstance(value, bool) or not isinstance(value, OPTIONS[name]):
-            raise wrong(f"“{name}” is not a number of its kind")
-    from xcomposer_ui.core.images import open_picture  # brings Pillow, which `explain` need not wait for
+    values = {}
+    for setting in settings_of(record):
+        if (value := given.get(setting.name)) is not None:
+            if not setting.is_kind(value):
+                raise wrong(f"“{setting.name}” is not a number of its kind")
+            values[setting.name] = value
+    from xcomposer_ui.core.images import open_picture  # imports Pillow, which `explain` does not wait for
 
     picture = open_picture(str(folder / image)) if image else None
-    question = replace(defaults, text=asked["question"], image=picture, **options)
-    return checked_question(question), asked.get("id")
+    return record(**{**defaults, "text": given["question"], "image": picture, **values}), given.get("id")
 
 
 class ResultLines:
-    """The records of a batch: each has its line's number and the hash of its text, and the settings of all.
+    """The records of a batch: each has its line's number, the hash of its text, and the settings of the whole batch.
 
-    Raises UserError where the file holds records of other settings, or is none that can be read and written.
+    A setting that a record does not name has its default. Raises UserError where the file holds records of other
+    settings, or cannot be read and written.
     """
 
     def __init__(self, file: Path, settings: dict[str, Any]) -> None:
@@ -103,7 +103,7 @@ class ResultLines:
         found = self._text()
         self.records = list(self._read(found))
         whole = "".join(_as_line(record) for record in self.records)
-        if whole != found:  # what was cut off would spoil the line that is added after it
+        if whole != found:  # a line cut off in its middle would spoil the line that is added after it
             self._replace(whole)
         self._append("")  # finds out now, not after an hour of answers, whether the file can be written
 
@@ -112,26 +112,25 @@ class ResultLines:
         return next((r for r in self.records if (r["line"], r["sha256"]) == (line.number, line.sha256)), None)
 
     def add(self, line: Line, entry: dict[str, Any]) -> dict[str, Any]:
-        """Write one line's record, which is `entry` and what tells whose it is."""
+        """Write one line's record: `entry` with the line's number and hash, and the settings."""
         record = {"line": line.number, "sha256": line.sha256, "settings": self.settings, **entry}
         self.records.append(record)
         self._append(_as_line(record))
         return record
 
     def _read(self, found: str) -> Iterator[dict[str, Any]]:
-        lines = [
-            text for text in found.split("\n") if text.strip()
-        ]  # an answer may hold what `splitlines` ends lines at
+        # Not `splitlines`: an answer may hold other characters at which that ends a line.
+        lines = [text for text in found.split("\n") if text.strip()]
         for n, text in enumerate(lines, 1):
             try:
                 record = json.loads(text)
             except ValueError as error:
-                if n == len(lines) and text.startswith("{"):  # cut off in its middle: that question is asked again
+                if n == len(lines) and text.startswith("{"):  # cut off in its middle: that request is run again
                     return
                 raise UserError("not_results", file=self.file.name) from error
             if not isinstance(record, dict) or not {"line", "sha256", "settings"} <= record.keys():
                 raise UserError("not_results", file=self.file.name)
-            if record["settings"] != self.settings:
+            if with_defaults(record["settings"]) != with_defaults(self.settings):
                 raise UserError("batch_other_settings", file=self.file.name)
             yield record
 

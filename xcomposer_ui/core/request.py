@@ -1,45 +1,28 @@
-"""A question for the model with its settings, and the checks that it must pass before a model is loaded."""
+"""A run as it is asked for: one frozen record, checked where it is made, whose fields carry their limits and flags.
+
+Command line flags, the page's controls, JSONL fields, links, endpoint arguments and report lines are made from
+`settings_of(Request)`: a new setting is one more field.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.settings import DEVICES
+from xcomposer_ui.core.strategies import Strategy, checked_half, strategy_named
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-
-@dataclass(frozen=True)
-class Question:
-    """One question about one picture, or the next turn of a conversation.
-
-    image: an upright RGB picture, or None for text only.
-    history: earlier (question, answer) pairs, oldest first.
-    temperature: 0 is greedy; above, answers are sampled (`top_p` in 0..1 counts only then).
-    repetition_penalty: 1 is none.
-    hd_num: the most tiles that a tiled member cuts the picture into, 1..96; None for the member's own.
-    """
-
-    text: str
-    image: Image | None = None
-    history: tuple[tuple[str, str], ...] = ()
-    max_new_tokens: int = 256
-    temperature: float = 0.0
-    top_p: float = 0.8
-    repetition_penalty: float = 1.0
-    seed: int = 0
-    hd_num: int | None = None
-
+MOST_TILES = 96
+"""Of one picture. The published members take 24 and 55 unless a request says otherwise; each is hundreds of tokens."""
 
 LONGEST_QUESTION = 8000
 """Characters. The family's prompts end at 4096 tokens, a picture takes up to 1225, a token a character or more."""
-
-MOST_NEW_TOKENS = 4096
-
-MOST_TILES = 96
-"""Of one picture. The published members take 24 and 55 unless told otherwise; each tile is hundreds of tokens."""
 
 CONTROL_TOKENS = ("[UNUSED_TOKEN_145]", "[UNUSED_TOKEN_146]", "<s>", "</s>", "<unk>")
 """What the family's tokenizer reads as control tokens: in a question they would end its turn or start another."""
@@ -47,27 +30,205 @@ CONTROL_TOKENS = ("[UNUSED_TOKEN_145]", "[UNUSED_TOKEN_146]", "<s>", "</s>", "<u
 IMAGE_MARK = "<ImageHere>"
 
 
-def checked_question(question: Question) -> Question:
-    """`question` if a model can be asked it. Raises UserError with what is wrong and what to do."""
-    text = question.text
-    if not text.strip():
-        raise UserError("empty_question")
-    if len(text) > LONGEST_QUESTION:
-        raise UserError("long_question", length=len(text), longest=LONGEST_QUESTION)
-    for token in CONTROL_TOKENS:
-        if token in text:
-            raise UserError("control_token", token=token)
-    marks = text.count(IMAGE_MARK)
-    if marks > (question.image is not None):
-        raise UserError("image_marks", marks=marks, pictures=int(question.image is not None))
-    for name, value, lowest, highest in (
-        ("max_new_tokens", question.max_new_tokens, 1, MOST_NEW_TOKENS),
-        ("temperature", question.temperature, 0, 5),
-        ("top_p", question.top_p, 0.01, 1),
-        ("repetition_penalty", question.repetition_penalty, 0.5, 5),
-        ("seed", question.seed, 0, 2**63 - 1),
-        ("hd_num", question.hd_num, 1, MOST_TILES),
-    ):
-        if value is not None and not lowest <= value <= highest:  # NaN is outside too
-            raise UserError("out_of_range", name=name, value=value, lowest=lowest, highest=highest)
-    return question
+@dataclass(frozen=True)
+class Setting:
+    """A number that a record's field holds, with its limits and its names on every face.
+
+    kind: int or float. default: None for a number that the model has of its own. step: of the page's slider; None for
+    a box that takes any number. flag: of the command line; without one, the page's Ask tab and JSONL files alone have
+    the setting. help: the flag's help. label: the code of the control's label. only_tiled: whether only models that
+    cut pictures into tiles have it.
+    """
+
+    name: str
+    kind: type[int] | type[float]
+    default: float | None
+    lowest: float
+    highest: float
+    step: float | None
+    flag: str | None
+    help: str
+    label: str
+    only_tiled: bool
+
+    def is_kind(self, value: object) -> bool:
+        """Whether `value` is a number of this kind."""
+        return isinstance(value, (int,) if self.kind is int else (int, float)) and not isinstance(value, bool)
+
+    def in_range(self, value: float) -> bool:
+        """Whether `value` is within the limits; NaN is not."""
+        return self.lowest <= value <= self.highest
+
+    def parsed(self, value: str) -> float | None:
+        """The number that `value` spells, None where it is none or is out of range."""
+        try:
+            number = self.kind(value)
+        except ValueError:
+            return None
+        return number if self.in_range(number) else None
+
+
+def setting(
+    default: Any,
+    *,
+    lowest: float,
+    highest: float,
+    step: float | None = None,
+    flag: str | None = None,
+    help: str = "",
+    label: str | None = None,
+    only_tiled: bool = False,
+) -> Any:
+    """A dataclass field that holds a number with limits; the arguments are those of `Setting`."""
+    kind = int if default is None else type(default)
+    limits = {"lowest": lowest, "highest": highest, "step": step}
+    names = {"flag": flag, "help": help, "label": label}
+    known = {"kind": kind, "default": default, **limits, **names, "only_tiled": only_tiled}
+    return field(default=default, metadata={"setting": known})
+
+
+def settings_of(record: type, *, flagged: bool = False) -> tuple[Setting, ...]:
+    """The settings among the fields of `record`, in their order. flagged: only those with a command line flag."""
+    found = [
+        Setting(**{**f.metadata["setting"], "name": f.name, "label": f.metadata["setting"]["label"] or f.name})
+        for f in dataclasses.fields(record)
+        if "setting" in f.metadata
+    ]
+    return tuple(setting for setting in found if setting.flag or not flagged)
+
+
+def check_settings(record: Any) -> None:
+    """Raise UserError where a setting of `record` is out of its range."""
+    for s in settings_of(type(record)):
+        value = getattr(record, s.name)
+        if value is not None and not s.in_range(value):
+            raise UserError("out_of_range", name=s.name, value=value, lowest=s.lowest, highest=s.highest)
+
+
+@dataclass(frozen=True)
+class MemoryRequest:
+    """What the memory of a run depends on. picture: (width, height), None for text only. text_length: characters.
+
+    hd_num: most tiles of the picture, None for the model's own number.
+    """
+
+    model: str
+    strategy: str
+    half: str
+    picture: tuple[int, int] | None
+    text_length: int
+    new_tokens: int
+    hd_num: int | None = None
+
+
+@dataclass(frozen=True)
+class Request:
+    """One question about one picture, or the next turn of a conversation, under one strategy.
+
+    image: an upright RGB picture, or None for text only. file: where it was read from, None where that is not known.
+    history: earlier (question, answer) pairs, oldest first.
+    strategy: a name of STRATEGIES; a comparison puts each of its variants here.
+    half: the 16-bit dtype in play. half, model, device: None or "auto" for what the lab's settings say.
+    temperature: 0 is greedy; above, answers are sampled (`top_p` counts only then). repetition_penalty: 1 is none.
+    hd_num: the most tiles that a tiled model cuts the picture into; None for the model's own number.
+
+    Raises UserError with what is wrong and what to do.
+    """
+
+    text: str
+    image: Image | None = None
+    history: tuple[tuple[str, str], ...] = ()
+    strategy: str = "autocast"
+    half: str | None = None
+    model: str | None = None
+    device: str | None = None
+    file: str | None = None
+    max_new_tokens: int = setting(
+        256, lowest=1, highest=4096, step=1, flag="--max-new-tokens", help="the answer ends there at the latest"
+    )
+    temperature: float = setting(
+        0.0, lowest=0, highest=5, step=0.05, flag="--temperature", help="0, the default, is greedy"
+    )
+    top_p: float = setting(0.8, lowest=0.01, highest=1, step=0.01)
+    repetition_penalty: float = setting(1.0, lowest=0.5, highest=5, step=0.05)
+    seed: int = setting(0, lowest=0, highest=2**63 - 1, flag="--seed", help="of sampling")
+    hd_num: int | None = setting(
+        None, lowest=1, highest=MOST_TILES, flag="--hd-num", help="most tiles of the picture (tiled models only)",
+        label="plan.hd_num", only_tiled=True,
+    )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        strategy_named(self.strategy)
+        if self.half not in (None, "auto"):
+            checked_half(self.half)
+        if self.device is not None and self.device not in DEVICES:
+            raise UserError("unknown_setting", name="device", value=self.device, known=", ".join(DEVICES))
+        self._check_text()
+        check_settings(self)
+
+    @property
+    def method(self) -> Strategy:
+        """How weights, picture and arithmetic get their dtype."""
+        return strategy_named(self.strategy)
+
+    @property
+    def half_dtype(self) -> str:
+        """The 16-bit dtype in play. Raises ValueError where it is not resolved yet, as `Runner.resolved` does."""
+        if self.half in (None, "auto"):
+            raise ValueError("the request's half dtype is not resolved yet")
+        return str(self.half)
+
+    @property
+    def weights_dtype(self) -> str:
+        """The dtype that the weights are held in. Raises ValueError as `half_dtype` does."""
+        return self.method.weights_dtype(self.half_dtype)
+
+    @property
+    def has_picture(self) -> bool:
+        """Whether the question is about a picture, open or not."""
+        return self.image is not None or self.file is not None
+
+    @property
+    def picture_size(self) -> tuple[int, int] | None:
+        """(width, height) of the open picture."""
+        return None if self.image is None else self.image.size
+
+    @property
+    def settings(self) -> dict[str, float | None]:
+        """The settings by name."""
+        return {s.name: getattr(self, s.name) for s in settings_of(type(self))}
+
+    @property
+    def tile_settings(self) -> dict[str, float | None]:
+        """The settings by name that only models with tiles have."""
+        return {s.name: getattr(self, s.name) for s in settings_of(type(self)) if s.only_tiled}
+
+    def without_image(self) -> Request:
+        """The request with its picture's file alone, for records that are kept: a picture may be many megabytes."""
+        return self if self.image is None else replace(self, image=None)
+
+    def memory_query(self) -> MemoryRequest:
+        """What the run's memory depends on. Raises ValueError where the request is not resolved yet."""
+        if self.model is None:
+            raise ValueError("the request's model is not resolved yet")
+        length = sum(len(text) for turn in self.history for text in turn) + len(self.text)
+        return MemoryRequest(
+            self.model, self.strategy, self.half_dtype, self.picture_size, length, self.max_new_tokens, self.hd_num
+        )
+
+    def _check_text(self) -> None:
+        if not self.text.strip():
+            raise UserError("empty_question")
+        if len(self.text) > LONGEST_QUESTION:
+            raise UserError("long_question", length=len(self.text), longest=LONGEST_QUESTION)
+        for token in CONTROL_TOKENS:
+            if token in self.text:
+                raise UserError("control_token", token=token)
+        marks = self.text.count(IMAGE_MARK)
+        if marks > self.has_picture:
+            raise UserError("image_marks", marks=marks, pictures=int(self.has_picture))
+
+
+def with_defaults(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """`settings` with the default of each setting that is not among them."""
+    return {**{s.name: s.default for s in settings_of(Request)}, **settings}

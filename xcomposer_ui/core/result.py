@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from xcomposer_ui.core.memory_timeline import MemoryTimeline
-
-if TYPE_CHECKING:
-    pass
+from xcomposer_ui.core.request import Request
 
 
 @dataclass(frozen=True)
@@ -121,20 +119,15 @@ class Measurement:
 class RunResult:
     """How a run ended: with an `answer`, or with a `failure` (then `answer` is None).
 
-    half: the 16-bit dtype in play. weights_dtype: what the weights were really held in.
-    stopped: the user stopped it, `answer` is what there was by then.
-    revision: the hub's commit that the weights are of; None for a folder.
+    request: as it was run, its model and half dtype resolved. device: where it really computed.
+    stopped: the user stopped it, `answer` is what there was by then. reasons: of the automatic choices.
     picture_size: (width, height) of the picture as the model was given it, None without one.
-    hd_num: the most tiles of it that were asked for, None for the member's own.
-    course: how the memory went during the run, None where it was not measured.
+    revision: the hub's commit that the weights are of; None for a folder.
+    timeline: memory during the run, None where it was not measured.
     """
 
-    strategy: str
-    half: str
-    model: str
+    request: Request
     device: str
-    weights_dtype: str
-    seed: int
     measurement: Measurement
     answer: str | None = None
     failure: Failure | None = None
@@ -143,7 +136,24 @@ class RunResult:
     picture_size: tuple[int, int] | None = None
     revision: str | None = None
     timeline: MemoryTimeline | None = None
-    hd_num: int | None = None
+
+    @property
+    def strategy(self) -> str:
+        return self.request.strategy
+
+    @property
+    def half(self) -> str:
+        """The 16-bit dtype in play."""
+        return self.request.half_dtype
+
+    @property
+    def model(self) -> str:
+        return self.request.model or ""
+
+    @property
+    def weights_dtype(self) -> str:
+        """The dtype that the weights were held in."""
+        return self.request.weights_dtype
 
 
 def failure_as_json(failure: Failure | None) -> dict[str, Any] | None:
@@ -202,8 +212,8 @@ def result_as_json(result: RunResult) -> dict[str, Any]:
         "reused_tokens": m.reused_tokens,
         "reused_picture": m.reused_picture,
         "batch_size": m.batch_size,
-        "seed": result.seed,
-        "hd_num": result.hd_num,
+        "seed": result.request.seed,
+        **result.request.tile_settings,
         "failure": failure_as_json(result.failure),
         "stopped": result.stopped,
         "reasons": dict(result.reasons),

@@ -1,11 +1,13 @@
-"""What the lab was told when it was started: one frozen record, and the one reader of the environment."""
+"""The options that the lab was started with: one frozen record, and the one reader of the environment."""
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.messages import LANGUAGES
@@ -16,86 +18,101 @@ EMBEDDED = "embedded"
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 EMBEDDED_PATH = ASSETS / "model"
 
-PUBLISHED = (
-    "internlm/internlm-xcomposer2-vl-7b",
-    "internlm/internlm-xcomposer2-vl-1_8b",
-    "internlm/internlm-xcomposer2-7b",
-)
-"""The published checkpoints that the page offers where there is a GPU to run them."""
-
 DEVICES = ("auto", "cpu", "cuda", "mps")
 HALVES = ("auto", "float16", "bfloat16")
 LANGUAGE_CHOICES = ("auto", *LANGUAGES)
 
 
 @dataclass(frozen=True)
+class Option:
+    """A field of `Settings` on the command line and in the environment.
+
+    flag, metavar, help: of the command line. variable: of the environment. choices: all values; () for any.
+    """
+
+    name: str
+    flag: str
+    variable: str
+    metavar: str
+    help: str
+    choices: tuple[str, ...]
+
+
+def option(
+    default: Any, flag: str, variable: str, help: str, *, choices: tuple[str, ...] = (), metavar: str = ""
+) -> Any:
+    """A dataclass field that has a flag and an environment variable; the arguments are those of `Option`."""
+    known = Option("", flag, variable, metavar or "|".join(choices), help, choices)
+    return field(default=default, metadata={"option": known})
+
+
+def options_of(record: type) -> tuple[Option, ...]:
+    """The options among the fields of `record`, in their order."""
+    return tuple(
+        dataclasses.replace(f.metadata["option"], name=f.name)
+        for f in dataclasses.fields(record)
+        if "option" in f.metadata
+    )
+
+
+@dataclass(frozen=True)
 class Settings:
     """model: "embedded", a folder, or a hub id. models: what the page may load (always with `model` among them).
 
-    device, half, language: "auto" lets the lab choose, and say why.
+    device, half, language: "auto" lets the lab choose and give its reason.
     host, port: where the page is served; port 0..65535.
     on_space: whether this is a Hugging Face Space.
 
     Raises UserError where a value is none of those allowed.
     """
 
-    model: str = EMBEDDED
+    model: str = option(
+        EMBEDDED, "--model", "XCOMPOSER_MODEL", "“embedded”, a folder, or a hub id", metavar="PATH_OR_ID"
+    )
     models: tuple[str, ...] = (EMBEDDED,)
-    device: str = "auto"
-    half: str = "auto"
-    language: str = "auto"
-    host: str = "127.0.0.1"
-    port: int = 7860
+    device: str = option("auto", "--device", "XCOMPOSER_DEVICE", "where the model computes", choices=DEVICES)
+    half: str = option("auto", "--half", "XCOMPOSER_HALF", "the 16-bit type", choices=HALVES)
+    language: str = option("auto", "--lang", "XCOMPOSER_LANG", "the page's language", choices=LANGUAGE_CHOICES)
+    host: str = option(
+        "127.0.0.1", "--host", "GRADIO_SERVER_NAME", "address to listen on; this machine alone if not given",
+        metavar="HOST",
+    )  # fmt: skip
+    port: int = option(7860, "--port", "GRADIO_SERVER_PORT", "7860 if not given", metavar="N")
     on_space: bool = False
 
     def __post_init__(self) -> None:
-        for name, value, known in (
-            ("device", self.device, DEVICES),
-            ("half", self.half, HALVES),
-            ("lang", self.language, LANGUAGE_CHOICES),
-        ):
-            if value not in known:
-                raise UserError("unknown_setting", name=name, value=value, known=", ".join(known))
+        for known in options_of(type(self)):
+            value = getattr(self, known.name)
+            if known.choices and value not in known.choices:
+                name = known.flag.removeprefix("--")
+                raise UserError("unknown_setting", name=name, value=value, known=", ".join(known.choices))
         if not 0 <= self.port <= 65535:
             raise UserError("bad_port", port=self.port)
         if self.model not in self.models:
             object.__setattr__(self, "models", (self.model, *self.models))
 
 
-def settings_from(
-    environ: Mapping[str, str] = os.environ,
-    *,
-    model: str | None = None,
-    device: str | None = None,
-    half: str | None = None,
-    language: str | None = None,
-    host: str | None = None,
-    port: int | None = None,
-) -> Settings:
-    """Settings from flags (None: not given), then from `environ`, then from the defaults.
+def settings_from(environ: Mapping[str, str] = os.environ, /, **given: Any) -> Settings:
+    """Settings from `given` options by name (None: not given), then from `environ`, then from the defaults.
 
-    Reads XCOMPOSER_MODEL, XCOMPOSER_MODELS (comma-separated), XCOMPOSER_DEVICE, XCOMPOSER_HALF, XCOMPOSER_LANG,
-    SPACE_ID, and Gradio's own GRADIO_SERVER_NAME and GRADIO_SERVER_PORT. An empty variable counts as not set.
-    Raises UserError as `Settings` does.
+    Besides the options' variables it reads XCOMPOSER_MODELS (comma-separated) and SPACE_ID. An empty variable counts
+    as not set. Raises UserError as `Settings` does.
     """
-
-    def chosen(flag: str | None, variable: str, default: str) -> str:
-        return flag or environ.get(variable) or default
-
+    found: dict[str, Any] = {}
+    for known in options_of(Settings):
+        value = given.get(known.name)
+        if value in (None, ""):
+            value = environ.get(known.variable)
+        if value not in (None, ""):
+            found[known.name] = value
+    if isinstance(port := found.get("port"), str):
+        found["port"] = _port(port)
     on_space = bool(environ.get("SPACE_ID"))
-    chosen_model = chosen(model, "XCOMPOSER_MODEL", EMBEDDED)
+    if on_space:  # a Space is reached from outside its container, anything else from this machine alone
+        found.setdefault("host", "0.0.0.0")
+    model = found.get("model", EMBEDDED)
     offered = tuple(m.strip() for m in environ.get("XCOMPOSER_MODELS", "").split(",") if m.strip())
-    return Settings(
-        model=chosen_model,
-        models=tuple(dict.fromkeys((chosen_model, EMBEDDED, *offered))),
-        device=chosen(device, "XCOMPOSER_DEVICE", "auto"),
-        half=chosen(half, "XCOMPOSER_HALF", "auto"),
-        language=chosen(language, "XCOMPOSER_LANG", "auto"),
-        # A Space is reached from outside its container; anything else stays on this machine unless told otherwise.
-        host=chosen(host, "GRADIO_SERVER_NAME", "0.0.0.0" if on_space else "127.0.0.1"),
-        port=port if port is not None else _port(environ.get("GRADIO_SERVER_PORT") or "7860"),
-        on_space=on_space,
-    )
+    return Settings(models=tuple(dict.fromkeys((model, EMBEDDED, *offered))), on_space=on_space, **found)
 
 
 def _port(text: str) -> int:

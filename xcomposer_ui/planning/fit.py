@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.request import MemoryRequest
 from xcomposer_ui.core.result import RunResult
 from xcomposer_ui.core.settings import EMBEDDED, EMBEDDED_PATH
 from xcomposer_ui.core.strategies import STRATEGIES
@@ -70,22 +71,6 @@ class MemoryBudget:
 
     device: str
     bytes: int
-
-
-@dataclass(frozen=True)
-class MemoryRequest:
-    """A run that is asked for. picture: (width, height), None for text only. text_length: characters.
-
-    hd_num: most tiles of the picture, None for the member's own.
-    """
-
-    model: str
-    strategy: str
-    half: str
-    picture: tuple[int, int] | None
-    text_length: int
-    new_tokens: int
-    hd_num: int | None = None
 
 
 @dataclass(frozen=True)

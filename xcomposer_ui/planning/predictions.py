@@ -56,7 +56,7 @@ def shape_of(result: RunResult, text_length: int) -> RunShape | None:
         prompt_tokens=measured.prompt_tokens,
         text_length=text_length,
         new_tokens=measured.new_tokens or 1,
-        hd_num=result.hd_num,
+        hd_num=result.request.hd_num,
     )
 
 

@@ -1,4 +1,4 @@
-"""What the runner asks of a backend: the interface, and the records that pass between the two. No torch here."""
+"""The interface between the runner and a backend, and the records that pass between the two. No torch here."""
 
 from __future__ import annotations
 
@@ -9,19 +9,18 @@ from typing import Protocol
 
 from xcomposer_ui.compare.divergence import Divergences
 from xcomposer_ui.core.memory_timeline import MemoryTimeline
-from xcomposer_ui.core.request import Question
+from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.result import Measurement, Operand
-from xcomposer_ui.core.strategies import Strategy
 from xcomposer_ui.tracing.dtype_flow import DtypeFlow
 
 
 @dataclass
 class Progress:
-    """How far a run has come: written by the thread that works, read by the one that tells.
+    """Progress of a run: written by the thread that computes, read by the one that yields events.
 
-    stage: "download", then "load". fraction: of the stage, 0..1, or None. text: gives the answer so far when called;
-    decoding is left to the reader, so that it takes no time from the model. memory: gives how the memory went so far,
-    likewise. stop: set by the reader to end the run at the next token or block.
+    stage: "download", then "load". fraction: of the stage, 0..1, or None. text: returns the answer so far; decoding
+    is left to the reader, so that it takes no time from the model. memory: returns the memory timeline so far.
+    stop: set by the reader to end the run at the next token or block.
     """
 
     stage: str = "load"
@@ -33,7 +32,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class FailureSite:
-    """Where an operation failed, as the run itself saw it. None and () where it could not be seen."""
+    """Where an operation failed, as observed in the run. None and () where it was not observed."""
 
     module: str | None = None
     operation: str | None = None
@@ -45,7 +44,7 @@ class CallResult:
     """How one call of the model ended: with `answer`, or with an expected failure.
 
     failure_type, message, traceback: of the exception, as text; holding the exception would hold its tensors.
-    course: how the memory went; None where it was not measured.
+    timeline: memory during the call; None where it was not measured.
     """
 
     measurement: Measurement
@@ -60,9 +59,9 @@ class CallResult:
 
 @dataclass(frozen=True)
 class BatchCallResult:
-    """What became of the first of several questions. outcomes: one each, none for those that a stop came before.
+    """The outcomes of the first of several requests, one each; fewer where the batch was stopped.
 
-    size: how many at once memory allowed, at most as many as were asked.
+    size: how many at once fitted into memory, at most as many as were requested.
     """
 
     outcomes: tuple[CallResult, ...]
@@ -70,7 +69,11 @@ class BatchCallResult:
 
 
 class Backend(Protocol):
-    """One model on one device, with its weights in as many dtypes as were asked for."""
+    """One model on one device, with its weights in one or more dtypes.
+
+    Every request that reaches a backend has its model and half dtype resolved. Methods raise UserError for the user's
+    mistakes; the model's expected failures are data in what they return.
+    """
 
     model: str
     device: str
@@ -79,53 +82,42 @@ class Backend(Protocol):
     """The hub's commit that the weights are of; None for a folder, and before `fetch`."""
 
     def fetch(self, progress: Progress) -> None:
-        """Bring the checkpoint to this machine, where it is not here yet; nothing is loaded.
-
-        Raises UserError where it cannot be had.
-        """
+        """Download the checkpoint where it is not on this machine yet; loads nothing."""
 
     def loaded(self) -> tuple[str, ...]:
         """The dtypes whose weights are in memory."""
 
     def load(self, dtype: str, progress: Progress) -> float | None:
-        """Bring the weights in `dtype` into memory; the seconds it took, None where they were there.
+        """Load the weights in `dtype`; returns the seconds it took, None where they were loaded already."""
 
-        Raises UserError where the checkpoint is missing or broken.
+    def generate(self, request: Request, progress: Progress) -> CallResult:
+        """Answer `request`, whose weights are loaded."""
+
+    def generate_batch(self, requests: Sequence[Request], progress: Progress) -> BatchCallResult:
+        """Answer the first of `requests` in one call, as many as fit; each outcome is as from `generate`.
+
+        They differ in text, picture and history only, and are greedy.
         """
 
-    def answer(self, question: Question, strategy: Strategy, half: str, progress: Progress) -> CallResult:
-        """Ask the model. Raises UserError for the user's mistakes; the model's expected failures are in the Outcome."""
+    def measure_divergence(
+        self, request: Request, variants: Sequence[tuple[str, str]], progress: Progress
+    ) -> Divergences:
+        """Distance of each (strategy, half) from full precision on `request`; loads what it needs.
 
-    def answer_first(
-        self, questions: Sequence[Question], strategy: Strategy, half: str, progress: Progress
-    ) -> BatchCallResult:
-        """Ask the first of `questions` at once, as many as fit; each outcome is as `answer` gives it.
-
-        They have the same settings, and are greedy. Raises UserError as `answer` does.
+        A variant that fails is in the `failures`.
         """
 
-    def diverge(self, question: Question, variants: Sequence[tuple[Strategy, str]], progress: Progress) -> Divergences:
-        """How far each (strategy, half) is from full precision on `question`; loads what it needs.
+    def try_remedy(self, request: Request, progress: Progress) -> CallResult | None:
+        """Answer `request` under another strategy than the run that failed; None where that would cost too much."""
 
-        A variant that fails is in the `failures`. Raises UserError as `load` does.
-        """
-
-    def trial(
-        self, question: Question, strategy: Strategy, half: str, progress: Progress, tokens: int
-    ) -> CallResult | None:
-        """The question under another strategy, as far as its first `tokens`; None where that would cost too much."""
-
-    def flow(self, question: Question, strategy: Strategy, half: str, progress: Progress, tokens: int) -> DtypeFlow:
-        """The question once more, traced, as far as its first `tokens`; a failure ends the flow and is in it.
-
-        A stopped run's flow is empty. Raises UserError as `answer` does.
-        """
+    def trace_dtypes(self, request: Request, progress: Progress) -> DtypeFlow:
+        """The dtype flow of `request`, traced; a failure ends the flow and is in it, a stopped run's flow is empty."""
 
     def budget_bytes(self) -> int | None:
-        """Memory that a run may take here, its weights included; None where it cannot be told."""
+        """Memory that a run may take here, its weights included; None where that is not known."""
 
     def forget(self) -> None:
-        """Let go of what was kept of conversations for their next turns."""
+        """Drop the prefix cache."""
 
     def unload(self) -> None:
-        """Give all weights back."""
+        """Drop all weights."""

@@ -1,28 +1,28 @@
-"""Many questions under one strategy: JSONL in, a result a line out; several are asked at once where that is exact."""
+"""Many requests under one strategy: JSONL in, one result a line out; several in one call where that is exact."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.events import FinishedBatch, Loading, Waiting
-from xcomposer_ui.core.jsonl import Line, question_of, read_lines
-from xcomposer_ui.core.request import Question
+from xcomposer_ui.core.jsonl import Line, read_lines, request_of
+from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.result import RunResult, result_as_json
 
 BATCH_SIZE = 8
-"""Questions asked at once unless told otherwise."""
+"""Requests in one call where no other number is given."""
+
+MOST_AT_ONCE = 1024
 
 
 class RunsBatches(Protocol):
-    """What this needs of the runner."""
+    """The part of the runner that batches need."""
 
-    def run_batch(
-        self, questions: Sequence[Question], strategy: str, half: str | None = None
-    ) -> Generator[Waiting | Loading | FinishedBatch, None, None]: ...
+    def run_batch(self, requests: Sequence[Request]) -> Generator[Waiting | Loading | FinishedBatch, None, None]: ...
 
 
 class Results(Protocol):
@@ -35,7 +35,7 @@ class Results(Protocol):
 
 @dataclass(frozen=True)
 class Skipped:
-    """A line that is no question, or whose picture is none; the others go on. reason: a sentence."""
+    """A line that is no valid request, or whose picture cannot be read; the others go on. reason: a sentence."""
 
     line: int
     reason: str
@@ -43,7 +43,7 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Answered:
-    """A line's record, as it was written. resumed: it was there from before."""
+    """A line's record, as it was written. resumed: it is from an earlier batch."""
 
     line: int
     record: dict[str, Any]
@@ -52,109 +52,102 @@ class Answered:
 
 @dataclass(frozen=True)
 class Halved:
-    """`asked` questions at once did not fit into memory; `fitted` do, and no more are asked at once from now on."""
+    """`requested` at once did not fit into memory; `fitted` do, and no more are run at once from now on."""
 
-    asked: int
+    requested: int
     fitted: int
 
 
-Told = Skipped | Answered | Halved | Waiting | Loading
+BatchEvent = Skipped | Answered | Halved | Waiting | Loading
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _Pending:
     line: Line
-    question: Question
+    request: Request
     id: Any
 
 
-def ask_many(
+def run_file(
     runner: RunsBatches,
     file: Path,
     results: Results,
-    strategy: str,
-    half: str | None,
-    defaults: Question,
+    defaults: Mapping[str, Any],
     batch_size: int = BATCH_SIZE,
-) -> Generator[Told, None, None]:
-    """Ask each line of `file`, up to `batch_size` at once. Closing the generator stops; what is done is in `results`.
+) -> Generator[BatchEvent, None, None]:
+    """Run each line of `file`, up to `batch_size` in one call. Closing the generator stops; `results` keeps the rest.
 
-    Questions of the same settings are asked together where they are greedy: a sampled answer would hang on its
-    neighbours. Raises UserError where the file cannot be read or holds nothing, where batch_size is out of range, and
-    for a mistake that every line would share.
+    defaults: fields of the request that a line may leave out, and those that all lines share: strategy, half, model.
+    Requests of the same settings share a call where they are greedy: a sampled answer would depend on its neighbours.
+    Raises UserError where the file cannot be read or holds nothing, where batch_size is out of range, and for a
+    mistake that every line would share.
     """
-    if not 1 <= batch_size <= 1024:
-        raise UserError("out_of_range", name="batch_size", value=batch_size, lowest=1, highest=1024)
-    waiting: list[_Asked] = []
-    for told in _questions(file, results, defaults):
-        if not isinstance(told, _Asked):
-            yield told
+    if not 1 <= batch_size <= MOST_AT_ONCE:
+        raise UserError("out_of_range", name="batch_size", value=batch_size, lowest=1, highest=MOST_AT_ONCE)
+    pending: list[_Pending] = []
+    for event in _pending(file, results, defaults):
+        if not isinstance(event, _Pending):
+            yield event
             continue
-        if waiting and not _together(waiting[0].question, told.question):
-            while waiting:
-                batch_size = yield from _ask(runner, waiting, results, strategy, half, batch_size)
-        waiting.append(told)
-        while len(waiting) >= batch_size:
-            batch_size = yield from _ask(runner, waiting, results, strategy, half, batch_size)
-    while waiting:
-        batch_size = yield from _ask(runner, waiting, results, strategy, half, batch_size)
+        if pending and not _share_a_call(pending[0].request, event.request):
+            while pending:
+                batch_size = yield from _run_first(runner, pending, results, batch_size)
+        pending.append(event)
+        while len(pending) >= batch_size:
+            batch_size = yield from _run_first(runner, pending, results, batch_size)
+    while pending:
+        batch_size = yield from _run_first(runner, pending, results, batch_size)
 
 
-def _questions(file: Path, results: Results, defaults: Question) -> Iterator[_Asked | Skipped | Answered]:
-    """The lines of `file` in their order: to be asked, bad, or done before. Pictures are opened as they come."""
+def _pending(file: Path, results: Results, defaults: Mapping[str, Any]) -> Iterator[_Pending | Skipped | Answered]:
+    """The lines of `file` in their order. Each picture is opened when its line is reached."""
     for line in read_lines(file):
         if (before := results.done(line)) is not None:
             yield Answered(line.number, before, resumed=True)
             continue
         try:
-            question, name = question_of(line, file.parent, defaults)
+            request, name = request_of(line, file.parent, defaults)
         except UserError as mistake:
             yield Skipped(line.number, str(mistake))
             continue
-        yield _Asked(line, question, name)
+        yield _Pending(line, request, name)
 
 
-def _together(one: Question, other: Question) -> bool:
-    """Whether both may be asked in one call: greedily, and with the same settings."""
-    return one.temperature == 0 and _settings(one) == _settings(other)
+def _share_a_call(one: Request, other: Request) -> bool:
+    return one.temperature == 0 and one.settings == other.settings
 
 
-def _settings(question: Question) -> tuple[object, ...]:
-    q = question
-    return q.max_new_tokens, q.temperature, q.top_p, q.repetition_penalty, q.seed, q.hd_num
-
-
-def _ask(
-    runner: RunsBatches, waiting: list[_Asked], results: Results, strategy: str, half: str | None, batch_size: int
-) -> Generator[Told, None, int]:
-    """Ask the first of `waiting` and take them out; returns how many may be asked at once from now on."""
-    asked = waiting[:batch_size]
-    events = runner.run_batch([one.question for one in asked], strategy, half)
+def _run_first(
+    runner: RunsBatches, pending: list[_Pending], results: Results, batch_size: int
+) -> Generator[BatchEvent, None, int]:
+    """Run the first of `pending` and remove them; returns how many may be run at once from now on."""
+    batch = pending[:batch_size]
+    events = runner.run_batch([one.request for one in batch])
     try:
         for event in events:
             if not isinstance(event, FinishedBatch):
                 yield event
                 continue
-            if event.size < len(asked):
-                yield Halved(len(asked), event.size)
+            if event.size < len(batch):
+                yield Halved(len(batch), event.size)
                 batch_size = event.size
             if not event.results:
                 raise RuntimeError("the runner ended a batch without a result")
-            for one, result in zip(asked, event.results, strict=False):
+            for one, result in zip(batch, event.results, strict=False):
                 record = results.add(one.line, _entry(one, result))
-                del waiting[0]
+                del pending[0]
                 yield Answered(one.line.number, record)
     finally:
         events.close()
     return batch_size
 
 
-def _entry(asked: _Asked, result: RunResult) -> dict[str, Any]:
-    return {"id": asked.id, "question": asked.question.text, **result_as_json(result)}
+def _entry(one: _Pending, result: RunResult) -> dict[str, Any]:
+    return {"id": one.id, "question": one.request.text, **result_as_json(result)}
 
 
 class Printed:
-    """Results that go to `write`, a line each, and are not remembered: nothing is resumed."""
+    """Results passed to `write` as they come; nothing is resumed."""
 
     def __init__(self, settings: dict[str, Any], write: Callable[[dict[str, Any]], None]) -> None:
         self.settings = settings

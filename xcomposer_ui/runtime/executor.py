@@ -1,4 +1,4 @@
-"""The one thread that computes, and the jobs that it is given, with their progress."""
+"""The one thread that computes, and its jobs with their progress."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Work = Callable[[], None]
 
 
 class Worker:
-    """A thread that does what it is given, in the order given; it begins with the first work and ends with the Worker.
+    """A thread that runs its work in order; it begins with the first work and ends with the Worker.
 
     One thread for all runs, because OpenMP keeps a team of threads for each thread that computes: a thread a run
     would make a team a run, and each team's first steps are slow, and the next ones slow while the teams before it
@@ -31,7 +31,7 @@ class Worker:
         weakref.finalize(self, self._waiting.put, None)  # at the end of the process too
 
     def do(self, work: Work) -> None:
-        """Have `work` done when the work before it is."""
+        """Queue `work` behind the work that is already there."""
         with self._starting:
             if self._thread is None:
                 # A daemon: a run that nobody waits for must not keep the process from ending. It holds the queue and
@@ -48,19 +48,22 @@ def _do_all(waiting: SimpleQueue[Work | None]) -> None:
 
 
 BEAT_SEC = 0.25
-"""Between two signs of life of work that has no text to show; each is a chance to stop it."""
+"""Between two beats of work that has no text to show; each is a chance to stop it."""
 
-TELL_EVERY_SEC = 0.05
-"""Between two looks at how far the run has come; decoding the text more often would take time from the model."""
+TEXT_EVERY_SEC = 0.05
+"""Between two looks at the answer so far; decoding the text more often would take time from the model."""
 
-TELL_MEMORY_EVERY_SEC = 0.25
-"""Between two tellings of how the memory went: a chart is looked at, not read along."""
+MEMORY_EVERY_SEC = 0.25
+"""Between two memory timelines."""
 
 Result = TypeVar("Result")
 
 
 class Job(Generic[Result]):
-    """One run's work: done by the worker, and asked how far it has come by whoever waits for it."""
+    """One run's work: computed by the worker, its progress read by whoever waits for it.
+
+    As a context manager it stops the work when the context is left before the work's end.
+    """
 
     def __init__(self, work: Callable[[Progress], Result]) -> None:
         self.progress = Progress()
@@ -68,6 +71,12 @@ class Job(Generic[Result]):
         self._done = threading.Event()
         self._result: Result | None = None
         self._error: BaseException | None = None
+
+    def __enter__(self) -> Job[Result]:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.progress.stop.set()
 
     def work(self, after: Callable[[], Any]) -> None:
         """Work to the end; `after` is called when it has really ended."""
@@ -79,35 +88,35 @@ class Job(Generic[Result]):
             after()
             self._done.set()
 
-    def waited_for(self) -> Result:
-        """The result, when the work has ended. Raises what the work raised."""
+    def wait(self) -> Result:
+        """Wait for the end of the work; returns its result and raises what it raised."""
         self._done.wait()
         return self.result()
 
     def beats(self) -> Generator[None, None, None]:
-        """A beat now and then, until the work has ended."""
+        """Yield every `BEAT_SEC` until the work has ended."""
         while not self._done.wait(BEAT_SEC):
             yield
 
     def events(self, loading: Loading) -> Generator[Event, None, None]:
-        """What there is to tell, until the work has ended."""
-        memory_told = time.monotonic()
-        told: str | tuple[str, float | None] = ""
-        while not self._done.wait(TELL_EVERY_SEC):
+        """Yield the run's events until the work has ended."""
+        memory_at = time.monotonic()
+        shown: str | tuple[str, float | None] = ""
+        while not self._done.wait(TEXT_EVERY_SEC):
             if self.progress.text is None:
-                if told != (known := (self.progress.stage, self.progress.fraction)):
-                    told = known
-                    yield replace(loading, stage=known[0], fraction=known[1])
-            elif (text := self.progress.text()) and text != told:
-                told = text
+                if shown != (stage := (self.progress.stage, self.progress.fraction)):
+                    shown = stage
+                    yield replace(loading, stage=stage[0], fraction=stage[1])
+            elif (text := self.progress.text()) and text != shown:
+                shown = text
                 yield TextSoFar(text)
-            if self.progress.memory is not None and time.monotonic() - memory_told >= TELL_MEMORY_EVERY_SEC:
-                memory_told = time.monotonic()
+            if self.progress.memory is not None and time.monotonic() - memory_at >= MEMORY_EVERY_SEC:
+                memory_at = time.monotonic()
                 if timeline := self.progress.memory():
                     yield MemorySoFar(timeline)
 
     def result(self) -> Result:
-        """The result, once the work has ended. Raises what the work raised."""
+        """The result of work that has ended. Raises what the work raised."""
         if self._error is not None:
             raise self._error
         assert self._result is not None

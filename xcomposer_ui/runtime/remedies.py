@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from xcomposer_ui.core.request import Question
+from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.result import Explanation, Failure, Fix
-from xcomposer_ui.core.strategies import STRATEGIES, Strategy
+from xcomposer_ui.core.strategies import STRATEGIES
 from xcomposer_ui.explain import explain
 from xcomposer_ui.runtime.backend import Backend, CallResult, Progress
 
@@ -17,9 +17,7 @@ Tried = dict[tuple[str, str, str | None, bool], Explanation]
 def failure_of(
     outcome: CallResult,
     backend: Backend,
-    question: Question,
-    strategy: Strategy,
-    half: str,
+    request: Request,
     progress: Progress,
     tried: Tried,
 ) -> Failure | None:
@@ -29,9 +27,9 @@ def failure_of(
     """
     if outcome.failure_type is None:
         return None
-    key = outcome.failure_type, outcome.message, outcome.site.module, question.image is None
+    key = outcome.failure_type, outcome.message, outcome.site.module, request.image is None
     if key not in tried:
-        tried[key] = _explanation(outcome, backend, question, strategy, half, progress)
+        tried[key] = _explanation(outcome, backend, request, progress)
     return Failure(
         type=outcome.failure_type,
         message=outcome.message,
@@ -43,21 +41,21 @@ def failure_of(
     )
 
 
-def _explanation(
-    outcome: CallResult, backend: Backend, question: Question, strategy: Strategy, half: str, progress: Progress
-) -> Explanation:
+def _explanation(outcome: CallResult, backend: Backend, request: Request, progress: Progress) -> Explanation:
     """What the failure means, with what each other strategy made of the question where that could be tried."""
     explanation = explain(f"{outcome.failure_type}: {outcome.message}", device=backend.device)
     known = {fix.strategy: fix for fix in explanation.fixes}
     # A clash shows in a prefill and one step of decoding; that a token is repeated shows after many.
-    tokens = question.max_new_tokens if outcome.failure_type == "RepeatedToken" else 2
+    tokens = request.max_new_tokens if outcome.failure_type == "RepeatedToken" else 2
     fixes = []
     for other in STRATEGIES.values():
         fix = known.get(other.name, Fix(other.name, None, "What this strategy does to it is not known."))
-        if other.name == strategy.name:
+        if other.name == request.strategy:
             fixes.append(replace(fix, cures=False, tried=True, failed_with=outcome.message))
         else:
-            fixes.append(_tried(fix, backend.trial(question, other, half, progress, tokens)))
+            fixes.append(
+                _tried(fix, backend.try_remedy(replace(request, strategy=other.name, max_new_tokens=tokens), progress))
+            )
     return replace(explanation, fixes=tuple(fixes))
 
 

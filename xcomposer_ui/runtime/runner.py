@@ -1,4 +1,4 @@
-"""Runs a question under a strategy: events while it goes, a RunResult at the end. Knows neither torch nor gradio."""
+"""Runs requests: events during a run, a RunResult at its end. Knows neither torch nor gradio."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from dataclasses import replace
 from xcomposer_ui.compare.divergence import Diverged, Diverging
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.events import Event, Finished, FinishedBatch, Loading, Status, Waiting
-from xcomposer_ui.core.request import Question
+from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.result import RunResult
 from xcomposer_ui.core.settings import DEVICES, Settings
 from xcomposer_ui.core.strategies import checked_half, strategy_named
-from xcomposer_ui.planning.fit import MemoryBudget, MemoryRequest, certainly_fits
+from xcomposer_ui.planning.catalogue import tiled
+from xcomposer_ui.planning.fit import MemoryBudget, certainly_fits
 from xcomposer_ui.planning.hardware import Machine, half_for, strategy_for
 from xcomposer_ui.runtime.backend import Backend, CallResult, Progress
 from xcomposer_ui.runtime.executor import BEAT_SEC, Job, Result, Worker
-from xcomposer_ui.runtime.prepared_run import PreparedRun, checked_for_model
 from xcomposer_ui.runtime.remedies import Tried, failure_of
 from xcomposer_ui.tracing.dtype_flow import DtypeFlow, Traced, Tracing
 
 TRACED_TOKENS = 2
-"""A traced run reads the prompt and takes one step of decoding: what follows takes the same way."""
+"""A traced run reads the prompt and takes one step of decoding: the steps after it take the same path."""
 
 OpenBackend = Callable[[str, str], Backend]
 """(model's name, "auto" | "cpu" | "cuda" | "mps") to a backend that has loaded nothing yet."""
@@ -31,7 +31,9 @@ OpenBackend = Callable[[str, str], Backend]
 class Runner:
     """The lab's one way to a model; every face (page, endpoint, command line) goes through it.
 
-    One run at a time: the lock is held for the worker until the run has really ended, whoever has gone.
+    One run at a time: the worker holds the lock until the run has really ended, even if its caller has left.
+    `run`, `run_batch`, `diverge` and `trace` raise UserError for the user's mistakes, before anything is computed;
+    closing their generators stops the work.
     """
 
     def __init__(
@@ -45,14 +47,14 @@ class Runner:
         self._worker = Worker()
 
     def warm_up(self) -> None:
-        """Load what the first run would have to load; takes seconds, so call it in a thread.
+        """Load what the first run needs; takes seconds, so call it in a thread.
 
         Raises UserError as the first run would.
         """
         self._lock.acquire()
-        self._begun(
-            lambda progress: bool(self._opened(self.settings.model, None, progress).load(self._half(None)[0], progress))
-        ).waited_for()
+        self._begin(
+            lambda progress: bool(self._opened(self.settings.model, None, progress).load(self.half(), progress))
+        ).wait()
 
     def open(self) -> None:
         """Find the device, so that `status` and `room` know it; loads no weights. Takes seconds the first time.
@@ -67,7 +69,7 @@ class Runner:
                     self._lock.release()
 
     def status(self) -> Status:
-        """Where the lab stands; answers at once and loads nothing."""
+        """The lab's model, device and choices; returns at once and loads nothing."""
         backend = self._backend
         if backend is None:
             return Status(self.settings.model, device=None, half=None)
@@ -84,170 +86,133 @@ class Runner:
         return Status(backend.model, backend.device, half, reasons, loaded, strategy)
 
     def room(self) -> MemoryBudget | None:
-        """Memory that a run may take; None where nothing is known yet. Answers at once."""
+        """Memory that a run may take; None where nothing is known yet. Returns at once."""
         backend = self._backend
         free = None if backend is None else backend.budget_bytes()
         return None if backend is None or free is None else MemoryBudget(backend.device, free)
 
     def forget(self) -> None:
-        """Let go of what is kept of conversations: the next turn of each is computed whole. Waits for nobody."""
+        """Drop the prefix cache: the next turn of each conversation is computed whole. Returns at once."""
         if self._backend is not None:
             self._backend.forget()
 
-    def load(self, model: str, device: str | None = None) -> Generator[Waiting | Loading, None, None]:
-        """Bring `model` into memory with half weights, in the place of the one that is there; ends when it is.
+    def half(self, name: str | None = None) -> str:
+        """The 16-bit dtype for `name` (None or "auto": the lab's choice). Raises UserError where it is none."""
+        return self._half(name)[0]
 
-        It is downloaded before the other one is given back. Closing the generator stops a download; files that are
-        whole by then are not downloaded again. Raises UserError as `run` does.
+    def resolved(self, request: Request) -> Request:
+        """`request` with its model and half dtype filled in from the settings.
+
+        Raises UserError for a model that is not offered, and for tiles of a model that has none. Tiles of a model
+        that is not on this machine yet pass: they are judged when it is loaded.
+        """
+        model = self._allowed(request.model)
+        if tiled(model) is False and any(value is not None for value in request.tile_settings.values()):
+            raise UserError("no_tiles")
+        return replace(request, model=model, half=self.half(request.half))
+
+    def load(self, model: str, device: str | None = None) -> Generator[Waiting | Loading, None, None]:
+        """Load `model` with half weights in place of the one that is loaded; ends when it is in memory.
+
+        It is downloaded before the other one's weights are dropped. Closing the generator stops a download; files
+        that are whole by then are not downloaded again. Raises UserError as `run` does.
         """
         model = self._allowed(model)
         half = self.half()
 
         def work(progress: Progress) -> bool:
-            backend = self._opened(model, device, progress)
-            backend.load(half, progress)
+            self._opened(model, device, progress).load(half, progress)
             return True
 
         job = yield from self._started(work)
-        try:
+        with job:
             for event in job.events(Loading(model, half)):
                 if isinstance(event, (Waiting, Loading)):
                     yield event
-        finally:
-            job.progress.stop.set()
         job.result()
 
-    def run(
-        self,
-        question: Question,
-        strategy: str,
-        half: str | None = None,
-        *,
-        model: str | None = None,
-        device: str | None = None,
-    ) -> Generator[Event, None, None]:
-        """Yield Waiting, Loading, TextSoFar events, and one Finished last. Closing the generator stops the run.
+    def run(self, request: Request) -> Generator[Event, None, None]:
+        """Yield Waiting, Loading, TextSoFar and MemorySoFar events, and one Finished last."""
+        _, half_reason = self._half(request.half)
+        request = self.resolved(request)
 
-        half, model, device: None for what the settings say (or "auto").
-        Raises UserError for the user's mistakes, before anything is computed.
-        """
-        asked = self._asked(question, strategy, half, model)
-        job = yield from self._started(lambda progress: self._answer(asked, device, progress))
-        try:
-            yield from job.events(Loading(asked.model, asked.weights_dtype))
-        finally:
-            job.progress.stop.set()
+        def work(progress: Progress) -> RunResult:
+            backend, load_sec = self._loaded(request, progress)
+            outcome = backend.generate(request, progress)
+            return _result(request, half_reason, backend, outcome, load_sec, progress, {})
+
+        job = yield from self._started(work)
+        with job:
+            yield from job.events(Loading(str(request.model), request.weights_dtype))
         yield Finished(job.result())
 
-    def wanted(
-        self, question: Question, strategy: str, half: str | None = None, *, model: str | None = None
-    ) -> MemoryRequest:
-        """The run in the words of planning, to be judged whether it fits. Raises UserError as `run` does."""
-        return self._asked(question, strategy, half, model).wanted
+    def run_batch(self, requests: Sequence[Request]) -> Generator[Waiting | Loading | FinishedBatch, None, None]:
+        """Answer the first of `requests` in one call, as many as fit into memory; the last event is FinishedBatch.
 
-    def run_batch(
-        self,
-        questions: Sequence[Question],
-        strategy: str,
-        half: str | None = None,
-        *,
-        model: str | None = None,
-        device: str | None = None,
-    ) -> Generator[Waiting | Loading | FinishedBatch, None, None]:
-        """Ask the first of `questions` at once, as many as fit into memory; the last event is FinishedBatch.
-
-        They have the same settings, and are greedy. Closing the generator stops them. Raises UserError as `run` does.
+        They differ in text, picture and history only, and are greedy.
         """
-        all_asked = [self._asked(question, strategy, half, model) for question in questions]
-        first = all_asked[0]
-        told = Loading(first.model, first.weights_dtype)
+        _, half_reason = self._half(requests[0].half)
+        requests = [self.resolved(request) for request in requests]
+        first = requests[0]
 
         def work(progress: Progress) -> FinishedBatch:
-            backend = self._opened(first.model, device, progress)
-            load_sec = backend.load(told.dtype, progress)
-            batch = backend.answer_first(questions, first.strategy, first.half, progress)
+            backend, load_sec = self._loaded(first, progress)
+            batch = backend.generate_batch(requests, progress)
             tried: Tried = {}
             results = [
-                _result(asked, backend, outcome, load_sec, progress, tried)
-                for asked, outcome in zip(all_asked, batch.outcomes, strict=False)
+                _result(request, half_reason, backend, outcome, load_sec, progress, tried)
+                for request, outcome in zip(requests, batch.outcomes, strict=False)
             ]
             return FinishedBatch(tuple(results), batch.size)
 
         job = yield from self._started(work)
-        try:
+        loading = Loading(str(first.model), first.weights_dtype)
+        with job:
             for _ in job.beats():
                 if job.progress.text is None:
-                    yield replace(told, stage=job.progress.stage, fraction=job.progress.fraction)
-        finally:
-            job.progress.stop.set()
+                    yield replace(loading, stage=job.progress.stage, fraction=job.progress.fraction)
         yield job.result()
 
-    def half(self, asked: str | None = None) -> str:
-        """The 16-bit dtype for `asked` (None or "auto": the lab's choice). Raises UserError where it is none."""
-        return self._half(asked)[0]
-
     def diverge(
-        self,
-        question: Question,
-        variants: Sequence[tuple[str, str]],
-        *,
-        model: str | None = None,
-        device: str | None = None,
+        self, request: Request, variants: Sequence[tuple[str, str]]
     ) -> Generator[Waiting | Diverging | Diverged, None, None]:
-        """Measure how far each (strategy, half) is from full precision; the last event is Diverged.
-
-        Closing the generator stops it. Raises UserError as `run` does.
-        """
-        chosen = [(strategy_named(strategy), checked_half(half)) for strategy, half in variants]
-        model = self._allowed(model)
-        question = checked_for_model(question, model)
+        """Measure the distance of each (strategy, half) from full precision; the last event is Diverged."""
+        for strategy, half in variants:
+            strategy_named(strategy), checked_half(half)
+        request = self.resolved(request)
         job = yield from self._started(
-            lambda progress: self._opened(model, device, progress).diverge(question, chosen, progress)
+            lambda progress: self._opened(str(request.model), request.device, progress).measure_divergence(
+                request, variants, progress
+            )
         )
-        try:
+        with job:
             for _ in job.beats():
                 yield Diverging()
-        finally:
-            job.progress.stop.set()
         yield Diverged(job.result())
 
-    def trace(
-        self,
-        question: Question,
-        strategy: str,
-        half: str | None = None,
-        *,
-        model: str | None = None,
-        device: str | None = None,
-    ) -> Generator[Waiting | Tracing | Traced, None, None]:
-        """Run once, traced, as far as `TRACED_TOKENS`; the last event is Traced. A failed run's flow is one too.
-
-        Closing the generator stops it. Raises UserError as `run` does.
-        """
-        asked = self._asked(question, strategy, half, model)
+    def trace(self, request: Request) -> Generator[Waiting | Tracing | Traced, None, None]:
+        """Run `request` traced, for `TRACED_TOKENS`; the last event is Traced. A failed run has a flow too."""
+        request = replace(self.resolved(request), max_new_tokens=TRACED_TOKENS)
 
         def work(progress: Progress) -> tuple[str, DtypeFlow]:
-            backend = self._opened(asked.model, device, progress)
-            backend.load(asked.weights_dtype, progress)
-            return backend.device, backend.flow(question, asked.strategy, asked.half, progress, TRACED_TOKENS)
+            backend, _ = self._loaded(request, progress)
+            return backend.device, backend.trace_dtypes(request, progress)
 
         job = yield from self._started(work)
-        try:
+        with job:
             for _ in job.beats():
                 yield Tracing()
-        finally:
-            job.progress.stop.set()
-        used, flow = job.result()
-        yield Traced(asked.strategy.name, asked.half, asked.model, used, asked.weights_dtype, flow)
+        device, flow = job.result()
+        yield Traced(request.strategy, request.half_dtype, str(request.model), device, request.weights_dtype, flow)
 
     def _started(self, work: Callable[[Progress], Result]) -> Generator[Waiting, None, Job[Result]]:
-        """Wait for the model, telling so, then begin `work`; its thread gives the model back when it has ended."""
+        """Yield Waiting until the model is free, then begin `work`."""
         while not self._lock.acquire(timeout=BEAT_SEC):
             yield Waiting()
-        return self._begun(work)
+        return self._begin(work)
 
-    def _begun(self, work: Callable[[Progress], Result]) -> Job[Result]:
-        """Hand `work` to the worker, and the lock with it: it is given back when the work has ended."""
+    def _begin(self, work: Callable[[Progress], Result]) -> Job[Result]:
+        """Hand `work` and the lock to the worker, which releases the lock when the work has ended."""
         job = Job(work)
         try:
             self._worker.do(lambda: job.work(self._lock.release))
@@ -256,21 +221,19 @@ class Runner:
             raise
         return job
 
-    def _answer(self, asked: PreparedRun, device: str | None, progress: Progress) -> RunResult:
-        """The whole work of a run, in the thread that holds the lock."""
-        backend = self._opened(asked.model, device, progress)
-        load_sec = backend.load(asked.weights_dtype, progress)
-        outcome = backend.answer(asked.question, asked.strategy, asked.half, progress)
-        return _result(asked, backend, outcome, load_sec, progress, {})
+    def _loaded(self, request: Request, progress: Progress) -> tuple[Backend, float | None]:
+        """The backend with the request's weights in memory, and the seconds that loading them took."""
+        backend = self._opened(str(request.model), request.device, progress)
+        return backend, backend.load(request.weights_dtype, progress)
 
     def _opened(self, model: str, device: str | None, progress: Progress) -> Backend:
-        """The backend for `model` on `device`. Another model's weights are given back, once this one's are here."""
-        wanted = device or self.settings.device
-        if wanted not in DEVICES:
-            raise UserError("unknown_setting", name="device", value=wanted, known=", ".join(DEVICES))
+        """The backend for `model` on `device`. Another model's weights are dropped once this one's are downloaded."""
+        device = device or self.settings.device
+        if device not in DEVICES:
+            raise UserError("unknown_setting", name="device", value=device, known=", ".join(DEVICES))
         backend = self._backend
-        if backend is None or backend.model != model or wanted not in ("auto", backend.device):
-            fresh = self._open_backend(model, wanted)
+        if backend is None or backend.model != model or device not in ("auto", backend.device):
+            fresh = self._open_backend(model, device)
             fresh.fetch(progress)
             if backend is not None:
                 backend.unload()
@@ -283,27 +246,37 @@ class Runner:
             raise UserError("unknown_model", name=model, known=", ".join(self.settings.models))
         return model
 
-    def _asked(self, question: Question, strategy: str, half: str | None, model: str | None) -> PreparedRun:
-        """What a run is asked, judged: all that can be a mistake of the user's before anything is loaded."""
-        chosen = strategy_named(strategy)
-        half_dtype, reason = self._half(half)
-        model = self._allowed(model)
-        return PreparedRun(checked_for_model(question, model), chosen, half_dtype, reason, model)
-
-    def _half(self, asked: str | None) -> tuple[str, str]:
-        asked = asked or self.settings.half
-        if asked == "auto":
+    def _half(self, name: str | None) -> tuple[str, str]:
+        """(16-bit dtype, why it is this one)."""
+        name = name or self.settings.half
+        if name == "auto":
             device = self.settings.device if self._backend is None else self._backend.device
             return half_for(device, self.machine.known)
-        return checked_half(asked), "you asked for it"
+        return checked_half(name), "you asked for it"
 
 
 def _result(
-    asked: PreparedRun, backend: Backend, outcome: CallResult, load_sec: float | None, progress: Progress, tried: Tried
+    request: Request,
+    half_reason: str,
+    backend: Backend,
+    outcome: CallResult,
+    load_sec: float | None,
+    progress: Progress,
+    tried: Tried,
 ) -> RunResult:
-    """How the run ended; a failure is explained, and its cures are tried, but those that `tried` knows already."""
-    failure = failure_of(outcome, backend, asked.question, asked.strategy, asked.half, progress, tried)
-    return asked.ended(backend, outcome, load_sec, failure)
+    """The result of a run; a failure is explained, and its remedies are tried, but those that `tried` has already."""
+    return RunResult(
+        request=request,
+        device=backend.device,
+        measurement=replace(outcome.measurement, load_sec=load_sec),
+        answer=outcome.answer,
+        failure=failure_of(outcome, backend, request, progress, tried),
+        stopped=outcome.stopped,
+        reasons={**backend.reasons, "half": half_reason},
+        picture_size=request.picture_size,
+        revision=backend.revision,
+        timeline=outcome.timeline,
+    )
 
 
 def _local_backend(model: str, device: str) -> Backend:

@@ -1,4 +1,4 @@
-"""The Ask tab's right side: conversation, tiles, what happened with its cures, the runs so far."""
+"""The Ask tab's right side: conversation, figures, the run's status with its remedies, the runs so far."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from xcomposer_ui.core.strategies import STRATEGIES
 from xcomposer_ui.planning.fit import DoesNotFit
 from xcomposer_ui.planning.predictions import shape_of
 from xcomposer_ui.ui.examples import Example
-from xcomposer_ui.ui.handlers import cures
+from xcomposer_ui.ui.handlers import remedies
 from xcomposer_ui.ui.links import ask_link
 from xcomposer_ui.ui.localization import Localization
 from xcomposer_ui.ui.offer_buttons import offers
@@ -29,7 +29,7 @@ from xcomposer_ui.ui.views.run_status import run_status
 from xcomposer_ui.ui.views.runs import runs_table
 
 FITS = ("strategy", "hd-num", "anyway")
-"""What is offered where a run does not fit: the strategy that does, as many tiles as do, or the run all the same."""
+"""What is offered where a run does not fit: the strategy that does, as many tiles as do, or the run in any case."""
 
 STRATEGY_CHOICES = [(f"strategy.{name}", name) for name in STRATEGIES]
 
@@ -73,17 +73,17 @@ class AskResults:
 
     def values(self, session: Session, language: str) -> dict[Any, Any]:
         """Component -> value for all of `session`."""
-        worth_a_button = cures(session)
-        last = session.last if session.asking is None else None
+        worth_a_button = remedies(session)
+        last = session.last if session.running is None else None
         return (
             {
                 self.chat: messages(session, language),
                 self.tiles: metric_tiles(last.measurement if last else None, language),
                 self.misfit: does_not_fit_notice(session.misfit, language),
                 self.happened: run_status(session, language),
-                **self.foreseen(session, language),
+                **self.predictions(session, language),
                 self.flow: flow_view(session.traced, language),
-                self.report: self._takeaway(session, language),
+                self.report: self._downloads(session, language),
                 self.runs: runs_table(session.runs, language),
             }
             | {
@@ -99,39 +99,39 @@ class AskResults:
             }
         )
 
-    def foreseen(self, session: Session, language: str, *, ask: bool = False) -> dict[Any, Any]:
-        """Component -> value for predicted beside measured; with `ask`, the last run's is predicted, in seconds."""
+    def predictions(self, session: Session, language: str, *, ask: bool = False) -> dict[Any, Any]:
+        """Component -> value for predicted beside measured peaks; `ask` predicts the last run's, in seconds."""
         pairs = pairs_shown(session.runs, self.preflight.predictions, language, ask=ask)
-        return {self.pairs: pairs, self.timeline: self._course(session, language)}
+        return {self.pairs: pairs, self.timeline: self._timeline(session, language)}
 
-    def _course(self, session: Session, language: str) -> str:
+    def _timeline(self, session: Session, language: str) -> str:
         """The chart of the run in progress, else of the last one."""
-        if session.asking is not None or session.last is None:
+        if session.running is not None or session.last is None:
             return memory_chart(session.timeline, session.expected_bytes, language)
-        shape = shape_of(session.last, len(session.turns[-1].question))
+        shape = shape_of(session.last, len(session.turns[-1].request.text))
         predicted = None if shape is None else self.preflight.predictions.known(shape)
         return memory_chart(session.last.timeline, predicted, language)
 
-    def _takeaway(self, session: Session, language: str) -> str:
-        """The last run to take away, and the link to its settings; nothing while another run is in progress."""
-        if session.report is None or session.asking is not None or not session.turns:
+    def _downloads(self, session: Session, language: str) -> str:
+        """Reports of the last run and the link to its settings; nothing while another run is in progress."""
+        if session.report is None or session.running is not None or not session.turns:
             return ""
-        form = session.turns[-1].form
-        return downloads(session.report, "run", ask_link(form, self.examples) if form else "", language)
+        link = ask_link(session.turns[-1].request, self.examples)
+        return downloads(session.report, "run", link, language)
 
     def progress(self, session: Session, language: str) -> dict[Any, Any]:
         """Component -> value for what changes while a run is in progress."""
-        going = {self.chat: messages(session, language), self.happened: run_status(session, language)}
-        return going | ({self.timeline: self._course(session, language)} if session.timeline is not None else {})
+        changes = {self.chat: messages(session, language), self.happened: run_status(session, language)}
+        return changes | ({self.timeline: self._timeline(session, language)} if session.timeline is not None else {})
 
 
 def fit_labels(misfit: DoesNotFit | None, language: str) -> tuple[str | None, ...]:
     """What the buttons of FITS say; None for one that offers nothing."""
     if misfit is None:
         return (None,) * len(FITS)
-    instead, metric_tiles = misfit.advice.strategy, misfit.advice.hd_num
+    instead, tiles = misfit.advice.strategy, misfit.advice.hd_num
     return (
         instead and text("fit.try", language, strategy=strategy_label(instead, language)),
-        text("fit.try_hd_num", language, n=metric_tiles) if metric_tiles else None,
+        text("fit.try_hd_num", language, n=tiles) if tiles else None,
         text("fit.anyway", language) if misfit.measured_bytes is None else None,
     )

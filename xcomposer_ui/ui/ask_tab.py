@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import closing
-from dataclasses import replace
 from typing import Any
 
 import gradio as gr
@@ -16,14 +15,23 @@ from xcomposer_ui.ui.active_runs import ActiveRuns
 from xcomposer_ui.ui.ask_form import AskForm
 from xcomposer_ui.ui.ask_results import AskResults
 from xcomposer_ui.ui.examples import Example
+from xcomposer_ui.ui.handlers import Fields
 from xcomposer_ui.ui.localization import Localization
 from xcomposer_ui.ui.preflight import Preflight
-from xcomposer_ui.ui.session import Form, Session
+from xcomposer_ui.ui.session import Session
 from xcomposer_ui.ui.views.flow import flow_stage, flow_view
 from xcomposer_ui.ui.views.notices import notice
 
 MODEL_QUEUE = "model"
 """All that computes shares this one place in the queue: two visitors never compute at once."""
+
+COMPUTES: dict[str, Any] = {
+    "api_visibility": "private", "concurrency_id": MODEL_QUEUE, "concurrency_limit": 1, "trigger_mode": "once",
+}  # fmt: skip
+"""For events that compute."""
+
+STOPS: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+"""For the events of the Stop buttons."""
 
 PREDICTIONS = "predictions"
 """Predictions for runs that are over wait for one another only."""
@@ -51,7 +59,7 @@ class AskTab:
     ) -> None:
         self.runner, self.preflight = runner, preflight
         self.visitors = words.visitors
-        self.going: ActiveRuns[Session] = ActiveRuns()
+        self.active: ActiveRuns[Session] = ActiveRuns()
         self.session = gr.State(Session())
         with gr.Row(elem_classes="xl-ask"):
             with gr.Column(scale=5, min_width=300, elem_classes="xl-left"):
@@ -65,8 +73,7 @@ class AskTab:
         return [
             self.session,
             self.form.notice,
-            self.form.strategy,
-            self.form.hd_num,
+            *self.form.changing(),
             self.form.stop,
             *self.results.components(),
         ]
@@ -83,66 +90,61 @@ class AskTab:
     def _wire(self, language: gr.Radio) -> None:
         inputs = [self.session, language, *self.form.inputs()]
 
-        def runs(triggers: list[Any], made: Callable[[Session, Form], Form], *, anyway: bool = False) -> Any:
+        def runs(
+            triggers: list[Any], made: Callable[[Session, Fields], Fields] = own_fields, *, anyway: bool = False
+        ) -> Any:
             # Gradio names even private events after their functions; "run" is the endpoint's name.
-            def asked(session: Session, language: str, request: gr.Request, *values: Any) -> Steps:
+            def answer(session: Session, language: str, request: gr.Request, *values: Any) -> Steps:
                 spoken = self.visitors.spoken(request.session_hash, language)
-                form = made(session, self.form.form(*values))
-                steps = handlers.ask(self.runner, session, form, preflight=self.preflight, anyway=anyway)
-                yield from self._shown(self.going.followed(request.session_hash, session, steps), form, spoken)
+                fields = made(session, self.form.fields(*values))
+                steps = handlers.ask(self.runner, session, fields, preflight=self.preflight, anyway=anyway)
+                yield from self._shown(self.active.followed(request.session_hash, session, steps), fields, spoken)
 
             event = gr.on(
-                triggers, asked, inputs, self.outputs(), js=SHOW_RESULTS,
-                show_progress="minimal", show_progress_on=self.results.chat, api_visibility="private",
-                concurrency_id=MODEL_QUEUE, concurrency_limit=1, trigger_mode="once",
+                triggers, answer, inputs, self.outputs(), js=SHOW_RESULTS,
+                show_progress="minimal", show_progress_on=self.results.chat, **COMPUTES,
             )  # fmt: skip
             # The prediction comes when the answer is there: it takes seconds, and the next run does not wait for it.
             event.then(
-                self._foreseen, [self.session, language], [self.results.pairs, self.results.timeline],
+                self._predicted, [self.session, language], [self.results.pairs, self.results.timeline],
                 show_progress="hidden", api_visibility="private", concurrency_id=PREDICTIONS, concurrency_limit=4,
             )  # fmt: skip
             return event
 
-        started = [runs([self.form.run.click, self.form.question.submit], lambda _, form: form)]
-        started += [runs([button.click], _curing(name)) for name, button in self.results.cures.items()]
-        started.append(runs([self.results.fits["strategy"].click], fitting_form))
-        started.append(runs([self.results.fits["hd-num"].click], fewer_tiles_form))
-        started.append(
-            runs([self.results.fits["anyway"].click], lambda session, form: session.held or form, anyway=True)
-        )
-        started.append(
+        fits = self.results.fits
+        started = [
+            runs([self.form.run.click, self.form.question.submit]),
+            *(runs([button.click], _remedy(name)) for name, button in self.results.cures.items()),
+            runs([fits["strategy"].click], fitting_fields),
+            runs([fits["hd-num"].click], fewer_tiles_fields),
+            runs([fits["anyway"].click], refused_fields, anyway=True),
             self.results.trace.click(
                 self._traced, [self.session, language, self.results.against],
-                [self.session, self.form.notice, self.results.flow],
-                show_progress="hidden", api_visibility="private",
-                concurrency_id=MODEL_QUEUE, concurrency_limit=1, trigger_mode="once",
-            )
-        )  # fmt: skip
+                [self.session, self.form.notice, self.results.flow], show_progress="hidden", **COMPUTES,
+            ),
+        ]  # fmt: skip
         for button, ended in ((self.form.stop, self._stopped), (self.form.clear, self._cleared)):
             button.click(
                 ended, [self.session, language], self.outputs(),
-                cancels=started, queue=False, show_progress="hidden", api_visibility="private",
+                cancels=started, **STOPS,
             )  # fmt: skip
 
-    def _shown(self, steps: Generator[Session, None, None], form: Form, spoken: Callable[[], str]) -> Steps:
+    def _shown(self, steps: Generator[Session, None, None], fields: Fields, spoken: Callable[[], str]) -> Steps:
         first = True
         with closing(steps):
             for step in steps:
-                if step.asking is None:
+                if step.running is None:
                     yield self.refreshed(step, spoken())
                 elif first:
-                    yield self.refreshed(step, spoken()) | {
-                        self.form.strategy: form.strategy,
-                        self.form.hd_num: form.hd_num or 0,
-                        self.form.stop: gr.update(variant="stop"),
-                    }
+                    busy = {self.form.stop: gr.update(variant="stop")}
+                    yield self.refreshed(step, spoken()) | self.form.changed(fields) | busy
                 else:
                     yield {self.session: step} | self.results.progress(step, spoken())
                 first = False
 
     def _traced(self, session: Session, language: str, against: str | None) -> Steps:
         steps = handlers.trace(self.runner, session, against)
-        told: object = None
+        shown: object = None
         try:
             for step in steps:
                 if isinstance(step, Session):
@@ -151,40 +153,50 @@ class AskTab:
                         self.form.notice: notice(step.notice, language),
                         self.results.flow: flow_view(step.traced, language),
                     }
-                elif step != told:
-                    told = step
+                elif step != shown:
+                    shown = step
                     yield {self.results.flow: flow_stage(step if isinstance(step, str) else None, language)}
         finally:
             steps.close()
 
-    def _foreseen(self, session: Session, language: str, request: gr.Request) -> dict[Any, Any]:
+    def _predicted(self, session: Session, language: str, request: gr.Request) -> dict[Any, Any]:
         spoken = self.visitors.spoken(request.session_hash, language)
-        self.results.foreseen(session, language, ask=True)
-        return self.results.foreseen(session, spoken())
+        self.results.predictions(session, language, ask=True)
+        return self.results.predictions(session, spoken())
 
     def _stopped(self, session: Session, language: str, request: gr.Request) -> dict[Any, Any]:
         status = self.runner.status()
-        session = self.going.stop(request.session_hash, session, lambda latest: handlers.stopped(latest, status))
+        session = self.active.stop(request.session_hash, session, lambda latest: handlers.stopped(latest, status))
         return self.refreshed(session, language)
 
     def _cleared(self, session: Session, language: str, request: gr.Request) -> dict[Any, Any]:
-        self.runner.forget()  # memory that only this conversation's next turn would have had a use for
-        return self.refreshed(self.going.stop(request.session_hash, session, Session.cleared), language)
+        self.runner.forget()  # its prefix cache is of use to this conversation's next turn only
+        return self.refreshed(self.active.stop(request.session_hash, session, Session.cleared), language)
 
 
-def fitting_form(session: Session, form: Form) -> Form:
-    """The form that did not fit, under the strategy that does."""
-    if session.misfit is None or session.held is None or session.misfit.advice.strategy is None:
-        return form
-    return replace(session.held, strategy=session.misfit.advice.strategy)
+def own_fields(_: Session, fields: Fields) -> Fields:
+    """What the controls hold."""
+    return fields
 
 
-def fewer_tiles_form(session: Session, form: Form) -> Form:
-    """The form that did not fit, with as many tiles as do."""
-    if session.misfit is None or session.held is None or not session.misfit.advice.hd_num:
-        return form
-    return replace(session.held, hd_num=session.misfit.advice.hd_num)
+def refused_fields(session: Session, fields: Fields) -> Fields:
+    """The request that did not fit."""
+    return fields if session.refused is None else vars(session.refused)
 
 
-def _curing(strategy: str) -> Callable[[Session, Form], Form]:
-    return lambda session, form: handlers.cure(session, form, strategy)
+def fitting_fields(session: Session, fields: Fields) -> Fields:
+    """The request that did not fit, under the strategy that does."""
+    if session.misfit is None or session.misfit.advice.strategy is None:
+        return fields
+    return {**refused_fields(session, fields), "strategy": session.misfit.advice.strategy}
+
+
+def fewer_tiles_fields(session: Session, fields: Fields) -> Fields:
+    """The request that did not fit, with as many tiles as do."""
+    if session.misfit is None or session.refused is None or not session.misfit.advice.hd_num:
+        return fields
+    return vars(session.refused) | dict.fromkeys(session.refused.tile_settings, session.misfit.advice.hd_num)
+
+
+def _remedy(strategy: str) -> Callable[[Session, Fields], Fields]:
+    return lambda session, fields: handlers.remedy(session, fields, strategy)

@@ -1,165 +1,194 @@
-"""What the Compare tab does, as plain functions: a form in, sessions out. Nothing here knows Gradio."""
+"""The Compare tab's handlers as plain functions: fields in, sessions out. Nothing here knows Gradio."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import fields as fields_of
 from dataclasses import replace
 from typing import Any
 
 from xcomposer_ui.compare.comparison import Comparison
-from xcomposer_ui.compare.execution import ComparisonSettings, Runs, compare, memory_requests
-from xcomposer_ui.compare.schedule import Variant
+from xcomposer_ui.compare.execution import ComparisonSettings, Runs, compare, memory_queries
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.images import open_picture
-from xcomposer_ui.core.request import Question
-from xcomposer_ui.planning.fit import MemoryRequest, refuse_unless_fits
-from xcomposer_ui.ui.compare_session import CompareForm, CompareSession, ComparisonDoesNotFit, document_of, question_of
+from xcomposer_ui.core.request import Request
+from xcomposer_ui.planning.fit import refuse_unless_fits
+from xcomposer_ui.ui.compare_session import CompareSession, ComparisonDoesNotFit, ComparisonRequest, document_of
 from xcomposer_ui.ui.examples import Example
+from xcomposer_ui.ui.handlers import Fields, request_from
 from xcomposer_ui.ui.preflight import Preflight
 
 SHORTEST_STEP_SEC = 0.2
-"""As often as the tables are redrawn while a comparison goes on."""
+"""Between two redraws of the tables during a comparison."""
+
+Sessions = Generator[CompareSession, None, None]
 
 
-def plan_of(form: CompareForm) -> ComparisonSettings:
-    return ComparisonSettings(form.halves, form.repeats, model=form.model, device=form.device)
+def comparison_request(fields: Fields, *, needs_picture: bool = False) -> ComparisonRequest:
+    """The comparison with `fields`: those of Request, of ComparisonSettings, and `with_picture`.
+
+    Raises UserError where one of them is wrong.
+    """
+    own = {f.name for f in fields_of(ComparisonSettings)}
+    question = {name: value for name, value in fields.items() if name not in own and name != "with_picture"}
+    settings = ComparisonSettings(**{name: value for name, value in fields.items() if name in own})
+    request = request_from(question, needs_picture=needs_picture)
+    return ComparisonRequest(request, settings, bool(fields.get("with_picture")))
 
 
 def compared(
-    runner: Runs, form: CompareForm, preflight: Preflight | None = None, *, anyway: bool = False
+    runner: Runs, fields: Fields, preflight: Preflight | None = None, *, anyway: bool = False
 ) -> dict[str, Any]:
     """One comparison to its end, for the endpoint.
 
-    Raises UserError for the user's mistakes; a strategy that does not fit is one, unless it is begun `all_the_same`.
+    Raises UserError for the user's mistakes; a strategy that does not fit is one, unless `anyway` is given.
     """
-    question, plan = question_of(form), plan_of(form)
+    request = comparison_request(fields)
     if preflight is not None and not anyway:
-        wanted = memory_requests(runner, question, plan)
+        queries = memory_queries(runner, request.question, request.settings)
         runner.open()
-        refuse_unless_fits(preflight.fitting, wanted)
+        refuse_unless_fits(preflight.fitting, queries)
     comparison = Comparison(())
-    for step in compare(runner, question, plan):
+    for step in compare(runner, request.question, request.settings):
         comparison = step.comparison
-    return document_of(form, comparison)
+    return document_of(request, comparison)
 
 
 def steps(
     runner: Runs,
     session: CompareSession,
-    form: CompareForm,
+    fields: Fields,
     clock: Callable[[], float] = time.monotonic,
     *,
-    warm_up: bool = True,
     preflight: Preflight | None = None,
-    without: tuple[Variant, ...] = (),
-) -> Generator[CompareSession, None, None]:
-    """Yield the session as the comparison of `form` goes on; the last one is at rest.
+) -> Sessions:
+    """Yield the session during a comparison; the last one is at rest.
 
-    foresight: judges whether every variant fits; where one does not, nothing is begun, and `unfit` says which. None:
-    they are begun all the same. without: variants to leave out.
+    preflight: judges whether every variant fits; where one does not, nothing is begun, and `unfit` says which. None:
+    they are begun in any case.
     A user's mistake ends up in `notice`, and nothing else changes. Closing the generator stops.
     """
     try:
-        question = question_of(form, needs_picture=True)
+        request = comparison_request(fields, needs_picture=True)
         if preflight is not None:
-            unfit = yield from _judged(
-                runner, session, form, memory_requests(runner, question, plan_of(form)), preflight
-            )
+            unfit = yield from _judged(runner, session, request, request.question, preflight)
             if unfit is not None:
                 yield session.refused(unfit)
                 return
-        told = -SHORTEST_STEP_SEC
-        going = compare(runner, question, replace(plan_of(form), warm_up=warm_up, without=without))
-        now = CompareSession(form, earlier=session.at_rest())
-        try:
-            for step in going:
-                now = replace(now, step=step, comparison=step.comparison)
-                if clock() - told >= SHORTEST_STEP_SEC:
-                    told = clock()
-                    yield now
-        finally:
-            going.close()
-        yield now.ended()
+        yield from _compared(runner, session, request, clock)
     except UserError as error:
         yield replace(session.at_rest(), notice=error)
 
 
+def _compared(
+    runner: Runs, session: CompareSession, request: ComparisonRequest, clock: Callable[[], float] = time.monotonic
+) -> Sessions:
+    """As `steps`, of a request that is checked and judged. Raises UserError."""
+    drawn = -SHORTEST_STEP_SEC
+    now = CompareSession(request, earlier=session.at_rest())
+    progress = compare(runner, request.question, request.settings)
+    try:
+        for step in progress:
+            now = replace(now, step=step, comparison=step.comparison)
+            if clock() - drawn >= SHORTEST_STEP_SEC:
+                drawn = clock()
+                yield now
+    finally:
+        progress.close()
+    yield now.ended()
+
+
 def _judged(
-    runner: Runs, session: CompareSession, form: CompareForm, wanted: tuple[MemoryRequest, ...], preflight: Preflight
+    runner: Runs, session: CompareSession, request: ComparisonRequest, largest: Request, preflight: Preflight
 ) -> Generator[CompareSession, None, ComparisonDoesNotFit | None]:
-    """What does not fit, if anything; yields a step where telling takes seconds."""
-    misfits = yield from preflight.judged(runner, wanted, replace(session.at_rest(), judging=True))
-    return ComparisonDoesNotFit(form, wanted, misfits) if misfits else None
+    """What does not fit of `largest` under each variant, if anything; yields a step where judging takes seconds."""
+    queries = memory_queries(runner, largest, request.settings)
+    misfits = yield from preflight.judged(runner, queries, replace(session.at_rest(), judging=True))
+    return ComparisonDoesNotFit(request, queries, misfits) if misfits else None
 
 
 def steps_of_many(
     runner: Runs,
     session: CompareSession,
-    form: CompareForm,
+    fields: Fields,
     examples: Sequence[Example],
     *,
     preflight: Preflight | None = None,
-    without: tuple[Variant, ...] = (),
-) -> Generator[CompareSession, None, None]:
-    """As `steps`, each of `examples` once, with the settings of `form`; ends with the tally of all.
+) -> Sessions:
+    """As `steps`, each of `examples` once, with the settings of `fields`; ends with the tally of all.
 
-    What fits is judged once, by the longest question about the largest picture.
-
-    Where `session` was stopped among them, under the same settings, it goes on with those that are left.
+    What fits is judged once, by the longest question about the largest picture. Where `session` was stopped among
+    the examples, under the same settings, it continues with those that are left.
     """
-    if preflight is not None:
-        try:
-            wanted = memory_requests(runner, _largest(form, examples), plan_of(form))
-            unfit = yield from _judged(runner, session, form, wanted, preflight)
-        except UserError as error:
-            yield replace(session.at_rest(), notice=error)
-            return
-        if unfit is not None:
-            yield session.refused(replace(unfit, many=True))
-            return
-    many = session.many if _goes_on(session, form, len(examples)) else ()
-    before, warm_up = session, True
-    for example in examples[len(many) :]:
-        asked = replace(form, question=example.question, picture=example.picture, repeats=1)
-        for session in steps(runner, before, asked, warm_up=warm_up, without=without):
-            session = replace(session, many=many, many_total=len(examples))
-            if session.notice is not None:
-                yield session
+    try:
+        largest = _largest(examples)
+        request = comparison_request({**fields, "text": largest.text, "file": None, "repeats": 1})
+        if preflight is not None:
+            about_largest = replace(request.question, image=largest.image)
+            unfit = yield from _judged(runner, session, request, about_largest, preflight)
+            if unfit is not None:
+                yield session.refused(replace(unfit, many=True))
                 return
+        yield from _compared_many(runner, session, request, examples)
+    except UserError as error:
+        yield replace(session.at_rest(), notice=error)
+
+
+def _compared_many(
+    runner: Runs, session: CompareSession, request: ComparisonRequest, examples: Sequence[Example]
+) -> Sessions:
+    """As `steps_of_many`, of a request that is checked and judged. Raises UserError."""
+    many = session.many if _continues(session, request, len(examples)) else ()
+    before, total = session, len(examples)
+    for n, example in enumerate(examples[len(many) :]):
+        image = open_picture(example.picture)
+        question = replace(request.question, text=example.question, file=example.picture, image=image)
+        one = replace(request, question=question, settings=replace(request.settings, warm_up=n == 0))
+        for session in _compared(runner, before, one):
+            session = replace(session, many=many, many_total=total)
             if session.step is not None:
                 yield session
-        many, warm_up = (*many, without_layers(session.document or {})), False
-    yield replace(session, many=many, many_total=len(examples))
+        many = (*many, without_layers(session.document or {}))
+    yield replace(session, many=many, many_total=total)
 
 
 def steps_of_unfit(
     runner: Runs, session: CompareSession, examples: Sequence[Example], *, only_fitting: bool = False
-) -> Generator[CompareSession, None, None]:
-    """As `steps` or `steps_of_many`, for what was not begun: all of it the same, or what fits alone."""
+) -> Sessions:
+    """As `steps` or `steps_of_many`, for what was not begun: all of it in any case, or only what fits."""
     unfit = session.unfit
-    if unfit is None:  # asked twice: it is under way already, or something else was asked since
+    if unfit is None:  # a second click: it is in progress already, or another comparison was begun since
         return
     without = unfit.without if only_fitting else ()
-    if unfit.many:
-        yield from steps_of_many(runner, session.at_rest(), unfit.form, examples, without=without)
-    else:
-        yield from steps(runner, session.at_rest(), unfit.form, without=without)
+    request = replace(unfit.refused, settings=replace(unfit.refused.settings, without=without))
+    try:
+        if unfit.many:
+            yield from _compared_many(runner, session.at_rest(), request, examples)
+        else:
+            yield from _compared(runner, session.at_rest(), request)
+    except UserError as error:
+        yield replace(session.at_rest(), notice=error)
 
 
-def _largest(form: CompareForm, examples: Sequence[Example]) -> Question:
-    """The longest question about the largest picture, with the settings of `form`: what fits for it does for all."""
+def _largest(examples: Sequence[Example]) -> Request:
+    """The longest question about the largest picture: what fits for it does for all."""
     pictures = {example.picture: open_picture(example.picture) for example in examples}
-    text = max((example.question for example in examples), key=len)
     image = max(pictures.values(), key=lambda picture: picture.width * picture.height)
-    return replace(question_of(replace(form, question=text, picture=None)), image=image)
+    return Request(max((example.question for example in examples), key=len), image)
 
 
-def _goes_on(session: CompareSession, form: CompareForm, total: int) -> bool:
-    """Whether `session` has some of the `total` examples, and not all, asked with the settings of `form`."""
-    if session.form is None or not 0 < len(session.many) < total:
+def _continues(session: CompareSession, request: ComparisonRequest, total: int) -> bool:
+    """Whether `session` has some of the `total` examples, and not all, compared with the settings of `request`."""
+    if session.request is None or not 0 < len(session.many) < total:
         return False
-    return replace(session.form, question="", picture=None) == replace(form, question="", picture=None, repeats=1)
+    return _settings_alone(session.request) == _settings_alone(request)
+
+
+def _settings_alone(request: ComparisonRequest) -> ComparisonRequest:
+    """`request` without its question and picture, and what changes from one example to the next."""
+    question = replace(request.question, text="?", image=None, file=None)
+    return replace(request, question=question, settings=replace(request.settings, warm_up=True, without=()))
 
 
 def without_layers(document: Mapping[str, Any]) -> dict[str, Any]:

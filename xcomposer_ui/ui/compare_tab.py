@@ -1,41 +1,45 @@
-"""The Compare tab: one question under every strategy, or every example, and what there is to take away."""
+"""The Compare tab: one question under every strategy, or every example, and the reports of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
 import gradio as gr
 
+from xcomposer_ui.compare.execution import ComparisonSettings
 from xcomposer_ui.core.messages import text
+from xcomposer_ui.core.request import Request, settings_of
 from xcomposer_ui.core.settings import DEVICES, Settings
 from xcomposer_ui.core.strategies import HALF_DTYPES
 from xcomposer_ui.runtime.runner import Runner
-from xcomposer_ui.ui import compare_handlers, links
+from xcomposer_ui.ui import compare_handlers
 from xcomposer_ui.ui.active_runs import ActiveRuns
-from xcomposer_ui.ui.ask_tab import MODEL_QUEUE
-from xcomposer_ui.ui.compare_session import CompareForm, CompareSession
-from xcomposer_ui.ui.examples import Example, by_picture, first_for
-from xcomposer_ui.ui.handlers import numbers
-from xcomposer_ui.ui.hd_num_field import follow_model, hd_num_field
-from xcomposer_ui.ui.localization import QUIET, Localization
+from xcomposer_ui.ui.ask_tab import COMPUTES, STOPS
+from xcomposer_ui.ui.compare_session import CompareSession
+from xcomposer_ui.ui.example_gallery import ExampleGallery
+from xcomposer_ui.ui.examples import Example
+from xcomposer_ui.ui.handlers import Fields
+from xcomposer_ui.ui.links import COMPARED, compare_fields, compare_link
+from xcomposer_ui.ui.localization import Localization
 from xcomposer_ui.ui.offer_buttons import offers
 from xcomposer_ui.ui.pictures import PictureInput
 from xcomposer_ui.ui.preflight import Preflight
+from xcomposer_ui.ui.setting_controls import filled_in, follow_model, setting_control
 from xcomposer_ui.ui.views.comparison import compared
 from xcomposer_ui.ui.views.head import short_name
 from xcomposer_ui.ui.views.notices import comparison_does_not_fit_notice, notice
 
-MOST_REPEATS = 10
-DEFAULTS = CompareForm("", None)
-
 Steps = Generator[dict[Any, Any], None, None]
-Compared = Generator[CompareSession, None, None]
+Sessions = Generator[CompareSession, None, None]
 
 FITS = ("some", "all")
-"""What is offered where not every strategy fits: those that do, or all the same."""
+"""What is offered where not every strategy fits: those that do, or all in any case."""
+
+FIRST_VALUES = {"max_new_tokens": 64}
+"""What a control shows at first where that is not the setting's default: a comparison runs each strategy many times."""
 
 
 class CompareTab:
@@ -51,9 +55,8 @@ class CompareTab:
         preflight: Preflight,
     ) -> None:
         self.settings, self.runner, self.examples, self.preflight = settings, runner, examples, preflight
-        self.pictures = by_picture(examples)
         self.visitors = words.visitors
-        self.going: ActiveRuns[CompareSession] = ActiveRuns()
+        self.active: ActiveRuns[CompareSession] = ActiveRuns()
         self.session = gr.State(CompareSession())
         with gr.Row(elem_classes="xl-ask"):
             with gr.Column(scale=4, min_width=300, elem_classes="xl-left"):
@@ -70,7 +73,8 @@ class CompareTab:
 
     def shown(self, session: CompareSession, language: str) -> dict[Any, Any]:
         """Component -> value for all that shows `session` in `language`."""
-        link = "" if session.form is None or session.many_total else links.compare_link(session.form, self.examples)
+        whole = session.request is None or session.many_total
+        link = "" if whole or session.request is None else compare_link(session.request, self.examples)
         offered = {"some": bool(session.unfit and session.unfit.fitting), "all": session.unfit is not None}
         return {
             self.notice: notice(session.notice, language),
@@ -82,43 +86,34 @@ class CompareTab:
             self.results: compared(session, language, link),
         }
 
-    def inputs(self) -> list[Any]:
-        """The components whose values `form` takes, in its order."""
-        return [
-            self.picture, self.question, self.halves, self.repeats, self.max_new_tokens, self.temperature, self.seed,
-            self.model, self.device, self.with_picture, self.hd_num,
-        ]  # fmt: skip
-
-    @staticmethod
-    def form(
-        picture: str | None, question: str | None, halves: list[str] | None, repeats: int | None,
-        max_new_tokens: int | None, temperature: float | None, seed: int | None, model: str | None, device: str | None,
-        with_picture: bool, hd_num: int | None,
-    ) -> CompareForm:  # fmt: skip
-        """What the controls say."""
-        return CompareForm(
-            question or "", picture, tuple(h for h in HALF_DTYPES if h in (halves or ())), model=model, device=device,
-            with_picture=with_picture, hd_num=hd_num or None,
-            **numbers(repeats=repeats, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed),
-        )  # fmt: skip
-
-    def restored(self, query: dict[str, str]) -> dict[Any, Any]:
-        """Component -> value for the settings in the page's address; nothing where there are none."""
-        form = links.compare_form(query, self.settings.models, self.examples)
-        if form is None:
-            return {}
+    @property
+    def controls(self) -> dict[str, Any]:
+        """The components by the names of the comparison's fields."""
         return {
-            self.picture: form.picture,
-            self.question: form.question,
-            self.halves: list(form.halves) or gr.skip(),
-            self.repeats: form.repeats,
-            self.max_new_tokens: form.max_new_tokens,
-            self.temperature: form.temperature,
-            self.seed: form.seed,
-            self.model: form.model or gr.skip(),
-            self.device: form.device or gr.skip(),
-            self.hd_num: form.hd_num or 0,
+            "file": self.picture, "text": self.question, "halves": self.halves, "model": self.model,
+            "device": self.device, "with_picture": self.with_picture, **self.numbers,
+        }  # fmt: skip
+
+    def inputs(self) -> list[Any]:
+        """The components whose values `fields` takes, in its order."""
+        return list(self.controls.values())
+
+    def fields(self, *values: Any) -> dict[str, Any]:
+        """The comparison's fields, unchecked."""
+        given = dict(zip(self.controls, values, strict=True))
+        return {
+            **{name: given[name] for name in ("file", "model", "device", "with_picture")},
+            "text": given["text"] or "",
+            "halves": tuple(half for half in HALF_DTYPES if half in (given["halves"] or ())),
+            **FIRST_VALUES,
+            **filled_in(COMPARED, given),
         }
+
+    def restored(self, query: Mapping[str, str]) -> dict[Any, Any]:
+        """Component -> value for the settings in the page's address; nothing where there are none."""
+        fields = compare_fields(query, self.settings.models, self.examples) or {}
+        values = fields | ({"halves": list(fields["halves"])} if "halves" in fields else {})
+        return {control: values[name] for name, control in self.controls.items() if name in values}
 
     def _form(self, words: Localization) -> None:
         self.picture = words.make(
@@ -127,7 +122,7 @@ class CompareTab:
             type="filepath", image_mode=None, sources=["upload", "clipboard"], height=170, show_label=False,
             buttons=[], elem_id="compare-picture",
         )  # fmt: skip
-        self._gallery(words)
+        self.gallery = ExampleGallery(words, self.examples, "compare-")
         self.question = words.make(
             gr.Textbox, {"label": "question", "placeholder": "question.placeholder"},
             lines=1, max_lines=8, elem_id="compare-question", elem_classes="xl-question",
@@ -136,10 +131,8 @@ class CompareTab:
             gr.CheckboxGroup, {"label": "compare.halves"},
             choices=list(HALF_DTYPES), value=[HALF_DTYPES[0]], elem_id="compare-halves",
         )  # fmt: skip
-        self.repeats = words.make(
-            gr.Slider, {"label": "compare.repeats", "info": "compare.repeats.info"},
-            minimum=1, maximum=MOST_REPEATS, step=1, value=DEFAULTS.repeats, elem_id="compare-repeats",
-        )  # fmt: skip
+        self.numbers: dict[str, Any] = {}
+        self._number_controls(words, ComparisonSettings)
         self.notice = gr.HTML("", elem_id="compare-notice", elem_classes="xl-notice-place")
         with gr.Row(elem_classes="xl-buttons"):
             self.run = words.make(gr.Button, {"value": "compare.run"}, variant="primary", elem_id="compare")
@@ -150,41 +143,20 @@ class CompareTab:
         with words.make(gr.Accordion, {"label": "advanced"}, open=False):
             self._advanced(words)
 
-    def _gallery(self, words: Localization) -> None:
-        if not self.examples:
-            self.gallery = None
-            return
-        self.gallery = words.make(
-            gr.Gallery, {"label": "examples"},
-            value=[(picture, about[0].question) for picture, about in self.pictures.items()], columns=6, height="auto",
-            allow_preview=False, interactive=False, object_fit="cover", buttons=[], elem_id="compare-examples",
-            elem_classes="xl-examples",
-        )  # fmt: skip
-        self.suggestions = words.make(
-            gr.Dataset, {"label": "examples.questions"},
-            components=[gr.Textbox(visible=False)], samples=[], type="tuple", visible=False,
-            elem_id="compare-suggestions", elem_classes="xl-suggestions",
-        )  # fmt: skip
-
-    def _chosen(self, language: str, event: gr.SelectData) -> tuple[str, str, Any]:
-        picture, about = list(self.pictures.items())[event.index]
-        questions = gr.Dataset(samples=[[example.question] for example in about], visible=len(about) > 1)
-        return picture, first_for(about, language).question, questions
+    def _number_controls(self, words: Localization, record: type, *, only_tiled: bool = False) -> None:
+        for setting in settings_of(record, flagged=True):
+            if setting.only_tiled == only_tiled:
+                value = FIRST_VALUES.get(setting.name, setting.default)
+                self.numbers[setting.name] = setting_control(words, setting, value, self.settings.model, "compare-")
 
     def _advanced(self, words: Localization) -> None:
-        self.max_new_tokens = words.make(
-            gr.Slider, {"label": "max_new_tokens"}, minimum=1, maximum=1024, step=1, value=DEFAULTS.max_new_tokens
-        )
-        self.temperature = words.make(
-            gr.Slider, {"label": "temperature", "info": "temperature.info"}, minimum=0, maximum=2, step=0.05, value=0
-        )
-        self.seed = words.make(gr.Number, {"label": "seed"}, value=DEFAULTS.seed, precision=0, minimum=0)
+        self._number_controls(words, Request)
         self.model = words.make(
             gr.Dropdown, {"label": "model", "choices": [(short_name(name), name) for name in self.settings.models]},
             value=self.settings.model, elem_id="compare-model",
         )  # fmt: skip
-        self.hd_num = hd_num_field(words, self.settings, "compare-hd-num")
-        follow_model(self.hd_num, self.model)
+        self._number_controls(words, Request, only_tiled=True)
+        follow_model(COMPARED, self.numbers, self.model)
         self.device = words.make(
             gr.Radio, {"label": "device", "choices": [(name, name) for name in DEVICES]}, value=self.settings.device
         )
@@ -192,55 +164,48 @@ class CompareTab:
 
     def _wire(self, language: gr.Radio) -> None:
         inputs = [self.session, language, *self.inputs()]
-        if self.gallery is not None:
-            filled = [self.picture, self.question, self.suggestions]
-            self.gallery.select(self._chosen, language, filled, **QUIET)
-            self.suggestions.click(lambda chosen: chosen[1][0], self.suggestions, self.question, **QUIET)
+        self.gallery.fill(self.picture, self.question, language)
 
-        def started(triggers: list[Any], made: Callable[[CompareSession, CompareForm], Compared]) -> Any:
-            # Gradio names even private events after their functions.
-            def comparing_asked(session: CompareSession, language: str, request: gr.Request, *values: Any) -> Steps:
+        def on(triggers: list[Any], made: Callable[[CompareSession, Fields], Sessions]) -> Any:
+            # Gradio names even private events after their functions; "compare" is the endpoint's name.
+            def comparison(session: CompareSession, language: str, request: gr.Request, *values: Any) -> Steps:
                 spoken = self.visitors.spoken(request.session_hash, language)
-                steps = made(session, self.form(*values))
-                yield from self._follow(self.going.followed(request.session_hash, session, steps), spoken)
+                steps = made(session, self.fields(*values))
+                yield from self._follow(self.active.followed(request.session_hash, session, steps), spoken)
 
-            return gr.on(
-                triggers, comparing_asked, inputs, self.outputs(),
-                show_progress="hidden", api_visibility="private", concurrency_id=MODEL_QUEUE, concurrency_limit=1,
-                trigger_mode="once",
-            )  # fmt: skip
+            return gr.on(triggers, comparison, inputs, self.outputs(), show_progress="hidden", **COMPUTES)
 
+        runner, ahead, examples = self.runner, self.preflight, self.examples
         events = [
-            started([self.run.click, self.question.submit], self._steps),
-            started([self.many.click], self._steps_of_many),
-            started([self.fits["some"].click], self._steps_of_some),
-            started([self.fits["all"].click], self._steps_of_all),
+            on(
+                [self.run.click, self.question.submit],
+                lambda session, fields: compare_handlers.steps(runner, session, fields, preflight=ahead),
+            ),
+            on(
+                [self.many.click],
+                lambda session, fields: compare_handlers.steps_of_many(
+                    runner, session, fields, examples, preflight=ahead
+                ),
+            ),
+            on(
+                [self.fits["some"].click],
+                lambda session, _: compare_handlers.steps_of_unfit(runner, session, examples, only_fitting=True),
+            ),
+            on(
+                [self.fits["all"].click],
+                lambda session, _: compare_handlers.steps_of_unfit(runner, session, examples),
+            ),
         ]
-        self.stop.click(
-            self._stopped, [self.session, language], self.outputs(),
-            cancels=events, queue=False, show_progress="hidden", api_visibility="private",
-        )  # fmt: skip
+        self.stop.click(self._stopped, [self.session, language], self.outputs(), cancels=events, **STOPS)
 
-    def _steps(self, session: CompareSession, form: CompareForm) -> Compared:
-        return compare_handlers.steps(self.runner, session, form, preflight=self.preflight)
-
-    def _steps_of_many(self, session: CompareSession, form: CompareForm) -> Compared:
-        return compare_handlers.steps_of_many(self.runner, session, form, self.examples, preflight=self.preflight)
-
-    def _steps_of_some(self, session: CompareSession, form: CompareForm) -> Compared:
-        return compare_handlers.steps_of_unfit(self.runner, session, self.examples, only_fitting=True)
-
-    def _steps_of_all(self, session: CompareSession, form: CompareForm) -> Compared:
-        return compare_handlers.steps_of_unfit(self.runner, session, self.examples)
-
-    def _follow(self, steps: Generator[CompareSession, None, None], spoken: Callable[[], str]) -> Steps:
+    def _follow(self, steps: Sessions, spoken: Callable[[], str]) -> Steps:
         with closing(steps):
             for session in steps:
                 busy = gr.update(variant="stop" if session.step is not None or session.judging else "secondary")
                 yield {self.session: session, self.stop: busy, **self.shown(session, spoken())}
 
     def _stopped(self, session: CompareSession, language: str, request: gr.Request) -> dict[Any, Any]:
-        session = self.going.stop(request.session_hash, session, _ended)
+        session = self.active.stop(request.session_hash, session, _ended)
         return {self.session: session, self.stop: gr.update(variant="secondary"), **self.shown(session, language)}
 
 

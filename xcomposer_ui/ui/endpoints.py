@@ -1,20 +1,23 @@
 """The page's endpoints for scripts, /run, /compare, /explain and /plan: the command line's field names, in JSON.
 
 A user's mistake is an error of the call with the sentence as its message (gradio_client raises it as AppError), and so
-is a run or a comparison that will not fit into memory, unless `anyway` is true; a run that failed is an answer like any
+is a run or a comparison that will not fit into memory, unless `anyway` is true; a run that failed is a result like any
 other, its `failure` filled.
 """
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
-from xcomposer_ui.compare.schedule import REPEATS
+from xcomposer_ui.compare.execution import ComparisonSettings
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.messages import LANGUAGES
-from xcomposer_ui.core.request import Question
+from xcomposer_ui.core.request import Request, Setting, settings_of
 from xcomposer_ui.core.result import explanation_as_json
 from xcomposer_ui.core.settings import Settings
 from xcomposer_ui.core.strategies import HALF_DTYPES
@@ -23,114 +26,135 @@ from xcomposer_ui.planning.plan import plan_as_json
 from xcomposer_ui.runtime.runner import Runner
 from xcomposer_ui.ui import compare_handlers, handlers
 from xcomposer_ui.ui.ask_tab import MODEL_QUEUE
-from xcomposer_ui.ui.compare_session import CompareForm
 from xcomposer_ui.ui.pictures import PictureInput
 from xcomposer_ui.ui.plan_handlers import PlanForm, request_of
 from xcomposer_ui.ui.plan_tab import PLAN_QUEUE
 from xcomposer_ui.ui.preflight import Preflight
-from xcomposer_ui.ui.session import Form
+from xcomposer_ui.ui.setting_controls import filled_in
 
-DEFAULTS = Question(text="")
 PLANNED = PlanForm(model="")
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One argument of an endpoint. component: not shown; Gradio reads the argument through it."""
+
+    name: str
+    default: Any
+    component: Any
+
+
+def setting_parameters(*records: type) -> list[Parameter]:
+    """The flagged settings of `records`; 0 stands for the model's own number.
+
+    Scripts may give arguments by position, so that their order is part of the contract: the first record's whole
+    numbers, its other numbers, the other records' settings, and last those that a model has of its own.
+    """
+    first, *others = (settings_of(record, flagged=True) for record in records)
+    fixed = sorted((s for s in first if s.default is not None), key=lambda s: s.kind is float)
+    own = [s for s in first if s.default is None]
+    return [
+        number_parameter(s.name, s.default or 0, whole=s.kind is int)
+        for s in (*fixed, *(s for settings in others for s in settings), *own)
+    ]
+
+
+def number_parameter(name: str, default: float, *, whole: bool = True) -> Parameter:
+    """A parameter that is a number."""
+    return Parameter(name, default, gr.Number(default, precision=0 if whole else None))
+
+
+def text_parameter(name: str, initial: str = "", default: str = "") -> Parameter:
+    """A parameter that is a text. initial: what the component holds."""
+    return Parameter(name, default, gr.Textbox(initial))
+
+
+def add_endpoint(
+    name: str, function: Callable[..., dict[str, Any]], parameters: Sequence[Parameter], queue: str | None = None
+) -> None:
+    """Add the endpoint /`name` to the Blocks being built; `function` takes the parameters by name."""
+
+    def call(*values: Any) -> dict[str, Any]:
+        try:
+            return function(**dict(zip((p.name for p in parameters), values, strict=True)))
+        except UserError as error:
+            raise gr.Error(str(error), print_exception=False) from None
+
+    call.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # Gradio names the arguments after it
+        [inspect.Parameter(p.name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=p.default) for p in parameters]
+    )
+    call.__name__, call.__doc__ = name, function.__doc__
+    one_at_a_time: dict[str, Any] = {"concurrency_id": queue, "concurrency_limit": 1} if queue else {}
+    gr.Button().click(call, [p.component for p in parameters], gr.JSON(), api_name=name, **one_at_a_time)
 
 
 def build_endpoints(settings: Settings, runner: Runner, preflight: Preflight) -> None:
     """Add the endpoints to the Blocks being built, on components that the page does not show."""
 
-    def run(
-        image: str | None = None, question: str = "", strategy: str = "", half: str = "", model: str = "",
-        device: str = "", max_new_tokens: int = DEFAULTS.max_new_tokens, seed: int = DEFAULTS.seed,
-        temperature: float = DEFAULTS.temperature, hd_num: int = 0, anyway: bool = False,
-    ) -> dict[str, Any]:  # fmt: skip
+    def run(anyway: bool, **values: Any) -> dict[str, Any]:
         """One question about one picture (or none) under one strategy; the JSON of `python -m xcomposer_ui run`.
 
         hd_num: 0 for the model's own. anyway: start what by its plan will not fit into memory.
         """
-        form = Form(
-            question or "", image, strategy, half or None, model or None, device or None, hd_num=hd_num or None,
-            **handlers.numbers(max_new_tokens=max_new_tokens, seed=seed, temperature=temperature),
-        )  # fmt: skip
-        try:
-            return handlers.answer(runner, form, preflight, anyway=anyway)
-        except UserError as error:
-            raise gr.Error(str(error), print_exception=False) from None
+        fields = _fields(values, settings_of(Request)) | {"strategy": values["strategy"]}
+        return handlers.run_once(runner, fields, preflight, anyway=anyway)
 
-    def compare(
-        image: str | None = None, question: str = "", half: str = "", both_halves: bool = False, model: str = "",
-        device: str = "", max_new_tokens: int = DEFAULTS.max_new_tokens, seed: int = DEFAULTS.seed,
-        temperature: float = DEFAULTS.temperature, repeats: int = REPEATS, hd_num: int = 0, anyway: bool = False,
-    ) -> dict[str, Any]:  # fmt: skip
+    def compare(anyway: bool, both_halves: bool, **values: Any) -> dict[str, Any]:
         """One question under every strategy; the JSON of `python -m xcomposer_ui compare`."""
-        first = half if half and half != "auto" else None
-        halves: tuple[str, ...] = (first,) if first else ()
+        fields = _fields(values, (*settings_of(Request), *settings_of(ComparisonSettings)))
+        half = fields.pop("half")
+        halves = () if half in (None, "auto") else (half,)
         if both_halves:
-            halves = tuple(dict.fromkeys((first or HALF_DTYPES[0], *HALF_DTYPES)))
-        form = CompareForm(
-            question or "", image, halves, model=model or None, device=device or None, hd_num=hd_num or None,
-            **handlers.numbers(
-                max_new_tokens=max_new_tokens, seed=seed, temperature=temperature, repeats=repeats
-            ),
-        )  # fmt: skip
-        try:
-            return compare_handlers.compared(runner, form, preflight, anyway=anyway)
-        except UserError as error:
-            raise gr.Error(str(error), print_exception=False) from None
+            halves = tuple(dict.fromkeys((*halves, *HALF_DTYPES)))
+        return compare_handlers.compared(runner, {**fields, "halves": halves}, preflight, anyway=anyway)
 
-    def explain_text(text: str, language: str = "en") -> dict[str, Any]:
+    def explain_text(text: str, language: str) -> dict[str, Any]:
         """What a pasted error or traceback means; the JSON of `python -m xcomposer_ui explain`."""
-        try:
-            if language not in LANGUAGES:
-                raise UserError("unknown_setting", name="language", value=language, known=", ".join(LANGUAGES))
-            return explanation_as_json(explain(text or "", language=language))
-        except UserError as error:
-            raise gr.Error(str(error), print_exception=False) from None
+        if language not in LANGUAGES:
+            raise UserError("unknown_setting", name="language", value=language, known=", ".join(LANGUAGES))
+        return explanation_as_json(explain(text or "", language=language))
 
-    def plan(
-        model: str = "", image: str = PLANNED.image, hd_num: int = 0,
-        prompt_tokens: int = PLANNED.prompt_tokens, new_tokens: int = PLANNED.new_tokens, batch: int = PLANNED.batch,
-        half: str = "", device: str = "", memory: float = 0,
-    ) -> dict[str, Any]:  # fmt: skip
+    def plan(model: str, image: str, memory: float, half: str, device: str, **numbers: Any) -> dict[str, Any]:
         """What a run will need under every strategy; the JSON of `python -m xcomposer_ui plan`. memory: in GiB."""
+        given = {name: value for name, value in numbers.items() if value is not None}
+        given |= {name: value or None for name, value in given.items() if name in tiles}
         form = PlanForm(
-            model or settings.model, image or "none", hd_num=hd_num or None, half=half or "auto",
-            device=device or "auto", memory_gib=memory or None,
-            **handlers.numbers(prompt_tokens=prompt_tokens, new_tokens=new_tokens, batch=batch),
+            model or settings.model, image or "none", half=half or "auto", device=device or "auto",
+            memory_gib=memory or None, **given,
         )  # fmt: skip
-        try:
-            return plan_as_json(preflight.plans.plan(request_of(form, settings, runner.status())))
-        except UserError as error:
-            raise gr.Error(str(error), print_exception=False) from None
+        return plan_as_json(preflight.plans.plan(request_of(form, settings, runner.status())))
 
+    tiles = [s.name for s in settings_of(Request) if s.only_tiled]
     with gr.Row(visible=False):
-        shown = gr.JSON()
-        gr.Button().click(
-            run,
+        picture = Parameter("image", None, PictureInput(type="filepath", image_mode=None))
+        question, half = text_parameter("question"), text_parameter("half", settings.half)
+        lab = (text_parameter("model", settings.model), text_parameter("device", settings.device))
+        anyway = Parameter("anyway", False, gr.Checkbox(False))
+        strategy = text_parameter("strategy", Request.strategy)
+        numbers = setting_parameters(Request)
+        add_endpoint("run", run, [picture, question, strategy, half, *lab, *numbers, anyway], MODEL_QUEUE)
+        both = Parameter("both_halves", False, gr.Checkbox(False))
+        numbers = setting_parameters(Request, ComparisonSettings)
+        add_endpoint("compare", compare, [picture, question, half, both, *lab, *numbers, anyway], MODEL_QUEUE)
+        counts = [number_parameter(name, getattr(PLANNED, name)) for name in ("prompt_tokens", "new_tokens", "batch")]
+        add_endpoint(
+            "plan", plan,
             [
-                PictureInput(type="filepath", image_mode=None), gr.Textbox(), gr.Textbox("autocast"),
-                gr.Textbox(settings.half), gr.Textbox(settings.model), gr.Textbox(settings.device),
-                gr.Number(DEFAULTS.max_new_tokens, precision=0), gr.Number(DEFAULTS.seed, precision=0),
-                gr.Number(DEFAULTS.temperature), gr.Number(0, precision=0), gr.Checkbox(False),
+                lab[0], text_parameter("image", PLANNED.image, PLANNED.image), *(number_parameter(n, 0) for n in tiles),
+                *counts, text_parameter("half", "auto"), text_parameter("device", "auto"),
+                number_parameter("memory", 0, whole=False),
             ],
-            shown, api_name="run", concurrency_id=MODEL_QUEUE, concurrency_limit=1,
+            PLAN_QUEUE,
         )  # fmt: skip
-        gr.Button().click(
-            compare,
-            [
-                PictureInput(type="filepath", image_mode=None), gr.Textbox(), gr.Textbox(settings.half),
-                gr.Checkbox(False), gr.Textbox(settings.model), gr.Textbox(settings.device),
-                gr.Number(DEFAULTS.max_new_tokens, precision=0), gr.Number(DEFAULTS.seed, precision=0),
-                gr.Number(DEFAULTS.temperature), gr.Number(REPEATS, precision=0), gr.Number(0, precision=0),
-                gr.Checkbox(False),
-            ],
-            shown, api_name="compare", concurrency_id=MODEL_QUEUE, concurrency_limit=1,
-        )  # fmt: skip
-        gr.Button().click(
-            plan,
-            [
-                gr.Textbox(settings.model), gr.Textbox(PLANNED.image), gr.Number(0, precision=0),
-                gr.Number(PLANNED.prompt_tokens, precision=0), gr.Number(PLANNED.new_tokens, precision=0),
-                gr.Number(PLANNED.batch, precision=0), gr.Textbox("auto"), gr.Textbox("auto"), gr.Number(0),
-            ],
-            shown, api_name="plan", concurrency_id=PLAN_QUEUE, concurrency_limit=1,
-        )  # fmt: skip
-        gr.Button().click(explain_text, [gr.Textbox(), gr.Textbox("en")], shown, api_name="explain")
+        text = Parameter("text", inspect.Parameter.empty, gr.Textbox())
+        add_endpoint("explain", explain_text, [text, text_parameter("language", "en", "en")])
+
+
+def _fields(values: Mapping[str, Any], settings: Sequence[Setting]) -> dict[str, Any]:
+    """The request's fields among an endpoint's arguments; an empty text leaves the choice to the lab."""
+    return {
+        "text": values["question"] or "",
+        "file": values["image"],
+        **{name: values[name] or None for name in ("half", "model", "device")},
+        **filled_in(settings, values),
+    }

@@ -1,134 +1,140 @@
-"""What the page does, as plain functions: a session and a form in, sessions out. Nothing here knows Gradio."""
+"""The Ask tab's handlers as plain functions: a session and a request's fields in, sessions out. No Gradio here.
+
+The fields are what the controls hold, by the names of `Request`; a request is made of them here, which is where a
+user's mistake shows.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from xcomposer_ui.compare.document import document_of_run, run_as_json
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.events import Event, Finished, Loading, MemorySoFar, Status, TextSoFar, Waiting
 from xcomposer_ui.core.images import open_picture
-from xcomposer_ui.core.request import Question
+from xcomposer_ui.core.request import MemoryRequest, Request
 from xcomposer_ui.core.result import Measurement, RunResult
 from xcomposer_ui.core.settings import DEVICES
-from xcomposer_ui.core.strategies import strategy_named
-from xcomposer_ui.planning.fit import MemoryRequest, ran_out, refuse_unless_fits
+from xcomposer_ui.planning.fit import ran_out, refuse_unless_fits
 from xcomposer_ui.runtime.runner import Runner
 from xcomposer_ui.tracing.dtype_flow import Traced, Tracing
 from xcomposer_ui.ui.preflight import Preflight
-from xcomposer_ui.ui.session import CheckingFit, Form, Session
+from xcomposer_ui.ui.session import CheckingFit, Session
 
 SHORTEST_STEP_SEC = 0.05
-"""As often as the answer is redrawn: faster is not read, and each step costs the page a message."""
+"""Between two redraws of the answer: faster is not read, and each step costs the page a message."""
+
+Fields = Mapping[str, Any]
+"""Fields of a Request by name, unchecked, the picture by its file."""
+
+
+def request_from(fields: Fields, *, needs_picture: bool = False) -> Request:
+    """The request with `fields`, its picture opened. Raises UserError where one of them is wrong."""
+    file = fields.get("file")
+    if needs_picture and file is None:
+        raise UserError("no_picture")
+    return Request(**{**fields, "image": None if file is None else open_picture(file)})
 
 
 def ask(
     runner: Runner,
     session: Session,
-    form: Form,
+    fields: Fields,
     clock: Callable[[], float] = time.monotonic,
     preflight: Preflight | None = None,
     *,
     anyway: bool = False,
 ) -> Generator[Session, None, None]:
-    """Yield the session at each step of a run of `form`; the last one is idle again.
+    """Yield the session at each step of a run; the last one is idle again.
 
-    foresight: judges whether the run fits; one that does not is begun only `all_the_same`, and ends up in `tight`.
+    preflight: judges whether the run fits; one that does not is begun only with `anyway`, and ends up in `misfit`.
     A user's mistake ends up in `notice`, and nothing else changes. Closing the generator stops the run.
     """
     before = session
-    session = session.started(form)
-    yield session
     try:
-        question = _question(session, form)
-        wanted = runner.wanted(question, form.strategy, form.half, model=form.model)
+        history = session.history(fields["text"], fields.get("file"))
+        request = request_from({**fields, "history": history}, needs_picture=True)
+        session = session.started(request)
+        yield session
+        query = runner.resolved(request).memory_query()
         if preflight is not None and not anyway:
-            misfits = yield from preflight.judged(runner, [wanted], replace(session, stage=CheckingFit()))
+            misfits = yield from preflight.judged(runner, [query], replace(session, stage=CheckingFit()))
             if misfits:
-                yield before.refused(form, misfits[0])
+                yield before.with_misfit(request, misfits[0])
                 return
-        events = _events(runner, question, form)
-        session = yield from _steps(session, form, question, events, clock, _expecting(runner, preflight, wanted))
+        session = yield from _steps(session, request, runner.run(request), clock, _expected(runner, preflight, query))
         if preflight is not None and session.last is not None and ran_out(session.last):
-            misfit = preflight.fitting.after(wanted, session.last)
-            yield session if misfit is None else session.refused(form, misfit)
+            misfit = preflight.fitting.after(query, session.last)
+            yield session if misfit is None else session.with_misfit(request, misfit)
     except UserError as error:
         yield replace(before.idle(), notice=error)
 
 
-def _expecting(runner: Runner, preflight: Preflight | None, wanted: MemoryRequest) -> Callable[[], int | None]:
-    """What the run was predicted to take at most, as far as that is known when it is called."""
+def _expected(runner: Runner, preflight: Preflight | None, query: MemoryRequest) -> Callable[[], int | None]:
+    """The predicted peak of the run, as far as it is known when called."""
     if preflight is None:
         return lambda: None
-    return lambda: preflight.expected(wanted, runner.status().device or "cpu")
+    return lambda: preflight.expected(query, runner.status().device or "cpu")
 
 
-def answer(runner: Runner, form: Form, preflight: Preflight | None = None, *, anyway: bool = False) -> dict[str, Any]:
-    """One run of `form` outside any conversation, as JSON, for the endpoint.
+def run_once(
+    runner: Runner, fields: Fields, preflight: Preflight | None = None, *, anyway: bool = False
+) -> dict[str, Any]:
+    """One run outside any conversation, as JSON, for the endpoint.
 
-    Raises UserError for the user's mistakes; what does not fit is one, unless it is to be begun `all_the_same`.
+    Raises UserError for the user's mistakes; a run that does not fit is one, unless `anyway` is given.
     """
-    question = _question(Session(), form, needs_picture=False)
+    request = request_from(fields)
     if preflight is not None and not anyway:
-        wanted = runner.wanted(question, form.strategy, form.half, model=form.model)
+        query = runner.resolved(request).memory_query()
         runner.open()
-        refuse_unless_fits(preflight.fitting, [wanted])
-    for event in _events(runner, question, form):
+        refuse_unless_fits(preflight.fitting, [query])
+    for event in runner.run(request):
         if isinstance(event, Finished):
-            return run_as_json(question, event.result, file=form.picture)
+            return run_as_json(event.result)
     raise RuntimeError("the runner ended without a result")
 
 
 def stopped(session: Session, status: Status) -> Session:
     """The session after its run was stopped from outside: what there is of the answer is kept, as stopped."""
-    form = session.asking
-    if form is None:
+    running = session.running
+    if running is None:
         return session
-    half = next((h for h in (form.half, status.half) if h and h != "auto"), "float16")
+    half = next((h for h in (running.half, status.half) if h and h != "auto"), "float16")
     result = RunResult(
-        strategy=form.strategy,
-        half=half,
-        model=form.model or status.model,
+        request=replace(running, half=half, model=running.model or status.model),
         device=status.device or "—",
-        weights_dtype=strategy_named(form.strategy).weights_dtype(half),
-        seed=form.seed,
         measurement=Measurement(),
         answer=session.draft,
         stopped=True,
         timeline=session.timeline,
     )
     try:
-        question = _question(session, form)
+        image = None if running.file is None else open_picture(running.file)
     except UserError:  # the picture, which was there when the run began, is gone: nothing to report on
-        return session.ended(form, result)
-    return _ended(session, form, question, result)
+        return session.ended(running, result)
+    return _ended(session, running, replace(result, request=replace(result.request, image=image)))
 
 
 def trace(runner: Runner, session: Session, against: str | None) -> Generator[Session | Waiting | str, None, None]:
-    """Trace the conversation's last run, and `against` beside it: what it waits for, or the strategy that is traced.
+    """Trace the conversation's last run, and `against` beside it.
 
-    Yields the session last, with the flows. A user's mistake ends up in `notice`. Closing the generator stops it.
+    Yields Waiting, or the strategy that is being traced, and the session last, with the flows. A user's mistake ends
+    up in `notice`. Closing the generator stops it.
     """
     if not session.turns:
         yield replace(session, notice=UserError("nothing_to_trace"))
         return
-    last = session.turns[-1]
+    last = session.turns[-1].result
     flows: list[Traced] = []
     try:
-        question = Question(
-            text=last.question,
-            image=open_picture(last.picture) if last.picture is not None else None,
-            history=session.history(last.question, last.picture),
-            seed=last.result.seed,
-            hd_num=last.result.hd_num,
-        )
-        device = last.result.device if last.result.device in DEVICES else None
-        for strategy in dict.fromkeys(filter(None, (last.result.strategy, against))):
-            events = runner.trace(question, strategy, last.result.half, model=last.result.model, device=device)
+        device = last.device if last.device in DEVICES else None
+        request = request_from({**vars(last.request), "device": device})
+        for strategy in dict.fromkeys(filter(None, (last.strategy, against))):
+            events = runner.trace(replace(request, strategy=strategy))
             try:
                 for event in events:
                     if isinstance(event, Traced):
@@ -143,54 +149,33 @@ def trace(runner: Runner, session: Session, against: str | None) -> Generator[Se
     yield replace(session, traced=tuple(flows), notice=None)
 
 
-def cure(session: Session, form: Form, strategy: str) -> Form:
-    """`form` made to repeat the conversation's last question, about the same picture, under `strategy`."""
+def remedy(session: Session, fields: Fields, strategy: str) -> Fields:
+    """`fields` changed to repeat the conversation's last question, about the same picture, under `strategy`."""
     if not session.turns:
-        return replace(form, strategy=strategy)
-    last = session.turns[-1]
-    return replace(form, question=last.question, picture=last.picture, strategy=strategy)
+        return {**fields, "strategy": strategy}
+    last = session.turns[-1].request
+    return {**fields, "text": last.text, "file": last.file, "strategy": strategy}
 
 
-def cures(session: Session) -> tuple[str, ...]:
+def remedies(session: Session) -> tuple[str, ...]:
     """The strategies worth a button: those that cure the failure shown, or may."""
-    if session.asking is not None or session.last is None or session.last.failure is None:
+    if session.running is not None or session.last is None or session.last.failure is None:
         return ()
     return tuple(fix.strategy for fix in session.last.failure.explanation.fixes if fix.cures is not False)
 
 
-def _question(session: Session, form: Form, *, needs_picture: bool = True) -> Question:
-    if needs_picture and form.picture is None:
-        raise UserError("no_picture")
-    return Question(
-        text=form.question,
-        image=open_picture(form.picture) if form.picture is not None else None,
-        history=session.history(form.question, form.picture),
-        max_new_tokens=form.max_new_tokens,
-        temperature=form.temperature,
-        top_p=form.top_p,
-        repetition_penalty=form.repetition_penalty,
-        seed=form.seed,
-        hd_num=form.hd_num,
-    )
-
-
-def _events(runner: Runner, question: Question, form: Form) -> Generator[Event, None, None]:
-    return runner.run(question, form.strategy, form.half, model=form.model, device=form.device)
-
-
 def _steps(
     session: Session,
-    form: Form,
-    question: Question,
+    request: Request,
     events: Generator[Event, None, None],
     clock: Callable[[], float],
     expected: Callable[[], int | None],
 ) -> Generator[Session, None, Session]:
-    """Yield the session after each event worth drawing; returns the last. expected: asked while the run goes on."""
+    """Yield the session after each event worth drawing; returns the last."""
     drawn = -SHORTEST_STEP_SEC
     try:
         for event in events:
-            session = _after(session, form, question, event)
+            session = _after(session, request, event)
             if isinstance(event, TextSoFar):
                 if clock() - drawn < SHORTEST_STEP_SEC:
                     continue
@@ -203,9 +188,9 @@ def _steps(
     return session
 
 
-def _after(session: Session, form: Form, question: Question, event: Event) -> Session:
+def _after(session: Session, request: Request, event: Event) -> Session:
     if isinstance(event, Finished):
-        return _ended(session, form, question, event.result)
+        return _ended(session, request, event.result)
     if isinstance(event, TextSoFar):
         return replace(session, draft=event.text, stage=None)
     if isinstance(event, MemorySoFar):
@@ -215,13 +200,5 @@ def _after(session: Session, form: Form, question: Question, event: Event) -> Se
     raise TypeError(f"unknown event {event!r}")
 
 
-def _ended(session: Session, form: Form, question: Question, result: RunResult) -> Session:
-    # The name under which the page keeps a picture is none of its; its bytes are, while they are kept.
-    kept = form.picture if form.picture is not None and Path(form.picture).is_file() else None
-    report = document_of_run(question, result, file=kept)
-    return replace(session.ended(form, result), report=report)
-
-
-def numbers(**values: Any) -> dict[str, Any]:
-    """`values` without those left empty, so that the defaults of `Form` hold."""
-    return {name: value for name, value in values.items() if value is not None}
+def _ended(session: Session, request: Request, result: RunResult) -> Session:
+    return replace(session.ended(request, result), report=document_of_run(result))

@@ -117,12 +117,12 @@ def build_app(settings: Settings, runner: Runner, plans: Plans | None = None) ->
         ) -> dict[Any, Any]:
             chosen = settings.language if settings.language in LANGUAGES else language_of(browser or "")
             in_words = in_language(session, compared, planned, chosen, pasted, request)
-            begun = ask.form.begun_with(runner.status(), chosen, chose="ask" in request.query_params)
+            begun = ask.form.first_strategy(runner.status(), chosen, chose="ask" in request.query_params)
             return in_words | begun | {language: chosen}
 
         def known_at_last(language: str, chose: bool, request: gr.Request) -> dict[Any, Any]:
             """What a page that was there first learns of the machine, once that is known."""
-            begun = ask.form.begun_with(runner.status(), language, chose or "ask" in request.query_params)
+            begun = ask.form.first_strategy(runner.status(), language, chose or "ask" in request.query_params)
             return begun | {plan.check: check_panel(runner.machine.known, language)}
 
         def linked(request: gr.Request) -> dict[Any, Any]:

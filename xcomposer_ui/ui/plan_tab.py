@@ -10,7 +10,6 @@ import gradio as gr
 from xcomposer_ui.core.settings import HALVES, Settings
 from xcomposer_ui.runtime.runner import Runner
 from xcomposer_ui.ui.ask_form import choices
-from xcomposer_ui.ui.handlers import numbers
 from xcomposer_ui.ui.localization import QUIET, Localization
 from xcomposer_ui.ui.plan_handlers import DEFAULTS, PlanForm, Plans, PlanSession, offered, planned
 from xcomposer_ui.ui.views.check import check_panel
@@ -67,9 +66,10 @@ class PlanTab:
         batch: int | None, half: str | None, memory_gib: float | None,
     ) -> PlanForm:  # fmt: skip
         """What the controls say; 0 tiles and 0 GiB, which an emptied box says too, leave it to the lab."""
+        counts: dict[str, Any] = {"prompt_tokens": prompt_tokens, "new_tokens": new_tokens, "batch": batch}
         return PlanForm(
             model or "", image or "none", hd_num=hd_num or None, half=half or "auto", memory_gib=memory_gib or None,
-            **numbers(prompt_tokens=prompt_tokens, new_tokens=new_tokens, batch=batch),
+            **{name: value for name, value in counts.items() if value is not None},
         )  # fmt: skip
 
     def _checked(self, language: str) -> str:

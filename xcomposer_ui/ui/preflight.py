@@ -10,7 +10,8 @@ from typing import TypeVar
 
 from xcomposer_ui.compare.execution import Runs
 from xcomposer_ui.core.errors import UserError
-from xcomposer_ui.planning.fit import DoesNotFit, FitChecker, MemoryRequest
+from xcomposer_ui.core.request import MemoryRequest
+from xcomposer_ui.planning.fit import DoesNotFit, FitChecker
 from xcomposer_ui.planning.planner_process import PlannerProcess, RunShape
 from xcomposer_ui.planning.predictions import Predictions
 from xcomposer_ui.runtime.runner import Runner

@@ -11,13 +11,11 @@ from typing import Any
 import gradio as gr
 
 from xcomposer_ui.core.errors import UserError
-from xcomposer_ui.core.request import Question
+from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.settings import ASSETS, Settings
-from xcomposer_ui.core.strategies import HALF_DTYPES
 from xcomposer_ui.planning.fit import DoesNotFit, FitChecker
-from xcomposer_ui.planning.hardware import FIRST_STRATEGY, as_text
+from xcomposer_ui.planning.hardware import as_text
 from xcomposer_ui.planning.planner_process import PlannerProcess
-from xcomposer_ui.runtime.prepared_run import memory_request
 from xcomposer_ui.runtime.runner import Runner
 from xcomposer_ui.ui.layout import build_app
 from xcomposer_ui.ui.page_scripts import HEAD
@@ -80,16 +78,18 @@ def _check_port(host: str, port: int) -> None:
 
 
 def _warm_up(runner: Runner, plans: PlannerProcess) -> None:
-    """Say what this machine is, and load what the first run will want, if it fits."""
+    """Print what this machine is, and load what the first run will need, if it fits."""
     print(as_text(runner.machine.check()), flush=True)
     try:
         runner.open()
-        if (misfit := _unfit(runner, plans)) is None:
+        if (misfit := _misfit(runner, plans)) is None:
             runner.warm_up()
             plans.start()
         else:
             print(
-                "\n".join([*does_not_fit_sentences(misfit, "en"), "It is loaded when somebody asks all the same."]),
+                "\n".join(
+                    [*does_not_fit_sentences(misfit, "en"), "It is loaded when somebody starts a run in any case."]
+                ),
                 file=sys.stderr,
             )
     except UserError as error:
@@ -97,8 +97,7 @@ def _warm_up(runner: Runner, plans: PlannerProcess) -> None:
         print(error, file=sys.stderr)
 
 
-def _unfit(runner: Runner, plans: Plans) -> DoesNotFit | None:
-    """Why the settings' model should not be loaded unasked: with one question it wants more than there is."""
-    status = runner.status()
-    wanted = memory_request(Question(""), status.model, FIRST_STRATEGY, status.half or HALF_DTYPES[0])
-    return next(iter(FitChecker(plans, runner.room).before_each([wanted])), None)
+def _misfit(runner: Runner, plans: Plans) -> DoesNotFit | None:
+    """Why the settings' model should not be loaded before a request: one short question would not fit."""
+    query = runner.resolved(Request("What is this?")).memory_query()
+    return next(iter(FitChecker(plans, runner.room).before_each([query])), None)

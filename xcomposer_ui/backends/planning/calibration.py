@@ -9,7 +9,7 @@ from PIL import Image
 from xcomposer_ui.backends.local import open_local
 from xcomposer_ui.backends.planning.configuration import configuration_of
 from xcomposer_ui.backends.planning.prediction import predicted_bytes
-from xcomposer_ui.core.request import Question
+from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.result import Measurement
 from xcomposer_ui.core.strategies import STRATEGIES
 from xcomposer_ui.models.xcomposer2 import InternLMXComposer2Config
@@ -31,8 +31,11 @@ def calibrate(request: PlanRequest) -> Iterator[PredictionError]:
         backend.load(strategy.weights_dtype(request.half), Progress())
         for text, tokens in QUESTIONS:
             for image in (picture, None):
-                question = Question(text, image, max_new_tokens=tokens, hd_num=request.hd_num if image else None)
-                measured = backend.answer(question, strategy, request.half, Progress()).measurement
+                question = Request(
+                    text, image, strategy=strategy.name, half=request.half, max_new_tokens=tokens,
+                    hd_num=request.hd_num if image else None,
+                )  # fmt: skip
+                measured = backend.generate(question, Progress()).measurement
                 pair = beside(config, backend.device, strategy.name, request.half, question, measured)
                 if pair is not None:
                     yield pair
@@ -43,7 +46,7 @@ def beside(
     device: str,
     strategy: str,
     half: str,
-    question: Question,
+    question: Request,
     measured: Measurement,
 ) -> PredictionError | None:
     """What would have been predicted for a run that is over; None where its memory was not measured.

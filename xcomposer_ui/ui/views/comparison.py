@@ -71,7 +71,7 @@ def _stage(session: CompareSession, language: str) -> str:
     asked = ""
     if session.many_total:
         share = (len(session.many) + share) / session.many_total
-        asked = f'<p class="xl-quiet">{escaped(session.form.question if session.form else "")}</p>'
+        asked = f'<p class="xl-quiet">{escaped(session.request.question.text if session.request else "")}</p>'
     return (
         f'<div class="xl-happened xl-comparing" aria-live="polite"><p class="xl-stage">{said}</p>{asked}'
         f'<progress max="1" value="{share:.3f}" aria-label="{said}"></progress></div>'

@@ -13,10 +13,10 @@ def messages(session: Session, language: str) -> list[Message]:
     """Every turn, those that failed too, and the answer in progress."""
     shown: list[Message] = []
     for turn in session.turns:
-        shown += [_said("user", turn.question), _said("assistant", _reply(turn, language))]
-    if session.asking is not None:
+        shown += [_said("user", turn.request.text), _said("assistant", _reply(turn, language))]
+    if session.running is not None:
         draft = session.draft or text("chat.thinking", language)
-        shown += [_said("user", session.asking.question), _said("assistant", draft)]
+        shown += [_said("user", session.running.text), _said("assistant", draft)]
     return shown
 
 

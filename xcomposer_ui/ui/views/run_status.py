@@ -20,14 +20,14 @@ def run_status(session: Session, language: str) -> str:
 
 
 def _content(session: Session, language: str) -> str:
-    if session.asking is not None:
-        return _in_progress(session, session.asking.strategy, language)
+    if session.running is not None:
+        return _in_progress(session, session.running.strategy, language)
     if session.last is None:
         return f'<p class="xl-quiet">{escaped(text("happened.empty", language))}</p>'
     if session.last.failure is not None:
         failure = localised(session.last.failure, session.last.device, language)
         return failure_card(failure, language, session.last.strategy)
-    return answered(session.last, session.turns[-1].picture is not None, language)
+    return answered(session.last, session.turns[-1].request.file is not None, language)
 
 
 def _in_progress(session: Session, strategy: str, language: str) -> str:
@@ -104,9 +104,12 @@ def _facts(result: RunResult, language: str) -> str:
         facts.append(text("facts.reused_picture", language))
     if m.new_tokens is not None:
         facts.append(text("facts.new", language, n=m.new_tokens))
-    if result.hd_num is not None:
-        facts.append(text("facts.hd_num", language, n=result.hd_num))
-    facts.append(text("facts.seed", language, n=result.seed))
+    facts += [
+        text(f"facts.{name}", language, n=value)
+        for name, value in result.request.tile_settings.items()
+        if value is not None
+    ]
+    facts.append(text("facts.seed", language, n=result.request.seed))
     if m.load_sec is not None:
         facts.append(text("facts.load", language, sec=joined(seconds(m.load_sec))))
     return f'<p class="xl-quiet">{escaped(" · ".join(facts))}</p>'

@@ -48,7 +48,7 @@ def runs_csv(runs: tuple[SessionRun, ...]) -> str:
     writer.writeheader()
     for number, run in enumerate(runs, 1):
         failure = run.result.failure
-        row = result_as_json(run.result) | {"run": number, "question": run.question}
+        row = result_as_json(run.result) | {"run": number, "question": run.request.text}
         row["failure"] = f"{failure.type}: {failure.message}" if failure else None
         writer.writerow({field: _cell(row[field]) for field in CSV_FIELDS})
     return out.getvalue()
@@ -79,7 +79,7 @@ def _row(number: int, run: SessionRun, language: str) -> str:
     )
     numbers = "".join(f'<td class="xl-number">{escaped(figure)}</td>' for figure in figures)
     return (
-        f'<tr><td class="xl-number">{number}</td>{_long(run.question)}'
+        f'<tr><td class="xl-number">{number}</td>{_long(run.request.text)}'
         f'<td class="xl-name">{escaped(strategy_label(result.strategy, language))}</td>'
         f"<td>{dtype_chip(result.weights_dtype)}"
         f"<small>{escaped(result.device)}</small></td>"

@@ -1,0 +1,67 @@
+"""What the commands that run a request have in common: their flags, the request, and whether it fits here."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import Any
+
+from xcomposer_ui.cli.serve import add_options, settings_from_arguments
+from xcomposer_ui.core.request import MemoryRequest, Request, settings_of
+from xcomposer_ui.planning.fit import FitChecker, refuse_unless_fits
+from xcomposer_ui.planning.planner_process import PlannerProcess
+from xcomposer_ui.runtime.runner import Runner
+
+JSON_HELP = "one JSON document as the last line of stdout"
+
+
+def add_request_arguments(
+    parser: argparse.ArgumentParser, *, question_required: bool = False, record: type[Request] = Request
+) -> None:
+    """A request's flags: the question with its picture, the lab's options, and each setting of `record`."""
+    parser.add_argument("--image", metavar="FILE", help="a PNG, JPEG, WEBP, BMP or GIF; without it, text only")
+    parser.add_argument("--question", required=question_required, metavar="TEXT")
+    add_options(parser, ("half", "model", "device"))
+    add_settings(parser, record)
+    parser.add_argument("--anyway", action="store_true", help="start what by its plan will not fit into memory")
+    parser.add_argument("--json", action="store_true", help=JSON_HELP)
+
+
+def add_settings(parser: argparse.ArgumentParser, record: type) -> None:
+    """The flags of the settings of `record`."""
+    for s in settings_of(record, flagged=True):
+        metavar = "N" if s.kind is int else "X"
+        parser.add_argument(str(s.flag), dest=s.name, type=s.kind, default=s.default, metavar=metavar, help=s.help)
+
+
+def runner_from(arguments: argparse.Namespace) -> Runner:
+    """A runner with the options of the command line, then of the environment."""
+    return Runner(settings_from_arguments(arguments))
+
+
+def settings_given(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The request's settings on the command line, by name."""
+    return {s.name: getattr(arguments, s.name) for s in settings_of(Request, flagged=True)}
+
+
+def request_given(arguments: argparse.Namespace, **fields: Any) -> Request:
+    """The request on the command line, with `fields`. Raises UserError where the picture or a value is wrong."""
+    from xcomposer_ui.core.images import open_picture  # imports Pillow, which `explain` does not wait for
+
+    image = open_picture(arguments.image) if arguments.image else None
+    return Request(arguments.question, image, file=arguments.image or None, **settings_given(arguments), **fields)
+
+
+def refuse_what_does_not_fit(runner: Runner, arguments: argparse.Namespace, runs: Sequence[MemoryRequest]) -> None:
+    """Raise UserError where some of `runs` will not fit here, unless --anyway was given.
+
+    The planning process is started only where the model's files do not show at once that it fits.
+    """
+    if arguments.anyway:
+        return
+    runner.open()
+    plans = PlannerProcess()
+    try:
+        refuse_unless_fits(FitChecker(plans, runner.room), runs)
+    finally:
+        plans.close()
