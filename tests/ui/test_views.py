@@ -116,7 +116,6 @@ def test_a_dtype_is_named_beside_its_colour() -> None:
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("half", ["float16", "bfloat16"])
 def test_the_way_of_the_dtypes_follows_the_strategy(strategy: str, half: str) -> None:
-    weights = STRATEGIES[strategy].weights_dtype(half)
     shown = words(answered(result(strategy=strategy, half=half), True, "en"))
     path = re.findall(r"float32|bfloat16|float16", shown)[:4]
     expected = {
