@@ -35,28 +35,29 @@ def explain(text: str, *, language: str = "en", device: str | None = None) -> Ex
     An Explanation with `recognised=False` where no rule matches: then nothing is guessed.
     """
     pasted = read(text)
-    for raised in _candidates(pasted):
-        device_here = device or _device(raised.text)
-        for rule in RULES:
-            if facts := _match(rule, raised, device_here):
-                return _explanation(rule, facts, language)
+    for error in pasted.errors or [[]]:
+        for raised in _candidates(error, pasted):
+            device_here = device or _device(raised.text)
+            for rule in RULES:
+                if facts := _match(rule, raised, device_here):
+                    return _explanation(rule, facts, language)
+    last = pasted.errors[-1][0].frames if pasted.errors else pasted.frames
     return Explanation(
         recognised=False,
         family=None,
         title=_UNKNOWN.in_language(language),
         cause=_UNKNOWN_CAUSE.in_language(language),
-        where=place(pasted.exceptions[0].frames, language) if pasted.exceptions else None,
+        where=place(last, language),
     )
 
 
-def _candidates(pasted: Pasted) -> list[Raised]:
-    """What may be the message: exceptions, the last one first; the whole text where there are none."""
-    if not pasted.exceptions:
-        return [Raised("", pasted.text)]
-    last = pasted.exceptions[0]
-    if _ASSERT.search(last.message):
-        return [*pasted.exceptions, Raised("", pasted.text, last.frames)]
-    return pasted.exceptions
+def _candidates(error: list[Raised], pasted: Pasted) -> list[Raised]:
+    """What may be the message: the error's exceptions, the last one first; the whole text where there are none."""
+    if not error:
+        return [Raised("", pasted.text, pasted.frames)]
+    if _ASSERT.search(error[0].message):
+        return [*error, Raised("", pasted.text, error[0].frames)]
+    return error
 
 
 def _match(rule: Rule, raised: Raised, device: str | None) -> Facts | None:
