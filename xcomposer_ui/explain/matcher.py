@@ -6,6 +6,7 @@ import re
 
 from xcomposer_ui.core.result import Explanation, Fix
 from xcomposer_ui.core.strategies import STRATEGIES
+from xcomposer_ui.explain.autocast_operations import operation_in, operation_named
 from xcomposer_ui.explain.dtype_names import dtypes_in
 from xcomposer_ui.explain.locate import place
 from xcomposer_ui.explain.references import DTYPES
@@ -28,10 +29,11 @@ _SOME = Text("two dtypes", "两种 dtype")
 _ASSERT = re.compile(r"CUDA error: device-side assert triggered")
 
 
-def explain(text: str, *, language: str = "en", device: str | None = None) -> Explanation:
+def explain(text: str, *, language: str = "en", device: str | None = None, operation: str | None = None) -> Explanation:
     """What `text` means: an error message, a traceback, a notebook's output with colour codes, a log with one in it.
 
     language: "en" or "zh". device: "cpu", "cuda" or "mps" where it is known and the text does not tell.
+    operation: that raised, such as "aten.addmm", where it is known.
     An Explanation with `recognised=False` where no rule matches: then nothing is guessed.
     """
     pasted = read(text)
@@ -39,7 +41,7 @@ def explain(text: str, *, language: str = "en", device: str | None = None) -> Ex
         for raised in _candidates(error, pasted):
             device_here = device or _device(raised.text)
             for rule in RULES:
-                if facts := _match(rule, raised, device_here):
+                if facts := _match(rule, raised, device_here, operation):
                     return _explanation(rule, facts, language)
     last = pasted.errors[-1][0].frames if pasted.errors else pasted.frames
     return Explanation(
@@ -60,22 +62,28 @@ def _candidates(error: list[Raised], pasted: Pasted) -> list[Raised]:
     return error
 
 
-def _match(rule: Rule, raised: Raised, device: str | None) -> Facts | None:
+def _match(rule: Rule, raised: Raised, device: str | None, operation: str | None) -> Facts | None:
     flat = re.sub(r"\s+", " ", raised.text)
     for pattern in rule.anywhere:
         # A rule may decline one place of a long text and accept another: ask for each.
         for found in pattern.finditer(flat):
-            if facts := _facts(rule, found, flat, raised, device):
+            if facts := _facts(rule, found, flat, raised, device, operation):
                 return facts
     for pattern in rule.whole_line:
-        if (found_line := pattern.search(raised.text)) and (facts := _facts(rule, found_line, flat, raised, device)):
+        if (found_line := pattern.search(raised.text)) and (
+            facts := _facts(rule, found_line, flat, raised, device, operation)
+        ):
             return facts
     return None
 
 
-def _facts(rule: Rule, match: re.Match[str], flat: str, raised: Raised, device: str | None) -> Facts | None:
+def _facts(
+    rule: Rule, match: re.Match[str], flat: str, raised: Raised, device: str | None, operation: str | None
+) -> Facts | None:
     dtypes = dtypes_in(_named(match)) if rule.names_dtypes else ()
-    facts = Facts(match=match, message=flat, dtypes=dtypes, frames=raised.frames, device=device)
+    seen = (operation_in(frame.code, frame.file) for frame in reversed(raised.frames[-2:]))
+    operation = operation or operation_named(flat) or next(filter(None, seen), None)
+    facts = Facts(match=match, message=flat, dtypes=dtypes, frames=raised.frames, device=device, operation=operation)
     return facts if rule.applies is None or rule.applies(facts) else None
 
 

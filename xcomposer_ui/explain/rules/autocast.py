@@ -133,6 +133,7 @@ BACKWARD = Rule(
         r"assigned grad has data of a different type",
         r"returned an invalid gradient at index \d+ - expected type ([\w.]+) but got ([\w.]+)",
     ),
+    applies=lambda facts: "invalid gradient" not in facts.match[0] or len(facts.dtypes) == 2,
     references=(AUTOCAST,),
 )
 

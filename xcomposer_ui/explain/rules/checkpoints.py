@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from xcomposer_ui.core.result import Reference
 from xcomposer_ui.explain.references import LOADING, OFFLINE, xcomposer
 from xcomposer_ui.explain.rule import Facts, Rule, Text
@@ -56,9 +58,16 @@ REMOTE_CODE = _rule(
 )
 
 
+_MODEL_CODE = re.compile(r"transformers_modules|modeling_\w+\.py$")
+
+
 def _one_apart(facts: Facts) -> bool:
-    """A mask one longer than the keys: code that counts the cache as older transformers did."""
-    return abs(int(facts.match[1]) - int(facts.match[2])) == 1
+    """A mask one longer than the keys, in a model's own code: it counts the cache as older transformers did.
+
+    Two sizes that differ by one in other code are something else, a picture with an odd side for one.
+    """
+    apart = abs(int(facts.match[1]) - int(facts.match[2])) == 1
+    return apart and (not facts.frames or any(_MODEL_CODE.search(frame.file) for frame in facts.frames))
 
 
 MASK_LENGTH = Rule(

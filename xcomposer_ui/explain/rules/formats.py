@@ -118,7 +118,7 @@ QUANTISED = Rule(
         r"`\.to` is not supported for (?:`4-bit` or )?`[48]-bit` bitsandbytes models",
         r"You cannot cast a bitsandbytes model in a new `dtype`",
         r"`\.half\(\)` is not supported for quantized model",
-        r"Blockwise (?:4-?bit )?quantization only supports 16/32-bit floats, but got (torch\.\w+)",
+        r"Blockwise (?:4-?bit )?quantization only supports 16/32-bit floats, but got (torch\.(?:uint8|int8))",
     ),
     references=(BITSANDBYTES,),
 )

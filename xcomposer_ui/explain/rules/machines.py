@@ -8,7 +8,16 @@ from xcomposer_ui.explain.references import CUDA_MEMORY, LOADING, xcomposer
 from xcomposer_ui.explain.rule import Facts, Rule, Text
 from xcomposer_ui.explain.verdicts import PRECISION_IS_NO_CURE, verdicts
 
-_GIB = {"B": 2**-30, "KiB": 2**-20, "MiB": 2**-10, "GiB": 1.0, "TiB": 2.0**10, "bytes": 2**-30}
+_GIB = {
+    "B": 2**-30,
+    "KiB": 2**-20,
+    "MiB": 2**-10,
+    "GiB": 1.0,
+    "TiB": 2.0**10,
+    "bytes": 2**-30,
+    "MB": 1e6 / 2**30,
+    "GB": 1e9 / 2**30,
+}
 _LARGE_GIB = 4.0
 """A single allocation from here on is one operation's result, not a weight: a 7B model's largest weight is 0.7 GiB."""
 
@@ -19,6 +28,9 @@ _OOM = (
     r"Tried to allocate (?P<asked>[\d.]+ [KMGT]iB)\.? ?\(?GPU \d+",
     r"XPU out of memory\. Tried to allocate (?P<asked>[\d.]+ \w+)",
     r"HIP out of memory\. Tried to allocate (?P<asked>[\d.]+ \w+)",
+    r"NPU out of memory\. Tried to allocate (?P<asked>[\d.]+ \w+)",
+    r"CUDA runtime error: out of memory",
+    r"Invalid buffer size: (?P<asked>[\d.]+ [KMGT]i?B)",  # Metal
 )
 
 

@@ -12,6 +12,13 @@ _CPU_AUTOCAST = Text(
     "在 CPU 上 torch.autocast 不处理归一化层；在 CUDA 上它以 float32 计算 layer_norm，可以解决。",
 )
 
+
+def _half_weights(facts: Facts) -> Verdicts:
+    """CUDA's group_norm says "(CPU)" too; there autocast computes it in float32."""
+    cured = facts.device == "cuda"
+    return verdicts((False, AS_IS), (cured, _CPU_AUTOCAST), (True, ONE_HALF), (True, ALL_FLOAT32))
+
+
 CPU_HALF_WEIGHTS = Rule(
     family="norm_dtype_mismatch",
     title=Text(
@@ -24,7 +31,7 @@ CPU_HALF_WEIGHTS = Rule(
         "LayerNorm、GroupNorm 或 BatchNorm 的权重是半精度，输入却是 float32（或另一种半精度）。"
         "CPU 只接受两种组合：两者 dtype 相同，或半精度输入配 float32 权重。",
     ),
-    verdicts=verdicts((False, AS_IS), (False, _CPU_AUTOCAST), (True, ONE_HALF), (True, ALL_FLOAT32)),
+    verdicts=_half_weights,
     patterns=(rf"mixed dtype \(CPU\): expect (?:\w+ )+to have scalar type of {DTYPE}",),
     references=(AUTOCAST,),
 )
