@@ -24,6 +24,7 @@ _UNKNOWN_CAUSE = Text(
     "设备；权重的 dtype（`next(model.parameters()).dtype`）和输入的 dtype；以及能复现的最短调用。",
 )
 _NOT_KNOWN = Text("What this strategy does to it is not known.", "尚不清楚此策略的作用。")
+_GPU = Text(" The GPU in this paste, {gpu}, has {capability}.", "此处的 GPU {gpu} 为 {capability}。")
 _SOME = Text("two dtypes", "两种 dtype")
 # The kernel's own words reach the console before a CUDA exception that says nothing.
 _ASSERT = re.compile(r"CUDA error: device-side assert triggered")
@@ -100,6 +101,14 @@ def _device(text: str) -> str | None:
     return "cpu" if re.search(r"\(CPU\)|_cpu\b|CPU\w+Type|\bon CPU\b", text) else None
 
 
+def _gpu(facts: Facts, language: str) -> str:
+    """The card that the message names, as a sentence; "" where it names none."""
+    named = facts.match.groupdict()
+    if not named.get("gpu") or not named.get("capability"):
+        return ""
+    return _GPU.in_language(language).format(gpu=named["gpu"], capability=named["capability"])
+
+
 def _explanation(rule: Rule, facts: Facts, language: str) -> Explanation:
     chinese = language.startswith("zh")
     met = ("、" if chinese else ", ").join(facts.dtypes) or _SOME.in_language(language)
@@ -112,7 +121,7 @@ def _explanation(rule: Rule, facts: Facts, language: str) -> Explanation:
         recognised=True,
         family=rule.family,
         title=rule.title.in_language(language),
-        cause=rule.cause.in_language(language).replace("{dtypes}", met),
+        cause=rule.cause.in_language(language).replace("{dtypes}", met) + _gpu(facts, language),
         dtypes=facts.dtypes,
         fixes=tuple(fixes),
         references=rule.references or ((DTYPES,) if facts.dtypes else ()),

@@ -131,6 +131,7 @@ BACKWARD = Rule(
         r"Tensors of the same index must be on the same device and the same dtype",
         rf"assign a gradient with dtype '{DTYPE}' to a tensor with grad_dtype '{DTYPE}'",
         r"assigned grad has data of a different type",
+        rf"expected input and grad types to match, or input to be {DTYPE} and grad to be {DTYPE}",
         r"returned an invalid gradient at index \d+ - expected type ([\w.]+) but got ([\w.]+)",
     ),
     applies=lambda facts: "invalid gradient" not in facts.match[0] or len(facts.dtypes) == 2,

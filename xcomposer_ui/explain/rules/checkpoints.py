@@ -52,7 +52,8 @@ REMOTE_CODE = _rule(
     r"'\w*Tokenizer' object has no attribute '(?:sp_model|vocab|tokenizer|_extra_special_tokens)'",
     r"'\w*FlashAttention2' object has no attribute '_flash_attention_forward'",
     r"'DynamicCache' object has no attribute '(?:seen_tokens|get_max_length|get_usable_length|to_legacy_cache)'",
-    r"cannot import name '\w+' from 'transformers(?:\.[\w.]+)?'",
+    r"cannot import name '(?!\w*(?:ForCausalLM|ForConditionalGeneration|Processor|Config|Model)')\w+' from "
+    r"'transformers(?:\.[\w.]+)?'",
     r"No module named 'transformers\.(?!_modules)\w[\w.]*'",
     references=(xcomposer(33), Reference("ms-swift#4324", "https://github.com/modelscope/ms-swift/issues/4324")),
 )
@@ -130,6 +131,20 @@ POSITION_SIZE = _rule(
     r"Input image size \(\d+\*\d+\) doesn't match model \(\d+\*\d+\)",
     r"size mismatch for \S*position_embedding\S*: copying a param with shape",
     references=(xcomposer(461),),
+)
+
+TRANSFORMERS_OLD = _rule(
+    "transformers_too_old",
+    Text("This transformers is older than the model", "transformers 版本比模型旧"),
+    Text(
+        "The installed transformers has no class for this model yet: upgrade it (`pip install -U transformers`), and "
+        "restart the kernel or the server.",
+        "已安装的 transformers 还没有该模型的类：请升级（`pip install -U transformers`），并重启内核或服务。",
+    ),
+    r"cannot import name '\w*(?:ForCausalLM|ForConditionalGeneration|Processor|Config|Model)' from 'transformers'",
+    r"module '?transformers'? has no attribute '?\w*(?:ForCausalLM|ForConditionalGeneration|Processor|Model)",
+    r"model type `?'?[\w.-]+'?`? but Transformers does not recognize this architecture",
+    references=(LOADING,),
 )
 
 WRONG_CLASS = _rule(
@@ -211,6 +226,6 @@ PACKAGE = _rule(
 )
 
 RULES = (
-    *(REMOTE_CODE, MASK_LENGTH, ROPE_TYPE, FOLDER_NAME, POSITION_SIZE, WRONG_CLASS),
+    *(TRANSFORMERS_OLD, REMOTE_CODE, MASK_LENGTH, ROPE_TYPE, FOLDER_NAME, POSITION_SIZE, WRONG_CLASS),
     *(OFFLINE_DOWNLOAD, BROKEN_FILE, CONSENT, PACKAGE),
 )

@@ -113,6 +113,16 @@ EXTENSION_BFLOAT16 = _bfloat16_rule(
     ),
     r"un-?supported (?:input )?d?type:? ?'?(?:torch\.)?(bfloat16|BFloat16)\b",
 )
+TRITON_BFLOAT16 = _bfloat16_rule(
+    Text("Triton compiled bfloat16 for a GPU that has none", "Triton 为不支持 bfloat16 的 GPU 编译了 bfloat16"),
+    Text(
+        "ptxas refuses bfloat16 below compute capability 8.0 (V100, T4, RTX 20). Choose float16, or leave out "
+        "torch.compile and Triton's kernels out.",
+        "计算能力低于 8.0 的 GPU（V100、T4、RTX 20）上 ptxas 拒绝 bfloat16。请选 float16，或不用 torch.compile 与 "
+        "Triton 内核。",
+    ),
+    r"Feature '[^']{0,40}\.?(bf16)[^']{0,20}' requires \.target sm_80 or higher",
+)
 QUANTISE_BFLOAT16 = _bfloat16_rule(
     Text("This bitsandbytes cannot quantise bfloat16", "此版本的 bitsandbytes 无法量化 bfloat16"),
     Text(
@@ -158,7 +168,10 @@ SHARDED = Rule(
     ),
     verdicts=verdicts((None, _GATHERED), (False, NOT_LISTED), (None, _GATHERED), (True, _ONE_DTYPE)),
     patterns=(rf"FSDP expects uniform original parameter dtype but got \{{{DTYPE}, {DTYPE}\}}",),
-    whole=(r"output tensor must have the same type as input tensor",),
+    whole=(
+        r"output tensor must have the same type as input tensor",
+        r"expected there to be only one unique element in .{1,300}",  # DeepSpeed, of the parameters' dtypes
+    ),
     references=(FSDP,),
 )
 
@@ -250,6 +263,15 @@ NOT_FINITE = Rule(
 )
 
 RULES = (
-    *(ROTARY, HALF_ATTENTION, XFORMERS_BFLOAT16, MPS_BFLOAT16, TRAINER_BFLOAT16, ASCEND, EXTENSION_BFLOAT16),
+    *(
+        ROTARY,
+        HALF_ATTENTION,
+        XFORMERS_BFLOAT16,
+        MPS_BFLOAT16,
+        TRAINER_BFLOAT16,
+        ASCEND,
+        TRITON_BFLOAT16,
+        EXTENSION_BFLOAT16,
+    ),
     *(QUANTISE_BFLOAT16, QUANTISATION_METHOD, SHARDED, BFLOAT16_SCALED, XPU_FLOAT64, ONNX_GRAPH, NOT_FINITE),
 )

@@ -94,6 +94,19 @@ IN_A_NORM = Rule(
     references=(AUTOCAST,),
 )
 
+_NO_RULE = Text(
+    "torch.autocast has no rule for batch_norm: both operands stay as they are.",
+    "torch.autocast 没有 batch_norm 的规则：两个操作数保持原样。",
+)
+NATIVE_BATCH_NORM = Rule(
+    family="norm_dtype_mismatch",
+    title=IN_A_NORM.title,
+    cause=IN_A_NORM.cause,
+    verdicts=verdicts((False, AS_IS), (False, _NO_RULE), (True, ONE_HALF), (True, ALL_FLOAT32)),
+    patterns=(rf"Expected (?:weight|bias|running_mean|running_var) to have type {DTYPE} but got {DTYPE}",),
+    references=(AUTOCAST,),
+)
+
 
 def _fused(facts: Facts) -> Verdicts:
     return {**clash(facts), "as_is": (None, _SLOWER)}
@@ -114,4 +127,4 @@ FUSED = Rule(
     references=(AUTOCAST,),
 )
 
-RULES = (CPU_HALF_WEIGHTS, CPU_ODD_INPUT, IN_A_NORM, FUSED)
+RULES = (CPU_HALF_WEIGHTS, CPU_ODD_INPUT, IN_A_NORM, NATIVE_BATCH_NORM, FUSED)
