@@ -57,4 +57,4 @@ $(VENV)/installed-tests: requirements-test.txt $(VENV)/installed
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .venv-ends .pytest_cache .mypy_cache .ruff_cache

@@ -25,7 +25,7 @@ def test_this_machine_is_judged() -> None:
     found = check_as_json(probes.check())
     assert {"name", "value", "verdict", "consequence"} == set(found["items"][0])
     values = {i["name"]: i["value"] for i in found["items"]}
-    assert values["PyTorch"] == torch.__version__
+    assert torch.__version__.startswith(values["PyTorch"])  # PyPI's wheels leave "+cu128" out of their metadata
 
 
 def test_a_processor_without_half_is_slow_and_one_with_it_is_not() -> None:
