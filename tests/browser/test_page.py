@@ -426,7 +426,7 @@ def tabbed(page: Page, times: int) -> list[str]:
     return reached
 
 
-def wait_until(true: object, timeout_sec: float = 5.0) -> bool:
+def wait_until(true: object, timeout_sec: float = 60.0) -> bool:
     """Whether `true()` becomes so within `timeout_sec`."""
     assert callable(true)
     end = time.monotonic() + timeout_sec

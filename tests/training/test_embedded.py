@@ -76,6 +76,7 @@ def table(model):
 
 
 # What the card says was measured, less what so small a sample may miss by.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("row", "least"),
     [

@@ -132,6 +132,7 @@ def test_the_quick_steps_compute_what_the_model_computes(writer):
         torch.testing.assert_close(one.keys.float(), other.keys.float(), atol=0.1, rtol=0.05)  # bfloat16 inside
 
 
+@pytest.mark.slow
 def test_ten_steps_and_the_same_ten_steps_in_two_goes(tmp_path, writer):
     straight, halved = tmp_path / "straight", tmp_path / "halved"
     losses = {}
