@@ -86,11 +86,14 @@ class ScriptedRunner:
     """Answers every question in words, a word at a time; under `as_is` with a picture it fails.
 
     answer: what it says. pause_sec: between words. before: events that come first.
+    held_at: how many words of an answer come before it waits for `go`; it can be stopped while it waits.
     refuse: a user's mistake to raise instead. asked, closed: what it was asked, and how many runs were stopped.
     """
 
     answer: Callable[[Question], str] = lambda question: f"You asked: {question.text}"
     pause_sec: float = 0.0
+    held_at: int | None = None
+    go: threading.Event = field(default_factory=threading.Event)
     before: tuple[Event, ...] = ()
     refuse: UserError | None = None
     known: bool = True
@@ -106,10 +109,23 @@ class ScriptedRunner:
     def reset(self) -> None:
         """As new, once the last run has ended."""
         self.pause_sec = 0.0
+        self.go.set()
         assert self.lock.acquire(timeout=60)
         self.lock.release()
         fresh = ScriptedRunner()
-        for name in ("answer", "before", "refuse", "known", "asked", "traced", "closed", "forgotten", "model"):
+        for name in (
+            "answer",
+            "held_at",
+            "go",
+            "before",
+            "refuse",
+            "known",
+            "asked",
+            "traced",
+            "closed",
+            "forgotten",
+            "model",
+        ):
             setattr(self, name, getattr(fresh, name))
 
     def warm_up(self) -> None:
@@ -169,6 +185,8 @@ class ScriptedRunner:
                 for end in range(1, len(words) + 1 if text else 1):
                     yield TextSoFar(" ".join(words[:end]))
                     time.sleep(self.pause_sec)
+                    while end == self.held_at and not self.go.wait(0.3):
+                        yield TextSoFar(" ".join(words[:end]))
                 finished = True
                 yield Finished(
                     RunResult(
