@@ -1,5 +1,6 @@
 # make run     serve the lab at http://127.0.0.1:7860
 # make test    all tests            make check   formatting, linting, types
+# make test-cuda  what must hold on a card; CUDA_TESTS_DEVICE=cpu runs what a CPU can show of it
 # make format  write the formatting  make clean   remove what was installed
 #
 # PYTHON=python3.12   which Python makes .venv (3.10 to 3.13; found by itself if not given)
@@ -16,7 +17,7 @@ VENV := .venv
 IN_VENV := $(VENV)/bin/python
 INSTALL := $(IN_VENV) -m pip install --disable-pip-version-check --quiet
 
-.PHONY: run test check format install install-tests clean
+.PHONY: run test test-cuda check format install install-tests clean
 .DELETE_ON_ERROR:
 
 run: install
@@ -25,6 +26,9 @@ run: install
 test: install-tests
 	@scripts/browser.sh
 	@$(IN_VENV) -m pytest $(TESTS)
+
+test-cuda: install-tests
+	@$(IN_VENV) -m pytest tests/cuda
 
 check: install-tests
 	@$(IN_VENV) -m ruff format --check .

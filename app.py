@@ -6,8 +6,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from xcomposer_ui.errors import UserError
-from xcomposer_ui.serve_arguments import add_serve_arguments, settings_from_arguments
+from xcomposer_ui.cli.serve import add_serve_arguments, settings_from_arguments
+from xcomposer_ui.core.errors import UserError
 
 USERS_MISTAKE = 2
 INTERRUPTED = 130

@@ -1,4 +1,4 @@
-"""What holds for every test: nothing from the network, nothing from the shell that the tests were started in."""
+"""What holds for every test: no network, nothing from the shell that they were started in, one thread for torch."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ import pytest
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+# The tests' models are small: a second thread makes them no faster, and on a busy machine it makes them several times
+# slower, as each operation waits for a thread that has no processor. Processes that tests start inherit it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 READ_BY_SETTINGS = ("XCOMPOSER_", "SPACE_ID", "SPACES_", "GRADIO_SERVER_")
 

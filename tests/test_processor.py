@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from xcomposer_ui import processor
+from xcomposer_ui.core import processor
 
 
 @pytest.fixture(autouse=True)

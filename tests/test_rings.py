@@ -19,8 +19,14 @@ OUTER = ("models", "backends", "ui", "training")
 
 FORBIDDEN = {
     "core": {*HEAVY},
-    "models": {"gradio", "xcomposer_ui.ui", "xcomposer_ui.backends", "xcomposer_ui.runner", "xcomposer_ui.training"},
-    "backends": {"gradio", "xcomposer_ui.ui", "xcomposer_ui.runner", "xcomposer_ui.training"},
+    "models": {
+        "gradio",
+        "xcomposer_ui.ui",
+        "xcomposer_ui.backends",
+        "xcomposer_ui.runtime.runner",
+        "xcomposer_ui.training",
+    },
+    "backends": {"gradio", "xcomposer_ui.ui", "xcomposer_ui.runtime.runner", "xcomposer_ui.training"},
     "training": {"gradio", "xcomposer_ui.ui"},
     "ui": {"torch", "transformers", "xcomposer_ui.models", "xcomposer_ui.backends", "xcomposer_ui.training"},
 }

@@ -9,8 +9,8 @@ from importlib import import_module
 from typing import Any
 
 from xcomposer_ui import __version__
-from xcomposer_ui.commands.output import note
-from xcomposer_ui.errors import UserError
+from xcomposer_ui.cli.output import note
+from xcomposer_ui.core.errors import UserError
 
 COMMANDS = ("run", "compare", "explain", "plan", "check", "check-dtypes", "report", "trace", "serve")
 USERS_MISTAKE = 2
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _modules(given: Sequence[str]) -> Iterator[Any]:
     """The module of the command that is named first, and of no other: each costs time at the start. Else all."""
     for name in given[:1] if given and given[0] in COMMANDS else COMMANDS:
-        yield import_module(f"xcomposer_ui.commands.{name.replace('-', '_')}")
+        yield import_module(f"xcomposer_ui.cli.{name.replace('-', '_')}")
 
 
 if __name__ == "__main__":

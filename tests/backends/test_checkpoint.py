@@ -11,7 +11,7 @@ from transformers import AutoConfig
 
 from tests.checkpoints import tiny_model, write_checkpoint
 from xcomposer_ui.backends import checkpoint
-from xcomposer_ui.errors import UserError
+from xcomposer_ui.core.errors import UserError
 
 ROOT = Path(__file__).parents[2]
 

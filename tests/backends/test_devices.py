@@ -11,14 +11,14 @@ import torch
 from xcomposer_ui.backends import devices
 from xcomposer_ui.backends.devices import (
     CONTEXT_BYTES,
+    budget_bytes,
     choose_device,
     free_bytes,
     give_back_cached,
-    room_bytes,
     synchronize,
 )
-from xcomposer_ui.errors import UserError
-from xcomposer_ui.ui.texts import reason
+from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.ui.reasons import reason
 
 
 @pytest.fixture
@@ -51,15 +51,15 @@ def test_with_cuda_auto_takes_it_and_names_it(monkeypatch: pytest.MonkeyPatch) -
 
 def test_room_on_the_cpu_is_what_is_free_and_the_weights_that_are_held(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devices, "free_bytes", lambda device: 1000)
-    assert room_bytes("cpu", 30) == 1030
+    assert budget_bytes("cpu", 30) == 1030
     monkeypatch.setattr(devices, "free_bytes", lambda device: None)
-    assert room_bytes("cpu", 30) is None
+    assert budget_bytes("cpu", 30) is None
 
 
 def test_room_on_a_card_is_counted_as_its_driver_does(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (1000, 5000))
     monkeypatch.setattr(torch.cuda, "memory_reserved", lambda: 200)
-    assert room_bytes("cuda", 30) == 1200 + CONTEXT_BYTES  # the weights are among what is reserved
+    assert budget_bytes("cuda", 30) == 1200 + CONTEXT_BYTES  # the weights are among what is reserved
 
 
 def test_apples_gpu_is_taken_when_it_is_asked_for(apples_gpu: None) -> None:
@@ -82,7 +82,7 @@ def test_without_apples_gpu_it_says_why(monkeypatch: pytest.MonkeyPatch) -> None
 def test_apples_gpu_shares_the_systems_memory(apples_gpu: None, monkeypatch: pytest.MonkeyPatch) -> None:
     available(monkeypatch, 20 << 30)
     assert free_bytes("mps") == 7 << 30  # of what Metal recommends, less what is taken
-    assert room_bytes("mps", 1 << 30) == 10 << 30  # the weights are among what is taken
+    assert budget_bytes("mps", 1 << 30) == 10 << 30  # the weights are among what is taken
     available(monkeypatch, 2 << 30)
     assert free_bytes("mps") == 2 << 30
 

@@ -6,24 +6,24 @@ import copy
 import json
 import math
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
 
+from tests.backends.model_clock import STEP_SEC, TOWER_SEC, model_clock
 from tests.checkpoints import tiny_model, write_checkpoint
-from xcomposer_ui.backend import Progress
 from xcomposer_ui.backends import distances
 from xcomposer_ui.backends import divergence as measured
 from xcomposer_ui.backends.distances import first_difference, logit_figures
 from xcomposer_ui.backends.local import LocalBackend, open_local
-from xcomposer_ui.backends.memory import weights_bytes
+from xcomposer_ui.backends.memory import CpuPeak, weights_bytes
 from xcomposer_ui.backends.module_outputs import block_names
 from xcomposer_ui.compare.divergence import Divergences, divergence_as_json
-from xcomposer_ui.records import Question
-from xcomposer_ui.strategies import STRATEGIES
+from xcomposer_ui.core.request import Question
+from xcomposer_ui.core.strategies import STRATEGIES
+from xcomposer_ui.runtime.backend import Progress
 
 PICTURE = Image.radial_gradient("L").convert("RGB")
 ASK = Question("What is there?", PICTURE, max_new_tokens=6)
@@ -244,16 +244,30 @@ def test_hooks_are_gone_afterwards(backend: LocalBackend, found: Divergences) ->
         assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
 
 
-def test_the_weights_part_of_a_run_and_its_latency_by_an_outside_clock(backend: LocalBackend) -> None:
-    # Long enough that what surrounds the model (hooks, the meter) is a small part of it.
-    longer = replace(ASK, max_new_tokens=150, repetition_penalty=1.3)
-    backend.answer(ASK, FULL, "float16", Progress())
-    started = time.perf_counter()
-    m = backend.answer(longer, FULL, "float16", Progress()).measurement
-    outside = time.perf_counter() - started
+def test_the_weights_part_of_a_run(backend: LocalBackend) -> None:
+    m = backend.answer(ASK, FULL, "float16", Progress()).measurement
     assert m.weights_bytes == weights_bytes(backend.weights("float32")[0])
     assert m.weights_bytes < m.peak_memory_bytes  # type: ignore[operator]
-    assert 0.5 * outside < m.latency_sec <= outside  # type: ignore[operator]
+
+
+def test_latency_is_what_the_model_takes_from_the_picture_to_the_last_token_without_what_measuring_takes(
+    backend: LocalBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with model_clock(backend.weights("float32")[0], monkeypatch) as clock:
+        token, recent = CpuPeak.token, CpuPeak.recent
+        monkeypatch.setattr(CpuPeak, "token", lambda *given: (clock.advance(100), token(*given))[1])
+        monkeypatch.setattr(CpuPeak, "recent", lambda *given: (clock.advance(100), recent(*given))[1])
+        m = backend.answer(ASK, FULL, "float16", Progress()).measurement
+    assert m.new_tokens is not None and m.new_tokens > 1
+    assert m.latency_sec == TOWER_SEC + m.new_tokens * STEP_SEC
+    assert m.time_to_first_token_sec == TOWER_SEC + STEP_SEC
+    assert m.tokens_per_sec == 1 / STEP_SEC
+
+
+def test_latency_is_within_what_an_outside_clock_shows(backend: LocalBackend) -> None:
+    started = time.perf_counter()
+    m = backend.answer(ASK, FULL, "float16", Progress()).measurement
+    assert 0 < m.latency_sec <= time.perf_counter() - started  # type: ignore[operator]
 
 
 def test_on_a_device_without_float64_the_figures_are_the_same_and_the_floor_is_left_out(

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from tests.backends.published import CONFIGS, write_config
 from xcomposer_ui.backends.lint import _answered, lint
-from xcomposer_ui.backends.twins.build import NoTwinError, configuration, loaded_in, twin_of
-from xcomposer_ui.backends.twins.inputs import inputs_for
-from xcomposer_ui.backends.twins.mender import Mender
-from xcomposer_ui.dtype_lint import Lint, LintCase
-from xcomposer_ui.errors import UserError
+from xcomposer_ui.backends.tiny_models.build import NoTinyModelError, configuration, loaded_in, tiny_model
+from xcomposer_ui.backends.tiny_models.casting_tracer import CastingTracer
+from xcomposer_ui.backends.tiny_models.inputs import inputs_for
+from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.tracing.lint import Lint, LintCase
 
 H, S = torch.float16, torch.float32
 SMALL = {"hidden_size": 32, "num_attention_heads": 2, "num_hidden_layers": 2, "intermediate_size": 64}
@@ -61,7 +61,7 @@ def test_a_published_model_s_twin_is_small_and_answers_under_every_strategy(fami
 
 
 def test_a_twin_is_loaded_as_its_checkpoint_would_be(tmp_path: Path) -> None:
-    twin = twin_of(*configuration(str(write_config(tmp_path / "blip", "blip_2"))))
+    twin = tiny_model(*configuration(str(write_config(tmp_path / "blip", "blip_2"))))
     half = loaded_in(twin, H)
     dtypes = {name.split(".")[0]: weight.dtype for name, weight in half.named_parameters()}
     assert dtypes["language_model"] == dtypes["vision_model"] == H
@@ -70,7 +70,7 @@ def test_a_twin_is_loaded_as_its_checkpoint_would_be(tmp_path: Path) -> None:
 
 
 def test_one_image_token_stands_for_each_feature(tmp_path: Path) -> None:
-    twin = twin_of(*configuration(str(write_config(tmp_path / "llava", "llava"))))
+    twin = tiny_model(*configuration(str(write_config(tmp_path / "llava", "llava"))))
     ids = inputs_for(twin)["input_ids"]
     assert int((ids == twin.config.image_token_index).sum()) == (56 // 14) ** 2
 
@@ -102,7 +102,7 @@ def test_what_is_neither_folder_nor_class_is_the_user_s_mistake(name: str, tmp_p
 )
 def test_a_model_without_a_twin_says_why(config: dict[str, Any], reason: str, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(config), "utf-8")
-    with pytest.raises(NoTwinError, match=reason):
+    with pytest.raises(NoTinyModelError, match=reason):
         lint(str(tmp_path))
 
 
@@ -117,7 +117,7 @@ BY_CLASS = (
 def test_a_class_s_default_sizes_make_a_twin_that_answers(family: str) -> None:
     """Some defaults do not fit themselves: Qwen's tower ends narrower than its text, for one."""
     skip_on_older_transformers(family)
-    twin = twin_of(*configuration(f"{family}ForConditionalGeneration"))
+    twin = tiny_model(*configuration(f"{family}ForConditionalGeneration"))
     assert sum(weight.numel() for weight in twin.parameters()) < 20_000_000
     inputs = _answered(twin)
     assert {"pixel_values", "flattened_patches"} & set(inputs)
@@ -125,7 +125,7 @@ def test_a_class_s_default_sizes_make_a_twin_that_answers(family: str) -> None:
 
 @pytest.mark.parametrize("name", ["Emu3ForConditionalGeneration", "Molmo2ForConditionalGeneration"])
 def test_a_class_whose_defaults_cannot_be_built_says_why(name: str) -> None:
-    with pytest.raises(NoTwinError, match="cannot be built: "):
+    with pytest.raises(NoTinyModelError, match="cannot be built: "):
         lint(name)
 
 
@@ -148,8 +148,8 @@ class Chain(nn.Module):
         return nn.functional.scaled_dot_product_attention(q, q.float(), q.float())
 
 
-def mended(call: Any, model: nn.Module) -> tuple[Mender, Any]:
-    mender = Mender(model)
+def mended(call: Any, model: nn.Module) -> tuple[CastingTracer, Any]:
+    mender = CastingTracer(model)
     with torch.no_grad(), mender:
         return mender, call()
 

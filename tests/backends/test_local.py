@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -14,11 +13,11 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from tests.checkpoints import write_checkpoint
-from xcomposer_ui.backend import Outcome, Progress
 from xcomposer_ui.backends.local import LocalBackend, open_local
-from xcomposer_ui.errors import UserError
-from xcomposer_ui.records import Question
-from xcomposer_ui.strategies import STRATEGIES
+from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.request import Question
+from xcomposer_ui.core.strategies import STRATEGIES
+from xcomposer_ui.runtime.backend import CallResult, Progress
 
 PICTURE = Image.radial_gradient("L").convert("RGB")
 ASK = Question("What is there?", PICTURE, max_new_tokens=6)
@@ -34,7 +33,7 @@ def backend(checkpoint: Path) -> LocalBackend:
     return open_local(str(checkpoint), "cpu")
 
 
-def ask(backend: LocalBackend, strategy: str, half: str = "float16", question: Question = ASK) -> Outcome:
+def ask(backend: LocalBackend, strategy: str, half: str = "float16", question: Question = ASK) -> CallResult:
     chosen = STRATEGIES[strategy]
     backend.load(chosen.weights_dtype(half), Progress())
     return backend.answer(question, chosen, half, Progress())
@@ -91,18 +90,19 @@ def test_one_seed_gives_one_answer_and_text_only_is_answered(backend: LocalBacke
 
 def test_stopping_frees_the_model(backend: LocalBackend) -> None:
     backend.load("float32", Progress())
-    progress, outcomes = Progress(), []
+    progress, outcomes, begun = Progress(), [], threading.Event()
     endless = Question("Go on.", PICTURE, max_new_tokens=4000, repetition_penalty=5.0)
     worker = threading.Thread(
         target=lambda: outcomes.append(backend.answer(endless, STRATEGIES["full"], "float16", progress))
     )
+    hook = backend.weights("float32")[0].register_forward_hook(lambda *_: begun.set())
     worker.start()
-    while progress.text is None:
-        time.sleep(0.001)
+    begun.wait()
     progress.stop.set()
-    worker.join(timeout=10)  # within a second on an idle machine; the whole answer takes half a minute
-    assert not worker.is_alive()
+    worker.join()
+    hook.remove()
     assert outcomes[0].stopped
+    assert (outcomes[0].measurement.new_tokens or 0) < 4000
     assert ask(backend, "full").answer == ask(backend, "full").answer
 
 

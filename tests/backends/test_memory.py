@@ -11,13 +11,13 @@ import torch
 from torch import nn
 
 from tests.checkpoints import write_checkpoint
-from xcomposer_ui.backend import Progress
-from xcomposer_ui.backends import answering
+from xcomposer_ui.backends import generation
 from xcomposer_ui.backends.local import LocalBackend, open_local
 from xcomposer_ui.backends.memory import LISTENED_STEPS, CpuPeak, NoPeak, meter_of, weights_bytes
-from xcomposer_ui.models.xcomposer2.cache import ROOM
-from xcomposer_ui.records import Question
-from xcomposer_ui.strategies import STRATEGIES
+from xcomposer_ui.core.request import Question
+from xcomposer_ui.core.strategies import STRATEGIES
+from xcomposer_ui.models.xcomposer2.cache import GROWTH
+from xcomposer_ui.runtime.backend import Progress
 
 MIB = 2**20
 
@@ -96,10 +96,10 @@ def backend(tmp_path_factory: pytest.TempPathFactory) -> LocalBackend:
 def peak(backend: LocalBackend, strategy: str, meter: type[CpuPeak], patch: pytest.MonkeyPatch, **asked: Any) -> int:
     """The peak of one answer that goes on to its last token, by `meter`."""
     chosen, tokens = STRATEGIES[strategy], asked["max_new_tokens"]
-    sampling = answering.sampling
+    sampling = generation.sampling
     with patch.context() as patched:
-        patched.setattr(answering, "meter_of", lambda model, others_bytes: meter(model))
-        patched.setattr(answering, "sampling", lambda question: {**sampling(question), "min_new_tokens": tokens})
+        patched.setattr(generation, "meter_of", lambda model, others_bytes: meter(model))
+        patched.setattr(generation, "sampling", lambda question: {**sampling(question), "min_new_tokens": tokens})
         backend.load(chosen.weights_dtype("float16"), Progress())
         outcome = backend.answer(Question("Go on.", **asked), chosen, "float16", Progress())
     assert outcome.measurement.new_tokens == tokens
@@ -107,7 +107,7 @@ def peak(backend: LocalBackend, strategy: str, meter: type[CpuPeak], patch: pyte
     return outcome.measurement.peak_memory_bytes
 
 
-@pytest.mark.parametrize("tokens", [1, LISTENED_STEPS, LISTENED_STEPS + 1, 60, ROOM])
+@pytest.mark.parametrize("tokens", [1, LISTENED_STEPS, LISTENED_STEPS + 1, 60, GROWTH])
 @pytest.mark.parametrize(("strategy", "temperature"), [("full", 0.0), ("autocast", 0.0), ("unified", 1.5)])
 def test_counting_on_gives_the_figure_that_listening_to_the_end_gives(
     backend: LocalBackend, strategy: str, temperature: float, tokens: int, monkeypatch: pytest.MonkeyPatch
@@ -120,8 +120,8 @@ def test_counting_on_gives_the_figure_that_listening_to_the_end_gives(
 def test_past_the_caches_first_room_only_the_copy_of_a_layer_is_left_out(
     backend: LocalBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    counted, heard = (peak(backend, "full", m, monkeypatch, max_new_tokens=ROOM + 9) for m in (CpuPeak, Listening))
-    layer = (ROOM + 99) * 2 * 8 * 4  # the keys of two heads of eight float32 numbers
+    counted, heard = (peak(backend, "full", m, monkeypatch, max_new_tokens=GROWTH + 9) for m in (CpuPeak, Listening))
+    layer = (GROWTH + 99) * 2 * 8 * 4  # the keys of two heads of eight float32 numbers
     assert heard - layer < counted <= heard
 
 
@@ -146,9 +146,9 @@ class Elsewhere(nn.Module):
 
 def test_on_apples_gpu_the_peak_is_not_measured(backend: LocalBackend, monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(meter_of(Elsewhere()), NoPeak)
-    monkeypatch.setattr(answering, "meter_of", lambda model, others_bytes: NoPeak(model))
+    monkeypatch.setattr(generation, "meter_of", lambda model, others_bytes: NoPeak(model))
     backend.load("float32", Progress())
     outcome = backend.answer(Question("Go on.", max_new_tokens=3), STRATEGIES["full"], "float16", Progress())
     measured = outcome.measurement
-    assert measured.peak_memory_bytes is measured.peak_memory_kind is outcome.course is None
+    assert measured.peak_memory_bytes is measured.peak_memory_kind is outcome.timeline is None
     assert measured.latency_sec and measured.weights_bytes == weights_bytes(backend.weights("float32")[0])

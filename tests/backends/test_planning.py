@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,25 +12,25 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.distributed._tools.mem_tracker import MemTracker
 
 from tests.checkpoints import VOCABULARY, tiny_config, write_tokenizer
-from xcomposer_ui.backend import Progress
-from xcomposer_ui.backends import answering
-from xcomposer_ui.backends.plan.allocator import MIB, CachingAllocator
-from xcomposer_ui.backends.plan.calibration import beside
-from xcomposer_ui.backends.plan.configuration import configuration_of
-from xcomposer_ui.backends.plan.kernels import kernel, scratch_bytes
-from xcomposer_ui.backends.plan.planner import plan
-from xcomposer_ui.backends.plan.recorder import Recorder
-from xcomposer_ui.backends.plan.rehearsal import Scene, peaks, pixels_for, rehearse
-from xcomposer_ui.backends.plan.twin import twin_of
-from xcomposer_ui.errors import UserError
+from xcomposer_ui.backends import generation
+from xcomposer_ui.backends.planning.allocation_recorder import Recorder
+from xcomposer_ui.backends.planning.caching_allocator import MIB, CachingAllocator
+from xcomposer_ui.backends.planning.calibration import beside
+from xcomposer_ui.backends.planning.configuration import configuration_of
+from xcomposer_ui.backends.planning.dry_run import DryRunInputs, dry_run, peaks, pixels_for
+from xcomposer_ui.backends.planning.fake_model import fake_model
+from xcomposer_ui.backends.planning.kernels import kernel, scratch_bytes
+from xcomposer_ui.backends.planning.planner import Planner, memory_here, plan
+from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.request import Question
+from xcomposer_ui.core.strategies import STRATEGIES
 from xcomposer_ui.models.xcomposer2 import (
     InternLMXComposer2Config,
     InternLMXComposer2ForCausalLM,
     InternLMXComposer2Tokenizer,
 )
-from xcomposer_ui.planning.records import PLANNED, PlanRequest, plan_as_json
-from xcomposer_ui.records import Question
-from xcomposer_ui.strategies import STRATEGIES
+from xcomposer_ui.planning.plan import PLANNED, PlanRequest, plan_as_json
+from xcomposer_ui.runtime.backend import Progress
 from xcomposer_ui.training.recipe import Recipe
 
 PICTURE = Image.radial_gradient("L").convert("RGB")
@@ -61,7 +62,7 @@ def test_within_one_percent_of_what_a_run_takes(
     for picture in (PICTURE, None):
         question = Question("What is there? Tell me all of it.", picture, max_new_tokens=12)
         for _ in range(2):  # kernels keep what they made in their first call
-            measured = answering.answer(model, tokenizer, question, chosen, half, Progress()).measurement
+            measured = generation.answer(model, tokenizer, question, chosen, half, Progress()).measurement
         pair = beside(config, "cpu", strategy, half, question, measured)
         assert pair is not None
         assert abs(pair.error) < 0.01, pair
@@ -78,21 +79,21 @@ def test_a_tiled_run_is_predicted_with_the_tiles_it_took(
     model = InternLMXComposer2ForCausalLM(config).eval()
     question = Question("What is there?", PICTURE.resize((480, 480)), max_new_tokens=4, hd_num=hd_num)
     for _ in range(2):  # kernels keep what they made in their first call
-        measured = answering.answer(model, tokenizer, question, STRATEGIES["full"], "float16", Progress()).measurement
+        measured = generation.answer(model, tokenizer, question, STRATEGIES["full"], "float16", Progress()).measurement
     pair = beside(config, "cpu", "full", "float16", question, measured)
     assert pair is not None
     assert abs(pair.error) < 0.01, pair
 
 
-def rehearsed(strategy: str, config: InternLMXComposer2Config, scene: Scene, kept: int = 3):
+def rehearsed(strategy: str, config: InternLMXComposer2Config, scene: DryRunInputs, kept: int = 3):
     mode = FakeTensorMode()
     planned = PLANNED[strategy]
     with mode:
-        twin = twin_of(config, getattr(torch, planned.weights_dtype("float16")), kept)
-    return rehearse(twin, scene, planned, "float16", mode)
+        twin = fake_model(config, getattr(torch, planned.weights_dtype("float16")), kept)
+    return dry_run(twin, scene, planned, "float16", mode)
 
 
-SCENE = Scene((56, 56), 20, 300)
+SCENE = DryRunInputs((56, 56), 20, 300)
 
 
 @pytest.mark.parametrize("strategy", ["unified", "autocast_full_weights"])
@@ -117,7 +118,7 @@ def test_autocast_keeps_half_copies_of_float32_weights() -> None:
 def test_as_is_ends_where_the_dtypes_clash() -> None:
     config = tiny_config()
     assert rehearsed("as_is", config, SCENE).failed_in == "tower"
-    assert rehearsed("as_is", config, Scene(None, 20, 4)).failed_in is None
+    assert rehearsed("as_is", config, DryRunInputs(None, 20, 4)).failed_in is None
 
 
 def test_the_recorder_sees_what_pytorchs_tracker_sees() -> None:
@@ -195,22 +196,23 @@ def test_a_plan_from_config_json_alone(tmp_path: Path) -> None:
 
 
 def test_the_host_s_memory_is_compared_with_live_tensors_a_card_s_with_the_driver_s_count(tmp_path: Path) -> None:
-    model = write_config(tmp_path)
+    request = PlanRequest(write_config(tmp_path), new_tokens=8, device="cpu", memory_bytes=2 << 20)
+    planner = Planner(configuration_of(request.model), request, "cpu", memory_here(request, "cpu"))
     for memory_of, fits in (("host", True), ("card", False)):
-        request = PlanRequest(model, new_tokens=8, device="cpu", memory_bytes=2 << 20, memory_of=memory_of)
-        assert {s.fits_memory for s in plan(request).strategies} == {fits}
+        planner.memory = memory_here(replace(request, memory_of=memory_of), "cpu")
+        seen = [planner.rehearsed(strategy, 1, None) for strategy in PLANNED.values()]
+        assert {planner.fits_memory(rehearsal) for rehearsal in seen} == {fits}
 
 
 def test_the_largest_batch_fits_and_one_more_does_not(tmp_path: Path) -> None:
-    model, memory = write_config(tmp_path), 640 << 20
-
-    def unified(batch: int) -> dict:
-        request = PlanRequest(model, prompt_tokens=20, new_tokens=8, batch=batch, device="cpu", memory_bytes=memory)
-        return next(s for s in plan_as_json(plan(request))["strategies"] if s["strategy"] == "unified")
-
-    most = unified(1)["largest_batch"]
-    assert unified(most)["fits_memory"] is True
-    assert unified(most + 1)["fits_memory"] is False
+    model = write_config(tmp_path)
+    request = PlanRequest(model, prompt_tokens=20, new_tokens=8, device="cpu", memory_bytes=640 << 20)
+    planner = Planner(configuration_of(model), request, "cpu", memory_here(request, "cpu"))
+    unified = PLANNED["unified"]
+    most = planner.planned(unified).largest_batch
+    assert most is not None and most > 1
+    assert planner.fits_memory(planner.rehearsed(unified, most, None)) is True
+    assert planner.fits_memory(planner.rehearsed(unified, most + 1, None)) is False
 
 
 def test_tiled_members_take_more_with_more_tiles(tmp_path: Path) -> None:
@@ -220,7 +222,7 @@ def test_tiled_members_take_more_with_more_tiles(tmp_path: Path) -> None:
     assert four is not None and four[1] > four[0]
     assert pixels_for(config, (100, 200), 8) == four[::-1]
     small, large = (
-        max(p.live_bytes for p in peaks(rehearsed("unified", config, Scene(p, 20, 4)), scratch=False).values())
+        max(p.live_bytes for p in peaks(rehearsed("unified", config, DryRunInputs(p, 20, 4)), scratch=False).values())
         for p in (one, four)
     )
     assert large > small

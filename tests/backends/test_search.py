@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from xcomposer_ui.backends.plan.search import largest
+from xcomposer_ui.backends.planning.search import largest
 
 
 @pytest.mark.parametrize("guess", [None, 2, 37, 38, 100, 1000])

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.backends.published import CONFIGS
-from xcomposer_ui.backends.twins.shrink import VOCABULARY, parts, shrunk
+from xcomposer_ui.backends.tiny_models.shrink import VOCABULARY, parts, shrunk
 
 
 def small(**tree: Any) -> dict[str, Any]:

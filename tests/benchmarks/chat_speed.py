@@ -16,16 +16,18 @@ from unittest.mock import patch
 from PIL import Image
 
 from tests.benchmarks.measure import alternating, median, paired_ratio, report
-from xcomposer_ui.backend import Progress
 from xcomposer_ui.backends import memory
-from xcomposer_ui.backends.answering import sampling
+from xcomposer_ui.backends.generation import sampling
 from xcomposer_ui.backends.local import open_local
+from xcomposer_ui.core.events import Finished, TextSoFar
+from xcomposer_ui.core.request import Question
+from xcomposer_ui.core.result import RunResult
+from xcomposer_ui.core.settings import EMBEDDED_PATH, Settings
+from xcomposer_ui.core.strategies import STRATEGIES
 from xcomposer_ui.models.xcomposer2 import InternLMXComposer2Config, InternLMXComposer2ForCausalLM
 from xcomposer_ui.models.xcomposer2.tokenizer import InternLMXComposer2Tokenizer
-from xcomposer_ui.records import Finished, Question, RunResult, TextSoFar
-from xcomposer_ui.runner import Runner
-from xcomposer_ui.settings import EMBEDDED_PATH, Settings
-from xcomposer_ui.strategies import STRATEGIES
+from xcomposer_ui.runtime.backend import Progress
+from xcomposer_ui.runtime.runner import Runner
 
 PICTURE = Image.open(next((EMBEDDED_PATH.parent / "examples").glob("*.png"))).convert("RGB")
 

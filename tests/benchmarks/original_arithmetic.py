@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from tests.benchmarks.measure import alternating, median, paired_ratio, report
 from xcomposer_ui.models.xcomposer2 import InternLMXComposer2Config, InternLMXComposer2ForCausalLM
-from xcomposer_ui.models.xcomposer2.cache import RoomyCache
+from xcomposer_ui.models.xcomposer2.cache import PreallocatedCache
 from xcomposer_ui.models.xcomposer2.language import Attention, Block, PLoRALinear, rotary_table
 
 IMAGE_TOKENS = 1225
@@ -101,7 +101,7 @@ def original_answer(model: InternLMXComposer2ForCausalLM, prompt: dict[str, Tens
 
 def native_answer(model: InternLMXComposer2ForCausalLM, prompt: dict[str, Tensor], tokens: int) -> list[float]:
     """The same through the model's own forward and cache."""
-    cache, times = RoomyCache(), []
+    cache, times = PreallocatedCache(), []
     inputs: dict[str, Tensor] = prompt
     for _ in range(tokens):
         output = model(**inputs, cache=cache, logits_to_keep=1)

@@ -12,11 +12,12 @@ from collections.abc import Callable
 from PIL import Image
 
 from tests.benchmarks.measure import alternating, median, paired_ratio, report
-from xcomposer_ui.dtype_flow import Traced
-from xcomposer_ui.records import Finished, Question
-from xcomposer_ui.runner import TRACED_TOKENS, Runner
-from xcomposer_ui.settings import Settings
-from xcomposer_ui.strategies import STRATEGIES
+from xcomposer_ui.core.events import Finished
+from xcomposer_ui.core.request import Question
+from xcomposer_ui.core.settings import Settings
+from xcomposer_ui.core.strategies import STRATEGIES
+from xcomposer_ui.runtime.runner import TRACED_TOKENS, Runner
+from xcomposer_ui.tracing.dtype_flow import Traced
 
 QUESTION = Question("What is in the picture?", Image.new("RGB", (320, 240), "#d62828"), max_new_tokens=TRACED_TOKENS)
 

@@ -12,10 +12,10 @@ from PIL import Image, ImageDraw
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect, sync_playwright
 
 from tests.checkpoints import write_checkpoint
-from tests.plan.scripted import ScriptedPlans
+from tests.planning.scripted import ScriptedPlans
 from tests.ui.scripted import ScriptedRunner
-from xcomposer_ui.runner import Runner
-from xcomposer_ui.settings import EMBEDDED_PATH, Settings
+from xcomposer_ui.core.settings import EMBEDDED_PATH, Settings
+from xcomposer_ui.runtime.runner import Runner
 from xcomposer_ui.ui.serve import launch
 
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")

@@ -14,8 +14,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.browser.conftest import ARGUMENTS, chromium
 from tests.browser.visitor import choose, wait_for_runs
-from xcomposer_ui.runner import Runner
-from xcomposer_ui.settings import ASSETS, Settings
+from xcomposer_ui.core.settings import ASSETS, Settings
+from xcomposer_ui.runtime.runner import Runner
 from xcomposer_ui.ui.serve import launch
 
 FOLDER = ASSETS / "screenshots"

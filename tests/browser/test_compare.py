@@ -11,11 +11,11 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.compare.scripted import ScriptedRunner
-from tests.plan.scripted import GIB
-from tests.ui.test_foresight import Tight
-from xcomposer_ui.planning.fitting import Room
-from xcomposer_ui.records import Event
-from xcomposer_ui.settings import Settings
+from tests.planning.scripted import GIB
+from tests.ui.test_preflight import Tight
+from xcomposer_ui.core.events import Event
+from xcomposer_ui.core.settings import Settings
+from xcomposer_ui.planning.fit import MemoryBudget
 
 pytestmark = pytest.mark.browser
 
@@ -71,7 +71,7 @@ def test_stop_keeps_what_is_done(open_page: Open, serve: Serve, picture: str) ->
 
 
 def test_what_does_not_fit_is_said_and_those_that_fit_are_compared(open_page: Open, serve: Serve, picture: str) -> None:
-    runner = ScriptedRunner(has_room=Room("cpu", 24 * GIB), model="org/large")
+    runner = ScriptedRunner(has_room=MemoryBudget("cpu", 24 * GIB), model="org/large")
     page = open_page(serve(runner, Settings(model="org/large", port=0), Tight(tiles=9)))
     page.get_by_role("tab", name="Compare", exact=True).click()
     page.locator("#compare-question textarea").fill("What?")

@@ -10,12 +10,12 @@ from playwright.sync_api import expect
 from tests.browser.conftest import Open, Serve
 from tests.browser.visitor import ask, show, wait_for_runs, width_of_everything
 from tests.checkpoints import tiny_model, write_checkpoint
-from tests.plan.scripted import GIB
+from tests.planning.scripted import GIB
 from tests.ui.scripted import ScriptedRunner
-from tests.ui.test_foresight import Tight
-from xcomposer_ui.planning.fitting import Room
-from xcomposer_ui.runner import Runner
-from xcomposer_ui.settings import Settings
+from tests.ui.test_preflight import Tight
+from xcomposer_ui.core.settings import Settings
+from xcomposer_ui.planning.fit import MemoryBudget
+from xcomposer_ui.runtime.runner import Runner
 
 pytestmark = pytest.mark.browser
 
@@ -47,7 +47,7 @@ def test_a_run_shows_what_was_predicted(address: str, open_page: Open, picture: 
 
 
 def test_what_does_not_fit_waits_to_be_asked_for(serve: Serve, open_page: Open, picture: str) -> None:
-    runner = ScriptedRunner(has_room=Room("cpu", 24 * GIB), model="org/large")
+    runner = ScriptedRunner(has_room=MemoryBudget("cpu", 24 * GIB), model="org/large")
     page = open_page(serve(runner, Settings(model="org/large", port=0), Tight()))
     show(page, picture)
     ask(page, "What?", "full")
@@ -65,8 +65,8 @@ def test_what_does_not_fit_waits_to_be_asked_for(serve: Serve, open_page: Open, 
 class Cramped(Runner):
     """A real runner on a machine with little memory."""
 
-    def room(self) -> Room | None:
-        return None if super().room() is None else Room("cpu", 1 << 20)
+    def room(self) -> MemoryBudget | None:
+        return None if super().room() is None else MemoryBudget("cpu", 1 << 20)
 
 
 def test_tiles_are_asked_for_of_a_model_that_has_them_and_fewer_are_offered_where_many_do_not_fit(

@@ -11,8 +11,8 @@ from playwright.sync_api import Page, expect
 from tests.browser.conftest import Open, Serve
 from tests.browser.visitor import SLOWEST_MS, answers, ask, show, tile, wait_for_runs
 from tests.ui.scripted import MESSAGE
-from xcomposer_ui.runner import Runner
-from xcomposer_ui.settings import ASSETS, Settings
+from xcomposer_ui.core.settings import ASSETS, Settings
+from xcomposer_ui.runtime.runner import Runner
 from xcomposer_ui.ui.examples import examples
 
 pytestmark = pytest.mark.browser

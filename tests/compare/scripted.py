@@ -7,14 +7,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.ui.scripted import FAILURE
-from xcomposer_ui.asked import wanted_of
 from xcomposer_ui.compare.divergence import Diverged, Divergence, Divergences, Diverging, LayerDivergence
-from xcomposer_ui.errors import UserError
-from xcomposer_ui.machine import Machine
-from xcomposer_ui.planning.fitting import Room, Wanted
-from xcomposer_ui.question import checked_question
-from xcomposer_ui.records import Event, Finished, Measurement, Question, RunResult, Status, TextSoFar, Waiting
-from xcomposer_ui.strategies import STRATEGIES, checked_half, strategy_named
+from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.events import Event, Finished, Status, TextSoFar, Waiting
+from xcomposer_ui.core.request import Question, checked_question
+from xcomposer_ui.core.result import Measurement, RunResult
+from xcomposer_ui.core.strategies import STRATEGIES, checked_half, strategy_named
+from xcomposer_ui.planning.fit import MemoryBudget, MemoryRequest
+from xcomposer_ui.planning.hardware import Machine
+from xcomposer_ui.runtime.prepared_run import memory_request
 
 SECONDS = {"autocast": 0.9, "unified": 0.8, "full": 1.0}
 ANSWERS = {"autocast": "a red circle", "unified": "a red square", "full": "a red circle"}
@@ -62,22 +63,24 @@ class ScriptedRunner:
     diverged: int = 0
     closed: int = 0
     loaded: list[str] = field(default_factory=list)
-    has_room: Room | None = None
+    has_room: MemoryBudget | None = None
     model: str = "embedded"
     machine: Machine = field(default_factory=Machine)
 
     def half(self, asked: str | None = None) -> str:
         return "float16" if asked in (None, "auto") else checked_half(asked)
 
-    def room(self) -> Room | None:
+    def room(self) -> MemoryBudget | None:
         return self.has_room
 
     def open(self) -> None:
         """The device is known from the start."""
 
-    def wanted(self, question: Question, strategy: str, half: str | None = None, *, model: str | None = None) -> Wanted:
+    def wanted(
+        self, question: Question, strategy: str, half: str | None = None, *, model: str | None = None
+    ) -> MemoryRequest:
         strategy_named(strategy)
-        return wanted_of(checked_question(question), model or self.model, strategy, self.half(half))
+        return memory_request(checked_question(question), model or self.model, strategy, self.half(half))
 
     def status(self) -> Status:
         reasons = {"device": "no CUDA device was found", "half": "the usual one"}

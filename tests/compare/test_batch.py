@@ -11,12 +11,12 @@ from PIL import Image
 
 from tests.compare.scripted import ScriptedRunner
 from xcomposer_ui.compare.batch import Done, Results, Skipped, Told, Working, compare_many
-from xcomposer_ui.compare.comparing import Plan
-from xcomposer_ui.compare.tally import distribution, tally
-from xcomposer_ui.errors import UserError
-from xcomposer_ui.records import Question
+from xcomposer_ui.compare.execution import ComparisonSettings
+from xcomposer_ui.compare.summary import distribution, summarize
+from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.request import Question
 
-PLAN = Plan(repeats=1)
+PLAN = ComparisonSettings(repeats=1)
 SETTINGS = {"model": "embedded"}
 LINES = [
     '{"question": "What is there?", "image": "a.png", "id": "first"}',
@@ -113,7 +113,7 @@ def test_a_file_without_questions_is_a_sentence(tmp_path: Path, text: str | None
 
 def test_the_tally_counts_agreement_and_gives_distributions(file: Path) -> None:
     records = [event.record for event in batch(file) if isinstance(event, Done)]
-    by_strategy = {entry["strategy"]: entry for entry in tally(records)}
+    by_strategy = {entry["strategy"]: entry for entry in summarize(records)}
     assert by_strategy["autocast"]["agreement_rate"] == 1
     assert by_strategy["unified"]["agreement_rate"] == 0
     assert by_strategy["as_is"]["agreement_rate"] is None

@@ -19,12 +19,12 @@ from PIL import Image
 from tests.compare.scripted import ScriptedRunner, divergence, layers
 from tests.ui.scripted import FAILURE
 from xcomposer_ui.compare.divergence import Divergences
-from xcomposer_ui.records import Loading
-from xcomposer_ui.settings import Settings
-from xcomposer_ui.ui import comparing, links
+from xcomposer_ui.core.events import Loading
+from xcomposer_ui.core.settings import Settings
+from xcomposer_ui.ui import compare_handlers, links
 from xcomposer_ui.ui.compare_session import CompareForm, CompareSession
 from xcomposer_ui.ui.examples import Example
-from xcomposer_ui.ui.localised import localised
+from xcomposer_ui.ui.localised_failure import localised
 from xcomposer_ui.ui.serve import launch
 from xcomposer_ui.ui.views.charts import Bar, Box, Curve, bars, boxes, depth
 from xcomposer_ui.ui.views.comparison import compared
@@ -45,7 +45,7 @@ def form(picture: str) -> CompareForm:
 
 
 def last(form: CompareForm, runner: ScriptedRunner | None = None) -> CompareSession:
-    *_, session = comparing.steps(runner or ScriptedRunner(), CompareSession(), form, clock=lambda: 0.0)
+    *_, session = compare_handlers.steps(runner or ScriptedRunner(), CompareSession(), form, clock=lambda: 0.0)
     return session
 
 
@@ -59,7 +59,7 @@ def test_a_comparison_ends_at_rest_with_its_document(form: CompareForm) -> None:
 
 def test_steps_are_told_as_they_come(form: CompareForm) -> None:
     ticks = iter(range(1000))
-    told = list(comparing.steps(ScriptedRunner(), CompareSession(), form, clock=lambda: float(next(ticks))))
+    told = list(compare_handlers.steps(ScriptedRunner(), CompareSession(), form, clock=lambda: float(next(ticks))))
     views = [compared(session, "en") for session in told]
     assert "Warming up" in views[0]
     assert any("Measuring: unified bfloat16" in view for view in views)
@@ -69,14 +69,14 @@ def test_steps_are_told_as_they_come(form: CompareForm) -> None:
 @pytest.mark.parametrize("changes", [{"question": " "}, {"picture": None}, {"model": "no-such"}, {"repeats": 0}])
 def test_a_mistake_is_a_notice_and_keeps_what_was_there(form: CompareForm, changes: dict) -> None:
     before = last(form)
-    *_, after = comparing.steps(ScriptedRunner(), before, replace(form, **changes))
+    *_, after = compare_handlers.steps(ScriptedRunner(), before, replace(form, **changes))
     assert after.notice is not None
     assert after.comparison == before.comparison
 
 
 def test_a_stop_keeps_what_was_measured(form: CompareForm) -> None:
     ticks = iter(range(1000))
-    steps = comparing.steps(ScriptedRunner(), CompareSession(), form, clock=lambda: float(next(ticks)))
+    steps = compare_handlers.steps(ScriptedRunner(), CompareSession(), form, clock=lambda: float(next(ticks)))
     session = next(s for s in steps if s.comparison is not None and len(s.comparison.runs) == 2)
     steps.close()
     ended = session.ended(stopped=True)
@@ -86,8 +86,8 @@ def test_a_stop_keeps_what_was_measured(form: CompareForm) -> None:
 
 
 def test_a_stop_before_anything_was_measured_brings_back_what_was_there(form: CompareForm) -> None:
-    *_, done = comparing.steps(ScriptedRunner(), CompareSession(), form)
-    going = comparing.steps(ScriptedRunner(), done, replace(form, question="Another?"))
+    *_, done = compare_handlers.steps(ScriptedRunner(), CompareSession(), form)
+    going = compare_handlers.steps(ScriptedRunner(), done, replace(form, question="Another?"))
     warming = next(session for session in going if session.step is not None)
     going.close()
     assert not (warming.comparison and warming.comparison.runs)
@@ -135,7 +135,7 @@ def test_what_is_taken_away_is_the_document(form: CompareForm) -> None:
 
 def test_the_examples_are_tallied(form: CompareForm, picture: str) -> None:
     examples = (Example(picture, "What?", "en"), Example(picture, "Where?", "en"))
-    *_, session = comparing.steps_of_many(ScriptedRunner(), CompareSession(), form, examples)
+    *_, session = compare_handlers.steps_of_many(ScriptedRunner(), CompareSession(), form, examples)
     assert len(session.many) == 2
     view = compared(session, "en")
     assert "2 / 2" in view
@@ -150,17 +150,17 @@ def test_the_examples_are_tallied(form: CompareForm, picture: str) -> None:
 
 def test_examples_that_were_stopped_go_on_where_they_were(form: CompareForm, picture: str) -> None:
     examples = tuple(Example(picture, f"What {n}?", "en") for n in range(3))
-    steps = comparing.steps_of_many(ScriptedRunner(), CompareSession(), form, examples)
+    steps = compare_handlers.steps_of_many(ScriptedRunner(), CompareSession(), form, examples)
     session = next(s for s in steps if len(s.many) == 1).ended(stopped=True)
     steps.close()
     assert "It goes on where it was stopped." in compared(session, "en")
     assert 'download="examples.jsonl"' in compared(session, "en")
     runner = ScriptedRunner()
-    *_, last_one = comparing.steps_of_many(runner, session, form, examples)
+    *_, last_one = compare_handlers.steps_of_many(runner, session, form, examples)
     assert [found["question"]["text"] for found in last_one.many] == ["What 0?", "What 1?", "What 2?"]
     assert [n for _, _, n in runner.asked].count(2) == 6  # each variant is warmed up once, not for each question
     other = replace(form, halves=("float16",))
-    anew = next(iter(comparing.steps_of_many(ScriptedRunner(), session, other, examples)))
+    anew = next(iter(compare_handlers.steps_of_many(ScriptedRunner(), session, other, examples)))
     assert anew.many == ()
 
 
@@ -175,7 +175,9 @@ def test_what_was_left_out_is_said_in_the_pages_language(form: CompareForm) -> N
 
 
 def test_full_precision_is_not_said_to_agree_with_itself(form: CompareForm, picture: str) -> None:
-    *_, session = comparing.steps_of_many(ScriptedRunner(), CompareSession(), form, [Example(picture, "What?", "en")])
+    *_, session = compare_handlers.steps_of_many(
+        ScriptedRunner(), CompareSession(), form, [Example(picture, "What?", "en")]
+    )
     view = compared(session, "en")
     row = next(row for row in view.split("<tr>") if "Full precision" in row).split("</tr>")[0]
     assert "the reference" in row
@@ -188,7 +190,7 @@ def test_loading_is_told_while_it_goes_on(form: CompareForm) -> None:
             yield Loading("owner/name", "float16", 0.25, "download")
             yield from super().run(*args, **kwargs)
 
-    told = comparing.steps(Loads(), CompareSession(), form, clock=lambda: 0.0)
+    told = compare_handlers.steps(Loads(), CompareSession(), form, clock=lambda: 0.0)
     assert "Downloading owner/name from the hub 25%" in compared(next(told), "en")
     told.close()
 

@@ -11,14 +11,15 @@ import pytest
 from PIL import Image
 
 from tests.compare.scripted import ScriptedRunner
-from xcomposer_ui.compare.about import about, document_of_run, picture_as_json, run_as_json
 from xcomposer_ui.compare.bug_report import bug_report
-from xcomposer_ui.compare.comparing import Plan, compare
 from xcomposer_ui.compare.comparison import comparison_as_json
+from xcomposer_ui.compare.document import about, document_of_run, picture_as_json, run_as_json
+from xcomposer_ui.compare.execution import ComparisonSettings, compare
 from xcomposer_ui.compare.report import as_document, as_json, as_table, markdown
 from xcomposer_ui.compare.script import script
-from xcomposer_ui.errors import UserError
-from xcomposer_ui.records import Question, result_as_json
+from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.request import Question
+from xcomposer_ui.core.result import result_as_json
 
 PICTURE = Image.new("RGB", (4, 3), "red")
 NASTY = 'Is `a|b` <script>?\n```\n"""; import os; {0} \\ '
@@ -26,7 +27,7 @@ NASTY = 'Is `a|b` <script>?\n```\n"""; import os; {0} \\ '
 
 def document(text: str = "What is there?", **plan: object) -> dict:
     question = Question(text, PICTURE, history=(("a", "b"),), seed=7, hd_num=9)
-    *_, last = compare(ScriptedRunner(), question, Plan(**plan))  # type: ignore[arg-type]
+    *_, last = compare(ScriptedRunner(), question, ComparisonSettings(**plan))  # type: ignore[arg-type]
     return json.loads(json.dumps(comparison_as_json(last.comparison, about(question, last.comparison))))
 
 
@@ -85,7 +86,7 @@ def test_json_comes_back_as_it_was() -> None:
 def test_the_picture_itself_is_in_only_when_asked() -> None:
     assert "png_base64" not in picture_as_json(PICTURE)
     question = Question("x", PICTURE)
-    *_, last = compare(ScriptedRunner(), question, Plan(repeats=1))
+    *_, last = compare(ScriptedRunner(), question, ComparisonSettings(repeats=1))
     found = comparison_as_json(last.comparison, about(question, last.comparison, with_picture=True))
     assert "data:image/png;base64," in markdown(found)
     assert "PICTURE_BASE64 = 'iVBOR" in script(found)

@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from xcomposer_ui.compare.schedule import Variant, checked_repeats, grouped, interleaved, variants_for
-from xcomposer_ui.errors import UserError
+from xcomposer_ui.core.errors import UserError
 
 
 def test_one_half_type_gives_the_four_strategies() -> None:

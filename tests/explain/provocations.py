@@ -116,7 +116,6 @@ PROVOCATIONS: dict[str, dict[str, Provocation]] = {
         "conv2d in bfloat16": (lambda: conv(B, S), ("float32", "bfloat16")),
         "conv2d, bytes": (lambda: conv(H, BYTE), ("uint8", "float16")),
         "conv2d, double": (lambda: conv(S, D), ("float64", "float32")),
-        "conv2d, half input of a layer without bias": (lambda: conv(S, B, bias=False), ("bfloat16", "float32")),
         "conv1d": (lambda: nn.Conv1d(3, 4, 2).to(H)(t(1, 3, 4)), ("float32", "float16")),
         "conv3d": (lambda: nn.Conv3d(3, 4, 2).to(H)(t(1, 3, 4, 4, 4)), ("float32", "float16")),
     },
@@ -352,3 +351,15 @@ PROVOCATIONS: dict[str, dict[str, Provocation]] = {
     },
     "device_mismatch": {"meta": (lambda: nn.Linear(2, 2).to("meta")(t(2, 2)), ())},
 }
+
+WITHOUT_ONEDNN, WITH_ONEDNN = "expected scalar type BFloat16 but found", "Input type (CPUBFloat16Type) and weight type"
+
+BY_PROCESSOR: dict[str, Provocation] = {
+    "conv1d without bias": (lambda: nn.Conv1d(3, 4, 2, bias=False)(t(1, 3, 4, dtype=B)), ("bfloat16", "float32")),
+    "conv2d without bias": (lambda: conv(S, B, bias=False), ("bfloat16", "float32")),
+    "conv2d without bias, two halves": (lambda: conv(H, B, bias=False), ("bfloat16", "float16")),
+    "conv_transpose": (lambda: nn.ConvTranspose2d(3, 4, 2)(t(1, 3, 4, 4, dtype=B)), ("bfloat16", "float32")),
+}
+"""Convolutions whose wording depends on the processor: WITH_ONEDNN where oneDNN computes bfloat16 (x86 with AVX-512),
+WITHOUT_ONEDNN elsewhere (x86 with AVX2). `ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2` in the environment shows
+the second on a processor that has both."""

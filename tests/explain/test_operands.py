@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from xcomposer_ui.core.result import Operand
 from xcomposer_ui.explain.operands import operand_name, operand_origin
-from xcomposer_ui.records import Operand
 
 WORDS = [
     ("activation (output of vit)", "float32 since `vit` (aten._to_copy)", "由它转换"),

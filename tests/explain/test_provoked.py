@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -9,9 +10,9 @@ from typing import Any
 import pytest
 import torch
 
-from tests.explain.provocations import PROVOCATIONS
+from tests.explain.provocations import BY_PROCESSOR, PROVOCATIONS, WITH_ONEDNN, WITHOUT_ONEDNN
+from xcomposer_ui.core.result import Explanation
 from xcomposer_ui.explain import FAMILIES, explain
-from xcomposer_ui.records import Explanation
 
 CASES = [
     pytest.param(family, call, dtypes, id=f"{family}: {name}")
@@ -44,6 +45,34 @@ def test_is_recognised_with_its_dtypes(family: str, call: Callable[[], Any], dty
     assert explanation.dtypes == dtypes
 
 
+@pytest.mark.parametrize(("call", "dtypes"), BY_PROCESSOR.values(), ids=BY_PROCESSOR.keys())
+def test_a_wording_that_depends_on_the_processor_is_recognised_with_its_dtypes(
+    call: Callable[[], Any], dtypes: tuple[str, ...]
+) -> None:
+    """The words without oneDNN's kernels name no operation, so that the message alone tells no convolution."""
+    families = {WITH_ONEDNN: "conv_dtype_mismatch", WITHOUT_ONEDNN: "operand_dtype_mismatch"}
+    text = raised_by(call)
+    assert text is not None
+    (family,) = [family for wording, family in families.items() if wording in text]
+    explanation = explain(text)
+    assert (explanation.family, explanation.dtypes) == (family, dtypes)
+
+
+CONVOLUTIONS = {
+    **{name: call for name, (call, _) in BY_PROCESSOR.items()},
+    **{name: call for name, (call, _) in PROVOCATIONS["conv_dtype_mismatch"].items()},
+    **{name: call for name, (call, _) in PROVOCATIONS["operand_dtype_mismatch"].items() if name.startswith("conv")},
+}
+
+
+@pytest.mark.parametrize("call", CONVOLUTIONS.values(), ids=CONVOLUTIONS.keys())
+def test_with_its_traceback_every_convolution_is_one_on_every_processor(call: Callable[[], Any]) -> None:
+    with pytest.raises(RuntimeError) as caught:
+        call()
+    pasted = "".join(traceback.format_exception(caught.type, caught.value, caught.tb))
+    assert explain(pasted).family == "conv_dtype_mismatch"
+
+
 def test_every_provoked_family_is_in_the_table() -> None:
     assert set(PROVOCATIONS) <= set(FAMILIES)
 
@@ -60,7 +89,7 @@ TRIED = [
     for family in CLASHES
     for name, (call, _) in PROVOCATIONS[family].items()
     if f"{family}: {name}" != "operand_dtype_mismatch: cross"  # speaks as matrix products do, which are cast
-]
+] + [pytest.param(call, id=f"by processor: {name}") for name, (call, _) in BY_PROCESSOR.items()]
 
 
 @pytest.mark.parametrize("call", TRIED)

@@ -29,7 +29,7 @@ WORDINGS = [
         "RuntimeError: self and mat2 must have the same dtype, but got Half and Float",
         "matmul_dtype_mismatch",
         None,
-        True,
+        None,  # a linear layer's bias, which autocast casts, or an in-place product, which it does not
     ),
     (
         "RuntimeError: self and mat2 must have the same dtype, but got Half and Byte",
@@ -274,7 +274,7 @@ WORDINGS = [
         None,
     ),
     # pytorch on CUDA: LayerNorm, half input and float32 weights
-    ("RuntimeError: expected scalar type Half but found Float", "operand_dtype_mismatch", ("float16", "float32"), True),
+    ("RuntimeError: expected scalar type Half but found Float", "operand_dtype_mismatch", ("float16", "float32"), None),
     # xformers
     (
         "ValueError: Query/Key/Value should either all have the same dtype, or (in the quantized case) Key/Value "
@@ -548,3 +548,51 @@ def test_a_traceback_tells_that_the_operands_are_a_norm_s(
     assert explanation.family == "norm_dtype_mismatch"
     assert explanation.dtypes == ("float16", "float32")
     assert {fix.strategy: fix.cures for fix in explanation.fixes}["autocast"] is cures
+
+
+CONVOLUTION = """Traceback (most recent call last):
+  File "/home/me/model.py", line 9, in forward
+    return self.patches(pixels)
+  File "/env/site-packages/torch/nn/modules/conv.py", line 548, in forward
+    return {call}
+{inner}RuntimeError: {message}"""
+INNER = """  File "/env/site-packages/torch/nn/modules/conv.py", line 543, in _conv_forward
+    return F.conv2d(
+"""
+CALLED = CONVOLUTION.format(call="self._conv_forward(input, self.weight, self.bias)", inner=INNER, message="{}")
+TRANSPOSED = CONVOLUTION.format(call="F.conv_transpose2d(", inner="", message="{}")
+OWN = (
+    'Traceback (most recent call last):\n  File "/home/me/a.py", line 9, in patches\n    return {}\nRuntimeError: {{}}'
+)
+WITH_KERNELS = (
+    "Input type (CPUBFloat16Type) and weight type (torch.FloatTensor) should be the same or input should be a MKLDNN "
+    "tensor and weight is a dense tensor"
+)
+WITHOUT_KERNELS = "expected scalar type BFloat16 but found Float"
+
+
+@pytest.mark.parametrize("message", [WITH_KERNELS, WITHOUT_KERNELS], ids=["with kernels", "without kernels"])
+@pytest.mark.parametrize(
+    "traceback",
+    [CALLED, TRANSPOSED, OWN.format("F.conv2d(pixels, self.weight)"), OWN.format("torch.conv1d(")],
+    ids=["a layer", "a transposed layer", "a function", "torch's function"],
+)
+def test_a_traceback_tells_that_the_operands_are_a_convolution_s(traceback: str, message: str) -> None:
+    """PyTorch words it by whether the processor has bfloat16 kernels; the explanation is one for both."""
+    explanation = explain(traceback.format(message))
+    assert explanation.family == "conv_dtype_mismatch"
+    assert explanation.dtypes == ("bfloat16", "float32")
+    assert {fix.strategy: fix.cures for fix in explanation.fixes}["autocast"] is True
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "F.conv2d(a @ b, self.weight)",
+        "F.conv2d(torch.bmm(a, b), weight)",
+        "self.my_conv2d(",
+        "torch.einsum(formula, a)",
+    ],
+)
+def test_a_line_that_may_have_failed_elsewhere_tells_no_convolution(code: str) -> None:
+    assert explain(OWN.format(code).format(WITHOUT_KERNELS)).family == "operand_dtype_mismatch"

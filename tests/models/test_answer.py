@@ -7,10 +7,10 @@ import random
 import pytest
 
 from tests.checkpoints import write_tokenizer
+from xcomposer_ui.core.settings import EMBEDDED_PATH
 from xcomposer_ui.models.xcomposer2 import InternLMXComposer2Tokenizer
 from xcomposer_ui.models.xcomposer2.answer import GrowingAnswer, answer_text
 from xcomposer_ui.models.xcomposer2.tokenizer import TURN_END
-from xcomposer_ui.settings import EMBEDDED_PATH
 
 SPELT = "é图😀"
 

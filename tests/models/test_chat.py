@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
 
 import xcomposer_ui.models  # noqa: F401
 from tests.checkpoints import tiny_model, write_checkpoint
-from xcomposer_ui.models.xcomposer2.cache import CACHE_NAME, RoomyCache
+from xcomposer_ui.models.xcomposer2.cache import CACHE_NAME, PreallocatedCache
 from xcomposer_ui.models.xcomposer2.prompt import IMAGE_MARK, prompt_text, with_marks
 
 GREEDY: dict[str, Any] = {"do_sample": False, "max_new_tokens": 12}
@@ -130,7 +130,7 @@ def test_the_cache_changes_nothing() -> None:
 
 
 def test_the_cache_grows_past_its_room_and_takes_over_other_tensors() -> None:
-    cache, plain = RoomyCache(), DynamicCache()
+    cache, plain = PreallocatedCache(), DynamicCache()
     for step in range(3):
         for length in (300, 1, 1, 200):
             keys, values = torch.randn(2, 2, length, 4), torch.randn(2, 2, length, 4)

@@ -13,13 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import xcomposer_ui.models  # noqa: F401
 from tests.checkpoints import tiny_config, tiny_model, write_checkpoint
-from xcomposer_ui.models.xcomposer2.tiles import (
-    TILE_RULES,
-    merge_neighbours,
-    tiled_features,
-    tiled_pixels,
-    tiled_size,
-)
+from xcomposer_ui.models.xcomposer2.tiles import TILE_RULES, merge_neighbours, tiled_features, tiled_pixels, tiled_size
 from xcomposer_ui.models.xcomposer2.vision import normalised_pixels
 
 V25, V4KHD = TILE_RULES["2.5"], TILE_RULES["4khd"]

@@ -1,4 +1,4 @@
-"""The embedded model itself, on a small part of what `python -m xcomposer_ui.training evaluate` asks."""
+"""The embedded model, on a small sample of what `python -m xcomposer_ui.training evaluate` measures."""
 
 import json
 
@@ -6,10 +6,10 @@ import pytest
 import torch
 from PIL import Image
 
+from xcomposer_ui.core.settings import ASSETS, EMBEDDED_PATH
+from xcomposer_ui.core.strategies import STRATEGIES
 from xcomposer_ui.models.xcomposer2 import InternLMXComposer2ForCausalLM, InternLMXComposer2Tokenizer
-from xcomposer_ui.settings import ASSETS, EMBEDDED_PATH
-from xcomposer_ui.strategies import STRATEGIES
-from xcomposer_ui.training.conversations import Writer
+from xcomposer_ui.training.conversations import ConversationEncoder
 from xcomposer_ui.training.evaluation import evaluate
 from xcomposer_ui.training.examples import SCENES, write_examples
 
@@ -27,7 +27,7 @@ def tokenizer():
     return InternLMXComposer2Tokenizer.from_pretrained(EMBEDDED_PATH)
 
 
-def test_it_is_small_and_plain_safetensors():
+def test_it_is_a_small_safetensors_checkpoint():
     files = {f.name: f.stat().st_size for f in EMBEDDED_PATH.iterdir()}
     assert {"config.json", "model.safetensors", "tokenizer.model", "README.md"} <= files.keys()
     assert sum(files.values()) < 10_000_000
@@ -40,7 +40,7 @@ def test_every_example_is_answered_as_listed(model, tokenizer, example):
     assert answer == example["answer"]
 
 
-def test_the_examples_are_what_the_code_draws(tmp_path):
+def test_the_examples_match_the_code_that_draws_them(tmp_path):
     write_examples(tmp_path)
     assert json.loads((tmp_path / "examples.json").read_text("utf-8")) == LISTED
     for name in (*SCENES, "mountains.jpg"):
@@ -62,7 +62,7 @@ def test_a_second_turn_is_answered_about_the_same_picture(model, tokenizer):
     assert answer == "The circle is red." and len(history) == 2
 
 
-def test_without_a_picture_it_asks_for_one_or_says_what_it_is(model, tokenizer):
+def test_without_a_picture_it_asks_for_one_or_refuses(model, tokenizer):
     assert "picture" in model.chat(tokenizer, "What color is the circle?", do_sample=False)[0]
     assert "shapes" in model.chat(tokenizer, "Who are you?", do_sample=False)[0]
     assert "图形" in model.chat(tokenizer, "你是谁？", do_sample=False)[0]
@@ -70,18 +70,17 @@ def test_without_a_picture_it_asks_for_one_or_says_what_it_is(model, tokenizer):
 
 @pytest.fixture(scope="module")
 def table(model):
-    return evaluate(
-        model, Writer(EMBEDDED_PATH / "tokenizer.model"), STRATEGIES["full"], "float16", seed=20, pictures=40
-    )
+    encoder = ConversationEncoder(EMBEDDED_PATH / "tokenizer.model")
+    return evaluate(model, encoder, STRATEGIES["full"], "float16", seed=20, pictures=40)
 
 
-# What the card says was measured, less what so small a sample may miss by.
+# The model card's figures, less a margin for the small sample.
 @pytest.mark.parametrize(
-    ("row", "least"),
+    ("row", "minimum"),
     [
         *(("colour", 0.96), ("shape", 0.95), ("place", 0.94), ("presence", 0.96), ("count", 0.93)),
         *(("relation", 0.92), ("description", 0.93), ("refusal", 0.97), ("photograph", 0.95), ("not there", 0.95)),
     ],
 )
-def test_it_is_about_as_good_as_its_card_says(table, row, least):
-    assert table.share(row) >= least
+def test_its_accuracy_is_close_to_the_model_card(table, row, minimum):
+    assert table.share(row) >= minimum

@@ -4,20 +4,22 @@ import numpy as np
 import pytest
 import torch
 
+from xcomposer_ui.core.settings import EMBEDDED_PATH
+from xcomposer_ui.models.xcomposer2.language import PLoRALinear
 from xcomposer_ui.models.xcomposer2.prompt import IMAGE_MARK, prompt_text, with_marks
 from xcomposer_ui.models.xcomposer2.tokenizer import TURN_END, TURN_START, InternLMXComposer2Tokenizer
-from xcomposer_ui.settings import EMBEDDED_PATH
-from xcomposer_ui.training.batching import answers, chunks, picture_cache
-from xcomposer_ui.training.clock import Clock
-from xcomposer_ui.training.conversations import Conversation, Weights, Writer, conversations_about
-from xcomposer_ui.training.looking import SeeingHead, looking_loss, seeing_loss
-from xcomposer_ui.training.loop import Learner, train_model
-from xcomposer_ui.training.pictures import batch_sample
-from xcomposer_ui.training.questions import turn_sample
-from xcomposer_ui.training.quick import quick_steps
+from xcomposer_ui.training.attention_supervision import StateProbe, attention_loss, probe_loss
+from xcomposer_ui.training.batching import answer_logits, length_groups, picture_cache
+from xcomposer_ui.training.conversations import Conversation, ConversationEncoder, KindSampler, sample_conversations
+from xcomposer_ui.training.cpu_kernels import cpu_kernels
+from xcomposer_ui.training.learner import Learner
+from xcomposer_ui.training.loop import train_model
+from xcomposer_ui.training.optimization import Schedule
+from xcomposer_ui.training.pictures import sample_batch
+from xcomposer_ui.training.questions import sample_turn
 from xcomposer_ui.training.recipe import Recipe
-from xcomposer_ui.training.tower import pixels_from, train_tower
-from xcomposer_ui.training.vocabulary import corpus
+from xcomposer_ui.training.tokenizer import corpus
+from xcomposer_ui.training.tower import pixel_tensor, train_tower
 from xcomposer_ui.training.world import LANGUAGES
 
 TINY = replace(
@@ -28,90 +30,93 @@ TINY = replace(
 
 
 @pytest.fixture(scope="module")
-def writer():
-    return Writer(EMBEDDED_PATH / "tokenizer.model")
+def encoder():
+    return ConversationEncoder(EMBEDDED_PATH / "tokenizer.model")
 
 
-def test_the_tokenizer_gives_every_answer_and_question_back(writer):
+def test_the_tokenizer_round_trips_questions_and_answers(encoder):
     for line in corpus(3, turns=400):
-        assert writer.pieces.decode(writer.encode(line)) == line
+        assert encoder.processor.decode(encoder.encode(line)) == line
 
 
-def test_unknown_characters_are_spelt_in_bytes(writer):
+def test_unknown_characters_are_encoded_as_bytes(encoder):
     text = "Ünïcödé 龘 🙂\tand all"
-    assert writer.pieces.decode(writer.encode(text)) == text
+    assert encoder.processor.decode(encoder.encode(text)) == text
 
 
-def test_special_pieces_have_the_family_s_places(writer):
-    size = writer.pieces.get_piece_size()
-    ids = [writer.pieces.piece_to_id(p) for p in ("<unk>", "<s>", "</s>", TURN_END, TURN_START)]
+def test_special_pieces_have_the_family_s_ids(encoder):
+    size = encoder.processor.get_piece_size()
+    ids = [encoder.processor.piece_to_id(p) for p in ("<unk>", "<s>", "</s>", TURN_END, TURN_START)]
     assert ids == [0, 1, 2, size - 2, size - 1]
 
 
-def test_training_sees_exactly_what_chat_sends(writer):
+def test_training_encodes_exactly_what_chat_sends(encoder):
     tokenizer = InternLMXComposer2Tokenizer(str(EMBEDDED_PATH / "tokenizer.model"))
-    scenes = batch_sample((1, 1), 6, 126, 9).scenes
+    scenes = sample_batch((1, 1), 6, 126, 9).scenes
     for seed in range(6):
-        for told in conversations_about(np.random.default_rng(seed), writer, scenes, Weights(), 4):
-            history = [(t.question, t.answer) for t in told.turns[:-1]]
-            query, marked = with_marks(told.turns[-1].question, history, 1)
+        for conversation in sample_conversations(np.random.default_rng(seed), encoder, scenes, KindSampler(), 4):
+            history = [(t.question, t.answer) for t in conversation.turns[:-1]]
+            query, marked = with_marks(conversation.turns[-1].question, history, 1)
             parts = [tokenizer(part).input_ids for part in prompt_text(query, marked).split(IMAGE_MARK)]
-            assert parts == [writer.before_picture(), list(told.ids[: told.spans[-1][0]])]
+            assert parts == [encoder.picture_prefix(), list(conversation.ids[: conversation.spans[-1][0]])]
 
 
-def test_the_shared_picture_gives_the_logits_that_the_whole_prompt_gives(writer):
-    learner = Learner.fresh(TINY)
-    batch = batch_sample((1, 2), 2, TINY.side, TINY.patches)
-    asked = conversations_about(np.random.default_rng(0), writer, batch.scenes, Weights(), 4)
+def test_a_shared_prefill_gives_the_logits_of_the_whole_prompt(encoder):
+    learner = Learner.create(TINY)
+    batch = sample_batch((1, 2), 2, TINY.side, TINY.patches)
+    conversations = sample_conversations(np.random.default_rng(0), encoder, batch.scenes, KindSampler(), 4)
     with torch.no_grad():
-        embeds = learner.model.encode_image(pixels_from(batch))
-        cache = picture_cache(learner.model, writer.before_picture(), embeds)
-        for part in chunks(asked, 2):
-            found = answers(learner.model, part, cache)
+        embeds = learner.model.encode_image(pixel_tensor(batch))
+        cache = picture_cache(learner.model, encoder.picture_prefix(), embeds)
+        for part in length_groups(conversations, 2):
+            found = answer_logits(learner.model, part, cache)
             at = 0
-            for told in part:
-                pieces = [writer.before_picture(), list(told.ids)]
-                inputs = learner.model.joined_inputs(pieces, [pixels_from(batch)[told.picture : told.picture + 1]])
-                whole = learner.model(**inputs).logits[0, -len(told.ids) :]
-                for start, end in told.spans:
+            for conversation in part:
+                pieces = [encoder.picture_prefix(), list(conversation.ids)]
+                pixels = pixel_tensor(batch)[conversation.picture : conversation.picture + 1]
+                inputs = learner.model.joined_inputs(pieces, [pixels])
+                whole = learner.model(**inputs).logits[0, -len(conversation.ids) :]
+                for start, end in conversation.spans:
                     torch.testing.assert_close(found.logits[at : at + end - start], whole[start - 1 : end - 1])
                     at += end - start
 
 
-def test_each_look_stands_at_a_token_of_the_answer_that_names_the_thing(writer):
+def test_each_attention_target_is_at_a_token_that_names_the_thing(encoder):
     rng = np.random.default_rng(8)
-    seen = 0
-    for scene in batch_sample((1, 4), 40, TINY.side, TINY.patches).scenes:
+    checked = 0
+    for scene in sample_batch((1, 4), 40, TINY.side, TINY.patches).scenes:
         for language in LANGUAGES:
-            turn = turn_sample(rng, scene, "description", language)
-            told = writer.conversation(0, [turn])
-            for name, thing in turn.told:
-                ids = [told.ids[at] for at, noun, looked in told.looks if looked == (thing,) and noun == 0]
-                assert name in writer.pieces.decode(ids) or name.strip("另一个") in writer.pieces.decode(ids)
-                seen += 1
-            assert all(told.spans[0][0] <= at < told.spans[0][1] for at, _, _ in told.looks)
-    assert seen > 60
+            turn = sample_turn(rng, scene, "description", language)
+            conversation = encoder.encode_turns(0, [turn])
+            for name, thing in turn.mentions:
+                targets = [at for at, noun, things in conversation.attention_targets if (noun, things) == (0, (thing,))]
+                ids = [conversation.ids[at] for at in targets]
+                assert name in encoder.processor.decode(ids) or name.strip("另一个") in encoder.processor.decode(ids)
+                checked += 1
+            start, end = conversation.spans[0]
+            assert all(start <= at < end for at, _, _ in conversation.attention_targets)
+    assert checked > 60
 
 
-def test_looking_costs_nothing_where_all_attention_is_on_the_thing():
+def test_the_attention_loss_is_zero_when_all_attention_is_on_the_thing():
     things = torch.tensor([[-1, 0, 0, -1]])
-    looked = Conversation(0, (), (7, 8, 9), ((2, 3),), ((2, 0, (0,)), (2, 1, ())))
+    conversation = Conversation(0, (), (7, 8, 9), ((2, 3),), ((2, 0, (0,)), (2, 1, ())))
     scores = torch.full((1, 2, 3, 8), -30.0)  # a first token, four patches, three tokens
     scores[0, 0, 1, 2:4] = scores[0, 1, 1, 0] = 30
-    assert looking_loss([scores], [looked], things) < 1e-6
-    assert looking_loss([-scores], [looked], things) > 10
+    assert attention_loss([scores], [conversation], things) < 1e-6
+    assert attention_loss([-scores], [conversation], things) > 10
 
 
-def test_seeing_falls_when_the_states_hold_what_was_looked_at():
-    scene = batch_sample((1, 5), 12, TINY.side, TINY.patches).scenes
-    picture = next(n for n, s in enumerate(scene) if len(s.things) > 1)
-    looked = Conversation(0, (), (7, 8, 9), ((1, 3),), ((1, 0, (0,)), (2, 1, (1,)), (2, 0, ())), ((1, 3), (2, 3)))
+def test_the_probe_loss_falls_when_the_states_contain_the_facts():
+    scenes = sample_batch((1, 5), 12, TINY.side, TINY.patches).scenes
+    picture = next(n for n, s in enumerate(scenes) if len(s.things) > 1)
+    conversation = Conversation(0, (), (7, 8, 9), ((1, 3),), ((1, 0, (0,)), (2, 1, (1,)), (2, 0, ())), ((1, 3), (2, 3)))
     torch.manual_seed(0)
-    head, states = SeeingHead(16), torch.randn(1, 3, 16)
-    optimizer = torch.optim.Adam(head.parameters(), lr=0.05)
+    probe, states = StateProbe(16), torch.randn(1, 3, 16)
+    optimizer = torch.optim.Adam(probe.parameters(), lr=0.05)
     losses = []
     for _ in range(200):
-        loss = seeing_loss(head, states, [looked], [scene[picture]])
+        loss = probe_loss(probe, states, [conversation], [scenes[picture]])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -119,22 +124,38 @@ def test_seeing_falls_when_the_states_hold_what_was_looked_at():
     assert losses[0] > 4 and losses[-1] < 0.5
 
 
-def test_the_quick_steps_compute_what_the_model_computes(writer):
-    learner = Learner.fresh(TINY)
+def test_the_cpu_kernels_compute_what_the_model_computes(encoder):
+    learner = Learner.create(TINY)
     for block in learner.model.model.layers:
         torch.nn.init.normal_(block.attention.wqkv.Plora_B.weight)
     embeds = torch.randn(2, 5, TINY.width)
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-        plain = picture_cache(learner.model, writer.before_picture(), embeds)
-        with quick_steps():
-            quick = picture_cache(learner.model, writer.before_picture(), embeds)
-    for one, other in zip(plain.layers, quick.layers, strict=True):
+        plain = picture_cache(learner.model, encoder.picture_prefix(), embeds)
+        with cpu_kernels(learner.model):
+            fast = picture_cache(learner.model, encoder.picture_prefix(), embeds)
+    for one, other in zip(plain.layers, fast.layers, strict=True):
         torch.testing.assert_close(one.keys.float(), other.keys.float(), atol=0.1, rtol=0.05)  # bfloat16 inside
 
 
-def test_ten_steps_and_the_same_ten_steps_in_two_goes(tmp_path, writer):
+def test_the_cpu_kernels_change_nothing_outside_their_model_and_block(encoder):
+    inside, outside = Learner.create(TINY).model, Learner.create(TINY).model
+    attention, plora = torch.nn.functional.scaled_dot_product_attention, PLoRALinear.forward
+    embeds = torch.randn(1, 5, TINY.width)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        expected = picture_cache(inside, encoder.picture_prefix(), embeds).layers[-1].keys
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16), cpu_kernels(inside) as recorded:
+        picture_cache(inside, encoder.picture_prefix(), embeds)
+        assert len(recorded) == TINY.layers
+        assert torch.nn.functional.scaled_dot_product_attention is attention
+        assert PLoRALinear.forward is plora and not any("forward" in vars(m) for m in outside.modules())
+    assert not any("forward" in vars(module) for module in inside.modules())
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(picture_cache(inside, encoder.picture_prefix(), embeds).layers[-1].keys, expected)
+
+
+def test_a_resumed_run_gives_the_same_weights(tmp_path, encoder):
     straight, halved = tmp_path / "straight", tmp_path / "halved"
-    losses = {}
+    weights = {}
     for folder in (straight, halved):
         folder.mkdir()
         (folder / "tokenizer.model").write_bytes((EMBEDDED_PATH / "tokenizer.model").read_bytes())
@@ -143,26 +164,26 @@ def test_ten_steps_and_the_same_ten_steps_in_two_goes(tmp_path, writer):
             assert train_model(TINY, folder, tower, stop_after=5).step == 5
         learner = train_model(TINY, folder, tower)
         assert learner.step == TINY.steps
-        losses[folder] = torch.cat([v.flatten() for v in learner.average.values])
-    torch.testing.assert_close(losses[straight], losses[halved])
+        weights[folder] = torch.cat([v.flatten() for v in learner.average.values])
+    torch.testing.assert_close(weights[straight], weights[halved])
 
 
-def test_the_loss_falls_on_pictures_seen_again(writer):
-    learner = Learner.fresh(replace(TINY, rate=0.1))  # of which the first steps take little
-    batch, clock = batch_sample((1, 3), 3, TINY.side, TINY.patches), Clock(1000)
-    first, *_, last = [learner.learn(batch, writer, clock) for _ in range(12)]
+def test_the_loss_falls_on_repeated_pictures(encoder):
+    learner = Learner.create(replace(TINY, rate=0.1))  # the warm-up takes only a little of it
+    batch, schedule = sample_batch((1, 3), 3, TINY.side, TINY.patches), Schedule(1000)
+    first, *_, last = [learner.train_step(batch, encoder, schedule) for _ in range(12)]
     assert last < first - 0.5
 
 
-def test_the_clock_ends_by_whichever_is_spent_first():
-    assert Clock(100).progress(50) == 0.5
-    assert Clock(100, budget_sec=10, spent_sec=20).progress(1) == 1
-    assert Clock(1000).rate(1000) == pytest.approx(0.02)
+def test_the_schedule_ends_with_the_steps_or_the_budget():
+    assert Schedule(100).progress(50) == 0.5
+    assert Schedule(100, budget_sec=10, spent_sec=20).progress(1) == 1
+    assert Schedule(1000).rate(1000) == pytest.approx(0.02)
 
 
-def test_the_rarer_a_kind_is_right_the_more_it_is_asked():
-    weights = Weights()
-    weights.right = dict.fromkeys(weights.right, 1.0)
-    weights.right["place", "zh"] = 0.2
-    asked = weights.sample(np.random.default_rng(0), 400)
-    assert asked.count(("place", "zh")) > 100
+def test_kinds_of_low_accuracy_are_sampled_most():
+    sampler = KindSampler()
+    sampler.accuracy = dict.fromkeys(sampler.accuracy, 1.0)
+    sampler.accuracy["place", "zh"] = 0.2
+    sampled = sampler.sample(np.random.default_rng(0), 400)
+    assert sampled.count(("place", "zh")) > 100

@@ -9,10 +9,10 @@ import pytest
 from gradio_client import Client
 from PIL import Image
 
-from tests.plan.scripted import ScriptedPlans
+from tests.planning.scripted import ScriptedPlans
 from tests.ui.scripted import ScriptedRunner
-from xcomposer_ui.runner import Runner
-from xcomposer_ui.settings import Settings
+from xcomposer_ui.core.settings import Settings
+from xcomposer_ui.runtime.runner import Runner
 from xcomposer_ui.ui.serve import launch
 from xcomposer_ui.ui.session import Form
 

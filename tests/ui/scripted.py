@@ -7,31 +7,19 @@ import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 
-from tests.plan.machines import facts
-from xcomposer_ui.asked import wanted_of
-from xcomposer_ui.checks import judged
-from xcomposer_ui.dtype_flow import Cast, Clash, DtypeFlow, ModuleCall, Traced, Tracing
-from xcomposer_ui.errors import UserError
-from xcomposer_ui.machine import Machine
-from xcomposer_ui.planning.fitting import Room, Wanted
-from xcomposer_ui.question import checked_question
-from xcomposer_ui.records import (
-    Event,
-    Explanation,
-    Failure,
-    Finished,
-    Fix,
-    Loading,
-    Measurement,
-    Operand,
-    Question,
-    Reference,
-    RunResult,
-    Status,
-    TextSoFar,
-    Waiting,
-)  # fmt: skip
-from xcomposer_ui.strategies import strategy_named
+from tests.planning.machines import facts
+from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.events import Event, Finished, Loading, Status, TextSoFar, Waiting  # fmt: skip
+from xcomposer_ui.core.request import (
+    Question,  # fmt: skip
+    checked_question,
+)
+from xcomposer_ui.core.result import Explanation, Failure, Fix, Measurement, Operand, Reference, RunResult  # fmt: skip
+from xcomposer_ui.core.strategies import strategy_named
+from xcomposer_ui.planning.fit import MemoryBudget, MemoryRequest
+from xcomposer_ui.planning.hardware import Machine, judged
+from xcomposer_ui.runtime.prepared_run import memory_request
+from xcomposer_ui.tracing.dtype_flow import Cast, Clash, DtypeFlow, ModuleCall, Traced, Tracing
 
 MESSAGE = "mat1 and mat2 must have the same dtype, but got Float and Half"
 
@@ -106,7 +94,7 @@ class ScriptedRunner:
     before: tuple[Event, ...] = ()
     refuse: UserError | None = None
     known: bool = True
-    has_room: Room | None = None
+    has_room: MemoryBudget | None = None
     asked: list[tuple[Question, str]] = field(default_factory=list)
     traced: list[tuple[Question, str, str | None]] = field(default_factory=list)
     closed: int = 0
@@ -118,7 +106,7 @@ class ScriptedRunner:
     def reset(self) -> None:
         """As new, once the last run has ended."""
         self.pause_sec = 0.0
-        assert self.lock.acquire(timeout=10)
+        assert self.lock.acquire(timeout=60)
         self.lock.release()
         fresh = ScriptedRunner()
         for name in ("answer", "before", "refuse", "known", "asked", "traced", "closed", "forgotten", "model"):
@@ -130,7 +118,7 @@ class ScriptedRunner:
     def open(self) -> None:
         self.known = True
 
-    def room(self) -> Room | None:
+    def room(self) -> MemoryBudget | None:
         return self.has_room
 
     def forget(self) -> None:
@@ -151,10 +139,12 @@ class ScriptedRunner:
         reasons = {"device": "cpu, because there is no CUDA device", "half": "float16, because it is the usual one"}
         return Status(self.model, "cpu", "float16", reasons, ((self.model, "float16"),))
 
-    def wanted(self, question: Question, strategy: str, half: str | None = None, *, model: str | None = None) -> Wanted:
+    def wanted(
+        self, question: Question, strategy: str, half: str | None = None, *, model: str | None = None
+    ) -> MemoryRequest:
         strategy_named(strategy)
         dtype = half if half in ("float16", "bfloat16") else "float16"
-        return wanted_of(checked_question(question), model or self.model, strategy, dtype)
+        return memory_request(checked_question(question), model or self.model, strategy, dtype)
 
     def run(
         self, question: Question, strategy: str, half: str | None = None, *, model: str | None = None,

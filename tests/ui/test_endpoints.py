@@ -11,16 +11,16 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
 from tests.checkpoints import write_checkpoint
-from tests.plan.scripted import GIB, a_plan
+from tests.planning.scripted import GIB, a_plan
 from tests.ui.scripted import MESSAGE, ScriptedRunner
-from tests.ui.test_foresight import Tight
-from xcomposer_ui.errors import UserError
+from tests.ui.test_preflight import Tight
+from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.result import explanation_as_json
+from xcomposer_ui.core.settings import Settings
 from xcomposer_ui.explain import explain
-from xcomposer_ui.planning.fitting import Room
-from xcomposer_ui.planning.records import PlanRequest, plan_as_json
-from xcomposer_ui.records import explanation_as_json
-from xcomposer_ui.runner import Runner
-from xcomposer_ui.settings import Settings
+from xcomposer_ui.planning.fit import MemoryBudget
+from xcomposer_ui.planning.plan import PlanRequest, plan_as_json
+from xcomposer_ui.runtime.runner import Runner
 from xcomposer_ui.ui.handlers import answer
 from xcomposer_ui.ui.serve import launch
 from xcomposer_ui.ui.session import Form
@@ -71,7 +71,7 @@ def test_a_failed_run_is_an_answer_with_its_failure(client: Client, picture: str
 
 
 def test_what_will_not_fit_is_an_error_unless_it_is_asked_for_anyway() -> None:
-    runner = ScriptedRunner(has_room=Room("cpu", 24 * GIB), model="org/large")
+    runner = ScriptedRunner(has_room=MemoryBudget("cpu", 24 * GIB), model="org/large")
     settings = Settings(model="org/large", port=0)
     app, address, _ = launch(settings, runner, Tight())  # type: ignore[arg-type]  # the double has its interface
     try:

@@ -10,10 +10,11 @@ from html.parser import HTMLParser
 import pytest
 
 from tests.ui.scripted import ScriptedRunner, scripted_flow
-from xcomposer_ui.dtype_flow import DtypeFlow, ModuleCall, Traced
-from xcomposer_ui.records import RunResult, Waiting
-from xcomposer_ui.settings import ASSETS
-from xcomposer_ui.strategies import strategy_named
+from xcomposer_ui.core.events import Waiting
+from xcomposer_ui.core.result import RunResult
+from xcomposer_ui.core.settings import ASSETS
+from xcomposer_ui.core.strategies import strategy_named
+from xcomposer_ui.tracing.dtype_flow import DtypeFlow, ModuleCall, Traced
 from xcomposer_ui.ui.handlers import ask, trace
 from xcomposer_ui.ui.session import Form, Session
 from xcomposer_ui.ui.views.flow import DEPTHS, flow_stage, flow_view

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.ui.scripted import LOADING, MEASURED, ScriptedRunner
-from xcomposer_ui.errors import UserError
-from xcomposer_ui.records import Waiting
+from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.events import Waiting
 from xcomposer_ui.ui.handlers import answer, ask, cure, cures, stopped
 from xcomposer_ui.ui.session import Form, Session
 

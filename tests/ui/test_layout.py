@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 from tests.ui.scripted import ScriptedRunner
-from xcomposer_ui.settings import Settings
+from xcomposer_ui.core.messages import text
+from xcomposer_ui.core.settings import Settings
 from xcomposer_ui.ui.examples import Example, by_picture, examples, first_for
 from xcomposer_ui.ui.layout import build_app
 from xcomposer_ui.ui.serve import STYLE
-from xcomposer_ui.ui.texts import TEXTS
 from xcomposer_ui.ui.views.marks import COLOURED
 
 
@@ -28,13 +28,13 @@ def test_the_page_is_built_without_torch() -> None:
 
 def test_a_fixed_language_is_there_from_the_first_byte() -> None:
     page = config(Settings(language="zh"))
-    assert TEXTS["strategy"][1] in page
-    assert TEXTS["strategy"][0] not in page
+    assert text("strategy", "zh") in page
+    assert text("strategy", "en") not in page
 
 
 def test_otherwise_the_browser_chooses() -> None:
     app, i18n = build_app(Settings(), ScriptedRunner())  # type: ignore[arg-type]
-    assert i18n.translations_dict["zh"]["run"] == TEXTS["run"][1]
+    assert i18n.translations_dict["zh"]["run"] == text("run", "zh")
     assert "translation_metadata" in json.dumps(app.get_config_file(), default=str)
 
 

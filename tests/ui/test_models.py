@@ -6,13 +6,13 @@ import gradio as gr
 import pytest
 
 from tests.ui.scripted import ScriptedRunner
-from xcomposer_ui.catalogue import Entry
-from xcomposer_ui.errors import UserError
-from xcomposer_ui.records import Loading, Status, Waiting
-from xcomposer_ui.settings import Settings
+from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.events import Loading, Status, Waiting
+from xcomposer_ui.core.settings import Settings
+from xcomposer_ui.planning.catalogue import Entry
+from xcomposer_ui.ui.localization import Localization
 from xcomposer_ui.ui.model_picker import ModelPicker
 from xcomposer_ui.ui.views.models import loading_view, models_table
-from xcomposer_ui.ui.words import Words
 
 STATUS = Status("embedded", "cpu", "float16", loaded=(("embedded", "float16"),))
 SMALL = Entry("embedded", here=True, disk_bytes=4 << 20, parameters=2_000_000, cache_bytes=1 << 20)
@@ -28,7 +28,7 @@ def runner() -> ScriptedRunner:
 def picker(runner: ScriptedRunner) -> ModelPicker:
     with gr.Blocks():
         settings = Settings(models=("embedded", "org/model"))
-        return ModelPicker(Words("en"), settings, runner, gr.Tab())  # type: ignore[arg-type]  # the double fits
+        return ModelPicker(Localization("en"), settings, runner, gr.Tab())  # type: ignore[arg-type]  # the double fits
 
 
 def test_the_table_says_sizes_what_fits_and_what_is_in_memory() -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from gradio.data_classes import ImageData
 
-from xcomposer_ui.errors import UserError
-from xcomposer_ui.images import open_picture
+from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.images import open_picture
 from xcomposer_ui.ui.pictures import PictureInput
 
 

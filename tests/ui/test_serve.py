@@ -8,13 +8,13 @@ from dataclasses import replace
 
 import pytest
 
-from tests.plan.scripted import a_plan
+from tests.planning.scripted import a_plan
 from tests.ui.scripted import ScriptedRunner
-from xcomposer_ui.errors import UserError
-from xcomposer_ui.planning.fitting import Room
-from xcomposer_ui.planning.records import Plan, PlanRequest
-from xcomposer_ui.planning.worker import PlanWorker
-from xcomposer_ui.settings import Settings
+from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.settings import Settings
+from xcomposer_ui.planning.fit import MemoryBudget
+from xcomposer_ui.planning.plan import Plan, PlanRequest
+from xcomposer_ui.planning.planner_process import PlannerProcess
 from xcomposer_ui.ui import serve
 
 
@@ -37,7 +37,7 @@ def test_the_model_loads_once_the_page_is_up(monkeypatch: pytest.MonkeyPatch) ->
     class App:
         def block_thread(self) -> None:
             order.append("serving")
-            assert warm.wait(timeout=20)
+            assert warm.wait(timeout=60)
 
     def launch(settings: Settings, runner: object, plans: object) -> tuple[App, str, None]:
         order.append("page")
@@ -45,7 +45,7 @@ def test_the_model_loads_once_the_page_is_up(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(serve, "Runner", lambda settings: Runner())
     monkeypatch.setattr(serve, "launch", launch)
-    monkeypatch.setattr(PlanWorker, "start", lambda self: None)
+    monkeypatch.setattr(PlannerProcess, "start", lambda self: None)
     serve.serve(Settings(port=0))
     assert order[0] == "page"
     assert set(order) == {"page", "warm-up", "serving"}
@@ -56,7 +56,7 @@ def test_a_model_that_is_not_there_is_told_to_who_started_the_lab(capsys: pytest
         def warm_up(self) -> None:
             raise UserError("no_cuda")
 
-    serve._warm_up(Runner(), PlanWorker())  # type: ignore[arg-type]
+    serve._warm_up(Runner(), PlannerProcess())  # type: ignore[arg-type]
     said = capsys.readouterr()
     assert said.err.strip() == str(UserError("no_cuda"))
     assert said.out.startswith("ok ") and "free memory" in said.out
@@ -67,10 +67,10 @@ def test_a_model_that_does_not_fit_is_not_loaded_unasked(capsys: pytest.CaptureF
         def warm_up(self) -> None:
             raise AssertionError
 
-    class Plans(PlanWorker):
+    class Plans(PlannerProcess):
         def plan(self, request: PlanRequest) -> Plan:
             plan = a_plan(request)
             return replace(plan, strategies=tuple(replace(s, fits_memory=False) for s in plan.strategies))
 
-    serve._warm_up(Runner(model="org/large", has_room=Room("cpu", 1 << 30)), Plans())  # type: ignore[arg-type]
+    serve._warm_up(Runner(model="org/large", has_room=MemoryBudget("cpu", 1 << 30)), Plans())  # type: ignore[arg-type]
     assert "1.00 GiB" in capsys.readouterr().err

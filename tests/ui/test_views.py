@@ -12,21 +12,22 @@ from dataclasses import replace
 import pytest
 
 from tests.ui.scripted import FAILURE, MEASURED, MESSAGE
-from xcomposer_ui.errors import UserError
-from xcomposer_ui.records import Explanation, Fix, Loading, Measurement, Operand, Reference, RunResult, Status, Waiting
-from xcomposer_ui.strategies import STRATEGIES
-from xcomposer_ui.ui.numbers import memory, seconds, significant
-from xcomposer_ui.ui.session import Form, Run, Session
-from xcomposer_ui.ui.texts import LANGUAGES
+from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.events import Loading, Status, Waiting
+from xcomposer_ui.core.messages import LANGUAGES
+from xcomposer_ui.core.result import Explanation, Fix, Measurement, Operand, Reference, RunResult
+from xcomposer_ui.core.strategies import STRATEGIES
+from xcomposer_ui.core.units import memory, seconds, significant
+from xcomposer_ui.ui.session import Form, Session, SessionRun
 from xcomposer_ui.ui.views.conversation import messages
 from xcomposer_ui.ui.views.explanation import explanation_card
 from xcomposer_ui.ui.views.failure import failure_card
-from xcomposer_ui.ui.views.happened import answered, happened
 from xcomposer_ui.ui.views.head import head_line
 from xcomposer_ui.ui.views.marks import dtype_chip, escaped
-from xcomposer_ui.ui.views.notice import notice
+from xcomposer_ui.ui.views.metric_tiles import metric_tiles
+from xcomposer_ui.ui.views.notices import notice
+from xcomposer_ui.ui.views.run_status import answered, run_status
 from xcomposer_ui.ui.views.runs import runs_csv, runs_table
-from xcomposer_ui.ui.views.tiles import tiles
 
 HOSTILE = '<img src=x onerror="alert(1)">'
 
@@ -61,14 +62,14 @@ def test_units_are_chosen_to_be_read() -> None:
 
 
 def test_tiles_show_figures_with_unit_and_kind() -> None:
-    shown = words(tiles(MEASURED, "en"))
+    shown = words(metric_tiles(MEASURED, "en"))
     for part in ("842 ms", "213 ms", "31.4 tok/s", "14.7 MiB", "CPU, live tensors"):
         assert part in shown
 
 
 @pytest.mark.parametrize("measurement", [None, Measurement()])
 def test_what_was_not_measured_is_a_dash_and_never_zero(measurement: Measurement | None) -> None:
-    shown = tiles(measurement, "en")
+    shown = metric_tiles(measurement, "en")
     assert shown.count("—") == 4
     assert not re.search(r">0", shown)
 
@@ -139,13 +140,15 @@ def test_text_alone_under_as_is_says_why_nothing_clashed() -> None:
 )
 def test_a_run_in_progress_says_what_it_waits_for(stage: Waiting | Loading | None, said: str) -> None:
     session = Session(asking=Form("What?", "p.png", "autocast"), stage=stage)
-    assert said in words(happened(session, "en"))
+    assert said in words(run_status(session, "en"))
 
 
 def test_a_failure_in_chinese_is_explained_in_chinese() -> None:
     explanation = replace(FAILURE.explanation, family="matmul_dtype_mismatch")
-    session = Session(turns=(Run("?", "p.png", replace(FAILED, failure=replace(FAILURE, explanation=explanation))),))
-    shown = words(happened(session, "zh"))
+    session = Session(
+        turns=(SessionRun("?", "p.png", replace(FAILED, failure=replace(FAILURE, explanation=explanation))),)
+    )
+    shown = words(run_status(session, "zh"))
     assert "矩阵乘法" in shown
     assert MESSAGE in shown
     assert "已实测：能回答" in shown  # what was tried stays as it was found, in the page's words
@@ -153,8 +156,8 @@ def test_a_failure_in_chinese_is_explained_in_chinese() -> None:
 
 def test_a_failure_that_the_table_does_not_know_stays_as_it_is() -> None:
     unknown = replace(FAILURE, message="something else", explanation=replace(FAILURE.explanation, family="own"))
-    session = Session(turns=(Run("?", "p.png", replace(FAILED, failure=unknown)),))
-    assert FAILURE.explanation.cause in words(happened(session, "zh"))
+    session = Session(turns=(SessionRun("?", "p.png", replace(FAILED, failure=unknown)),))
+    assert FAILURE.explanation.cause in words(run_status(session, "zh"))
 
 
 def test_the_head_line_gives_each_choice_and_its_reason() -> None:
@@ -175,13 +178,13 @@ def test_an_unrecognised_error_offers_no_cures() -> None:
 
 
 def test_runs_are_newest_first_and_failures_say_so() -> None:
-    shown = words(runs_table((Run("one?", None, result()), Run("two?", None, FAILED)), "en"))
+    shown = words(runs_table((SessionRun("one?", None, result()), SessionRun("two?", None, FAILED)), "en"))
     assert shown.index("two?") < shown.index("one?")
     assert f"RuntimeError: {MESSAGE}" in shown
 
 
 def test_the_csv_in_the_page_is_the_csv_of_the_runs() -> None:
-    runs = (Run("图中有几个图形？", None, result()), Run("two?", None, FAILED))
+    runs = (SessionRun("图中有几个图形？", None, result()), SessionRun("two?", None, FAILED))
     link = re.search(r'href="data:text/csv;charset=utf-8;base64,([^"]+)"', runs_table(runs, "en"))
     assert link
     assert base64.b64decode(link[1]).decode("utf-8-sig") == runs_csv(runs)
@@ -194,13 +197,13 @@ def test_the_csv_in_the_page_is_the_csv_of_the_runs() -> None:
 
 @pytest.mark.parametrize("formula", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "  =cmd|' /C calc'!A0"])
 def test_a_spreadsheet_finds_no_formula(formula: str) -> None:
-    rows = list(csv.DictReader(io.StringIO(runs_csv((Run(formula, None, result(answer=formula)),)), newline="")))
+    rows = list(csv.DictReader(io.StringIO(runs_csv((SessionRun(formula, None, result(answer=formula)),)), newline="")))
     assert rows[0]["question"].startswith("'")
     assert rows[0]["answer"].startswith("'")
 
 
 def test_the_conversation_shows_failures_stops_and_the_draft() -> None:
-    turns = (Run("one?", None, FAILED), Run("two?", None, result(answer="Tw", stopped=True)))
+    turns = (SessionRun("one?", None, FAILED), SessionRun("two?", None, result(answer="Tw", stopped=True)))
     session = Session(turns=turns, asking=Form("three?", None, "full"), draft="Thr")
     shown = [message["content"] for message in messages(session, "en")]
     assert shown[1].startswith("No answer: RuntimeError")
@@ -209,7 +212,7 @@ def test_the_conversation_shows_failures_stops_and_the_draft() -> None:
 
 
 def test_the_conversation_is_text_and_no_html() -> None:
-    turns = (Run(HOSTILE, None, result(answer=HOSTILE)),)
+    turns = (SessionRun(HOSTILE, None, result(answer=HOSTILE)),)
     for message in messages(Session(turns=turns), "en"):
         assert message["content"] == html.escape(HOSTILE)
 
@@ -225,10 +228,10 @@ def test_nothing_from_outside_is_html(language: str) -> None:
     failed = result(strategy="as_is", answer=None, failure=failure, model=HOSTILE, device=HOSTILE)
     answer = result(answer=HOSTILE, model=HOSTILE, reasons={"half": HOSTILE})
     shown = (
-        runs_table((Run(HOSTILE, None, failed), Run(HOSTILE, None, answer)), language)
-        + happened(Session(turns=(Run(HOSTILE, "p", failed),)), language)
-        + happened(Session(turns=(Run(HOSTILE, "p", answer),)), language)
-        + happened(Session(asking=Form(HOSTILE, None, "full"), stage=Loading(HOSTILE, HOSTILE)), language)
+        runs_table((SessionRun(HOSTILE, None, failed), SessionRun(HOSTILE, None, answer)), language)
+        + run_status(Session(turns=(SessionRun(HOSTILE, "p", failed),)), language)
+        + run_status(Session(turns=(SessionRun(HOSTILE, "p", answer),)), language)
+        + run_status(Session(asking=Form(HOSTILE, None, "full"), stage=Loading(HOSTILE, HOSTILE)), language)
         + head_line(Status(HOSTILE, HOSTILE, HOSTILE, {"half": HOSTILE}, ((HOSTILE, HOSTILE),)), language)
         + explanation_card(explanation, language)
         + notice(UserError("unknown_strategy", name=HOSTILE, known=HOSTILE), language)

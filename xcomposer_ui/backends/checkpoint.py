@@ -18,10 +18,10 @@ from transformers.utils import logging as transformers_logging
 import xcomposer_ui.models  # noqa: F401  (registers the families)
 from xcomposer_ui.backends import hub
 from xcomposer_ui.backends.mapped_files import give_back_pages
-from xcomposer_ui.errors import UserError
+from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.settings import EMBEDDED, EMBEDDED_PATH
 from xcomposer_ui.models.xcomposer2 import InternLMXComposer2Config
 from xcomposer_ui.models.xcomposer2.weights import WEIGHT_FILES
-from xcomposer_ui.settings import EMBEDDED, EMBEDDED_PATH
 
 FAMILIES = (InternLMXComposer2Config,)
 """The configurations of what the lab can ask. Any other would be built all the same, at its full size."""

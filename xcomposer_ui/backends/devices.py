@@ -5,7 +5,7 @@ from __future__ import annotations
 import psutil
 import torch
 
-from xcomposer_ui.errors import UserError
+from xcomposer_ui.core.errors import UserError
 
 
 def choose_device(asked: str) -> tuple[str, str]:
@@ -39,7 +39,7 @@ CONTEXT_BYTES = 512 << 20
 TianheWu/CoSeR#10 (RTX 4090, A100); the most of them, rounded up."""
 
 
-def room_bytes(device: str, held_bytes: int) -> int | None:
+def budget_bytes(device: str, held_bytes: int) -> int | None:
     """Memory that a run may take, its weights included, None where it cannot be told.
 
     held_bytes: of weights in memory, which are the run's own or make room for them. On a GPU they are part of what

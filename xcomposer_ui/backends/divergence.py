@@ -15,17 +15,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xcomposer_ui.backend import Progress
-from xcomposer_ui.backends.answering import (
-    EXPECTED,
-    BlockWatch,
-    Stopped,
-    TokenClock,
-    arithmetic,
-    free_unused,
-    prompt,
-    sampling,
-)  # fmt: skip
 from xcomposer_ui.backends.devices import free_bytes
 from xcomposer_ui.backends.distances import (
     first_difference,
@@ -34,12 +23,23 @@ from xcomposer_ui.backends.distances import (
     layer_divergence,
     logit_figures,
 )
+from xcomposer_ui.backends.generation import (  # fmt: skip
+    EXPECTED,
+    BlockWatch,
+    Stopped,
+    TokenClock,
+    arithmetic,
+    free_unused,
+    prompt,
+    sampling,
+)
 from xcomposer_ui.backends.memory import weights_bytes
 from xcomposer_ui.backends.module_outputs import Key, block_names, listening
 from xcomposer_ui.compare.divergence import Divergence, Divergences, LayerDivergence
+from xcomposer_ui.core.request import Question
+from xcomposer_ui.core.strategies import STRATEGIES, Strategy
 from xcomposer_ui.models.xcomposer2.tokenizer import TURN_END
-from xcomposer_ui.records import Question
-from xcomposer_ui.strategies import STRATEGIES, Strategy
+from xcomposer_ui.runtime.backend import Progress
 
 MOST_KEPT_BYTES = 2 << 30
 """Of the reference's activations; above it, those of the blocks alone are kept."""

@@ -11,7 +11,7 @@ from huggingface_hub import HfApi, constants, snapshot_download
 from huggingface_hub import errors as hub_errors
 from tqdm import tqdm  # type: ignore[import-untyped]  # comes with the hub's client
 
-from xcomposer_ui.errors import UserError
+from xcomposer_ui.core.errors import UserError
 
 SMALL_FILES = ("config.json", "generation_config.json", "tokenizer.model", "tokenizer*.json", "special_tokens_map.json")
 SAFETENSORS = ("*.safetensors", "*.safetensors.index.json")

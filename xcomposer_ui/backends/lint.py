@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 from transformers.utils import logging as transformers_logging
 
-from xcomposer_ui.backends.twins.build import NoTwinError, configuration, loaded_in, said, twin_of
-from xcomposer_ui.backends.twins.inputs import Inputs, inputs_for
-from xcomposer_ui.backends.twins.mender import Mender
-from xcomposer_ui.dtype_lint import Lint, LintCase
-from xcomposer_ui.strategies import HALF_DTYPES, STRATEGIES, Strategy
+from xcomposer_ui.backends.tiny_models.build import NoTinyModelError, configuration, loaded_in, said, tiny_model
+from xcomposer_ui.backends.tiny_models.casting_tracer import CastingTracer
+from xcomposer_ui.backends.tiny_models.inputs import Inputs, inputs_for
+from xcomposer_ui.core.strategies import HALF_DTYPES, STRATEGIES, Strategy
+from xcomposer_ui.tracing.lint import Lint, LintCase
 
 NEW_TOKENS = 2
 """The prompt and one step of decoding: what follows takes the same way."""
@@ -32,7 +32,7 @@ def lint(named: str, halves: Sequence[str] = HALF_DTYPES) -> Lint:
     Raises UserError where there is no such folder or class, NoTwinError where no twin can be built or run.
     """
     transformers_logging.set_verbosity_error()
-    twin = twin_of(*configuration(named))
+    twin = tiny_model(*configuration(named))
     inputs = _answered(twin)
     cases = []
     for half in halves:
@@ -73,7 +73,7 @@ def _answered(twin: Any) -> Inputs:
             inputs = inputs_for(twin)
         ask(twin, inputs)
     except EXPECTED as error:
-        raise NoTwinError(
+        raise NoTinyModelError(
             f"a small {type(twin).__name__} was built, and does not answer the picture and the words that it was given"
             f": {said(error)}"
         ) from error
@@ -84,13 +84,13 @@ def _loaded(twin: Any, half: str) -> Any:
     try:
         return loaded_in(twin, getattr(torch, half))
     except EXPECTED as error:
-        raise NoTwinError(f"a small {type(twin).__name__} cannot be loaded in {half}: {error}") from error
+        raise NoTinyModelError(f"a small {type(twin).__name__} cannot be loaded in {half}: {error}") from error
 
 
 def _case(model: Any, inputs: Inputs, strategy: Strategy, half: str) -> LintCase:
     given = {name: _cast(value, strategy.image_dtype(half)) for name, value in inputs.items()}
     autocast = torch.autocast("cpu", getattr(torch, half)) if strategy.autocast else nullcontext()
-    mender = Mender(model)
+    mender = CastingTracer(model)
     stopped_by = None
     try:
         with autocast, mender:

@@ -10,16 +10,16 @@ from typing import Any
 
 import torch
 
-from xcomposer_ui.backend import Batch, Outcome, Progress
-from xcomposer_ui.backends import answering, batching, checkpoint, divergence
-from xcomposer_ui.backends.conversations import Conversations
-from xcomposer_ui.backends.devices import choose_device, free_bytes, room_bytes
+from xcomposer_ui.backends import batch_generation, checkpoint, divergence, generation
+from xcomposer_ui.backends.devices import budget_bytes, choose_device, free_bytes
 from xcomposer_ui.backends.memory import weights_bytes
-from xcomposer_ui.backends.shortage import out_of_memory
+from xcomposer_ui.backends.oom import out_of_memory
+from xcomposer_ui.backends.prefix_cache import PrefixCache
 from xcomposer_ui.compare.divergence import Divergences
-from xcomposer_ui.dtype_flow import DtypeFlow
-from xcomposer_ui.records import Question
-from xcomposer_ui.strategies import Strategy
+from xcomposer_ui.core.request import Question
+from xcomposer_ui.core.strategies import Strategy
+from xcomposer_ui.runtime.backend import BatchCallResult, CallResult, Progress
+from xcomposer_ui.tracing.dtype_flow import DtypeFlow
 
 SMALL_PARAMETERS = 100_000_000
 """Below this, another strategy is tried in a second or two on any machine, its weights loaded if need be."""
@@ -45,7 +45,7 @@ class LocalBackend:
         self.revision: str | None = None
         self._folder: Path | None = None
         self._models: dict[str, Any] = {}
-        self._conversations = Conversations()
+        self._conversations = PrefixCache()
         self._tokenizer: Any = None
 
     def loaded(self) -> tuple[str, ...]:
@@ -57,7 +57,7 @@ class LocalBackend:
 
         def tell(fraction: float) -> None:
             if progress.stop.is_set():
-                raise answering.Stopped
+                raise generation.Stopped
             progress.stage, progress.fraction = "download", fraction
 
         self._folder, self.revision = checkpoint.fetch(self.model, tell)
@@ -81,27 +81,29 @@ class LocalBackend:
         """(model, tokenizer) as loaded in `dtype`. Raises KeyError where it was not."""
         return self._models[dtype], self._tokenizer
 
-    def answer(self, question: Question, strategy: Strategy, half: str, progress: Progress) -> Outcome:
+    def answer(self, question: Question, strategy: Strategy, half: str, progress: Progress) -> CallResult:
         dtype = strategy.weights_dtype(half)
         model, tokenizer = self.weights(dtype)
         others = self._other_bytes(dtype)
         kept = self._conversations
-        outcome = answering.answer(model, tokenizer, question, strategy, half, progress, others, kept)
+        outcome = generation.answer(model, tokenizer, question, strategy, half, progress, others, kept)
         if kept.nbytes and out_of_memory(outcome.failure_type, outcome.message):
             self.forget()  # what was kept may be just what is missing
-            answering.free_unused(self.device)
-            outcome = answering.answer(model, tokenizer, question, strategy, half, progress, others, kept)
+            generation.free_unused(self.device)
+            outcome = generation.answer(model, tokenizer, question, strategy, half, progress, others, kept)
         return outcome
 
-    def answer_first(self, questions: Sequence[Question], strategy: Strategy, half: str, progress: Progress) -> Batch:
+    def answer_first(
+        self, questions: Sequence[Question], strategy: Strategy, half: str, progress: Progress
+    ) -> BatchCallResult:
         dtype = strategy.weights_dtype(half)
 
-        def alone(question: Question) -> Outcome:
-            return answering.answer(model, tokenizer, question, strategy, half, progress, self._other_bytes(dtype))
+        def alone(question: Question) -> CallResult:
+            return generation.answer(model, tokenizer, question, strategy, half, progress, self._other_bytes(dtype))
 
         self.forget()  # a batch wants all the memory there is
         model, tokenizer = self.weights(dtype)
-        return batching.answer_first(
+        return batch_generation.answer_first(
             model, tokenizer, questions, strategy, half, progress, alone, self._other_bytes(dtype)
         )
 
@@ -114,7 +116,7 @@ class LocalBackend:
 
     def trial(
         self, question: Question, strategy: Strategy, half: str, progress: Progress, tokens: int
-    ) -> Outcome | None:
+    ) -> CallResult | None:
         dtype = strategy.weights_dtype(half)
         small = next(iter(self._models.values())).num_parameters() < SMALL_PARAMETERS
         if not small and (dtype not in self._models or self.device == "cpu"):
@@ -123,14 +125,14 @@ class LocalBackend:
         model, tokenizer = self.weights(dtype)
         shorter = replace(question, max_new_tokens=tokens)
         apart = Progress(stop=progress.stop)  # what is told goes on being about the run itself
-        return answering.answer(model, tokenizer, shorter, strategy, half, apart, self._other_bytes(dtype))
+        return generation.answer(model, tokenizer, shorter, strategy, half, apart, self._other_bytes(dtype))
 
     def flow(self, question: Question, strategy: Strategy, half: str, progress: Progress, tokens: int) -> DtypeFlow:
         model, tokenizer = self.weights(strategy.weights_dtype(half))
-        return answering.flow(model, tokenizer, replace(question, max_new_tokens=tokens), strategy, half, progress)
+        return generation.flow(model, tokenizer, replace(question, max_new_tokens=tokens), strategy, half, progress)
 
-    def room_bytes(self) -> int | None:
-        return room_bytes(self.device, sum(weights_bytes(model) for model in list(self._models.values())))
+    def budget_bytes(self) -> int | None:
+        return budget_bytes(self.device, sum(weights_bytes(model) for model in list(self._models.values())))
 
     def forget(self) -> None:
         self._conversations.clear()
@@ -139,7 +141,7 @@ class LocalBackend:
         self._conversations.clear()
         self._models.clear()
         self._tokenizer = None
-        answering.free_unused(self.device)
+        generation.free_unused(self.device)
 
     def _other_bytes(self, dtype: str) -> int:
         return sum(weights_bytes(model) for name, model in self._models.items() if name != dtype)
@@ -154,4 +156,4 @@ class LocalBackend:
         if free is not None and needed * 1.2 > free:
             self._conversations.clear()
             self._models.clear()
-            answering.free_unused(self.device)
+            generation.free_unused(self.device)

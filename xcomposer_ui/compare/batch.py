@@ -7,14 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from xcomposer_ui.compare.about import question_as_json
-from xcomposer_ui.compare.comparing import Plan, Runs, Step, compare
 from xcomposer_ui.compare.comparison import comparison_as_json
-from xcomposer_ui.compare.table import FIELDS, as_csv, rows
-from xcomposer_ui.errors import UserError
-from xcomposer_ui.question_lines import Line, question_of, read_lines
-from xcomposer_ui.records import Question
-from xcomposer_ui.result_lines import ResultLines
+from xcomposer_ui.compare.csv_table import FIELDS, as_csv, rows
+from xcomposer_ui.compare.document import question_as_json
+from xcomposer_ui.compare.execution import ComparisonProgress, ComparisonSettings, Runs, compare
+from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.jsonl import Line, ResultLines, question_of, read_lines
+from xcomposer_ui.core.request import Question
 
 CSV_FIELDS = ("line", "id", "question", *FIELDS)
 
@@ -32,7 +31,7 @@ class Working:
     """A line is being compared."""
 
     line: int
-    step: Step
+    step: ComparisonProgress
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ class Results(ResultLines):
 
 
 def compare_many(
-    runner: Runs, file: Path, results: Results, plan: Plan, defaults: Question
+    runner: Runs, file: Path, results: Results, plan: ComparisonSettings, defaults: Question
 ) -> Generator[Told, None, None]:
     """Compare each line of `file`. Closing the generator stops; what is done is in the files.
 
@@ -89,7 +88,7 @@ def compare_many(
         yield Done(line.number, results.add(line, {"id": name, **entry}))
 
 
-def settings_of(plan: Plan, defaults: Question, model: str, device: str, half: str) -> dict[str, Any]:
+def settings_of(plan: ComparisonSettings, defaults: Question, model: str, device: str, half: str) -> dict[str, Any]:
     """What all records of one output have in common."""
     return {
         "model": plan.model or model,
@@ -105,9 +104,11 @@ def settings_of(plan: Plan, defaults: Question, model: str, device: str, half: s
     }
 
 
-def _compared(runner: Runs, line: Line, question: Question, plan: Plan) -> Generator[Working, None, dict[str, Any]]:
+def _compared(
+    runner: Runs, line: Line, question: Question, plan: ComparisonSettings
+) -> Generator[Working, None, dict[str, Any]]:
     steps = compare(runner, question, plan)
-    last: Step | None = None
+    last: ComparisonProgress | None = None
     try:
         for last in steps:
             yield Working(line.number, last)

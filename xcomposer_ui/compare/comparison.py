@@ -9,7 +9,7 @@ from typing import Any
 
 from xcomposer_ui.compare.divergence import Divergence, Divergences, divergence_as_json
 from xcomposer_ui.compare.schedule import Variant
-from xcomposer_ui.records import Measurement, RunResult, result_as_json
+from xcomposer_ui.core.result import Measurement, RunResult, result_as_json
 
 REPEATED = ("latency_sec", "time_to_first_token_sec", "tokens_per_sec", "peak_memory_bytes")
 """The figures of a Measurement that are taken anew in each repeat."""

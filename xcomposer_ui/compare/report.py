@@ -6,9 +6,9 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from xcomposer_ui.compare.csv_table import FIELDS, as_csv, rows
 from xcomposer_ui.compare.script import script
-from xcomposer_ui.compare.table import FIELDS, as_csv, rows
-from xcomposer_ui.errors import UserError
+from xcomposer_ui.core.errors import UserError
 
 UNKNOWN = "—"
 SURROUNDINGS = ("question", "environment")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from xcomposer_ui.errors import UserError
-from xcomposer_ui.strategies import STRATEGIES, checked_half
+from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.strategies import STRATEGIES, checked_half
 
 REPEATS = 3
 MOST_REPEATS = 50

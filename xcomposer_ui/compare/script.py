@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from xcomposer_ui.settings import DEVICES, EMBEDDED
-from xcomposer_ui.strategies import HALF_DTYPES, STRATEGIES
+from xcomposer_ui.core.settings import DEVICES, EMBEDDED
+from xcomposer_ui.core.strategies import HALF_DTYPES, STRATEGIES
 
 TEMPLATE = '''"""Repeats what the XComposer precision lab measured, with plain transformers calls.
 
@@ -25,7 +25,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import xcomposer_ui.models  # noqa: F401  (makes the Auto classes know InternLM-XComposer)
-from xcomposer_ui.images import open_picture
+from xcomposer_ui.core.images import open_picture
 {imports}
 CHECKPOINT = {checkpoint}
 DEVICE = {device}
@@ -104,7 +104,7 @@ def script(document: Mapping[str, Any]) -> str:
         settings |= {"temperature": temperature, "top_p": question.get("top_p", 0.8)}
     return TEMPLATE.format(
         usage="Run it with python" + (", the path of the picture after it." if image and not carried else "."),
-        imports="from xcomposer_ui.settings import EMBEDDED_PATH\n" if embedded else "",
+        imports="from xcomposer_ui.core.settings import EMBEDDED_PATH\n" if embedded else "",
         checkpoint="str(EMBEDDED_PATH)" if embedded else _literal(runs[0]["model"]),
         device=_literal(runs[0]["device"] if runs[0].get("device") in DEVICES[1:] else "cpu"),
         question=_literal(question.get("text", "")),

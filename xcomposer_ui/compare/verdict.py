@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xcomposer_ui.compare.comparison import ComparedRun, Comparison
 from xcomposer_ui.compare.schedule import Variant
-from xcomposer_ui.strategies import STRATEGIES
+from xcomposer_ui.core.strategies import STRATEGIES
 
 NAMES = {
     "as_is": ("{half} as reported", "{half} 原样运行"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
+from xcomposer_ui.explain.matcher import explain
 from xcomposer_ui.explain.rules import FAMILIES
-from xcomposer_ui.explain.table import explain
 
 __all__ = ["FAMILIES", "explain"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
+from xcomposer_ui.core.result import Operand
 from xcomposer_ui.explain.rule import Text
-from xcomposer_ui.records import Operand
 
 Wording = tuple[str, Text]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xcomposer_ui.records import Reference
+from xcomposer_ui.core.result import Reference
 
 AUTOCAST = Reference(
     "PyTorch: automatic mixed precision, and what autocast casts",

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from xcomposer_ui.explain.pasted import Frame
-from xcomposer_ui.explain.spellings import HALVES, INTEGERS
-from xcomposer_ui.records import Reference
+from xcomposer_ui.core.result import Reference
+from xcomposer_ui.explain.dtype_names import HALVES, INTEGERS
+from xcomposer_ui.explain.traceback_parser import Frame
 
 DTYPE = r"((?:(?:struct|class) )?(?:(?:unsigned|signed) )?[A-Za-z_][\w:.]*(?:<[\w: .]+>)?(?: long| int| char)*)"
 """A pattern for one dtype in any spelling, as a group."""
@@ -34,6 +34,7 @@ class Facts:
 
     match: of the rule's pattern. message: the exception's, on one line. dtypes: in torch's spelling, as they appear.
     frames: of the traceback, outermost first. device: "cpu", "cuda", "mps", or None where nothing tells.
+    operation: that raised, such as "aten.addmm", where a run saw it; else what the innermost frames show, or None.
     """
 
     match: re.Match[str]
@@ -41,6 +42,7 @@ class Facts:
     dtypes: tuple[str, ...] = ()
     frames: tuple[Frame, ...] = ()
     device: str | None = None
+    operation: str | None = None
 
     @property
     def has_integers(self) -> bool:
@@ -54,6 +56,16 @@ class Facts:
     def source_is_half(self) -> bool:
         """Of a write whose message names destination and source: half values go into something that is not."""
         return len(self.dtypes) == 2 and self.dtypes[1] in HALVES and not INTEGERS & {self.dtypes[0]}
+
+    @property
+    def call(self) -> str:
+        """The source line of the innermost frame, "" where the paste shows none."""
+        return self.frames[-1].code if self.frames else ""
+
+    @property
+    def under_autocast(self) -> bool:
+        """Whether the traceback shows that torch.autocast was on already."""
+        return any("autocast_mode.py" in frame.file or "autocast(" in frame.code for frame in self.frames)
 
     def comes_through(self, file: str) -> bool:
         """Whether a frame of the traceback stands in `file`."""

@@ -6,9 +6,9 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 
-from xcomposer_ui.planning.pairs import Pair, pair_of
-from xcomposer_ui.planning.wire import RunShape
-from xcomposer_ui.records import RunResult
+from xcomposer_ui.core.result import RunResult
+from xcomposer_ui.planning.planner_process import RunShape
+from xcomposer_ui.planning.prediction_error import PredictionError, prediction_error
 
 MOST_KEPT = 1024
 
@@ -60,8 +60,10 @@ def shape_of(result: RunResult, text_length: int) -> RunShape | None:
     )
 
 
-def paired(result: RunResult, text_length: int, predict: Callable[[RunShape], int | None]) -> Pair | None:
+def prediction_error_of(
+    result: RunResult, text_length: int, predict: Callable[[RunShape], int | None]
+) -> PredictionError | None:
     """Predicted beside measured; None where either is not known."""
     shape = shape_of(result, text_length)
     predicted = None if shape is None else predict(shape)
-    return None if shape is None or predicted is None else pair_of(shape, result.measurement, predicted)
+    return None if shape is None or predicted is None else prediction_error(shape, result.measurement, predicted)

@@ -1,1 +1,1 @@
-"""How the embedded model was made: the world it knows, its questions, its training and its evaluation."""
+"""Training and evaluation of the embedded model: synthetic pictures, questions with answers, recipe, two stages."""

@@ -1,39 +1,52 @@
-"""Answers about a scene, right by construction: one wording each, with the exact word and no other of its kind."""
+"""Correct answers to questions about a scene. Each fact has exactly one wording, so a match is a string comparison."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from xcomposer_ui.training.wordings import ANY_SHAPE, NUMBERS, PLACE_ANSWERED, SIDE_ANSWERED
-from xcomposer_ui.training.world import COLOURS, PLACES, SHAPES, Scene, Thing, told_order
+from xcomposer_ui.training.phrases import ANSWERS, ANY_SHAPE, SENTENCES
+from xcomposer_ui.training.world import COLOURS, PLACES, SHAPES, Scene, Thing, description_order
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What a question is about: a shape, a colour, or both; None for any. Indices into SHAPES and COLOURS."""
+class ShapeQuery:
+    """The things that a question refers to, by shape, colour or both.
+
+    shape, colour: indices into SHAPES and COLOURS; None matches any.
+    """
 
     shape: int | None
     colour: int | None
 
-    def fits(self, thing: Thing) -> bool:
-        """Whether `thing` is such a one."""
+    def matches(self, thing: Thing) -> bool:
+        """Whether `thing` has the shape and the colour."""
         return self.shape in (None, thing.shape) and self.colour in (None, thing.colour)
 
-    def found(self, scene: Scene) -> list[Thing]:
-        """The things in `scene` that fit."""
-        return [t for t in scene.things if self.fits(t)]
+    def select(self, scene: Scene) -> list[Thing]:
+        """The matching things of `scene`, in its order."""
+        return [thing for thing in scene.things if self.matches(thing)]
 
     def name(self, language: str, any_shape: str | None = None, *, plural: bool = False) -> str:
-        """What people call it: "red circle", "红色的圆形". any_shape: the word where the shape is open."""
-        shape = (
-            (any_shape or ANY_SHAPE[language][0]) if self.shape is None else SHAPES[self.shape].in_language(language)
-        )
-        colour = "" if self.colour is None else COLOURS[self.colour].in_language(language)
-        if language == "zh":
-            return f"{colour}的{shape}" if colour else shape
-        shape = plural_of(shape) if plural else shape
-        return f"{colour} {shape}" if colour else shape
+        """The noun phrase in `language`: "red circle", "红色的圆形".
+
+        Args:
+            language: "en" or "zh".
+            any_shape: the noun where the shape is open; None for the first of ANY_SHAPE.
+            plural: whether to use the plural, which Chinese does not have.
+        """
+        shape = any_shape or ANY_SHAPE[language][0]
+        if self.shape is not None:
+            shape = SHAPES[self.shape].in_language(language)
+        if plural and language == "en":
+            shape = plural_of(shape)
+        if self.colour is None:
+            return shape
+        return _sentence("coloured", language, colour=COLOURS[self.colour].in_language(language), shape=shape)
+
+
+def _sentence(key: str, language: str, /, **slots: str) -> str:
+    return SENTENCES[key][language].format(**slots)
 
 
 def plural_of(noun: str) -> str:
@@ -42,84 +55,79 @@ def plural_of(noun: str) -> str:
 
 
 def with_article(name: str) -> str:
-    """ "a red circle", "an orange circle"."""
+    """English noun phrase with its indefinite article: "a red circle", "an orange circle"."""
     return ("an " if name[0] in "aeiou" else "a ") + name
 
 
 def joined(parts: Sequence[str], language: str) -> str:
-    """ "a, b and c"; "a、b和c"."""
+    """Enumeration of one or more `parts`: "a, b and c", "a、b和c"."""
     if len(parts) == 1:
         return parts[0]
-    comma, last = ("、", "和") if language == "zh" else (", ", " and ")
-    return comma.join(parts[:-1]) + last + parts[-1]
+    comma, conjunction = ANSWERS["separators"][language]
+    return str(comma.join(parts[:-1]) + conjunction + parts[-1])
 
 
-def count_answer(wanted: Wanted, scene: Scene, language: str) -> str:
-    """ "There are three shapes."; "图中有三个图形。"."""
-    number = len(wanted.found(scene))
-    if language == "zh":
-        name = wanted.name("zh")
-        return f"图中有{NUMBERS['zh'][number]}个{name}。" if number else f"图中没有{name}。"
-    name = wanted.name("en", plural=number != 1)
-    return f"There {'is' if number == 1 else 'are'} {NUMBERS['en'][number]} {name}."
+def _be(things: Sequence[Thing]) -> str:
+    return "is" if len(things) == 1 else "are"
 
 
-def absent_answer(wanted: Wanted, language: str) -> str:
-    """What is said of something that is not there."""
-    return f"图中没有{wanted.name('zh')}。" if language == "zh" else f"There is no {wanted.name('en')}."
+def count_answer(query: ShapeQuery, scene: Scene, language: str) -> str:
+    """Answer with the number of matching things: "There are three shapes."."""
+    things = query.select(scene)
+    if not things and language == "zh":
+        return absent_answer(query, language)
+    name, number = query.name(language, plural=len(things) != 1), ANSWERS["numbers"][language][len(things)]
+    return _sentence("count", language, verb=_be(things), number=number, name=name)
 
 
-def colour_answer(wanted: Wanted, scene: Scene, language: str) -> str:
-    """ "The circle is red."; several circles of several colours are all named."""
-    found = wanted.found(scene)
-    if not found:
-        return absent_answer(wanted, language)
-    colours = [COLOURS[c].in_language(language) for c in sorted({t.colour for t in found})]
-    if language == "zh":
-        return f"{wanted.name('zh')}是{joined(colours, 'zh')}的。"
-    verb = "is" if len(found) == 1 else "are"
-    return f"The {wanted.name('en', plural=len(found) > 1)} {verb} {joined(colours, 'en')}."
+def absent_answer(query: ShapeQuery, language: str) -> str:
+    """Answer that nothing matches: "There is no red circle."."""
+    return _sentence("absent", language, name=query.name(language))
 
 
-def shape_answer(wanted: Wanted, scene: Scene, language: str) -> str:
-    """ "The red shape is a circle."; several are all named, each kind once."""
-    found = wanted.found(scene)
-    if not found:
-        return absent_answer(wanted, language)
-    shapes = [SHAPES[s].in_language(language) for s in sorted({t.shape for t in found})]
-    if language == "zh":
-        return f"{COLOURS[wanted.colour or 0].zh}的是{joined(shapes, 'zh')}。"
-    if len(found) == 1:
-        return f"The {wanted.name('en')} is {with_article(shapes[0])}."
-    names = [plural_of(shapes[0])] if len(shapes) == 1 else [with_article(s) for s in shapes]
-    return f"The {wanted.name('en', plural=True)} are {joined(names, 'en')}."
+def colour_answer(query: ShapeQuery, scene: Scene, language: str) -> str:
+    """Answer with the colours of the matching things, each once: "The stars are red and blue."."""
+    things = query.select(scene)
+    if not things:
+        return absent_answer(query, language)
+    colours = joined([COLOURS[c].in_language(language) for c in sorted({t.colour for t in things})], language)
+    name = query.name(language, plural=len(things) > 1)
+    return _sentence("colour", language, name=name, verb=_be(things), colours=colours)
 
 
-def place_answer(wanted: Wanted, scene: Scene, language: str) -> str:
-    """ "The star is at the top left."; several are all placed, each place once, in reading order."""
-    found = wanted.found(scene)
-    if not found:
-        return absent_answer(wanted, language)
-    places = [
-        f"{PLACE_ANSWERED[language][p]} {PLACES[p].in_language(language)}".strip()
-        for p in sorted({t.place for t in found})
-    ]
-    if language == "zh":
-        return f"{wanted.name('zh')}在{joined(places, 'zh')}。"
-    verb = "is" if len(found) == 1 else "are"
-    return f"The {wanted.name('en', plural=len(found) > 1)} {verb} {joined(places, 'en')}."
+def shape_answer(query: ShapeQuery, scene: Scene, language: str) -> str:
+    """Answer with the shapes of the things of the query's colour, each once: "The red shape is a circle."."""
+    things = query.select(scene)
+    if not things:
+        return absent_answer(query, language)
+    shapes = [SHAPES[s].in_language(language) for s in sorted({t.shape for t in things})]
+    if language == "en":
+        shapes = [plural_of(shapes[0])] if len(things) > len(shapes) == 1 else [with_article(s) for s in shapes]
+    name, colour = query.name(language, plural=len(things) > 1), COLOURS[query.colour or 0].in_language(language)
+    slots = {"name": name, "colour": colour, "verb": _be(things), "shapes": joined(shapes, language)}
+    return _sentence("shape", language, **slots)
 
 
-def presence_answer(wanted: Wanted, scene: Scene, language: str) -> str:
-    """ "Yes, there is a red circle."; "No, there is no red circle."."""
-    name = wanted.name(language)
-    if language == "zh":
-        return f"是的，有{name}。" if wanted.found(scene) else f"没有，图中没有{name}。"
-    return f"Yes, there is {with_article(name)}." if wanted.found(scene) else f"No, there is no {name}."
+def place_answer(query: ShapeQuery, scene: Scene, language: str) -> str:
+    """Answer with the places of the matching things, each once in reading order: "The star is at the top left."."""
+    things = query.select(scene)
+    if not things:
+        return absent_answer(query, language)
+    prefixes = ANSWERS["place_prefix"][language]
+    places = [f"{prefixes[p]} {PLACES[p].in_language(language)}".strip() for p in sorted({t.place for t in things})]
+    name = query.name(language, plural=len(things) > 1)
+    return _sentence("place", language, name=name, verb=_be(things), places=joined(places, language))
+
+
+def presence_answer(query: ShapeQuery, scene: Scene, language: str) -> str:
+    """Answer whether anything matches: "Yes, there is a red circle."."""
+    name = query.name(language)
+    some = with_article(name) if language == "en" else name
+    return _sentence("present" if query.select(scene) else "not_present", language, name=name, some=some)
 
 
 def is_beside(first: Thing, second: Thing, side: str) -> bool:
-    """Whether the centre of `first` lies to that `side` (one of SIDES) of the centre of `second`."""
+    """Whether the centre of `first` is on that `side` (one of SIDES) of the centre of `second`."""
     return {
         "left": first.x < second.x,
         "right": first.x > second.x,
@@ -128,46 +136,40 @@ def is_beside(first: Thing, second: Thing, side: str) -> bool:
     }[side]
 
 
-def relation_answer(first: Wanted, second: Wanted, side: str, scene: Scene, language: str) -> str:
-    """ "Yes, the star is left of the square."; names what is missing where one of the two is not there."""
-    missing = [w for w in (first, second) if not w.found(scene)]
+def relation_answer(first: ShapeQuery, second: ShapeQuery, side: str, scene: Scene, language: str) -> str:
+    """Answer whether `first` is on that side of `second`, or which of the two is not in the scene."""
+    a, b = first.name(language), second.name(language)
+    missing = [query for query in (first, second) if not query.select(scene)]
     if len(missing) == 2:
-        return (
-            f"图中没有{first.name('zh')}和{second.name('zh')}。"
-            if language == "zh"
-            else f"There is no {first.name('en')} and no {second.name('en')}."
-        )
+        return _sentence("both_absent", language, a=a, b=b)
     if missing:
         return absent_answer(missing[0], language)
-    true = is_beside(first.found(scene)[0], second.found(scene)[0], side)
-    a, b, word = first.name(language), second.name(language), SIDE_ANSWERED[side][language]
-    if language == "zh":
-        return f"是的，{a}在{b}的{word}。" if true else f"不是，{a}不在{b}的{word}。"
-    return f"Yes, the {a} is {word} the {b}." if true else f"No, the {a} is not {word} the {b}."
+    true = is_beside(first.select(scene)[0], second.select(scene)[0], side)
+    key = "relation_true" if true else "relation_false"
+    return _sentence(key, language, a=a, b=b, side=ANSWERS["side"][side][language])
 
 
-def told_things(scene: Scene, language: str) -> list[tuple[str, int]]:
-    """What a description calls each thing, with its index in the scene, in the order in which they are told.
+def mentions(scene: Scene, language: str) -> list[tuple[str, int]]:
+    """Noun phrases of a description in their order, each with the index of its thing.
 
-    By colour, then shape; a second one alike is "another".
+    Sorted by colour, then shape; the second of two like things is "another".
     """
     names: list[tuple[str, int]] = []
-    before: tuple[int, int] | None = None
-    for n in told_order(scene):
+    previous: tuple[int, int] | None = None
+    for n in description_order(scene):
         kind = scene.things[n].colour, scene.things[n].shape
-        name = Wanted(kind[1], kind[0]).name(language)
-        if language == "zh":
-            name = ("另一个" if kind == before else "") + name
-        else:
-            name = f"another {name}" if kind == before else with_article(name)
+        name = ShapeQuery(kind[1], kind[0]).name(language)
+        if kind == previous:
+            name = _sentence("another", language, name=name)
+        elif language == "en":
+            name = with_article(name)
         names.append((name, n))
-        before = kind
+        previous = kind
     return names
 
 
 def description_answer(scene: Scene, language: str) -> str:
-    """Every thing with colour and shape, as `told_things` has them."""
+    """Answer with every thing's colour and shape: "There is a red circle and a blue star."."""
     if not scene.things:
-        return "图中没有图形。" if language == "zh" else "There are no shapes."
-    names = joined([name for name, _ in told_things(scene, language)], language)
-    return f"图中有{names}。" if language == "zh" else f"There is {names}."
+        return _sentence("no_things", language)
+    return _sentence("description", language, names=joined([name for name, _ in mentions(scene, language)], language))

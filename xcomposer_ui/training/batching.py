@@ -1,4 +1,4 @@
-"""Conversations through the model: a picture's tokens once, then all that is asked about it, sorted by length."""
+"""Batched forward passes: one prefill per picture, then all conversations about it, grouped by length."""
 
 from __future__ import annotations
 
@@ -12,128 +12,120 @@ from torch import Tensor, nn
 from transformers.cache_utils import DynamicCache
 
 from xcomposer_ui.models.xcomposer2 import InternLMXComposer2ForCausalLM
+from xcomposer_ui.training.attention_supervision import PROBED_LAYER
 from xcomposer_ui.training.conversations import Conversation
-from xcomposer_ui.training.looking import SEEN_AFTER
 
 
 @dataclass(frozen=True)
-class Answers:
-    """The model's logits at the answers of some conversations, with what they should be.
+class AnswerLogits:
+    """Logits at the answers' tokens of some conversations, with their targets.
 
-    logits: (tokens, vocabulary) float32. wanted: (tokens,). turn: (tokens,), the number of the turn they belong to,
-    counted through `conversations`. scores: of each block's attention, as `quick_steps` yields them, none where it
-    was not used. states: (B, T, width), what the block after which all is seen hands on.
+    logits: (tokens, vocabulary) float32. targets: (tokens,) ids.
+    turn: (tokens,), index of the turn that each token belongs to, counted over all conversations.
+    scores: attention scores of each block, (B, heads, T, K), empty where they were not recorded.
+    states: (B, T, width), output of PROBED_LAYER, None where it was not recorded.
     """
 
     conversations: tuple[Conversation, ...]
     logits: Tensor
-    wanted: Tensor
+    targets: Tensor
     turn: Tensor
     scores: tuple[Tensor, ...] = ()
     states: Tensor | None = None
 
-    def seen(self) -> Tensor:
-        """`states`; raises ValueError where they were not watched."""
-        if self.states is None:
-            raise ValueError("these answers were not watched")
-        return self.states
-
-    def right(self) -> list[bool]:
-        """For each turn, whether the model, answering greedily, would have given this very answer."""
-        hit = self.logits.detach().argmax(-1) == self.wanted
+    def exact_matches(self) -> list[bool]:
+        """For each turn, whether greedy decoding would give exactly its answer."""
+        correct = self.logits.detach().argmax(-1) == self.targets
         turns = sum(len(c.turns) for c in self.conversations)
-        misses = torch.zeros(turns).index_add_(0, self.turn, (~hit).float())
-        return [bool(m == 0) for m in misses]
+        errors = torch.zeros(turns).index_add_(0, self.turn, (~correct).float())
+        return [bool(e == 0) for e in errors]
 
 
-def picture_cache(model: InternLMXComposer2ForCausalLM, before: Sequence[int], embeds: Tensor) -> DynamicCache:
-    """Keys and values of what stands in front of the picture and of the picture itself. embeds: (N, tokens, width)."""
+def picture_cache(model: InternLMXComposer2ForCausalLM, prefix: Sequence[int], embeds: Tensor) -> DynamicCache:
+    """Prefill the prompt's `prefix` and the pictures' embeddings, (N, tokens, width), into a KV cache."""
     count, tokens, _ = embeds.shape
-    first = model.model.tok_embeddings(torch.tensor([list(before)], device=embeds.device)).expand(count, -1, -1)
-    mask = torch.zeros(count, len(before) + tokens, dtype=torch.bool, device=embeds.device)
-    mask[:, len(before) :] = True
+    first = model.model.tok_embeddings(torch.tensor([list(prefix)], device=embeds.device)).expand(count, -1, -1)
+    mask = torch.zeros(count, len(prefix) + tokens, dtype=torch.bool, device=embeds.device)
+    mask[:, len(prefix) :] = True
     cache = DynamicCache()
     model.model(torch.cat((first.to(embeds.dtype), embeds), dim=1), mask, None, cache)
     return cache
 
 
-def selected(cache: DynamicCache, pictures: Sequence[int]) -> DynamicCache:
-    """A cache of its own for each of `pictures`, indices into `cache`'s batch."""
+def select_rows(cache: DynamicCache, pictures: Sequence[int]) -> DynamicCache:
+    """New cache with one row per entry of `pictures`, which are row indices of `cache`."""
     result, layers = DynamicCache(), cast(Any, cache.layers)  # the library's type allows layers without keys
     count = layers[0].keys.shape[0]
     times = len(pictures) // count
-    evenly = list(pictures) == [n for n in range(count) for _ in range(times)]
+    repeated = list(pictures) == [n for n in range(count) for _ in range(times)]
     rows = torch.tensor(pictures, device=layers[0].keys.device)
     for n, layer in enumerate(layers):
-        # The same number for each picture is a view repeated, whose gradient is a sum; gathering rows is far slower.
+        # Each picture equally often is an expanded view, whose gradient is a sum; gathering rows is far slower.
         keys, values = (
-            t[:, None].expand(-1, times, *t.shape[1:]).flatten(0, 1) if evenly else t[rows]
+            t[:, None].expand(-1, times, *t.shape[1:]).flatten(0, 1) if repeated else t[rows]
             for t in (layer.keys, layer.values)
         )
         result.update(keys, values, n)
     return result
 
 
-def chunks(conversations: Sequence[Conversation], count: int) -> Iterator[list[Conversation]]:
-    """`conversations` in up to `count` parts of like length, so that little is padded.
+def length_groups(conversations: Sequence[Conversation], count: int) -> Iterator[list[Conversation]]:
+    """Divide `conversations` into up to `count` groups of similar length, to reduce padding.
 
-    Each part has the same number of conversations about each picture, in the pictures' order, if all had.
+    If every picture has the same number of conversations, then in every group too, in the order of the pictures.
     """
-    about: dict[int, list[Conversation]] = {}
+    by_picture: dict[int, list[Conversation]] = {}
     for conversation in conversations:
-        about.setdefault(conversation.picture, []).append(conversation)
-    ordered = [sorted(some, key=lambda c: len(c.ids)) for _, some in sorted(about.items())]
+        by_picture.setdefault(conversation.picture, []).append(conversation)
+    ordered = [sorted(some, key=lambda c: len(c.ids)) for _, some in sorted(by_picture.items())]
     most = max(map(len, ordered))
     size = -(-most // count)
     for start in range(0, most, size):
         yield [conversation for some in ordered for conversation in some[start : start + size]]
 
 
-def answers(
+def answer_logits(
     model: InternLMXComposer2ForCausalLM,
     conversations: Sequence[Conversation],
     cache: DynamicCache | None,
-    watched: list[Tensor] | None = None,
-) -> Answers:
-    """Logits at the answers of `conversations`. cache: of the pictures, None where there are none.
+    recorded: list[Tensor] | None = None,
+) -> AnswerLogits:
+    """Run `conversations` through the model with teacher forcing.
 
-    watched: the list that `quick_steps` yields; with it the answers also hold what `looking` needs.
+    Args:
+        model: the model.
+        conversations: about the pictures in `cache`.
+        cache: from `picture_cache`; None where there are no pictures.
+        recorded: the list that `cpu_kernels` yields, to record attention scores and hidden states as well.
     """
     device = model.output.weight.device
     longest = max(len(c.ids) for c in conversations)
     ids = torch.tensor([[*c.ids, *[0] * (longest - len(c.ids))] for c in conversations], device=device)
-    rows: list[int] = []
-    columns: list[int] = []
-    turn: list[int] = []
-    turns = 0
-    for n, conversation in enumerate(conversations):
-        for start, end in conversation.spans:
-            rows += [n] * (end - start)
-            columns += range(start, end)
-            turn += [turns] * (end - start)
-            turns += 1
-    row, column = torch.tensor(rows, device=device), torch.tensor(columns, device=device)
-    own = None if cache is None else selected(cache, [c.picture for c in conversations])
-    # Padding comes last and answers look back only, so no mask is needed.
+    spans = [(n, start, end) for n, conversation in enumerate(conversations) for start, end in conversation.spans]
+    row, column, turn = torch.tensor(
+        [(n, at, turn) for turn, (n, start, end) in enumerate(spans) for at in range(start, end)], device=device
+    ).unbind(1)
+    own = None if cache is None else select_rows(cache, [c.picture for c in conversations])
+    # Padding comes last and attention is causal, so no mask is needed.
     scores: tuple[Tensor, ...] = ()
     states = None
-    if watched is None:
+    if recorded is None:
         hidden = model.model(model.model.tok_embeddings(ids), None, None, own)
     else:
-        watched.clear()
-        with output_of(model.model.layers[SEEN_AFTER]) as kept:
+        recorded.clear()
+        with output_of(model.model.layers[PROBED_LAYER]) as outputs:
             hidden = model.model(model.model.tok_embeddings(ids), None, None, own)
-        scores, states = tuple(watched), kept[0]
+        scores, states = tuple(recorded), outputs[0]
     logits = model.output(hidden[row, column - 1]).float()
-    return Answers(tuple(conversations), logits, ids[row, column], torch.tensor(turn, device=device), scores, states)
+    return AnswerLogits(tuple(conversations), logits, ids[row, column], turn, scores, states)
 
 
 @contextmanager
 def output_of(module: nn.Module) -> Iterator[list[Tensor]]:
-    """A list that gets what `module` returns inside the block."""
-    kept: list[Tensor] = []
-    hook = module.register_forward_hook(lambda _, __, output: kept.append(output))
+    """Record the outputs of `module` inside the block in the list that is yielded."""
+    outputs: list[Tensor] = []
+    hook = module.register_forward_hook(lambda _, __, output: outputs.append(output))
     try:
-        yield kept
+        yield outputs
     finally:
         hook.remove()

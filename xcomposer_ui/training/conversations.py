@@ -1,7 +1,7 @@
-"""What the language model is trained on: conversations about pictures, as token ids with their answers marked.
+"""Training sequences of the language model: conversations about pictures as token ids, with the answers marked.
 
-A picture's embeddings stand in front of everything that is asked about it, so they are worked out once for all the
-conversations about it.
+A picture's embeddings come before everything that is asked about it, so that one prefill serves all conversations
+about that picture.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 import sentencepiece
 
 from xcomposer_ui.models.xcomposer2.tokenizer import TURN_END, TURN_START
-from xcomposer_ui.training.questions import KINDS, Turn, turn_sample
+from xcomposer_ui.training.questions import KINDS, Turn, sample_turn
 from xcomposer_ui.training.world import LANGUAGES, Rng, Scene
 
 BOS = 1
@@ -23,114 +23,124 @@ BOS = 1
 
 @dataclass(frozen=True)
 class Conversation:
-    """picture: index into the batch, -1 for none. ids: from the picture on, or from the start where there is none.
+    """A conversation as one sequence of tokens.
 
-    spans: for each turn, where in `ids` its answer with the closing mark starts and ends.
-    looks: where in `ids` a token stands that needs a look, which noun it is for (0 the first, 1 the second), and the
-    things to look at, as indices into the scene's; none for something that is not there.
-    sides: where in `ids` a token stands that needs the side that is asked about, and which of SIDES that is.
+    picture: index into the batch; -1 for none.
+    ids: token ids after the picture's tokens; all of them where there is no picture.
+    spans: for each turn, start and end in `ids` of its answer, which includes the end-of-turn token.
+    attention_targets: (position in `ids`, noun, things): predicting that token needs attention to these things of the
+    scene, given by index and empty where the noun (0 the first of the question, 1 the second) refers to none.
+    side_targets: (position in `ids`, index into SIDES): predicting that token needs the side of the relation.
     """
 
     picture: int
     turns: tuple[Turn, ...]
     ids: tuple[int, ...]
     spans: tuple[tuple[int, int], ...]
-    looks: tuple[tuple[int, int, tuple[int, ...]], ...] = ()
-    sides: tuple[tuple[int, int], ...] = ()
+    attention_targets: tuple[tuple[int, int, tuple[int, ...]], ...] = ()
+    side_targets: tuple[tuple[int, int], ...] = ()
 
 
-LEAST = dict.fromkeys(KINDS, 0.04) | {"refusal": 0.08}
-"""What each kind's weight is at least. Of all that can be said to it the model hears little: so small talk has more."""
+MIN_WEIGHTS = dict.fromkeys(KINDS, 0.04) | {"refusal": 0.08}
+"""Smallest sampling weight of each kind. Off-topic questions vary the most, so they get more."""
 
 
 @dataclass
-class Weights:
-    """How often each (kind, language) is asked: the more, the rarer it is right."""
+class KindSampler:
+    """Samples kinds of questions, those with the lowest accuracy most often.
 
-    right: dict[tuple[str, str], float] = field(
+    accuracy: moving average of the correct answers, 0..1, for each (kind, language).
+    """
+
+    accuracy: dict[tuple[str, str], float] = field(
         default_factory=lambda: {(kind, language): 0.0 for kind in KINDS for language in LANGUAGES}
     )
 
-    def note(self, turn: Turn, right: bool) -> None:
-        """Take one answer into the running share of right ones."""
+    def update(self, turn: Turn, correct: bool) -> None:
+        """Add one answer to the moving average."""
         key = (turn.kind, turn.language)
-        self.right[key] += 0.002 * (right - self.right[key])
+        self.accuracy[key] += 0.002 * (correct - self.accuracy[key])
 
     def sample(self, rng: Rng, count: int) -> list[tuple[str, str]]:
-        """`count` pairs of kind and language."""
-        keys = list(self.right)
-        wrong = np.array([LEAST[key[0]] + min(1 - self.right[key], 0.5) for key in keys])
-        return [keys[n] for n in rng.choice(len(keys), count, p=wrong / wrong.sum())]
+        """Sample `count` pairs of kind and language."""
+        keys = list(self.accuracy)
+        weights = np.array([MIN_WEIGHTS[key[0]] + min(1 - self.accuracy[key], 0.5) for key in keys])
+        return [keys[n] for n in rng.choice(len(keys), count, p=weights / weights.sum())]
 
 
-class Writer:
-    """Turns into ids, exactly as `chat` would have them.
+class ConversationEncoder:
+    """Tokenizes turns exactly as `chat` does.
 
-    Raises OSError where `tokenizer` is no sentencepiece model.
+    Args:
+        tokenizer: file of the sentencepiece model.
+
+    Raises:
+        OSError: the file is not a sentencepiece model.
     """
 
     def __init__(self, tokenizer: Path) -> None:
-        self.pieces = sentencepiece.SentencePieceProcessor(model_file=str(tokenizer))
-        self.end = int(self.pieces.piece_to_id(TURN_END))
-        self.to_answer = [*self.encode(f"{TURN_END}\n{TURN_START}assistant\n")]
-        self.to_question = [*self.encode(f"\n{TURN_START}user\n")]
+        self.processor = sentencepiece.SentencePieceProcessor(model_file=str(tokenizer))
+        self.end_id = int(self.processor.piece_to_id(TURN_END))
+        self.answer_prefix = self.encode(f"{TURN_END}\n{TURN_START}assistant\n")
+        self.question_prefix = self.encode(f"\n{TURN_START}user\n")
 
     def encode(self, text: str) -> list[int]:
         """Ids of `text`, without the start token."""
-        return list(self.pieces.encode(text))
+        return list(self.processor.encode(text))
 
-    def before_picture(self, system: str = "") -> list[int]:
-        """Ids of what stands in front of the picture."""
+    def picture_prefix(self, system: str = "") -> list[int]:
+        """Ids of the prompt before the picture's tokens."""
         first = f"{TURN_START}system\n{system}{TURN_END}\n" if system else ""
         return [BOS, *self.encode(f"{first}{TURN_START}user\n")]
 
-    def conversation(self, picture: int, turns: Sequence[Turn]) -> Conversation:
-        """`turns` about `picture` as one sequence."""
-        ids = [BOS] if picture >= 0 else [BOS, BOS, *self.to_question[1:]]
-        spans, looks, sides = [], [], []
+    def encode_turns(self, picture: int, turns: Sequence[Turn]) -> Conversation:
+        """Encode `turns` about `picture` (-1 for none) as one sequence."""
+        ids = [BOS] if picture >= 0 else [BOS, BOS, *self.question_prefix[1:]]
+        spans, attention, sides = [], [], []
         for n, turn in enumerate(turns):
-            ids += [*(self.to_question if n else ()), *self.encode(turn.question), *self.to_answer]
+            ids += [*(self.question_prefix if n else ()), *self.encode(turn.question), *self.answer_prefix]
             start = len(ids)
-            ids += [*self.encode(turn.answer), self.end]
+            ids += [*self.encode(turn.answer), self.end_id]
+            answer = range(start, len(ids))
             spans.append((start, len(ids)))
-            looks += [(at, noun, things) for noun, things in enumerate(turn.looks) for at in range(start, len(ids))]
-            looks += [(start + at, 0, (thing,)) for at, thing in self._told(turn)]
+            attention += [(at, noun, things) for noun, things in enumerate(turn.referents) for at in answer]
+            attention += [(start + at, 0, (thing,)) for at, thing in self._mention_tokens(turn)]
             if turn.side is not None:
-                sides += [(at, turn.side) for at in range(start, len(ids))]
-        return Conversation(picture, tuple(turns), tuple(ids), tuple(spans), tuple(looks), tuple(sides))
+                sides += [(at, turn.side) for at in answer]
+        return Conversation(picture, tuple(turns), tuple(ids), tuple(spans), tuple(attention), tuple(sides))
 
-    def _told(self, turn: Turn) -> Iterator[tuple[int, int]]:
-        """For each token of the answer that names a thing, its place in the answer, and the thing."""
-        pieces = [self.pieces.id_to_piece(n) for n in self.encode(turn.answer)] if turn.told else []
+    def _mention_tokens(self, turn: Turn) -> Iterator[tuple[int, int]]:
+        """For each token of the answer that belongs to a mention, its position in the answer and the thing."""
+        pieces = [self.processor.id_to_piece(n) for n in self.encode(turn.answer)] if turn.mentions else []
         ends = list(accumulate(map(len, pieces)))
         at = 0
-        for name, thing in turn.told:
+        for name, thing in turn.mentions:
             first = turn.answer.index(name, at)
             at = first + len(name)
             yield from ((n, thing) for n, end in enumerate(ends) if first < end <= at)
 
 
-def conversations_about(
-    rng: Rng, writer: Writer, scenes: Sequence[Scene], weights: Weights, turns: int
+def sample_conversations(
+    rng: Rng, encoder: ConversationEncoder, scenes: Sequence[Scene], sampler: KindSampler, turns: int
 ) -> list[Conversation]:
-    """`turns` questions about each scene, in conversations of one, two or four turns."""
+    """Sample `turns` questions about each scene, in conversations of one, two or four turns."""
     length = int(rng.choice((1, 2, 4), p=(0.55, 0.3, 0.15)))
-    kinds = iter(weights.sample(rng, len(scenes) * turns))
+    kinds = iter(sampler.sample(rng, len(scenes) * turns))
     result = []
     for n, scene in enumerate(scenes):
         for _ in range(turns // length):
-            asked = [turn_sample(rng, scene, *next(kinds)) for _ in range(length)]
-            result.append(writer.conversation(n, asked))
+            sampled = [sample_turn(rng, scene, *next(kinds)) for _ in range(length)]
+            result.append(encoder.encode_turns(n, sampled))
     return result
 
 
-def conversations_without(rng: Rng, writer: Writer, count: int) -> list[Conversation]:
-    """`count` conversations without a picture."""
+def sample_without_picture(rng: Rng, encoder: ConversationEncoder, count: int) -> list[Conversation]:
+    """Sample `count` conversations without a picture."""
     result = []
     for _ in range(count):
-        asked = [
-            turn_sample(rng, None, KINDS[int(rng.integers(len(KINDS)))], LANGUAGES[int(rng.integers(2))])
+        sampled = [
+            sample_turn(rng, None, KINDS[int(rng.integers(len(KINDS)))], LANGUAGES[int(rng.integers(2))])
             for _ in range(int(rng.integers(1, 3)))
         ]
-        result.append(writer.conversation(-1, asked))
+        result.append(encoder.encode_turns(-1, sampled))
     return result

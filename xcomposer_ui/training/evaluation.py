@@ -1,7 +1,7 @@
-"""The embedded model on held-out pictures: how often each kind of question is answered word for word as it should be.
+"""Evaluation of the embedded model on held-out pictures: exact-match accuracy by kind of question.
 
-Every question is asked twice, as a conversation's first turn and as its second one, in English and in Chinese, in
-wordings of training and in wordings that training never used.
+Every question is asked as the first and as the second turn of a conversation, in English and in Chinese. Half of the
+pictures are asked about in training's wordings, half in held-out ones.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from math import isnan
 
 import numpy as np
@@ -17,200 +18,230 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from xcomposer_ui.core.strategies import Strategy
 from xcomposer_ui.models.xcomposer2 import InternLMXComposer2ForCausalLM
-from xcomposer_ui.strategies import Strategy
-from xcomposer_ui.training.batching import picture_cache, selected
-from xcomposer_ui.training.conversations import Conversation, Writer
-from xcomposer_ui.training.holdout import draw_held_out, photograph_held_out, scene_held_out
-from xcomposer_ui.training.questions import Turn, turn_sample
-from xcomposer_ui.training.unseen import SMALL_TALK, UNSEEN
-from xcomposer_ui.training.wordings import ASKED, REFUSAL, Wordings
-from xcomposer_ui.training.world import LANGUAGES, Scene
+from xcomposer_ui.training.batching import picture_cache, select_rows
+from xcomposer_ui.training.conversations import Conversation, ConversationEncoder
+from xcomposer_ui.training.holdout import draw_held_out, held_out_photograph, sample_held_out_scene
+from xcomposer_ui.training.phrases import HELD_OUT_SMALL_TALK, HELD_OUT_WORDINGS, QUESTION_WORDINGS, REFUSAL, Wordings
+from xcomposer_ui.training.questions import Turn, sample_turn
+from xcomposer_ui.training.world import LANGUAGES, Scene, pick
 
-LONGEST_ANSWER = 64
-GROUP = 50
-"""Pictures that are answered about at a time."""
+MAX_ANSWER_TOKENS = 64
+
+GROUP_SIZE = 50
+"""Number of pictures that are processed together."""
+
+WORDINGS: dict[str, Wordings] = {"training": QUESTION_WORDINGS, "held_out": HELD_OUT_WORDINGS}
 
 
 @dataclass(frozen=True)
-class Asked:
-    """One question of the evaluation. row: the line of the table it counts in. words: "trained" or "unseen"."""
+class EvaluationItem:
+    """One question of the evaluation.
+
+    picture: index in its group. row: the table's row that it counts in. wordings: a key of WORDINGS.
+    turn: the question with its correct answer. previous: another question, for the conversation of two turns.
+    """
 
     picture: int
     row: str
     language: str
-    words: str
+    wordings: str
     turn: Turn
-    before: Turn
+    previous: Turn
 
 
 @dataclass
-class Table:
-    """right, total: answers by (row, language, words, number of the turn). answers: every one, in order."""
+class AccuracyTable:
+    """Counts of correct answers.
 
-    right: Counter[tuple[str, str, str, int]] = field(default_factory=Counter)
+    correct, total: number of answers by (row, language, wordings, turn), the turn 1 or 2.
+    answers: all of them, in order. refused: refusals among the `answerable` questions, those about shapes.
+    """
+
+    correct: Counter[tuple[str, str, str, int]] = field(default_factory=Counter)
     total: Counter[tuple[str, str, str, int]] = field(default_factory=Counter)
     answers: list[str] = field(default_factory=list)
     refused: int = 0
-    honest: int = 0
+    answerable: int = 0
 
-    def note(self, asked: Asked, number: int, answer: str) -> None:
-        """Take one answer in; `number` 1 or 2 for the turn."""
-        key = (asked.row, asked.language, asked.words, number)
+    def add(self, item: EvaluationItem, turn: int, answer: str) -> None:
+        """Count one answer to `item`, given as turn 1 or 2."""
+        key = (item.row, item.language, item.wordings, turn)
         self.total[key] += 1
-        self.right[key] += answer == asked.turn.answer
+        self.correct[key] += answer == item.turn.answer
         self.answers.append(answer)
-        if asked.row not in ("refusal", "photograph"):
-            self.honest += 1
-            self.refused += answer == REFUSAL[asked.language]
+        if item.row not in ("refusal", "photograph"):
+            self.answerable += 1
+            self.refused += answer == REFUSAL[item.language]
 
     def share(
-        self, row: str, language: str | None = None, words: str | None = None, number: int | None = None
+        self, row: str, language: str | None = None, wordings: str | None = None, turn: int | None = None
     ) -> float:
-        """Right answers of all that fit, 0..1; not a number where none does."""
+        """Accuracy, 0..1, over the answers that match all given arguments; NaN where there are none."""
         keys = [
             key
             for key in self.total
             if key[0] == row
-            and all(want in (None, got) for want, got in zip((language, words, number), key[1:], strict=True))
+            and all(given in (None, part) for given, part in zip((language, wordings, turn), key[1:], strict=True))
         ]
         total = sum(self.total[key] for key in keys)
-        return sum(self.right[key] for key in keys) / total if total else float("nan")
+        return sum(self.correct[key] for key in keys) / total if total else float("nan")
 
     def overall(self) -> float:
-        """Right answers of all, 0..1."""
-        return sum(self.right.values()) / sum(self.total.values())
+        """Accuracy over all answers, 0..1."""
+        return sum(self.correct.values()) / sum(self.total.values())
 
     def shares(self) -> dict[str, float]:
-        """Right answers by row, 0..1."""
+        """Accuracy of each row, 0..1."""
         return {row: round(self.share(row), 4) for row in self.rows()}
 
     def rows(self) -> list[str]:
-        """The table's lines."""
+        """Names of the rows, in order of first appearance."""
         return list(dict.fromkeys(key[0] for key in self.total))
 
 
-def questions_about(rng: np.random.Generator, picture: int, scene: Scene) -> Iterator[Asked]:
-    """One question of each kind, in both languages, and one of small talk."""
-    seeds = rng.integers(2**32, size=len(ASKED))
-    words: dict[str, Wordings] = {"trained": ASKED, "unseen": UNSEEN}
-    which = "unseen" if rng.random() < 0.5 else "trained"
+def sample_items(rng: np.random.Generator, picture: int, scene: Scene) -> Iterator[EvaluationItem]:
+    """Sample one question of each kind and one off-topic question, in both languages."""
+    seeds = rng.integers(2**32, size=len(QUESTION_WORDINGS))
+    wordings = "held_out" if rng.random() < 0.5 else "training"
     for language in LANGUAGES:
         turns = [
-            turn_sample(np.random.default_rng(seed), scene, kind, language, loosely=False, wordings=words[which])
-            for kind, seed in zip(ASKED, seeds, strict=True)
+            sample_turn(np.random.default_rng(seed), scene, kind, language, augment=False, wordings=WORDINGS[wordings])
+            for kind, seed in zip(QUESTION_WORDINGS, seeds, strict=True)
         ]
         for n, turn in enumerate(turns):
             row = turn.kind
-            if turn.about == "several" and turn.kind in ("colour", "shape", "place"):
+            if turn.case == "several" and turn.kind in ("colour", "shape", "place"):
                 row = "several of a kind"
-            elif turn.about == "absent" and turn.kind in ("colour", "shape", "place", "relation"):
+            elif turn.case == "absent" and turn.kind in ("colour", "shape", "place", "relation"):
                 row = "not there"
-            elif turn.about == "photograph":
+            elif turn.case == "photograph":
                 row = "photograph"
-            yield Asked(picture, row, language, which, turn, turns[n - 2])
-        talk = SMALL_TALK[language][int(rng.integers(len(SMALL_TALK[language])))]
-        yield Asked(
-            picture, "refusal", language, "unseen", Turn("refusal", language, talk, REFUSAL[language]), turns[0]
-        )
+            yield EvaluationItem(picture, row, language, wordings, turn, turns[n - 2])
+        refused = Turn("refusal", language, pick(rng, HELD_OUT_SMALL_TALK[language]), REFUSAL[language])
+        yield EvaluationItem(picture, "refusal", language, "held_out", refused, turns[0])
 
 
-def held_out(seed: int, pictures: int) -> Iterator[tuple[list[Image.Image], list[Asked]]]:
-    """Groups of held-out pictures with their questions; one picture in sixteen has no shapes."""
+def held_out(seed: int, pictures: int) -> Iterator[tuple[list[Image.Image], list[EvaluationItem]]]:
+    """Yield groups of held-out pictures with their questions; one picture in sixteen has no shapes."""
     rng = np.random.default_rng((seed, 9))
-    for start in range(0, pictures, GROUP):
-        images, asked = [], []
-        for n in range(min(GROUP, pictures - start)):
-            scene = Scene(1, 1, drawn=False) if rng.random() < 1 / 16 else scene_held_out(rng)
-            images.append(draw_held_out(rng, scene) if scene.drawn else photograph_held_out(rng))
-            asked += list(questions_about(rng, n, scene))
-        yield images, asked
+    for start in range(0, pictures, GROUP_SIZE):
+        images, items = [], []
+        for n in range(min(GROUP_SIZE, pictures - start)):
+            scene = Scene(1, 1, drawn=False) if rng.random() < 1 / 16 else sample_held_out_scene(rng)
+            images.append(draw_held_out(rng, scene) if scene.drawn else held_out_photograph(rng))
+            items += list(sample_items(rng, n, scene))
+        yield images, items
 
 
 @torch.no_grad()
-def greedy(
-    model: InternLMXComposer2ForCausalLM, writer: Writer, embeds: Tensor, prompts: Sequence[Conversation]
+def greedy_answers(
+    model: InternLMXComposer2ForCausalLM, encoder: ConversationEncoder, embeds: Tensor, prompts: Sequence[Conversation]
 ) -> list[str]:
-    """The greedy answer to the last, open turn of each prompt. embeds: of the pictures, (N, tokens, width)."""
-    cache = picture_cache(model, writer.before_picture(), embeds)
-    found: dict[int, str] = {}
+    """Answer each prompt by greedy decoding.
+
+    Args:
+        model: the model.
+        encoder: its tokenizer.
+        embeds: embeddings of the pictures, (N, tokens, width).
+        prompts: conversations whose `ids` end before the answer of the last turn.
+    """
+    cache = picture_cache(model, encoder.picture_prefix(), embeds)
+    answers: dict[int, str] = {}
     lengths: dict[int, list[int]] = {}
     for n, prompt in enumerate(prompts):
         lengths.setdefault(len(prompt.ids), []).append(n)
-    for rows in lengths.values():  # of one length, so that nothing is padded
-        own = selected(cache, [prompts[n].picture for n in rows])
+    for rows in lengths.values():  # of equal length, so that no padding is needed
+        own = select_rows(cache, [prompts[n].picture for n in rows])
         ids = torch.tensor([prompts[n].ids for n in rows])
-        written: list[Tensor] = []
-        open_rows = torch.ones(len(rows), dtype=torch.bool)
-        for _ in range(LONGEST_ANSWER):
+        generated: list[Tensor] = []
+        unfinished = torch.ones(len(rows), dtype=torch.bool)
+        for _ in range(MAX_ANSWER_TOKENS):
             hidden = model.model(model.model.tok_embeddings(ids), None, None, own)
             ids = model.output(hidden[:, -1:]).argmax(-1)  # (rows, 1)
-            written.append(ids)
-            open_rows &= (ids[:, 0] != writer.end) & (ids[:, 0] != 2)
-            if not open_rows.any():
+            generated.append(ids)
+            unfinished &= (ids[:, 0] != encoder.end_id) & (ids[:, 0] != 2)
+            if not unfinished.any():
                 break
-        for n, row in zip(rows, torch.cat(written, dim=1).tolist(), strict=True):
-            ends = [at for at, token in enumerate(row) if token in (writer.end, 2)]
-            found[n] = str(writer.pieces.decode(row[: ends[0]] if ends else row))
-    return [found[n] for n in range(len(prompts))]
+        for n, row in zip(rows, torch.cat(generated, dim=1).tolist(), strict=True):
+            ends = [at for at, token in enumerate(row) if token in (encoder.end_id, 2)]
+            answers[n] = str(encoder.processor.decode(row[: ends[0]] if ends else row))
+    return [answers[n] for n in range(len(prompts))]
 
 
 def evaluate(
-    model: InternLMXComposer2ForCausalLM, writer: Writer, strategy: Strategy, half: str, *, seed: int, pictures: int
-) -> Table:
-    """Ask `model`, whose weights are in the strategy's dtype, about `pictures` held-out pictures."""
-    table = Table()
+    model: InternLMXComposer2ForCausalLM,
+    encoder: ConversationEncoder,
+    strategy: Strategy,
+    half: str,
+    *,
+    seed: int,
+    pictures: int,
+) -> AccuracyTable:
+    """Evaluate `model` on held-out pictures.
+
+    Args:
+        model: with its weights in the strategy's dtype.
+        encoder: its tokenizer.
+        strategy: how to cast the pictures, and whether to use autocast.
+        half: "float16" or "bfloat16".
+        seed: of the pictures and questions.
+        pictures: number of pictures.
+    """
+    table = AccuracyTable()
     image_dtype = getattr(torch, strategy.image_dtype(half))
     autocast: AbstractContextManager[object]
-    for images, asked in held_out(seed, pictures):
+    for images, items in held_out(seed, pictures):
         autocast = torch.autocast("cpu", getattr(torch, half)) if strategy.autocast else nullcontext()
         with autocast, torch.no_grad():
             pixels = torch.cat([model.preprocess(image) for image in images]).to(image_dtype)
             embeds = model.encode_image(pixels)
-            before = greedy(model, writer, embeds, [_prompt(writer, a.picture, [a.before]) for a in asked])
-            first = greedy(model, writer, embeds, [_prompt(writer, a.picture, [a.turn]) for a in asked])
-            said = [_said(a.before, answer) for a, answer in zip(asked, before, strict=True)]
-            pairs = zip(asked, said, strict=True)
-            second = greedy(model, writer, embeds, [_prompt(writer, a.picture, [b, a.turn]) for a, b in pairs])
-        for a, one, two in zip(asked, first, second, strict=True):
-            table.note(a, 1, one)
-            table.note(a, 2, two)
+            answer = partial(greedy_answers, model, encoder, embeds)
+            previous = answer([_prompt(encoder, item.picture, [item.previous]) for item in items])
+            first = answer([_prompt(encoder, item.picture, [item.turn]) for item in items])
+            # The second turn follows the model's own answer, right or wrong, which may not have the mentions.
+            answered = zip(items, previous, strict=True)
+            histories = [replace(item.previous, answer=text, mentions=()) for item, text in answered]
+            pairs = zip(items, histories, strict=True)
+            second = answer([_prompt(encoder, item.picture, [history, item.turn]) for item, history in pairs])
+        for item, one, two in zip(items, first, second, strict=True):
+            table.add(item, 1, one)
+            table.add(item, 2, two)
     return table
 
 
-def _said(turn: Turn, answer: str) -> Turn:
-    return Turn(turn.kind, turn.language, turn.question, answer)
-
-
-def _prompt(writer: Writer, picture: int, turns: list[Turn]) -> Conversation:
-    whole = writer.conversation(picture, turns)
+def _prompt(encoder: ConversationEncoder, picture: int, turns: list[Turn]) -> Conversation:
+    """Encode `turns` up to the last one's answer."""
+    whole = encoder.encode_turns(picture, turns)
     return Conversation(picture, whole.turns, whole.ids[: whole.spans[-1][0]], whole.spans)
 
 
 COLUMNS: tuple[tuple[str, str | None, str, int | None], ...] = (
-    ("English", "en", "trained", 1),
-    ("Chinese", "zh", "trained", 1),
-    ("second turns", None, "trained", 2),
-    ("English, unseen wordings", "en", "unseen", None),
-    ("Chinese, unseen wordings", "zh", "unseen", None),
+    ("English", "en", "training", 1),
+    ("Chinese", "zh", "training", 1),
+    ("second turns", None, "training", 2),
+    ("English, held-out wordings", "en", "held_out", None),
+    ("Chinese, held-out wordings", "zh", "held_out", None),
 )
-"""The table's columns: name, language, wordings and number of the turn (None: both)."""
+"""Columns of the table: name, language, wordings and turn, with None for both."""
 
 
-def as_markdown(table: Table) -> str:
-    """The table of the card, in per cent; a dash where nothing was asked."""
+def as_markdown(table: AccuracyTable) -> str:
+    """Format the table of the model card, in per cent, with a dash where there are no answers."""
     names = " | ".join(name for name, *_ in COLUMNS)
-    lines = [f"| asked | {names} | answers |", "| --- |" + " ---: |" * (len(COLUMNS) + 1)]
+    lines = [f"| kind | {names} | answers |", "| --- |" + " ---: |" * (len(COLUMNS) + 1)]
     for row in table.rows():
-        shares = [table.share(row, language, words, number) for _, language, words, number in COLUMNS]
+        shares = [table.share(row, language, wordings, turn) for _, language, wordings, turn in COLUMNS]
         count = sum(n for key, n in table.total.items() if key[0] == row)
         cells = " | ".join("—" if isnan(share) else f"{100 * share:.1f}" for share in shares)
         lines.append(f"| {row} | {cells} | {count} |")
+    refused = 100 * table.refused / max(table.answerable, 1)
     lines.append("")
-    lines.append(f"Honest questions refused: {100 * table.refused / max(table.honest, 1):.2f} % of {table.honest}.")
+    lines.append(f"Answerable questions refused: {refused:.2f} % of {table.answerable}.")
     return "\n".join(lines)
 
 
-def differing(one: Table, other: Table) -> float:
-    """Share of answers, 0..1, that are not the same text in both tables."""
+def differing_share(one: AccuracyTable, other: AccuracyTable) -> float:
+    """Share of answers, 0..1, whose text differs between two tables of the same questions."""
     return sum(a != b for a, b in zip(one.answers, other.answers, strict=True)) / len(one.answers)

@@ -1,15 +1,17 @@
-"""The example pictures of the page: drawn here, asked about here, and answered rightly by the embedded model."""
+"""The page's example pictures and questions: drawn from `data/examples.json`, answered from their scenes."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from xcomposer_ui.training.answers import (
-    Wanted,
+    ShapeQuery,
     colour_answer,
     count_answer,
     description_answer,
@@ -18,132 +20,94 @@ from xcomposer_ui.training.answers import (
     relation_answer,
     shape_answer,
 )
-from xcomposer_ui.training.holdout import draw_held_out, spectral
-from xcomposer_ui.training.wordings import NO_SHAPES, REFUSAL
-from xcomposer_ui.training.world import COLOURS, SHAPES, Rgb, Scene, Thing
+from xcomposer_ui.training.holdout import draw_held_out, spectral_noise
+from xcomposer_ui.training.phrases import NO_SHAPES, REFUSAL, load_data
+from xcomposer_ui.training.world import COLOURS, SHAPES, Scene, Thing
 
-PALETTE: dict[str, Rgb] = {
-    "red": (222, 45, 38),
-    "green": (44, 150, 70),
-    "blue": (40, 95, 215),
-    "yellow": (250, 208, 40),
-    "purple": (125, 60, 175),
-    "orange": (245, 140, 30),
-    "black": (28, 28, 30),
-    "white": (250, 250, 248),
-}
-PAPER: tuple[Rgb, Rgb] = ((250, 247, 240), (236, 240, 246))
-NIGHT: tuple[Rgb, Rgb] = ((34, 40, 58), (58, 62, 92))
-MEADOW: tuple[Rgb, Rgb] = ((196, 222, 190), (226, 236, 205))
-SAND: tuple[Rgb, Rgb] = ((238, 222, 192), (246, 236, 216))
-SKY: tuple[Rgb, Rgb] = ((176, 208, 236), (222, 234, 246))
+_DATA: dict[str, Any] = load_data("examples")
+
+_SHAPE_INDICES = {word.en: n for n, word in enumerate(SHAPES)}
+_COLOUR_INDICES = {word.en: n for n, word in enumerate(COLOURS)}
 
 
-def _index(words: tuple[object, ...], name: str) -> int:
-    return next(n for n, word in enumerate(words) if getattr(word, "en", None) == name)
-
-
-def _thing(name: str, x: float, y: float, across: float, angle: float = 0.0) -> Thing:
-    """`name`: "red circle". x, y, across: as in `Thing`."""
-    colour, shape = name.split()
-    return Thing(_index(SHAPES, shape), _index(COLOURS, colour), x, y, across, angle, PALETTE[colour])
-
-
-def _wanted(name: str) -> Wanted:
-    """What "red circle", "circle", "red" or "" asks about."""
+def _query(name: str) -> ShapeQuery:
+    """Query of a name such as "red circle", "circle", "red" or "" (anything)."""
     words = name.split()
-    shapes = [_index(SHAPES, w) for w in words if w not in PALETTE]
-    colours = [_index(COLOURS, w) for w in words if w in PALETTE]
-    return Wanted(shapes[0] if shapes else None, colours[0] if colours else None)
+    shapes = [_SHAPE_INDICES[word] for word in words if word in _SHAPE_INDICES]
+    colours = [_COLOUR_INDICES[word] for word in words if word in _COLOUR_INDICES]
+    return ShapeQuery(shapes[0] if shapes else None, colours[0] if colours else None)
 
 
-SCENES: dict[str, Scene] = {
-    "trio.png": Scene(
-        640, 480,
-        (_thing("red circle", 0.22, 0.3, 0.32), _thing("blue square", 0.73, 0.28, 0.3, 6),
-         _thing("yellow star", 0.5, 0.76, 0.34, -4)),
-        PAPER,
-    ),
-    "night.png": Scene(
-        560, 560,
-        (_thing("yellow star", 0.18, 0.17, 0.22, 8), _thing("white circle", 0.8, 0.2, 0.26),
-         _thing("orange diamond", 0.5, 0.5, 0.24), _thing("green triangle", 0.2, 0.8, 0.3),
-         _thing("purple cross", 0.8, 0.8, 0.28, -8)),
-        NIGHT,
-    ),
-    "meadow.jpg": Scene(
-        640, 420,
-        (_thing("purple triangle", 0.16, 0.7, 0.34), _thing("red square", 0.5, 0.22, 0.28, -7),
-         _thing("black cross", 0.84, 0.72, 0.3, 5), _thing("white diamond", 0.5, 0.72, 0.3)),
-        MEADOW,
-    ),
-    "sky.png": Scene(
-        480, 600,
-        (_thing("orange circle", 0.24, 0.16, 0.3), _thing("blue star", 0.74, 0.5, 0.32, 10),
-         _thing("green square", 0.26, 0.82, 0.28, -5)),
-        SKY,
-    ),
-    "crowd.jpg": Scene(
-        600, 450,
-        (_thing("green star", 0.16, 0.26, 0.3, -6), _thing("red triangle", 0.5, 0.25, 0.3),
-         _thing("red circle", 0.84, 0.5, 0.28), _thing("blue diamond", 0.5, 0.74, 0.32),
-         _thing("black square", 0.16, 0.76, 0.26, 9)),
-        SAND,
-    ),
-}  # fmt: skip
+def _thing(name: str, x: float, y: float, extent: float, angle: float = 0.0) -> Thing:
+    """Thing of a name such as "red circle". x, y, extent, angle: as in `Thing`."""
+    colour, shape = name.split()
+    return Thing(_SHAPE_INDICES[shape], _COLOUR_INDICES[colour], x, y, extent, angle, _DATA["palette"][colour])
 
 
-def _asked(file: str, question: str, answer: str, language: str = "en") -> dict[str, str]:
-    return {"file": file, "question": question, "language": language, "answer": answer}
+def _scene(width: int, height: int, background: Any, things: Any) -> Scene:
+    return Scene(width, height, tuple(_thing(**thing) for thing in things), background)
 
 
-def questions() -> list[dict[str, str]]:
-    """What is asked of each picture, with the answer that follows from its scene."""
-    trio, night, meadow, sky, crowd = SCENES.values()
-    anything = _wanted("")
-    return [
-        _asked("trio.png", "What color is the circle?", colour_answer(_wanted("circle"), trio, "en")),
-        _asked("night.png", "How many shapes are there?", count_answer(anything, night, "en")),
-        _asked("meadow.jpg", "What shape is red?", shape_answer(_wanted("red"), meadow, "en")),
-        _asked("crowd.jpg", "星形在哪里？", place_answer(_wanted("star"), crowd, "zh"), "zh"),
-        _asked("crowd.jpg", "How many red shapes are there?", count_answer(_wanted("red"), crowd, "en")),
-        _asked("crowd.jpg", "Describe the image.", description_answer(crowd, "en")),
-        _asked("mountains.jpg", "Describe the image.", NO_SHAPES["en"]),
-        _asked("meadow.jpg", "Where is the diamond?", place_answer(_wanted("diamond"), meadow, "en")),
-        _asked("sky.png", "Is there a blue star?", presence_answer(_wanted("blue star"), sky, "en")),
-        _asked(
-            "trio.png",
-            "Is the circle left of the star?",
-            relation_answer(_wanted("circle"), _wanted("star"), "left", trio, "en"),
-        ),
-        _asked("night.png", "图中有几个图形？", count_answer(anything, night, "zh"), "zh"),
-        _asked("sky.png", "Who wrote Hamlet?", REFUSAL["en"]),
-    ]
+SCENES = {name: _scene(**scene) for name, scene in _DATA["scenes"].items()}
+"""The drawn examples by file name. One more example, the photograph-like `mountains`, has no scene."""
+
+ONE_NOUN_ANSWERS: dict[str, Callable[[ShapeQuery, Scene, str], str]] = {
+    "count": count_answer,
+    "colour": colour_answer,
+    "shape": shape_answer,
+    "place": place_answer,
+    "presence": presence_answer,
+}
+
+
+def _answer(file: str, language: str, kind: str, names: tuple[str, ...] = (), side: str = "") -> str:
+    """The correct answer to a question of `kind` about the example `file` and the things with these names."""
+    if kind == "refusal":
+        return REFUSAL[language]
+    if kind == "photograph":
+        return NO_SHAPES[language]
+    if kind == "description":
+        return description_answer(SCENES[file], language)
+    if kind == "relation":
+        first, second = map(_query, names)
+        return relation_answer(first, second, side, SCENES[file], language)
+    return ONE_NOUN_ANSWERS[kind](_query(names[0]), SCENES[file], language)
+
+
+def example_questions() -> list[dict[str, str]]:
+    """The examples' questions in the page's order: file, question, language and answer."""
+    result = []
+    for entry in _DATA["questions"]:
+        parts = {key: value for key, value in entry.items() if key != "question"}
+        shown = {key: entry[key] for key in ("file", "question", "language")}
+        result.append({**shown, "answer": _answer(**parts)})
+    return result
 
 
 def mountains(width: int = 640, height: int = 440) -> Image.Image:
-    """A picture like a photograph: hazy ridges under clouds, made of noise, the same every time."""
+    """Draw hazy ridges under clouds, synthesised from noise with a fixed seed."""
     rng = np.random.default_rng(11)
     down = np.linspace(0, 1, height)[:, None, None]
     pixels = np.array((96, 142, 196)) * (1 - down) + np.array((226, 226, 220)) * down
-    clouds = np.clip(spectral(rng, width, height, 1.9)[..., None] - 0.2, 0, 1.4) * (1 - down)
+    clouds = np.clip(spectral_noise(rng, width, height, 1.9)[..., None] - 0.2, 0, 1.4) * (1 - down)
     pixels = pixels + 75 * clouds
     rows, haze = np.arange(height)[:, None], np.array((186, 200, 214))
-    for layer, (level, tall, tint) in enumerate(
+    for layer, (level, relief, tint) in enumerate(
         ((0.42, 0.1, (92, 108, 130)), (0.58, 0.09, (62, 84, 82)), (0.78, 0.07, (44, 62, 38)))
     ):
-        ridge = (level + tall * spectral(rng, width, 2, 1.45)[0]) * height
-        rock = 1 + 0.28 * spectral(rng, width, height, 0.8 + 0.15 * layer)[..., None]
-        near = np.array(tint) * rock * (0.55 + 0.2 * layer) + haze * (0.45 - 0.2 * layer)
-        pixels = np.where((rows > ridge[None])[..., None], near, pixels)
+        ridge = (level + relief * spectral_noise(rng, width, 2, 1.45)[0]) * height
+        rock = 1 + 0.28 * spectral_noise(rng, width, height, 0.8 + 0.15 * layer)[..., None]
+        colours = np.array(tint) * rock * (0.55 + 0.2 * layer) + haze * (0.45 - 0.2 * layer)
+        pixels = np.where((rows > ridge[None])[..., None], colours, pixels)
     return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
 
 
 def write_examples(folder: Path) -> None:
-    """Draw the pictures and write examples.json beside them."""
+    """Write the pictures and `examples.json` to `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, scene in SCENES.items():
-        picture = draw_held_out(np.random.default_rng(len(name)), scene, weathered=False)
+        picture = draw_held_out(np.random.default_rng(len(name)), scene, degraded=False)
         picture.save(folder / name, quality=92) if name.endswith(".jpg") else picture.save(folder / name, optimize=True)
     mountains().save(folder / "mountains.jpg", quality=88)
-    (folder / "examples.json").write_text(json.dumps(questions(), ensure_ascii=False, indent=2) + "\n", "utf-8")
+    questions = json.dumps(example_questions(), ensure_ascii=False, indent=2)
+    (folder / "examples.json").write_text(questions + "\n", "utf-8")

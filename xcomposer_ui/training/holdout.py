@@ -1,7 +1,7 @@
-"""The evaluation's own drawing code: signed distances on a pixel grid, nothing shared with `drawing`.
+"""Drawing of the evaluation's pictures, by signed distances on a pixel grid and independent of `drawing`.
 
-Edges are smoothed over the width of a pixel, sizes are others than in training, and half of the pictures pass through
-JPEG. No centre lies on the line between two places, where no eye could tell.
+Edges are antialiased over one pixel, sizes differ from training, and half of the pictures are compressed as JPEG. No
+centre is close to the border between two places, where the right answer would be ambiguous.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from xcomposer_ui.training.world import COLOURS, SHAPES, Rgb, Rng, Scene, Thing, tells_place
+from xcomposer_ui.training.world import COLOURS, SHAPES, Rgb, Rng, Scene, Thing, has_clear_place
 
 Grid = NDArray[np.float64]
 
@@ -27,11 +27,11 @@ _NAMED: tuple[tuple[Rgb, ...], ...] = (
     ((0, 0, 0), (20, 20, 20), (30, 28, 32)),
     ((255, 255, 255), (245, 245, 245), (250, 248, 244)),
 )
-"""What each of COLOURS is drawn in, before a spread of ±10 a channel."""
+"""RGB values for each of COLOURS, before a random shift of up to ±10 per channel."""
 
 
 def _polygon(x: Grid, y: Grid, corners: list[tuple[float, float]]) -> Grid:
-    """Signed distance to a polygon, negative inside (sign by counting crossings)."""
+    """Signed distance to a polygon, negative inside, where a ray crosses the outline an odd number of times."""
     distance, inside = np.full(x.shape, np.inf), np.zeros(x.shape, dtype=bool)
     for (ax, ay), (bx, by) in zip(corners, corners[1:] + corners[:1], strict=True):
         ex, ey = bx - ax, by - ay
@@ -43,7 +43,7 @@ def _polygon(x: Grid, y: Grid, corners: list[tuple[float, float]]) -> Grid:
 
 
 def distance_to(shape: int, x: Grid, y: Grid) -> Grid:
-    """Signed distance of the points (x, y) to SHAPES[shape] of half-extent 1 around the origin; y points down."""
+    """Signed distance of the points (x, y) to SHAPES[shape] with half-extent 1 at the origin; y points down."""
     if shape == 0:
         return np.hypot(x, y) - 1
     if shape == 1:
@@ -62,97 +62,97 @@ def distance_to(shape: int, x: Grid, y: Grid) -> Grid:
     return np.minimum(np.maximum(bar - 1, other - 0.3), np.maximum(bar - 0.3, other - 1))
 
 
-def colour_of(rng: Rng, colour: int) -> Rgb:
-    """What the evaluation draws COLOURS[colour] in."""
+def sample_held_out_colour(rng: Rng, colour: int) -> Rgb:
+    """Sample an RGB value for COLOURS[colour]."""
     named = _NAMED[colour]
     near = np.array(named[int(rng.integers(len(named)))]) + rng.integers(-10, 11, 3)
     red, green, blue = (int(v) for v in np.clip(near, 0, 255))
     return red, green, blue
 
 
-def scene_held_out(rng: Rng) -> Scene:
-    """A scene of the world: 64 to 640 pixels, none to five things, each 12 to 35 % of the shorter side."""
+def sample_held_out_scene(rng: Rng) -> Scene:
+    """Sample a scene of 64 to 640 pixels with none to five things, each 12 to 35 % of the shorter side."""
     short = int(rng.integers(64, 420))
     width, height = short, min(640, int(short * rng.uniform(1, 1.8)))
     if rng.random() < 0.6:
         width, height = height, width
     first = np.array(rng.choice([rng.integers(0, 256, 3), rng.integers(200, 256, 3), rng.integers(0, 50, 3)], axis=0))
     second = np.clip(first + (rng.integers(-70, 71, 3) if rng.random() < 0.4 else 0), 0, 255)
-    backdrop = tuple(tuple(int(v) for v in end) for end in (first, second))
-    scene = Scene(width, height, (), backdrop)  # type: ignore[arg-type]
+    background = tuple(tuple(int(v) for v in end) for end in (first, second))
+    scene = Scene(width, height, (), background)  # type: ignore[arg-type]
     for _ in range(int(rng.integers(0, 6))):
         for _ in range(40):
-            thing = _thing(rng, scene)
+            thing = _sample_thing(rng, scene)
             if thing is not None:
                 scene = replace(scene, things=(*scene.things, thing))
                 break
     return scene
 
 
-def _thing(rng: Rng, scene: Scene) -> Thing | None:
-    """A thing that fits beside those in `scene` and stands out from its background, or None."""
+def _sample_thing(rng: Rng, scene: Scene) -> Thing | None:
+    """Sample a thing; None where it overlaps those of `scene` or has too little contrast to the background."""
     short = min(scene.width, scene.height)
-    across = rng.uniform(0.12, 0.35 if len(scene.things) < 3 else 0.27)  # so that five find room
-    reach = across * short * 0.62
+    extent = rng.uniform(0.12, 0.35 if len(scene.things) < 3 else 0.27)  # smaller ones, so that five fit
+    reach = extent * short * 0.62
     x, y = rng.uniform(reach, scene.width - reach), rng.uniform(reach, scene.height - reach)
     for other in scene.things:
         between = np.hypot(x - other.x * scene.width, y - other.y * scene.height)
-        if between < reach + other.across * short * 0.62 + 2:
+        if between < reach + other.extent * short * 0.62 + 2:
             return None
-    if not tells_place(x / scene.width, y / scene.height):
+    if not has_clear_place(x / scene.width, y / scene.height):
         return None
     colour = int(rng.integers(len(COLOURS)))
-    rgb = colour_of(rng, colour)
-    if min(np.linalg.norm(np.array(end) - np.array(rgb)) for end in scene.backdrop) < 100:
+    rgb = sample_held_out_colour(rng, colour)
+    if min(np.linalg.norm(np.array(end) - np.array(rgb)) for end in scene.background) < 100:
         return None
     shape, angle = int(rng.integers(len(SHAPES))), float(rng.uniform(-15, 15))
-    return Thing(shape, colour, float(x / scene.width), float(y / scene.height), float(across), angle, rgb)
+    return Thing(shape, colour, float(x / scene.width), float(y / scene.height), float(extent), angle, rgb)
 
 
-def draw_held_out(rng: Rng, scene: Scene, *, weathered: bool = True) -> Image.Image:
-    """The picture of `scene`. weathered: whether it may get grain and JPEG's blocks."""
+def draw_held_out(rng: Rng, scene: Scene, *, degraded: bool = True) -> Image.Image:
+    """Draw `scene`; with `degraded`, possibly with noise and JPEG artefacts."""
     y, x = np.mgrid[0 : scene.height, 0 : scene.width] + 0.5
     down = rng.random() < 0.5
     t = ((y / scene.height) if down else (x / scene.width))[..., None]
-    first, second = (np.array(end, dtype=np.float64) for end in scene.backdrop)
+    first, second = (np.array(end, dtype=np.float64) for end in scene.background)
     pixels = first + t * (second - first)
     for thing in scene.things:
-        radius = thing.across * min(scene.width, scene.height) / 2
-        turn = np.deg2rad(thing.angle)
+        radius = thing.extent * min(scene.width, scene.height) / 2
+        angle = np.deg2rad(thing.angle)
         dx, dy = (x - thing.x * scene.width) / radius, (y - thing.y * scene.height) / radius
-        u, v = dx * np.cos(turn) + dy * np.sin(turn), dy * np.cos(turn) - dx * np.sin(turn)
+        u, v = dx * np.cos(angle) + dy * np.sin(angle), dy * np.cos(angle) - dx * np.sin(angle)
         cover = np.clip(0.5 - distance_to(thing.shape, u, v) * radius, 0, 1)[..., None]
         pixels = pixels * (1 - cover) + np.array(thing.rgb) * cover
-    if weathered and rng.random() < 0.3:
+    if degraded and rng.random() < 0.3:
         pixels = pixels + rng.normal(0, rng.uniform(1, 6), pixels.shape)
     picture = Image.fromarray(np.clip(pixels.round(), 0, 255).astype(np.uint8))
-    if weathered and rng.random() < 0.5:
+    if degraded and rng.random() < 0.5:
         file = io.BytesIO()
         picture.save(file, "JPEG", quality=int(rng.integers(70, 96)))
         picture = Image.open(file).convert("RGB")
     return picture
 
 
-def photograph_held_out(rng: Rng) -> Image.Image:
-    """A picture without drawn shapes: noise, clouds, or a landscape, by spectral synthesis instead of octaves."""
+def held_out_photograph(rng: Rng) -> Image.Image:
+    """Draw a picture without shapes (noise, clouds or a landscape) by spectral synthesis."""
     width, height = int(rng.integers(96, 512)), int(rng.integers(96, 512))
     if rng.random() < 0.3:
         return Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
-    fields = np.stack([spectral(rng, width, height, rng.uniform(1.0, 1.8)) for _ in range(3)], axis=-1)
+    fields = np.stack([spectral_noise(rng, width, height, rng.uniform(1.0, 1.8)) for _ in range(3)], axis=-1)
     mean = fields.mean(-1, keepdims=True)
     pixels = rng.uniform(60, 190, 3) + rng.uniform(40, 80) * (mean + rng.uniform(0, 0.6) * fields)
     if rng.random() < 0.6:
-        ridge = height * (rng.uniform(0.35, 0.6) + 0.12 * spectral(rng, width, 2, 1.5)[0])
+        ridge = height * (rng.uniform(0.35, 0.6) + 0.12 * spectral_noise(rng, width, 2, 1.5)[0])
         ground = np.arange(height)[:, None] > ridge[None]
-        soil = rng.uniform(20, 140, 3) + 45 * spectral(rng, width, height, 0.9)[..., None]
+        soil = rng.uniform(20, 140, 3) + 45 * spectral_noise(rng, width, height, 0.9)[..., None]
         pixels = np.where(ground[..., None], soil, pixels)
     return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
 
 
-def spectral(rng: Rng, width: int, height: int, fall: float) -> Grid:
-    """(height, width) of noise whose amplitude falls with frequency to the power `fall`, mean 0, deviation 1."""
+def spectral_noise(rng: Rng, width: int, height: int, decay: float) -> Grid:
+    """Noise, (height, width), with amplitude ∝ frequency^-decay, mean 0 and standard deviation 1."""
     frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
     frequency[0, 0] = 1
     spectrum = rng.normal(size=frequency.shape) + 1j * rng.normal(size=frequency.shape)
-    field = np.fft.irfft2(spectrum / frequency**fall, s=(height, width))
+    field = np.fft.irfft2(spectrum / frequency**decay, s=(height, width))
     return np.asarray((field - field.mean()) / max(field.std(), 1e-9))

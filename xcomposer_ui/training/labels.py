@@ -1,7 +1,7 @@
-"""What the throw-away heads are asked about each patch: what lies there, where it is, and how it stands to the rest.
+"""Patch labels for the auxiliary heads: each patch's thing, its position, and its relations to the other things.
 
-All that a question can be about is somewhere in these labels, so that the language model finds it where it looks,
-instead of having to work it out from far more examples than there is time for.
+The labels cover every fact that a question can ask for. Supervising them directly needs far fewer examples than
+learning them from the answers alone.
 """
 
 from __future__ import annotations
@@ -12,44 +12,50 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from xcomposer_ui.training.pictures import NOTHING, Batch
-from xcomposer_ui.training.world import COLOURS, MOST_THINGS, PLACES, SHAPES, Scene, told_order
+from xcomposer_ui.training.pictures import BACKGROUND, Batch
+from xcomposer_ui.training.world import COLOURS, MAX_THINGS, PLACES, SHAPES, Scene, description_order
 
-EVERYWHERE = {
+PATCH_CLASSES = {
     "shape": len(SHAPES) + 2,
     "colour": len(COLOURS) + 2,
     "place": len(PLACES) + 2,
-    "total": MOST_THINGS + 2,
+    "total": MAX_THINGS + 2,
 }
-"""What every patch is asked, with the number of classes; background and "no drawn world" are the last two."""
+"""Number of classes of each label that every patch has.
 
-OF_THINGS = {
-    "same_shape": MOST_THINGS,
-    "same_colour": MOST_THINGS,
-    "same_kind": MOST_THINGS,
-    "rank": MOST_THINGS,
+The last class is "not drawn"; before it, shape, colour and place have one for the background.
+"""
+
+THING_CLASSES = {
+    "same_shape": MAX_THINGS,
+    "same_colour": MAX_THINGS,
+    "same_kind": MAX_THINGS,
+    "rank": MAX_THINGS,
 }
-"""What patches of things are asked: how many more have its shape, its colour, both; which one it is when the things
-are told in the order of a description."""
+"""Number of classes of each label that only the patches of things have.
+
+The number of other things with the same shape, colour, and both; and the thing's rank in `description_order`.
+"""
 
 
 @dataclass(frozen=True)
 class PatchLabels:
-    """classes: for each name of EVERYWHERE and OF_THINGS, (N, patches) indices.
+    """Labels of a batch.
 
-    there: (N, patches), whether the patch shows a thing. centre: (N, patches, 2), the thing's centre as 0..1.
-    density: (N, patches), 0..1, each thing's centre shared out among the four patches around it: they add up to the
-    number of things, and, unlike a mark on one patch, hardly change when the centre moves a little.
+    classes: for each name in PATCH_CLASSES and THING_CLASSES, (N, patches) class indices.
+    foreground: (N, patches), whether the patch shows a thing. centre: (N, patches, 2), that thing's centre, 0..1.
+    density: (N, patches), 0..1, where each thing adds 1, divided bilinearly among the four patches around its centre.
+    The sum is the number of things, and it changes continuously with their positions.
     """
 
     classes: dict[str, NDArray[np.int64]]
-    there: NDArray[np.bool_]
+    foreground: NDArray[np.bool_]
     centre: NDArray[np.float32]
     density: NDArray[np.float32]
 
 
 def density_of(scene: Scene, patches: int) -> NDArray[np.float32]:
-    """(patches²,): see `PatchLabels.density`."""
+    """`PatchLabels.density` of one scene, (patches²,)."""
     result = np.zeros((patches, patches), dtype=np.float32)
     for thing in scene.things:
         column, row = (min(max(v * patches - 0.5, 0.0), patches - 1.0) for v in (thing.x, thing.y))
@@ -60,13 +66,13 @@ def density_of(scene: Scene, patches: int) -> NDArray[np.float32]:
 
 
 def _classes_of(scene: Scene) -> list[list[int]]:
-    """For each thing, then for the background, the classes of EVERYWHERE and OF_THINGS in turn."""
-    things, past = scene.things, 0 if scene.drawn else 1
-    total = len(things) if scene.drawn else MOST_THINGS + 1
+    """Class indices, in the order of PATCH_CLASSES and THING_CLASSES, of each thing and then of the background."""
+    things, not_drawn = scene.things, int(not scene.drawn)
+    total = len(things) if scene.drawn else MAX_THINGS + 1
     shapes = Counter(t.shape for t in things)
     colours = Counter(t.colour for t in things)
     kinds = Counter((t.shape, t.colour) for t in things)
-    rank = {n: at for at, n in enumerate(told_order(scene))}
+    rank = {n: at for at, n in enumerate(description_order(scene))}
     rows = [
         [
             *(t.shape, t.colour, t.place, total),
@@ -74,19 +80,19 @@ def _classes_of(scene: Scene) -> list[list[int]]:
         ]
         for n, t in enumerate(things)
     ]
-    return [*rows, [len(SHAPES) + past, len(COLOURS) + past, len(PLACES) + past, total, 0, 0, 0, 0]]
+    return [*rows, [len(SHAPES) + not_drawn, len(COLOURS) + not_drawn, len(PLACES) + not_drawn, total, 0, 0, 0, 0]]
 
 
 def patch_labels(batch: Batch, patches: int) -> PatchLabels:
-    """The labels of `batch`, whose pictures are `patches` patches on a side."""
-    names = [*EVERYWHERE, *OF_THINGS]
-    table = np.zeros((len(batch.scenes), MOST_THINGS + 1, len(names)), dtype=np.int64)
-    centres = np.full((len(batch.scenes), MOST_THINGS + 1, 2), 0.5, dtype=np.float32)
+    """Labels of `batch`, whose pictures have `patches` patches along one side."""
+    names = [*PATCH_CLASSES, *THING_CLASSES]
+    table = np.zeros((len(batch.scenes), MAX_THINGS + 1, len(names)), dtype=np.int64)
+    centres = np.full((len(batch.scenes), MAX_THINGS + 1, 2), 0.5, dtype=np.float32)
     for n, scene in enumerate(batch.scenes):
         rows = _classes_of(scene)
-        table[n, : len(rows) - 1], table[n, NOTHING] = rows[:-1] or table[n, :0], rows[-1]
+        table[n, : len(rows) - 1], table[n, BACKGROUND] = rows[:-1] or table[n, :0], rows[-1]
         centres[n, : len(scene.things)] = [(t.x, t.y) for t in scene.things] or centres[n, :0]
     picture, thing = np.arange(len(batch.scenes))[:, None], batch.thing.astype(np.int64)
     classes = {name: table[picture, thing, k] for k, name in enumerate(names)}
     density = np.stack([density_of(scene, patches) for scene in batch.scenes])
-    return PatchLabels(classes, batch.thing != NOTHING, centres[picture, thing], density)
+    return PatchLabels(classes, batch.thing != BACKGROUND, centres[picture, thing], density)

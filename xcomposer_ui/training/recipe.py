@@ -1,4 +1,4 @@
-"""The recipe: every size and number of the embedded model and of its training, in one place."""
+"""Hyperparameters of the embedded model and of its training."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from xcomposer_ui.models.xcomposer2 import InternLMXComposer2Config
 
 @dataclass(frozen=True)
 class Recipe:
-    """seed: everything random follows from it.
+    """Hyperparameters; with the same ones, a run without a time budget is reproducible.
 
-    side, patch: pixels. tower_*: the vision tower. width, layers, heads, key_value_heads, feed_forward, rank: the
-    language model. vocabulary: pieces of the tokenizer.
-    tower_steps, tower_batch, tower_rate: stage one, in pictures a step.
-    steps, batch, rate: stage two, in pictures a step; turns: questions asked about each picture.
-    average: decay of the running average of the weights, which is what is kept.
+    seed: of everything random. side, patch: size of pictures and patches in pixels.
+    tower_width, tower_layers, tower_heads, tower_mlp: vision tower.
+    width, layers, heads, key_value_heads, feed_forward, rank: language model; rank is PLoRA's.
+    vocabulary: number of pieces of the tokenizer.
+    tower_steps, tower_batch, tower_rate: stage one: steps, pictures per step, peak learning rate.
+    steps, batch, turns, rate: stage two: steps, pictures per step, questions per picture, peak learning rate.
+    average: decay of the moving average of the weights, which become the model's.
     """
 
     seed: int = 317
@@ -43,11 +45,11 @@ class Recipe:
 
     @property
     def patches(self) -> int:
-        """Patches along one side."""
+        """Number of patches along one side of a picture."""
         return self.side // self.patch
 
     def configuration(self) -> InternLMXComposer2Config:
-        """The model's configuration."""
+        """Configuration of the model."""
         return InternLMXComposer2Config(
             vocab_size=self.vocabulary,
             hidden_size=self.width,

@@ -1,4 +1,4 @@
-"""The world that the embedded model knows: shapes, colours and places, their names, and scenes made of them."""
+"""The embedded model's domain: shapes, colours and places with their names, and random scenes of them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from xcomposer_ui.training.phrases import load_data
+
 Rng = np.random.Generator
 Rgb = tuple[int, int, int]
 
@@ -15,13 +17,13 @@ LANGUAGES = ("en", "zh")
 
 
 def pick(rng: Rng, options: Sequence[str]) -> str:
-    """One of `options`, each as likely."""
+    """Choose one of `options` uniformly."""
     return options[int(rng.integers(len(options)))]
 
 
 @dataclass(frozen=True)
 class Word:
-    """One word of the world in both languages."""
+    """A word in both languages."""
 
     en: str
     zh: str
@@ -31,41 +33,16 @@ class Word:
         return self.zh if language == "zh" else self.en
 
 
-SHAPES = (
-    Word("circle", "圆形"),
-    Word("square", "正方形"),
-    Word("triangle", "三角形"),
-    Word("star", "星形"),
-    Word("diamond", "菱形"),
-    Word("cross", "十字形"),
-)
-COLOURS = (
-    Word("red", "红色"),
-    Word("green", "绿色"),
-    Word("blue", "蓝色"),
-    Word("yellow", "黄色"),
-    Word("purple", "紫色"),
-    Word("orange", "橙色"),
-    Word("black", "黑色"),
-    Word("white", "白色"),
-)
-PLACES = (
-    Word("top left", "左上"),
-    Word("top", "上方"),
-    Word("top right", "右上"),
-    Word("left", "左侧"),
-    Word("center", "中间"),
-    Word("right", "右侧"),
-    Word("bottom left", "左下"),
-    Word("bottom", "下方"),
-    Word("bottom right", "右下"),
-)
-"""The nine cells of a picture cut in thirds, in reading order."""
+_WORDS = load_data("world")
+SHAPES = tuple(Word(**word) for word in _WORDS["shapes"])
+COLOURS = tuple(Word(**word) for word in _WORDS["colours"])
+PLACES = tuple(Word(**word) for word in _WORDS["places"])
+"""The nine cells of a picture divided in thirds, in reading order."""
 
-MOST_THINGS = 5
+MAX_THINGS = 5
 
-# Ranges of hue in degrees, saturation and value in 0..1, for each of COLOURS in turn. They hold what CSS calls by the
-# same name, and the spread that people would still call so.
+# Ranges of hue in degrees, and of saturation and value in 0..1, for each of COLOURS. They contain the CSS colour of
+# that name, and the neighbouring colours to which people give the same name.
 _HSV: tuple[tuple[tuple[float, float], tuple[float, float], tuple[float, float]], ...] = (
     ((-14, 9), (0.72, 1.0), (0.62, 1.0)),
     ((92, 152), (0.5, 1.0), (0.38, 1.0)),
@@ -82,70 +59,73 @@ _HSV: tuple[tuple[tuple[float, float], tuple[float, float], tuple[float, float]]
 class Thing:
     """One shape in a picture.
 
-    shape, colour: indices into SHAPES and COLOURS. x, y: its centre, 0..1 of the picture's width and height.
-    across: its extent, as a part of the picture's shorter side. angle: its turn in degrees, clockwise. rgb: 0..255.
+    shape, colour: indices into SHAPES and COLOURS. x, y: its centre, as fractions of the picture's width and height.
+    extent: its diameter, as a fraction of the picture's shorter side. angle: rotation in degrees, clockwise.
+    rgb: 0..255 each.
     """
 
     shape: int
     colour: int
     x: float
     y: float
-    across: float
+    extent: float
     angle: float
     rgb: Rgb
 
     @property
     def place(self) -> int:
-        """Index into PLACES of the third that holds the centre."""
+        """Index into PLACES of the cell that contains the centre."""
         return place_of(self.x, self.y)
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What a picture of `width` by `height` pixels shows. `drawn` is False for a photograph or noise: then no things.
+    """Contents of a picture.
 
-    backdrop: the colours between which the background is graded (twice the same for a plain one), 0..255.
+    width, height: in pixels. things: the shapes in it, none when `drawn` is False.
+    background: the two end colours of its gradient, 0..255 each; equal for a plain background.
+    drawn: False for a photograph or noise.
     """
 
     width: int
     height: int
     things: tuple[Thing, ...] = ()
-    backdrop: tuple[Rgb, Rgb] = ((255, 255, 255), (255, 255, 255))
+    background: tuple[Rgb, Rgb] = ((255, 255, 255), (255, 255, 255))
     drawn: bool = True
 
 
 def place_of(x: float, y: float) -> int:
-    """Index into PLACES of the cell that holds the point (x, y), each 0..1."""
+    """Index into PLACES of the cell that contains the point (x, y), each 0..1."""
     return min(int(y * 3), 2) * 3 + min(int(x * 3), 2)
 
 
-def tells_place(x: float, y: float, margin: float = 0.025) -> bool:
-    """Whether (x, y), each 0..1, is at least `margin` away from the lines between the thirds."""
+def has_clear_place(x: float, y: float, margin: float = 0.025) -> bool:
+    """Whether (x, y), each 0..1, is at least `margin` away from the borders between places."""
     return all(abs(value - line) >= margin for value in (x, y) for line in (1 / 3, 2 / 3))
 
 
-def told_order(scene: Scene) -> list[int]:
-    """The scene's things, as indices, in the order in which a description names them."""
+def description_order(scene: Scene) -> list[int]:
+    """Indices of the scene's things in the order in which a description names them."""
     things = scene.things
     return sorted(range(len(things)), key=lambda n: (things[n].colour, things[n].shape, things[n].y, things[n].x))
 
 
-def colour_sample(rng: Rng, colour: int) -> Rgb:
-    """A colour, 0..255 each, that people call by the name COLOURS[colour]."""
+def sample_colour(rng: Rng, colour: int) -> Rgb:
+    """Sample an RGB colour, 0..255 each, that is recognisable as COLOURS[colour]."""
     hue, saturation, value = (rng.uniform(*span) for span in _HSV[colour])
     red, green, blue = colorsys.hsv_to_rgb(hue / 360 % 1, saturation, value)
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
-def stands_out(rgb: Rgb, backdrop: tuple[Rgb, Rgb], least: float) -> bool:
-    """Whether `rgb` is at least `least` (Euclidean, of 0..441) from every colour of a graded background."""
-    ends = np.array(backdrop, dtype=np.float64)
+def has_contrast(rgb: Rgb, background: tuple[Rgb, Rgb], minimum: float) -> bool:
+    """Whether `rgb` is at least `minimum` (Euclidean, 0..441) from every colour of the background's gradient."""
+    ends = np.array(background, dtype=np.float64)
     steps = ends[0] + np.linspace(0, 1, 5)[:, None] * (ends[1] - ends[0])
-    return bool(np.linalg.norm(steps - np.array(rgb), axis=1).min() >= least)
+    return bool(np.linalg.norm(steps - np.array(rgb), axis=1).min() >= minimum)
 
 
-def backdrop_sample(rng: Rng) -> tuple[Rgb, Rgb]:
-    """The two ends of a background: plain half of the time, else graded."""
+def sample_background(rng: Rng) -> tuple[Rgb, Rgb]:
+    """Sample the end colours of a background: plain with probability 1/2, otherwise a gradient."""
     kind = rng.random()
     if kind < 0.35:
         first = tuple(int(v) for v in rng.integers(215, 256, 3))
@@ -162,38 +142,41 @@ def backdrop_sample(rng: Rng) -> tuple[Rgb, Rgb]:
     return first, second  # type: ignore[return-value]
 
 
-def scene_sample(
+def sample_scene(
     rng: Rng,
     width: int,
     height: int,
     *,
     count: int,
-    across: tuple[float, float] = (0.11, 0.37),
-    apart: float = 75.0,
+    extent: tuple[float, float] = (0.11, 0.37),
+    contrast: float = 75.0,
 ) -> Scene:
-    """A scene of up to `count` things that do not touch, all inside the picture.
+    """Sample a scene whose things lie inside the picture and do not touch.
 
-    width, height: in pixels. across: smallest and largest extent, as a part of the shorter side.
-    apart: least distance (Euclidean RGB) between a thing and the background.
-    A crowded picture may end with fewer things than asked for.
+    Args:
+        rng: source of randomness.
+        width, height: in pixels.
+        count: number of things; a crowded picture may get fewer.
+        extent: smallest and largest extent, as fractions of the shorter side.
+        contrast: smallest distance (Euclidean RGB) between a thing and the background.
     """
-    backdrop = backdrop_sample(rng)
+    background = sample_background(rng)
     things: list[Thing] = []
-    largest = across[1] if count < 4 else across[0] + 0.8 * (across[1] - across[0])
+    largest = extent[1] if count < 4 else extent[0] + 0.8 * (extent[1] - extent[0])
     short = min(width, height)
     for _ in range(count * 12):
         if len(things) == count:
             break
-        size = across[0] + (largest - across[0]) * rng.random() ** 1.6  # small ones are told apart last
-        reach = 0.62 * size * short  # bounding radius in pixels: a turned square reaches past half its side
+        size = extent[0] + (largest - extent[0]) * rng.random() ** 1.6  # many small ones: they are the hardest
+        reach = 0.62 * size * short  # bounding radius in pixels; a rotated square exceeds half its side
         if 2 * reach >= short:
             continue
         x, y = rng.uniform(reach, width - reach), rng.uniform(reach, height - reach)
-        if any(np.hypot(x - t.x * width, y - t.y * height) < reach + 0.62 * t.across * short + 1.5 for t in things):
+        if any(np.hypot(x - t.x * width, y - t.y * height) < reach + 0.62 * t.extent * short + 1.5 for t in things):
             continue
         colour = int(rng.integers(len(COLOURS)))
-        rgb = colour_sample(rng, colour)
-        if stands_out(rgb, backdrop, apart):
+        rgb = sample_colour(rng, colour)
+        if has_contrast(rgb, background, contrast):
             shape, angle = int(rng.integers(len(SHAPES))), float(rng.uniform(-15, 15))
             things.append(Thing(shape, colour, float(x / width), float(y / height), float(size), angle, rgb))
-    return Scene(width, height, tuple(things), backdrop)
+    return Scene(width, height, tuple(things), background)

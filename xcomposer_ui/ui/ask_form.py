@@ -7,21 +7,23 @@ from typing import Any
 
 import gradio as gr
 
-from xcomposer_ui.machine import FIRST_STRATEGY
-from xcomposer_ui.records import Question, Status
-from xcomposer_ui.settings import DEVICES, HALVES, Settings
-from xcomposer_ui.strategies import STRATEGIES
+from xcomposer_ui.core.events import Status
+from xcomposer_ui.core.messages import text
+from xcomposer_ui.core.request import Question
+from xcomposer_ui.core.settings import DEVICES, HALVES, Settings
+from xcomposer_ui.core.strategies import STRATEGIES
+from xcomposer_ui.planning.hardware import FIRST_STRATEGY
 from xcomposer_ui.ui.examples import Example, by_picture, first_for
 from xcomposer_ui.ui.handlers import numbers
+from xcomposer_ui.ui.hd_num_field import follow_model, hd_num_field
 from xcomposer_ui.ui.links import ask_form
+from xcomposer_ui.ui.localization import QUIET, Localization
 from xcomposer_ui.ui.pictures import DrawingInput, PictureInput
+from xcomposer_ui.ui.reasons import reason
 from xcomposer_ui.ui.session import Form
-from xcomposer_ui.ui.texts import reason, text
-from xcomposer_ui.ui.tiles_field import follow_model, tiles_field
 from xcomposer_ui.ui.views.explanation import strategy_label
 from xcomposer_ui.ui.views.head import short_name
 from xcomposer_ui.ui.views.marks import escaped
-from xcomposer_ui.ui.words import QUIET, Words
 
 PALETTE = ["#d62828", "#2a9d3a", "#1d5fd1", "#f2c714", "#7b3fb5", "#f08a1c", "#111111", "#ffffff"]
 """The colours that the embedded model knows, so that drawings are about what it can name."""
@@ -32,7 +34,9 @@ DEFAULTS = Question(text="")
 class AskForm:
     """The controls, and how their values become a `Form`."""
 
-    def __init__(self, words: Words, settings: Settings, language: gr.Radio, examples: tuple[Example, ...]) -> None:
+    def __init__(
+        self, words: Localization, settings: Settings, language: gr.Radio, examples: tuple[Example, ...]
+    ) -> None:
         self.listed, self.models = examples, settings.models
         self.examples = by_picture(examples)
         self.source = gr.State("upload")
@@ -116,7 +120,7 @@ class AskForm:
             return {self.strategy: gr.skip(), self.why: ""}
         return {self.strategy: gr.skip() if chose else status.strategy, self.why: strategy_why(status, language)}
 
-    def _picture(self, words: Words) -> None:
+    def _picture(self, words: Localization) -> None:
         with gr.Tabs(selected="upload", elem_id="picture-tabs") as self.tabs:
             with words.make(gr.Tab, {"label": "picture.upload"}, id="upload") as self.upload_tab:
                 self.picture = words.make(
@@ -134,7 +138,7 @@ class AskForm:
                     show_label=False, elem_id="drawing",
                 )  # fmt: skip
 
-    def _gallery(self, words: Words) -> None:
+    def _gallery(self, words: Localization) -> None:
         if not self.examples:
             self.gallery = None
             return
@@ -165,7 +169,7 @@ class AskForm:
         questions = gr.Dataset(samples=[[example.question] for example in about], visible=len(about) > 1)
         return gr.Tabs(selected="upload"), "upload", picture, first_for(about, language).question, questions
 
-    def _advanced(self, words: Words, settings: Settings) -> None:
+    def _advanced(self, words: Localization, settings: Settings) -> None:
         self.max_new_tokens = words.make(
             gr.Slider, {"label": "max_new_tokens"}, minimum=1, maximum=1024, step=1, value=DEFAULTS.max_new_tokens
         )
@@ -187,7 +191,7 @@ class AskForm:
             {"label": "model", "choices": [(short_name(name), name) for name in settings.models]},
             value=settings.model, elem_id="model",
         )  # fmt: skip
-        self.hd_num = tiles_field(words, settings, "hd-num")
+        self.hd_num = hd_num_field(words, settings, "hd-num")
         follow_model(self.hd_num, self.model)
         self.device = words.make(
             gr.Radio, {"label": "device", "choices": choices(DEVICES)}, value=settings.device, elem_id="device"

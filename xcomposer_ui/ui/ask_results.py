@@ -6,27 +6,27 @@ from typing import Any
 
 import gradio as gr
 
-from xcomposer_ui.planning.fitting import Tight
+from xcomposer_ui.core.messages import text
+from xcomposer_ui.core.strategies import STRATEGIES
+from xcomposer_ui.planning.fit import DoesNotFit
 from xcomposer_ui.planning.predictions import shape_of
-from xcomposer_ui.strategies import STRATEGIES
 from xcomposer_ui.ui.examples import Example
-from xcomposer_ui.ui.foresight import Foresight
 from xcomposer_ui.ui.handlers import cures
 from xcomposer_ui.ui.links import ask_link
-from xcomposer_ui.ui.offers import offers
-from xcomposer_ui.ui.pairing import pairs_shown
+from xcomposer_ui.ui.localization import Localization
+from xcomposer_ui.ui.offer_buttons import offers
+from xcomposer_ui.ui.prediction_error import pairs_shown
+from xcomposer_ui.ui.preflight import Preflight
 from xcomposer_ui.ui.session import Session
-from xcomposer_ui.ui.texts import text
 from xcomposer_ui.ui.views.conversation import messages
-from xcomposer_ui.ui.views.course import course_view
+from xcomposer_ui.ui.views.downloads import downloads
 from xcomposer_ui.ui.views.explanation import strategy_label
 from xcomposer_ui.ui.views.flow import flow_view
-from xcomposer_ui.ui.views.happened import happened
+from xcomposer_ui.ui.views.memory_chart import memory_chart
+from xcomposer_ui.ui.views.metric_tiles import metric_tiles
+from xcomposer_ui.ui.views.notices import does_not_fit_notice
+from xcomposer_ui.ui.views.run_status import run_status
 from xcomposer_ui.ui.views.runs import runs_table
-from xcomposer_ui.ui.views.takeaway import takeaway
-from xcomposer_ui.ui.views.tight import tight_view
-from xcomposer_ui.ui.views.tiles import tiles
-from xcomposer_ui.ui.words import Words
 
 FITS = ("strategy", "hd-num", "anyway")
 """What is offered where a run does not fit: the strategy that does, as many tiles as do, or the run all the same."""
@@ -37,20 +37,20 @@ STRATEGY_CHOICES = [(f"strategy.{name}", name) for name in STRATEGIES]
 class AskResults:
     """The views of a session, and how a session becomes their values."""
 
-    def __init__(self, words: Words, foresight: Foresight, examples: tuple[Example, ...] = ()) -> None:
-        self.foresight, self.examples = foresight, examples
+    def __init__(self, words: Localization, preflight: Preflight, examples: tuple[Example, ...] = ()) -> None:
+        self.preflight, self.examples = preflight, examples
         self.chat = words.make(
             gr.Chatbot,
             {"label": "chat", "placeholder": "chat.placeholder"},
             height=300, show_label=False, render_markdown=False, feedback_options=None, buttons=[], latex_delimiters=[],
             group_consecutive_messages=False, elem_id="chat",
         )  # fmt: skip
-        self.tiles = words.view(lambda language: tiles(None, language), elem_id="tiles")
-        self.tight = gr.HTML("", elem_id="tight")
+        self.tiles = words.view(lambda language: metric_tiles(None, language), elem_id="tiles")
+        self.misfit = gr.HTML("", elem_id="tight")
         self.fits = offers("fits", "fit", FITS)
-        self.happened = words.view(lambda language: happened(Session(), language), elem_id="happened")
+        self.happened = words.view(lambda language: run_status(Session(), language), elem_id="happened")
         self.cures = offers("cures", "try", STRATEGIES)
-        self.course = gr.HTML("", elem_id="course")
+        self.timeline = gr.HTML("", elem_id="course")
         self.pairs = gr.HTML("", elem_id="pairs")
         with words.make(gr.Accordion, {"label": "flow"}, open=False, elem_id="flow-section"):
             with gr.Row(elem_classes="xl-flow-controls"):
@@ -67,7 +67,7 @@ class AskResults:
     def components(self) -> list[Any]:
         """Every component that `values` may speak of."""
         return [
-            self.chat, self.tiles, self.tight, *self.fits.values(), self.happened, *self.cures.values(), self.course,
+            self.chat, self.tiles, self.misfit, *self.fits.values(), self.happened, *self.cures.values(), self.timeline,
             self.pairs, self.flow, self.report, self.runs,
         ]  # fmt: skip
 
@@ -78,9 +78,9 @@ class AskResults:
         return (
             {
                 self.chat: messages(session, language),
-                self.tiles: tiles(last.measurement if last else None, language),
-                self.tight: tight_view(session.tight, language),
-                self.happened: happened(session, language),
+                self.tiles: metric_tiles(last.measurement if last else None, language),
+                self.misfit: does_not_fit_notice(session.misfit, language),
+                self.happened: run_status(session, language),
                 **self.foreseen(session, language),
                 self.flow: flow_view(session.traced, language),
                 self.report: self._takeaway(session, language),
@@ -95,43 +95,43 @@ class AskResults:
             }
             | {
                 button: gr.update(visible=label is not None, value=label or name)
-                for (name, button), label in zip(self.fits.items(), fit_labels(session.tight, language), strict=True)
+                for (name, button), label in zip(self.fits.items(), fit_labels(session.misfit, language), strict=True)
             }
         )
 
     def foreseen(self, session: Session, language: str, *, ask: bool = False) -> dict[Any, Any]:
         """Component -> value for predicted beside measured; with `ask`, the last run's is predicted, in seconds."""
-        pairs = pairs_shown(session.runs, self.foresight.predictions, language, ask=ask)
-        return {self.pairs: pairs, self.course: self._course(session, language)}
+        pairs = pairs_shown(session.runs, self.preflight.predictions, language, ask=ask)
+        return {self.pairs: pairs, self.timeline: self._course(session, language)}
 
     def _course(self, session: Session, language: str) -> str:
         """The chart of the run in progress, else of the last one."""
         if session.asking is not None or session.last is None:
-            return course_view(session.course, session.expected_bytes, language)
+            return memory_chart(session.timeline, session.expected_bytes, language)
         shape = shape_of(session.last, len(session.turns[-1].question))
-        predicted = None if shape is None else self.foresight.predictions.known(shape)
-        return course_view(session.last.course, predicted, language)
+        predicted = None if shape is None else self.preflight.predictions.known(shape)
+        return memory_chart(session.last.timeline, predicted, language)
 
     def _takeaway(self, session: Session, language: str) -> str:
         """The last run to take away, and the link to its settings; nothing while another run is in progress."""
         if session.report is None or session.asking is not None or not session.turns:
             return ""
         form = session.turns[-1].form
-        return takeaway(session.report, "run", ask_link(form, self.examples) if form else "", language)
+        return downloads(session.report, "run", ask_link(form, self.examples) if form else "", language)
 
     def progress(self, session: Session, language: str) -> dict[Any, Any]:
         """Component -> value for what changes while a run is in progress."""
-        going = {self.chat: messages(session, language), self.happened: happened(session, language)}
-        return going | ({self.course: self._course(session, language)} if session.course is not None else {})
+        going = {self.chat: messages(session, language), self.happened: run_status(session, language)}
+        return going | ({self.timeline: self._course(session, language)} if session.timeline is not None else {})
 
 
-def fit_labels(tight: Tight | None, language: str) -> tuple[str | None, ...]:
+def fit_labels(misfit: DoesNotFit | None, language: str) -> tuple[str | None, ...]:
     """What the buttons of FITS say; None for one that offers nothing."""
-    if tight is None:
+    if misfit is None:
         return (None,) * len(FITS)
-    instead, tiles = tight.advice.strategy, tight.advice.hd_num
+    instead, metric_tiles = misfit.advice.strategy, misfit.advice.hd_num
     return (
         instead and text("fit.try", language, strategy=strategy_label(instead, language)),
-        text("fit.try_hd_num", language, n=tiles) if tiles else None,
-        text("fit.anyway", language) if tight.measured_bytes is None else None,
+        text("fit.try_hd_num", language, n=metric_tiles) if metric_tiles else None,
+        text("fit.anyway", language) if misfit.measured_bytes is None else None,
     )

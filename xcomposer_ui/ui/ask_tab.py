@@ -9,18 +9,18 @@ from typing import Any
 
 import gradio as gr
 
-from xcomposer_ui.runner import Runner
-from xcomposer_ui.settings import Settings
+from xcomposer_ui.core.settings import Settings
+from xcomposer_ui.runtime.runner import Runner
 from xcomposer_ui.ui import handlers
+from xcomposer_ui.ui.active_runs import ActiveRuns
 from xcomposer_ui.ui.ask_form import AskForm
 from xcomposer_ui.ui.ask_results import AskResults
 from xcomposer_ui.ui.examples import Example
-from xcomposer_ui.ui.foresight import Foresight
-from xcomposer_ui.ui.going import Going
+from xcomposer_ui.ui.localization import Localization
+from xcomposer_ui.ui.preflight import Preflight
 from xcomposer_ui.ui.session import Form, Session
 from xcomposer_ui.ui.views.flow import flow_stage, flow_view
-from xcomposer_ui.ui.views.notice import notice
-from xcomposer_ui.ui.words import Words
+from xcomposer_ui.ui.views.notices import notice
 
 MODEL_QUEUE = "model"
 """All that computes shares this one place in the queue: two visitors never compute at once."""
@@ -42,22 +42,22 @@ class AskTab:
 
     def __init__(
         self,
-        words: Words,
+        words: Localization,
         settings: Settings,
         runner: Runner,
         language: gr.Radio,
         examples: tuple[Example, ...],
-        foresight: Foresight,
+        preflight: Preflight,
     ) -> None:
-        self.runner, self.foresight = runner, foresight
+        self.runner, self.preflight = runner, preflight
         self.visitors = words.visitors
-        self.going: Going[Session] = Going()
+        self.going: ActiveRuns[Session] = ActiveRuns()
         self.session = gr.State(Session())
         with gr.Row(elem_classes="xl-ask"):
             with gr.Column(scale=5, min_width=300, elem_classes="xl-left"):
                 self.form = AskForm(words, settings, language, examples)
             with gr.Column(scale=8, min_width=300, elem_classes="xl-right"):
-                self.results = AskResults(words, foresight, examples)
+                self.results = AskResults(words, preflight, examples)
         self._wire(language)
 
     def outputs(self) -> list[Any]:
@@ -83,12 +83,12 @@ class AskTab:
     def _wire(self, language: gr.Radio) -> None:
         inputs = [self.session, language, *self.form.inputs()]
 
-        def runs(triggers: list[Any], made: Callable[[Session, Form], Form], *, all_the_same: bool = False) -> Any:
+        def runs(triggers: list[Any], made: Callable[[Session, Form], Form], *, anyway: bool = False) -> Any:
             # Gradio names even private events after their functions; "run" is the endpoint's name.
             def asked(session: Session, language: str, request: gr.Request, *values: Any) -> Steps:
                 spoken = self.visitors.spoken(request.session_hash, language)
                 form = made(session, self.form.form(*values))
-                steps = handlers.ask(self.runner, session, form, foresight=self.foresight, all_the_same=all_the_same)
+                steps = handlers.ask(self.runner, session, form, preflight=self.preflight, anyway=anyway)
                 yield from self._shown(self.going.followed(request.session_hash, session, steps), form, spoken)
 
             event = gr.on(
@@ -98,7 +98,7 @@ class AskTab:
             )  # fmt: skip
             # The prediction comes when the answer is there: it takes seconds, and the next run does not wait for it.
             event.then(
-                self._foreseen, [self.session, language], [self.results.pairs, self.results.course],
+                self._foreseen, [self.session, language], [self.results.pairs, self.results.timeline],
                 show_progress="hidden", api_visibility="private", concurrency_id=PREDICTIONS, concurrency_limit=4,
             )  # fmt: skip
             return event
@@ -108,7 +108,7 @@ class AskTab:
         started.append(runs([self.results.fits["strategy"].click], fitting_form))
         started.append(runs([self.results.fits["hd-num"].click], fewer_tiles_form))
         started.append(
-            runs([self.results.fits["anyway"].click], lambda session, form: session.held or form, all_the_same=True)
+            runs([self.results.fits["anyway"].click], lambda session, form: session.held or form, anyway=True)
         )
         started.append(
             self.results.trace.click(
@@ -174,16 +174,16 @@ class AskTab:
 
 def fitting_form(session: Session, form: Form) -> Form:
     """The form that did not fit, under the strategy that does."""
-    if session.tight is None or session.held is None or session.tight.advice.strategy is None:
+    if session.misfit is None or session.held is None or session.misfit.advice.strategy is None:
         return form
-    return replace(session.held, strategy=session.tight.advice.strategy)
+    return replace(session.held, strategy=session.misfit.advice.strategy)
 
 
 def fewer_tiles_form(session: Session, form: Form) -> Form:
     """The form that did not fit, with as many tiles as do."""
-    if session.tight is None or session.held is None or not session.tight.advice.hd_num:
+    if session.misfit is None or session.held is None or not session.misfit.advice.hd_num:
         return form
-    return replace(session.held, hd_num=session.tight.advice.hd_num)
+    return replace(session.held, hd_num=session.misfit.advice.hd_num)
 
 
 def _curing(strategy: str) -> Callable[[Session, Form], Form]:

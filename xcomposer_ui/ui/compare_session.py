@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from xcomposer_ui.compare.about import about
-from xcomposer_ui.compare.comparing import Step
 from xcomposer_ui.compare.comparison import Comparison, comparison_as_json
+from xcomposer_ui.compare.document import about
+from xcomposer_ui.compare.execution import ComparisonProgress
 from xcomposer_ui.compare.schedule import REPEATS, Variant
-from xcomposer_ui.errors import UserError
-from xcomposer_ui.images import open_picture
-from xcomposer_ui.planning.fitting import Tight, Wanted
-from xcomposer_ui.records import Question
+from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.images import open_picture
+from xcomposer_ui.core.request import Question
+from xcomposer_ui.planning.fit import DoesNotFit, MemoryRequest
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class CompareForm:
 
 
 @dataclass(frozen=True)
-class Unfit:
+class ComparisonDoesNotFit:
     """A comparison that was not begun, because some of its variants do not fit.
 
     form: that asked for it. many: whether of the examples. wanted: the run of each variant. tights: of those that do
@@ -46,14 +46,14 @@ class Unfit:
     """
 
     form: CompareForm
-    wanted: tuple[Wanted, ...]
-    tights: tuple[Tight, ...]
+    wanted: tuple[MemoryRequest, ...]
+    misfits: tuple[DoesNotFit, ...]
     many: bool = False
 
     @property
     def without(self) -> tuple[Variant, ...]:
         """The variants that do not fit."""
-        return tuple(Variant(tight.wanted.strategy, tight.wanted.half) for tight in self.tights)
+        return tuple(Variant(misfit.wanted.strategy, misfit.wanted.half) for misfit in self.misfits)
 
     @property
     def fitting(self) -> tuple[Variant, ...]:
@@ -73,7 +73,7 @@ class CompareSession:
     """
 
     form: CompareForm | None = None
-    step: Step | None = None
+    step: ComparisonProgress | None = None
     comparison: Comparison | None = None
     document: Mapping[str, Any] | None = None
     many: tuple[Mapping[str, Any], ...] = ()
@@ -81,13 +81,13 @@ class CompareSession:
     notice: UserError | None = None
     earlier: CompareSession | None = None
     judging: bool = False
-    unfit: Unfit | None = None
+    unfit: ComparisonDoesNotFit | None = None
 
     def at_rest(self) -> CompareSession:
         """The session with nothing in progress and nothing to say of what was asked before."""
         return replace(self, step=None, notice=None, earlier=None, judging=False, unfit=None)
 
-    def refused(self, unfit: Unfit) -> CompareSession:
+    def refused(self, unfit: ComparisonDoesNotFit) -> CompareSession:
         """The session with a comparison not begun; what it held stays."""
         return replace(self.at_rest(), unfit=unfit)
 

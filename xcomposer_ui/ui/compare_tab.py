@@ -9,25 +9,24 @@ from typing import Any
 
 import gradio as gr
 
-from xcomposer_ui.runner import Runner
-from xcomposer_ui.settings import DEVICES, Settings
-from xcomposer_ui.strategies import HALF_DTYPES
-from xcomposer_ui.ui import comparing, links
+from xcomposer_ui.core.messages import text
+from xcomposer_ui.core.settings import DEVICES, Settings
+from xcomposer_ui.core.strategies import HALF_DTYPES
+from xcomposer_ui.runtime.runner import Runner
+from xcomposer_ui.ui import compare_handlers, links
+from xcomposer_ui.ui.active_runs import ActiveRuns
 from xcomposer_ui.ui.ask_tab import MODEL_QUEUE
 from xcomposer_ui.ui.compare_session import CompareForm, CompareSession
 from xcomposer_ui.ui.examples import Example, by_picture, first_for
-from xcomposer_ui.ui.foresight import Foresight
-from xcomposer_ui.ui.going import Going
 from xcomposer_ui.ui.handlers import numbers
-from xcomposer_ui.ui.offers import offers
+from xcomposer_ui.ui.hd_num_field import follow_model, hd_num_field
+from xcomposer_ui.ui.localization import QUIET, Localization
+from xcomposer_ui.ui.offer_buttons import offers
 from xcomposer_ui.ui.pictures import PictureInput
-from xcomposer_ui.ui.texts import text
-from xcomposer_ui.ui.tiles_field import follow_model, tiles_field
+from xcomposer_ui.ui.preflight import Preflight
 from xcomposer_ui.ui.views.comparison import compared
 from xcomposer_ui.ui.views.head import short_name
-from xcomposer_ui.ui.views.notice import notice
-from xcomposer_ui.ui.views.unfit import unfit_view
-from xcomposer_ui.ui.words import QUIET, Words
+from xcomposer_ui.ui.views.notices import comparison_does_not_fit_notice, notice
 
 MOST_REPEATS = 10
 DEFAULTS = CompareForm("", None)
@@ -44,30 +43,30 @@ class CompareTab:
 
     def __init__(
         self,
-        words: Words,
+        words: Localization,
         settings: Settings,
         runner: Runner,
         language: gr.Radio,
         examples: tuple[Example, ...],
-        foresight: Foresight,
+        preflight: Preflight,
     ) -> None:
-        self.settings, self.runner, self.examples, self.foresight = settings, runner, examples, foresight
+        self.settings, self.runner, self.examples, self.preflight = settings, runner, examples, preflight
         self.pictures = by_picture(examples)
         self.visitors = words.visitors
-        self.going: Going[CompareSession] = Going()
+        self.going: ActiveRuns[CompareSession] = ActiveRuns()
         self.session = gr.State(CompareSession())
         with gr.Row(elem_classes="xl-ask"):
             with gr.Column(scale=4, min_width=300, elem_classes="xl-left"):
                 self._form(words)
             with gr.Column(scale=9, min_width=300, elem_classes="xl-right"):
-                self.tight = gr.HTML("", elem_id="compare-tight")
+                self.misfit = gr.HTML("", elem_id="compare-tight")
                 self.fits = offers("compare-fits", "compare", FITS)
                 self.results = words.view(lambda language: compared(CompareSession(), language), elem_id="compared")
         self._wire(language)
 
     def outputs(self) -> list[Any]:
         """Every component that the tab's events change."""
-        return [self.session, self.notice, self.stop, self.tight, *self.fits.values(), self.results]
+        return [self.session, self.notice, self.stop, self.misfit, *self.fits.values(), self.results]
 
     def shown(self, session: CompareSession, language: str) -> dict[Any, Any]:
         """Component -> value for all that shows `session` in `language`."""
@@ -75,7 +74,7 @@ class CompareTab:
         offered = {"some": bool(session.unfit and session.unfit.fitting), "all": session.unfit is not None}
         return {
             self.notice: notice(session.notice, language),
-            self.tight: unfit_view(session.unfit, language),
+            self.misfit: comparison_does_not_fit_notice(session.unfit, language),
             **{
                 button: gr.update(visible=offered[name], value=text(f"compare.unfit.{name}", language))
                 for name, button in self.fits.items()
@@ -121,7 +120,7 @@ class CompareTab:
             self.hd_num: form.hd_num or 0,
         }
 
-    def _form(self, words: Words) -> None:
+    def _form(self, words: Localization) -> None:
         self.picture = words.make(
             PictureInput,
             {"label": "picture.upload", "placeholder": "picture.placeholder", "alt_text": "picture.alt"},
@@ -151,7 +150,7 @@ class CompareTab:
         with words.make(gr.Accordion, {"label": "advanced"}, open=False):
             self._advanced(words)
 
-    def _gallery(self, words: Words) -> None:
+    def _gallery(self, words: Localization) -> None:
         if not self.examples:
             self.gallery = None
             return
@@ -172,7 +171,7 @@ class CompareTab:
         questions = gr.Dataset(samples=[[example.question] for example in about], visible=len(about) > 1)
         return picture, first_for(about, language).question, questions
 
-    def _advanced(self, words: Words) -> None:
+    def _advanced(self, words: Localization) -> None:
         self.max_new_tokens = words.make(
             gr.Slider, {"label": "max_new_tokens"}, minimum=1, maximum=1024, step=1, value=DEFAULTS.max_new_tokens
         )
@@ -184,7 +183,7 @@ class CompareTab:
             gr.Dropdown, {"label": "model", "choices": [(short_name(name), name) for name in self.settings.models]},
             value=self.settings.model, elem_id="compare-model",
         )  # fmt: skip
-        self.hd_num = tiles_field(words, self.settings, "compare-hd-num")
+        self.hd_num = hd_num_field(words, self.settings, "compare-hd-num")
         follow_model(self.hd_num, self.model)
         self.device = words.make(
             gr.Radio, {"label": "device", "choices": [(name, name) for name in DEVICES]}, value=self.settings.device
@@ -223,16 +222,16 @@ class CompareTab:
         )  # fmt: skip
 
     def _steps(self, session: CompareSession, form: CompareForm) -> Compared:
-        return comparing.steps(self.runner, session, form, foresight=self.foresight)
+        return compare_handlers.steps(self.runner, session, form, preflight=self.preflight)
 
     def _steps_of_many(self, session: CompareSession, form: CompareForm) -> Compared:
-        return comparing.steps_of_many(self.runner, session, form, self.examples, foresight=self.foresight)
+        return compare_handlers.steps_of_many(self.runner, session, form, self.examples, preflight=self.preflight)
 
     def _steps_of_some(self, session: CompareSession, form: CompareForm) -> Compared:
-        return comparing.steps_of_unfit(self.runner, session, self.examples, only_fitting=True)
+        return compare_handlers.steps_of_unfit(self.runner, session, self.examples, only_fitting=True)
 
     def _steps_of_all(self, session: CompareSession, form: CompareForm) -> Compared:
-        return comparing.steps_of_unfit(self.runner, session, self.examples)
+        return compare_handlers.steps_of_unfit(self.runner, session, self.examples)
 
     def _follow(self, steps: Generator[CompareSession, None, None], spoken: Callable[[], str]) -> Steps:
         with closing(steps):

@@ -12,27 +12,29 @@ from typing import Any
 import gradio as gr
 
 from xcomposer_ui.compare.schedule import REPEATS
-from xcomposer_ui.errors import UserError
+from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.messages import LANGUAGES
+from xcomposer_ui.core.request import Question
+from xcomposer_ui.core.result import explanation_as_json
+from xcomposer_ui.core.settings import Settings
+from xcomposer_ui.core.strategies import HALF_DTYPES
 from xcomposer_ui.explain import explain
-from xcomposer_ui.planning.records import plan_as_json
-from xcomposer_ui.records import Question, explanation_as_json
-from xcomposer_ui.runner import Runner
-from xcomposer_ui.settings import LANGUAGES, Settings
-from xcomposer_ui.strategies import HALF_DTYPES
-from xcomposer_ui.ui import comparing, handlers
+from xcomposer_ui.planning.plan import plan_as_json
+from xcomposer_ui.runtime.runner import Runner
+from xcomposer_ui.ui import compare_handlers, handlers
 from xcomposer_ui.ui.ask_tab import MODEL_QUEUE
 from xcomposer_ui.ui.compare_session import CompareForm
-from xcomposer_ui.ui.foresight import Foresight
 from xcomposer_ui.ui.pictures import PictureInput
+from xcomposer_ui.ui.plan_handlers import PlanForm, request_of
 from xcomposer_ui.ui.plan_tab import PLAN_QUEUE
-from xcomposer_ui.ui.planning import PlanForm, request_of
+from xcomposer_ui.ui.preflight import Preflight
 from xcomposer_ui.ui.session import Form
 
 DEFAULTS = Question(text="")
 PLANNED = PlanForm(model="")
 
 
-def build_endpoints(settings: Settings, runner: Runner, foresight: Foresight) -> None:
+def build_endpoints(settings: Settings, runner: Runner, preflight: Preflight) -> None:
     """Add the endpoints to the Blocks being built, on components that the page does not show."""
 
     def run(
@@ -49,7 +51,7 @@ def build_endpoints(settings: Settings, runner: Runner, foresight: Foresight) ->
             **handlers.numbers(max_new_tokens=max_new_tokens, seed=seed, temperature=temperature),
         )  # fmt: skip
         try:
-            return handlers.answer(runner, form, foresight, all_the_same=anyway)
+            return handlers.answer(runner, form, preflight, anyway=anyway)
         except UserError as error:
             raise gr.Error(str(error), print_exception=False) from None
 
@@ -70,15 +72,15 @@ def build_endpoints(settings: Settings, runner: Runner, foresight: Foresight) ->
             ),
         )  # fmt: skip
         try:
-            return comparing.compared(runner, form, foresight, all_the_same=anyway)
+            return compare_handlers.compared(runner, form, preflight, anyway=anyway)
         except UserError as error:
             raise gr.Error(str(error), print_exception=False) from None
 
     def explain_text(text: str, language: str = "en") -> dict[str, Any]:
         """What a pasted error or traceback means; the JSON of `python -m xcomposer_ui explain`."""
         try:
-            if language not in LANGUAGES[1:]:
-                raise UserError("unknown_setting", name="language", value=language, known=", ".join(LANGUAGES[1:]))
+            if language not in LANGUAGES:
+                raise UserError("unknown_setting", name="language", value=language, known=", ".join(LANGUAGES))
             return explanation_as_json(explain(text or "", language=language))
         except UserError as error:
             raise gr.Error(str(error), print_exception=False) from None
@@ -95,7 +97,7 @@ def build_endpoints(settings: Settings, runner: Runner, foresight: Foresight) ->
             **handlers.numbers(prompt_tokens=prompt_tokens, new_tokens=new_tokens, batch=batch),
         )  # fmt: skip
         try:
-            return plan_as_json(foresight.plans.plan(request_of(form, settings, runner.status())))
+            return plan_as_json(preflight.plans.plan(request_of(form, settings, runner.status())))
         except UserError as error:
             raise gr.Error(str(error), print_exception=False) from None
 

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from xcomposer_ui.settings import ASSETS
+from xcomposer_ui.core.settings import ASSETS
 
 
 @dataclass(frozen=True)

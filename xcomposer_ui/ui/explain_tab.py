@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import gradio as gr
 
-from xcomposer_ui.errors import UserError
+from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.messages import text
 from xcomposer_ui.explain import explain
-from xcomposer_ui.ui.texts import text
+from xcomposer_ui.ui.localization import Localization
 from xcomposer_ui.ui.views.explanation import explanation_card
 from xcomposer_ui.ui.views.marks import escaped
-from xcomposer_ui.ui.views.notice import notice
-from xcomposer_ui.ui.words import Words
+from xcomposer_ui.ui.views.notices import notice
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class ExplainTab:
     shown: gr.HTML
 
 
-def build_explain_tab(words: Words, language: gr.Radio) -> ExplainTab:
+def build_explain_tab(words: Localization, language: gr.Radio) -> ExplainTab:
     """Box and button on the left, the explanation on the right."""
     with gr.Row(elem_classes="xl-ask"):
         with gr.Column(scale=5, min_width=300, elem_classes="xl-left"):

@@ -8,29 +8,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from xcomposer_ui.compare.about import document_of_run, run_as_json
-from xcomposer_ui.dtype_flow import Traced, Tracing
-from xcomposer_ui.errors import UserError
-from xcomposer_ui.images import open_picture
-from xcomposer_ui.planning.fitting import Wanted, ran_out
-from xcomposer_ui.planning.refusal import refuse_unfit
-from xcomposer_ui.records import (
-    Event,
-    Finished,
-    Loading,
-    Measurement,
-    MemorySoFar,
-    Question,
-    RunResult,
-    Status,
-    TextSoFar,
-    Waiting,
-)
-from xcomposer_ui.runner import Runner
-from xcomposer_ui.settings import DEVICES
-from xcomposer_ui.strategies import strategy_named
-from xcomposer_ui.ui.foresight import Foresight
-from xcomposer_ui.ui.session import Form, Judging, Session
+from xcomposer_ui.compare.document import document_of_run, run_as_json
+from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.events import Event, Finished, Loading, MemorySoFar, Status, TextSoFar, Waiting
+from xcomposer_ui.core.images import open_picture
+from xcomposer_ui.core.request import Question
+from xcomposer_ui.core.result import Measurement, RunResult
+from xcomposer_ui.core.settings import DEVICES
+from xcomposer_ui.core.strategies import strategy_named
+from xcomposer_ui.planning.fit import MemoryRequest, ran_out, refuse_unless_fits
+from xcomposer_ui.runtime.runner import Runner
+from xcomposer_ui.tracing.dtype_flow import Traced, Tracing
+from xcomposer_ui.ui.preflight import Preflight
+from xcomposer_ui.ui.session import CheckingFit, Form, Session
 
 SHORTEST_STEP_SEC = 0.05
 """As often as the answer is redrawn: faster is not read, and each step costs the page a message."""
@@ -41,9 +31,9 @@ def ask(
     session: Session,
     form: Form,
     clock: Callable[[], float] = time.monotonic,
-    foresight: Foresight | None = None,
+    preflight: Preflight | None = None,
     *,
-    all_the_same: bool = False,
+    anyway: bool = False,
 ) -> Generator[Session, None, None]:
     """Yield the session at each step of a run of `form`; the last one is idle again.
 
@@ -56,39 +46,37 @@ def ask(
     try:
         question = _question(session, form)
         wanted = runner.wanted(question, form.strategy, form.half, model=form.model)
-        if foresight is not None and not all_the_same:
-            tights = yield from foresight.judged(runner, [wanted], replace(session, stage=Judging()))
-            if tights:
-                yield before.refused(form, tights[0])
+        if preflight is not None and not anyway:
+            misfits = yield from preflight.judged(runner, [wanted], replace(session, stage=CheckingFit()))
+            if misfits:
+                yield before.refused(form, misfits[0])
                 return
         events = _events(runner, question, form)
-        session = yield from _steps(session, form, question, events, clock, _expecting(runner, foresight, wanted))
-        if foresight is not None and session.last is not None and ran_out(session.last):
-            tight = foresight.fitting.after(wanted, session.last)
-            yield session if tight is None else session.refused(form, tight)
+        session = yield from _steps(session, form, question, events, clock, _expecting(runner, preflight, wanted))
+        if preflight is not None and session.last is not None and ran_out(session.last):
+            misfit = preflight.fitting.after(wanted, session.last)
+            yield session if misfit is None else session.refused(form, misfit)
     except UserError as error:
         yield replace(before.idle(), notice=error)
 
 
-def _expecting(runner: Runner, foresight: Foresight | None, wanted: Wanted) -> Callable[[], int | None]:
+def _expecting(runner: Runner, preflight: Preflight | None, wanted: MemoryRequest) -> Callable[[], int | None]:
     """What the run was predicted to take at most, as far as that is known when it is called."""
-    if foresight is None:
+    if preflight is None:
         return lambda: None
-    return lambda: foresight.expected(wanted, runner.status().device or "cpu")
+    return lambda: preflight.expected(wanted, runner.status().device or "cpu")
 
 
-def answer(
-    runner: Runner, form: Form, foresight: Foresight | None = None, *, all_the_same: bool = False
-) -> dict[str, Any]:
+def answer(runner: Runner, form: Form, preflight: Preflight | None = None, *, anyway: bool = False) -> dict[str, Any]:
     """One run of `form` outside any conversation, as JSON, for the endpoint.
 
     Raises UserError for the user's mistakes; what does not fit is one, unless it is to be begun `all_the_same`.
     """
     question = _question(Session(), form, needs_picture=False)
-    if foresight is not None and not all_the_same:
+    if preflight is not None and not anyway:
         wanted = runner.wanted(question, form.strategy, form.half, model=form.model)
         runner.open()
-        refuse_unfit(foresight.fitting, [wanted])
+        refuse_unless_fits(preflight.fitting, [wanted])
     for event in _events(runner, question, form):
         if isinstance(event, Finished):
             return run_as_json(question, event.result, file=form.picture)
@@ -111,7 +99,7 @@ def stopped(session: Session, status: Status) -> Session:
         measurement=Measurement(),
         answer=session.draft,
         stopped=True,
-        course=session.course,
+        timeline=session.timeline,
     )
     try:
         question = _question(session, form)
@@ -221,7 +209,7 @@ def _after(session: Session, form: Form, question: Question, event: Event) -> Se
     if isinstance(event, TextSoFar):
         return replace(session, draft=event.text, stage=None)
     if isinstance(event, MemorySoFar):
-        return replace(session, course=event.course)
+        return replace(session, timeline=event.timeline)
     if isinstance(event, (Waiting, Loading)):
         return replace(session, stage=event)
     raise TypeError(f"unknown event {event!r}")

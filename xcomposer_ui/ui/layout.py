@@ -6,8 +6,9 @@ from typing import Any
 
 import gradio as gr
 
-from xcomposer_ui.runner import Runner
-from xcomposer_ui.settings import Settings
+from xcomposer_ui.core.messages import LANGUAGES, text
+from xcomposer_ui.core.settings import Settings
+from xcomposer_ui.runtime.runner import Runner
 from xcomposer_ui.ui.ask_form import strategy_why
 from xcomposer_ui.ui.ask_tab import AskTab
 from xcomposer_ui.ui.compare_session import CompareSession
@@ -15,16 +16,15 @@ from xcomposer_ui.ui.compare_tab import CompareTab
 from xcomposer_ui.ui.endpoints import build_endpoints
 from xcomposer_ui.ui.examples import examples
 from xcomposer_ui.ui.explain_tab import build_explain_tab, explained
-from xcomposer_ui.ui.foresight import foresight
+from xcomposer_ui.ui.localization import QUIET, Localization, language_of
 from xcomposer_ui.ui.model_picker import ModelPicker
+from xcomposer_ui.ui.plan_handlers import Plans, PlanSession
 from xcomposer_ui.ui.plan_tab import PlanTab
-from xcomposer_ui.ui.planning import Plans, PlanSession
+from xcomposer_ui.ui.preflight import preflight
 from xcomposer_ui.ui.session import Session
-from xcomposer_ui.ui.texts import LANGUAGES, language_of, text
 from xcomposer_ui.ui.views.check import check_panel
 from xcomposer_ui.ui.views.head import head_line
 from xcomposer_ui.ui.views.marks import escaped
-from xcomposer_ui.ui.words import QUIET, Words
 
 HEAD_EVERY_SEC = 1.0
 KEPT_SEC = (3600, 86400)
@@ -37,7 +37,7 @@ BROWSER_LANGUAGE = "(_, ...others) => [navigator.language || 'en', ...others]"
 class Head:
     """Title, head line and language switch; the head line asks until the runner knows where it runs."""
 
-    def __init__(self, words: Words, settings: Settings, runner: Runner) -> None:
+    def __init__(self, words: Localization, settings: Settings, runner: Runner) -> None:
         self.runner = runner
         with gr.Row(elem_id="head"):
             self.title = words.view(title, elem_id="title")
@@ -68,8 +68,8 @@ def title(language: str) -> str:
 
 def build_app(settings: Settings, runner: Runner, plans: Plans | None = None) -> tuple[gr.Blocks, gr.I18n]:
     """The whole page, not launched, and the texts that `launch(i18n=)` wants. plans: who plans, see `foresight`."""
-    words = Words(settings.language)
-    ahead = foresight(runner, plans)
+    words = Localization(settings.language)
+    ahead = preflight(runner, plans)
     with gr.Blocks(title=text("title", "en"), analytics_enabled=False, delete_cache=KEPT_SEC, fill_width=True) as app:
         head = Head(words, settings, runner)
         language = head.language

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from xcomposer_ui.question import MOST_TILES
-from xcomposer_ui.settings import DEVICES, HALVES
-from xcomposer_ui.strategies import HALF_DTYPES, STRATEGIES
+from xcomposer_ui.core.request import MOST_TILES
+from xcomposer_ui.core.settings import DEVICES, HALVES
+from xcomposer_ui.core.strategies import HALF_DTYPES, STRATEGIES
 from xcomposer_ui.ui.compare_session import CompareForm
 from xcomposer_ui.ui.examples import Example
 from xcomposer_ui.ui.session import Form

@@ -7,16 +7,16 @@ from typing import Any
 
 import gradio as gr
 
-from xcomposer_ui.catalogue import entry_of
-from xcomposer_ui.errors import UserError
-from xcomposer_ui.records import Loading, Waiting
-from xcomposer_ui.runner import Runner
-from xcomposer_ui.settings import Settings
+from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.events import Loading, Waiting
+from xcomposer_ui.core.settings import Settings
+from xcomposer_ui.planning.catalogue import entry_of
+from xcomposer_ui.runtime.runner import Runner
 from xcomposer_ui.ui.ask_tab import MODEL_QUEUE
+from xcomposer_ui.ui.localization import QUIET, Localization
 from xcomposer_ui.ui.views.head import head_line, short_name
 from xcomposer_ui.ui.views.models import loading_view, models_table
-from xcomposer_ui.ui.views.notice import notice
-from xcomposer_ui.ui.words import QUIET, Words
+from xcomposer_ui.ui.views.notices import notice
 
 Steps = Generator[dict[Any, Any], None, None]
 
@@ -24,7 +24,7 @@ Steps = Generator[dict[Any, Any], None, None]
 class ModelPicker:
     """The tab's controls. `follow` says which other controls name the model, so that they name the one chosen."""
 
-    def __init__(self, words: Words, settings: Settings, runner: Runner, tab: gr.Tab) -> None:
+    def __init__(self, words: Localization, settings: Settings, runner: Runner, tab: gr.Tab) -> None:
         self.settings, self.runner = settings, runner
         self.table = words.view(self._table, elem_id="models")
         self.choice = words.make(

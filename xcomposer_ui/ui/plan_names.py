@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from xcomposer_ui.strategies import STRATEGIES
-from xcomposer_ui.ui.texts import text
+from xcomposer_ui.core.messages import text
+from xcomposer_ui.core.strategies import STRATEGIES
 
 
 def strategy_name(name: str, language: str) -> str:

@@ -7,16 +7,16 @@ from typing import Any
 
 import gradio as gr
 
-from xcomposer_ui.runner import Runner
-from xcomposer_ui.settings import HALVES, Settings
+from xcomposer_ui.core.settings import HALVES, Settings
+from xcomposer_ui.runtime.runner import Runner
 from xcomposer_ui.ui.ask_form import choices
 from xcomposer_ui.ui.handlers import numbers
-from xcomposer_ui.ui.planning import DEFAULTS, PlanForm, Plans, PlanSession, offered, planned
+from xcomposer_ui.ui.localization import QUIET, Localization
+from xcomposer_ui.ui.plan_handlers import DEFAULTS, PlanForm, Plans, PlanSession, offered, planned
 from xcomposer_ui.ui.views.check import check_panel
 from xcomposer_ui.ui.views.head import short_name
-from xcomposer_ui.ui.views.notice import notice
+from xcomposer_ui.ui.views.notices import notice
 from xcomposer_ui.ui.views.plan import plan_view
-from xcomposer_ui.ui.words import QUIET, Words
 
 PLAN_QUEUE = "plan"
 """Plans have a place in the queue of their own: they wait for one another, and no run waits for them."""
@@ -28,7 +28,7 @@ class PlanTab:
     """Builds the tab; `shown` gives its values anew, for another language."""
 
     def __init__(
-        self, words: Words, settings: Settings, runner: Runner, plans: Plans, language: gr.Radio, tab: gr.Tab
+        self, words: Localization, settings: Settings, runner: Runner, plans: Plans, language: gr.Radio, tab: gr.Tab
     ) -> None:
         self.settings, self.runner, self.plans = settings, runner, plans
         self.visitors = words.visitors
@@ -75,7 +75,7 @@ class PlanTab:
     def _checked(self, language: str) -> str:
         return check_panel(self.runner.machine.known, language)
 
-    def _form(self, words: Words) -> None:
+    def _form(self, words: Localization) -> None:
         self.model = words.make(
             gr.Dropdown,
             {"label": "model", "choices": [(short_name(name), name) for name in offered(self.settings)]},
@@ -104,7 +104,7 @@ class PlanTab:
             self.run = words.make(gr.Button, {"value": "plan.run"}, variant="primary", elem_id="plan")
 
     @staticmethod
-    def _count(words: Words, name: str, value: int) -> gr.Number:
+    def _count(words: Localization, name: str, value: int) -> gr.Number:
         return words.make(
             gr.Number,
             {"label": f"plan.{name}"},

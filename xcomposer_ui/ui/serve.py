@@ -10,21 +10,20 @@ from typing import Any
 
 import gradio as gr
 
-from xcomposer_ui.asked import wanted_of
-from xcomposer_ui.checks import as_text
-from xcomposer_ui.errors import UserError
-from xcomposer_ui.machine import FIRST_STRATEGY
-from xcomposer_ui.planning.fitting import Fitting, Tight
-from xcomposer_ui.planning.worker import PlanWorker
-from xcomposer_ui.records import Question
-from xcomposer_ui.runner import Runner
-from xcomposer_ui.settings import ASSETS, Settings
-from xcomposer_ui.strategies import HALF_DTYPES
+from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.request import Question
+from xcomposer_ui.core.settings import ASSETS, Settings
+from xcomposer_ui.core.strategies import HALF_DTYPES
+from xcomposer_ui.planning.fit import DoesNotFit, FitChecker
+from xcomposer_ui.planning.hardware import FIRST_STRATEGY, as_text
+from xcomposer_ui.planning.planner_process import PlannerProcess
+from xcomposer_ui.runtime.prepared_run import memory_request
+from xcomposer_ui.runtime.runner import Runner
 from xcomposer_ui.ui.layout import build_app
 from xcomposer_ui.ui.page_scripts import HEAD
-from xcomposer_ui.ui.planning import Plans
+from xcomposer_ui.ui.plan_handlers import Plans
 from xcomposer_ui.ui.theme import theme
-from xcomposer_ui.ui.views.tight import sentences
+from xcomposer_ui.ui.views.notices import does_not_fit_sentences
 
 STYLE = ASSETS / "style.css"
 MOST_WAITING = 32
@@ -35,7 +34,7 @@ def serve(settings: Settings) -> None:
     """Serve the page until the process is told to end. Raises UserError where its port is taken."""
     _check_port(settings.host, settings.port)
     runner = Runner(settings)
-    plans = PlanWorker()
+    plans = PlannerProcess()
     app, address, _ = launch(settings, runner, plans)
     print(f"The lab is at {address}", flush=True)
     threading.Thread(target=_warm_up, args=(runner, plans), name="warm-up", daemon=True).start()
@@ -80,25 +79,26 @@ def _check_port(host: str, port: int) -> None:
             raise UserError("port_taken", host=host, port=port, reason=error.strerror) from None
 
 
-def _warm_up(runner: Runner, plans: PlanWorker) -> None:
+def _warm_up(runner: Runner, plans: PlannerProcess) -> None:
     """Say what this machine is, and load what the first run will want, if it fits."""
     print(as_text(runner.machine.check()), flush=True)
     try:
         runner.open()
-        if (tight := _unfit(runner, plans)) is None:
+        if (misfit := _unfit(runner, plans)) is None:
             runner.warm_up()
             plans.start()
         else:
             print(
-                "\n".join([*sentences(tight, "en"), "It is loaded when somebody asks all the same."]), file=sys.stderr
+                "\n".join([*does_not_fit_sentences(misfit, "en"), "It is loaded when somebody asks all the same."]),
+                file=sys.stderr,
             )
     except UserError as error:
         # The page says the same at the first run; here it tells whoever started the lab.
         print(error, file=sys.stderr)
 
 
-def _unfit(runner: Runner, plans: Plans) -> Tight | None:
+def _unfit(runner: Runner, plans: Plans) -> DoesNotFit | None:
     """Why the settings' model should not be loaded unasked: with one question it wants more than there is."""
     status = runner.status()
-    wanted = wanted_of(Question(""), status.model, FIRST_STRATEGY, status.half or HALF_DTYPES[0])
-    return next(iter(Fitting(plans, runner.room).before_each([wanted])), None)
+    wanted = memory_request(Question(""), status.model, FIRST_STRATEGY, status.half or HALF_DTYPES[0])
+    return next(iter(FitChecker(plans, runner.room).before_each([wanted])), None)

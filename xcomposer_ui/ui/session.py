@@ -6,18 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from xcomposer_ui.dtype_flow import Traced
-from xcomposer_ui.errors import UserError
-from xcomposer_ui.memory_course import MemoryCourse
-from xcomposer_ui.planning.fitting import Tight
-from xcomposer_ui.records import Loading, RunResult, Waiting
+from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.events import Loading, Waiting
+from xcomposer_ui.core.memory_timeline import MemoryTimeline
+from xcomposer_ui.core.result import RunResult
+from xcomposer_ui.planning.fit import DoesNotFit
+from xcomposer_ui.tracing.dtype_flow import Traced
 
 MOST_RUNS = 200
 """As many runs as the table keeps; older ones go."""
 
 
 @dataclass(frozen=True)
-class Judging:
+class CheckingFit:
     """Whether the run fits is being planned; it has not begun."""
 
 
@@ -43,7 +44,7 @@ class Form:
 
 
 @dataclass(frozen=True)
-class Run:
+class SessionRun:
     """One finished run, with the question and picture that it was about. form: all that the controls said."""
 
     question: str
@@ -64,16 +65,16 @@ class Session:
     traced: the dtype flow of the last run, and perhaps another strategy's beside it; gone with the next run.
     """
 
-    turns: tuple[Run, ...] = ()
-    runs: tuple[Run, ...] = ()
+    turns: tuple[SessionRun, ...] = ()
+    runs: tuple[SessionRun, ...] = ()
     asking: Form | None = None
     draft: str = ""
-    stage: Waiting | Loading | Judging | None = None
+    stage: Waiting | Loading | CheckingFit | None = None
     notice: UserError | None = None
     stopped: bool = False
-    course: MemoryCourse | None = None
+    timeline: MemoryTimeline | None = None
     expected_bytes: int | None = None
-    tight: Tight | None = None
+    misfit: DoesNotFit | None = None
     held: Form | None = None
     report: Mapping[str, Any] | None = None
     traced: tuple[Traced, ...] = ()
@@ -101,16 +102,16 @@ class Session:
     def started(self, form: Form) -> Session:
         """The session as a run of `form` begins."""
         return replace(
-            self, asking=form, draft="", stage=None, notice=None, stopped=False, tight=None, held=None, traced=()
+            self, asking=form, draft="", stage=None, notice=None, stopped=False, misfit=None, held=None, traced=()
         )
 
-    def refused(self, form: Form, tight: Tight) -> Session:
+    def refused(self, form: Form, misfit: DoesNotFit) -> Session:
         """The session with `form` not begun, or ended, for want of memory; `tight` says what fits instead."""
-        return replace(self.idle(), tight=tight, held=form)
+        return replace(self.idle(), misfit=misfit, held=form)
 
     def ended(self, form: Form, result: RunResult) -> Session:
         """The session after a run of `form` came to `result`."""
-        run = Run(form.question, form.picture, result, form)
+        run = SessionRun(form.question, form.picture, result, form)
         return replace(
             self.idle(),
             report=None,
@@ -121,7 +122,7 @@ class Session:
 
     def idle(self) -> Session:
         """The session with no run in progress."""
-        return replace(self, asking=None, draft="", stage=None, course=None, expected_bytes=None)
+        return replace(self, asking=None, draft="", stage=None, timeline=None, expected_bytes=None)
 
     def cleared(self) -> Session:
         """The session with a new conversation; the runs stay."""

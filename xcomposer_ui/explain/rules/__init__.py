@@ -14,15 +14,17 @@ from xcomposer_ui.explain.rules import (
     formats,
     indexing,
     kernels,
+    libraries,
     machines,
     norms,
     operands,
     products,
-    silent,
+    silent_failures,
 )
 
 RULES: tuple[Rule, ...] = (
-    *silent.RULES,
+    *silent_failures.RULES,
+    *libraries.RULES,
     *products.RULES,
     *attention.RULES,
     *norms.RULES,

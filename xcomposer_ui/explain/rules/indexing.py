@@ -4,12 +4,7 @@ from __future__ import annotations
 
 from xcomposer_ui.explain.references import AUTOCAST, DTYPES
 from xcomposer_ui.explain.rule import DTYPE, Facts, Rule, Text
-from xcomposer_ui.explain.verdicts import (
-    ALL_FLOAT32,
-    INTEGER_STAYS,
-    clash_unlisted,
-    verdicts,
-)
+from xcomposer_ui.explain.verdicts import ALL_FLOAT32, INTEGER_STAYS, clash_unlisted, verdicts
 
 _WRITES = (
     rf"Index put requires the source and destination dtypes match, got {DTYPE} for the destination and {DTYPE} "

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 from xcomposer_ui.explain.references import AUTOCAST, MPS, xcomposer
 from xcomposer_ui.explain.rule import DTYPE, Facts, Rule, Text, Verdicts
-from xcomposer_ui.explain.verdicts import (
-    ALL_FLOAT32,
-    AS_IS,
-    clash,
-    clash_of_vectors,
-    clash_promoted_on_cuda,
-    verdicts,
-)
+from xcomposer_ui.explain.traceback_parser import Frame
+from xcomposer_ui.explain.verdicts import ALL_FLOAT32, AS_IS, clash, clash_of_vectors, clash_promoted_on_cuda, verdicts
 
 _PRODUCT = Text("A matrix product met two dtypes", "矩阵乘法遇到了两种 dtype")
 _PRODUCT_CAUSE = Text(
@@ -22,11 +18,25 @@ _PRODUCT_CAUSE = Text(
     "或被某个模块转回 float32 的特征，遇到了下一层的权重。先出现的是输入的 dtype，后出现的是权重的。",
 )
 
+_BIAS_OR_IN_PLACE = Text(
+    "It depends on the call: of a linear layer whose bias differs torch.autocast casts all operands; of an in-place "
+    "product (`addmm_`) it casts none.",
+    "取决于调用：若是偏置不同的线性层，torch.autocast 会转换全部操作数；若是就地乘法（`addmm_`），则都不转换。",
+)
+
+
+def _product(facts: Facts) -> Verdicts:
+    found = clash(facts)
+    if found["autocast"][0] is True and not facts.call and facts.match[0].startswith("self and mat"):
+        return {**found, "autocast": (None, _BIAS_OR_IN_PLACE)}
+    return found
+
+
 MATMUL = Rule(
     family="matmul_dtype_mismatch",
     title=_PRODUCT,
     cause=_PRODUCT_CAUSE,
-    verdicts=clash,
+    verdicts=_product,
     patterns=(
         rf"(?:mat1|self|mat2) and mat[12] must have the same dtype, but got {DTYPE} and {DTYPE}",
         rf"expected (?:m1|mat1) and (?:m2|mat2) to have the same dtype, but got: ?{DTYPE}\s*!=\s*{DTYPE}",
@@ -108,16 +118,19 @@ def _same_dtype_elsewhere(facts: Facts) -> bool:
     return len(facts.dtypes) == 1 and facts.match.lastindex == 2
 
 
+_CONVOLUTION = Text("A convolution met two dtypes", "卷积遇到了两种 dtype")
+_CONVOLUTION_CAUSE = Text(
+    "A convolution got {dtypes}: its input and its weights must have one dtype. In a vision model this is most "
+    "often the patch embedding, the first layer that sees the picture; unsigned char is a picture that was never "
+    "turned into floating-point numbers.",
+    "卷积收到了 {dtypes}：输入与权重须为同一种 dtype。在视觉模型中，这往往是最先接触图片的 patch 嵌入层；"
+    "unsigned char 表示图片从未被转换为浮点数。",
+)
+
 CONVOLUTION = Rule(
     family="conv_dtype_mismatch",
-    title=Text("A convolution met two dtypes", "卷积遇到了两种 dtype"),
-    cause=Text(
-        "A convolution got {dtypes}: its input and its weights must have one dtype. In a vision model this is most "
-        "often the patch embedding, the first layer that sees the picture; unsigned char is a picture that was never "
-        "turned into floating-point numbers.",
-        "卷积收到了 {dtypes}：输入与权重须为同一种 dtype。在视觉模型中，这往往是最先接触图片的 patch 嵌入层；"
-        "unsigned char 表示图片从未被转换为浮点数。",
-    ),
+    title=_CONVOLUTION,
+    cause=_CONVOLUTION_CAUSE,
     verdicts=clash,
     patterns=(
         rf"Input type \({DTYPE}\) and (?:weight|bias) type \({DTYPE}\) should be (?:the )?same",
@@ -125,6 +138,33 @@ CONVOLUTION = Rule(
         r"in call to _thnn_conv\w*",
     ),
     applies=lambda facts: not _same_dtype_elsewhere(facts),
+    references=(AUTOCAST,),
+)
+
+_CONV_CALL = re.compile(
+    r"(?<![\w.])(?:(?:F|functional|torch|nn\.functional|torch\.nn\.functional)\.)?conv(?:_tbc|(?:_transpose)?[123]d)\("
+)
+_CONV_FILE = re.compile(r"[/\\]modules[/\\]conv\.py$")
+
+
+def _is_a_convolution(frame: Frame) -> bool:
+    """Whether `frame` is in torch's convolution layers, or its source line calls a convolution and nothing else."""
+    if frame.function.rpartition(".")[2] == "_conv_forward" or _CONV_FILE.search(frame.file):
+        return True
+    calls_once = len(re.findall(r"\w\(", frame.code)) == 1 and "@" not in frame.code
+    return calls_once and bool(_CONV_CALL.search(frame.code))
+
+
+# A convolution without bias names no operation in its message, and neither does any transposed one. For a bfloat16
+# input the wording depends on the processor: "Input type (CPUBFloat16Type) and weight type …" where oneDNN has bfloat16
+# kernels (AVX-512 on x86), these words where it has none. The input's dtype comes first in both.
+IN_A_CONVOLUTION = Rule(
+    family="conv_dtype_mismatch",
+    title=_CONVOLUTION,
+    cause=_CONVOLUTION_CAUSE,
+    verdicts=clash,
+    patterns=(rf"expected scalar type {DTYPE} but found {DTYPE}",),
+    applies=lambda facts: len(facts.dtypes) == 2 and any(map(_is_a_convolution, facts.frames[-2:])),
     references=(AUTOCAST,),
 )
 
@@ -173,4 +213,4 @@ NO_LSTM = Rule(
     references=(AUTOCAST,),
 )
 
-RULES = (MATMUL, OTHER_PRODUCTS, MATMUL_ON_MPS, VECTORS, BILINEAR, CONVOLUTION, RECURRENT, NO_LSTM)
+RULES = (MATMUL, OTHER_PRODUCTS, MATMUL_ON_MPS, VECTORS, BILINEAR, CONVOLUTION, IN_A_CONVOLUTION, RECURRENT, NO_LSTM)

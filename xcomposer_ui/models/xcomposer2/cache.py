@@ -14,11 +14,11 @@ CACHE_NAME = "cache" if "cache" in {field.name for field in fields(CausalLMOutpu
 """What transformers calls a cache among a model's arguments and outputs: `cache` since 5.24, before `past_key_values`.
 """
 
-ROOM = 256
+GROWTH = 256
 """Tokens by which the room grows; a growth copies one layer's keys or values once."""
 
 
-class RoomyLayer(DynamicLayer):  # type: ignore[misc]
+class PreallocatedLayer(DynamicLayer):  # type: ignore[misc]
     """Keys and values (B, heads, T, head_dim) of one layer, the first part of a longer tensor."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -59,7 +59,7 @@ class RoomyLayer(DynamicLayer):  # type: ignore[misc]
             return torch.cat((held, new), dim=-2)
         # Beam search, cropping and the like put other tensors in place of the one shown: those are taken over.
         if room is None or held is not self._shown[which] or total > room.shape[-2]:
-            room = new.new_empty((*new.shape[:-2], total + ROOM, new.shape[-1]))
+            room = new.new_empty((*new.shape[:-2], total + GROWTH, new.shape[-1]))
             if length:
                 room[..., :length, :] = held
         room[..., length:total, :] = new
@@ -68,19 +68,19 @@ class RoomyLayer(DynamicLayer):  # type: ignore[misc]
         return shown
 
 
-class RoomyCache(Cache):  # type: ignore[misc]
+class PreallocatedCache(Cache):  # type: ignore[misc]
     """What `generate` and the model take as CACHE_NAME."""
 
     def __init__(self) -> None:
-        super().__init__(layer_class_to_replicate=RoomyLayer)
+        super().__init__(layer_class_to_replicate=PreallocatedLayer)
 
     @property
     def nbytes(self) -> int:
         """Bytes of all layers' keys and values, the room ahead included."""
-        return sum(layer.nbytes for layer in self.layers if isinstance(layer, RoomyLayer))
+        return sum(layer.nbytes for layer in self.layers if isinstance(layer, PreallocatedLayer))
 
     def keep(self, length: int) -> None:
         """Forget all but the first `length` tokens."""
         for layer in self.layers:
-            if isinstance(layer, RoomyLayer):
+            if isinstance(layer, PreallocatedLayer):
                 layer.keep(length)

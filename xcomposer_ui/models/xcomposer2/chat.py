@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers import LogitsProcessorList, StoppingCriteriaList
 
 from xcomposer_ui.models.xcomposer2.answer import answer_text
-from xcomposer_ui.models.xcomposer2.cache import CACHE_NAME, RoomyCache
+from xcomposer_ui.models.xcomposer2.cache import CACHE_NAME, PreallocatedCache
 from xcomposer_ui.models.xcomposer2.penalty import BosRepetitionPenalty
 from xcomposer_ui.models.xcomposer2.prompt import IMAGE_MARK, META_INSTRUCTION, History, prompt_text, with_marks
 from xcomposer_ui.models.xcomposer2.streaming import StopWhenSet, TextQueue, thread_surroundings
@@ -107,7 +107,7 @@ class ChatMixin:
         processors = LogitsProcessorList(generate_arguments.pop("logits_processor", None) or [])
         if repetition_penalty != 1:
             processors.append(BosRepetitionPenalty(repetition_penalty, tokenizer.bos_token_id, prompts))
-        generate_arguments.setdefault(CACHE_NAME, RoomyCache())
+        generate_arguments.setdefault(CACHE_NAME, PreallocatedCache())
         ids: Tensor = self.generate(
             **inputs,
             do_sample=do_sample,

@@ -46,8 +46,8 @@ class PLoRALinear(nn.Linear):
         addition = self.Plora_B(self.Plora_A(x.flatten(0, 1)[image]))  # (image tokens, out)
         if self.scale != 1:  # it is in every published member, and the product is as large as the layer's output
             addition = addition * self.scale
-        y.flatten(0, 1).index_add_(0, image, addition)
-        return y
+        flat = y.flatten(0, 1)  # a copy where a kernel's result cannot be viewed so; hence what is returned
+        return flat.index_add_(0, image, addition).unflatten(0, y.shape[:2])
 
 
 class RMSNorm(nn.Module):
@@ -102,8 +102,7 @@ class Attention(nn.Module):
         self.wo = PLoRALinear(config.num_attention_heads * config.head_dim, config.hidden_size, config)
 
     def forward(self, x: Tensor, at: Positions, cache: Cache | None) -> Tensor:
-        batch, length, _ = x.shape
-        packed = self.wqkv(x, at.image).view(batch, length, self.key_value_heads, self.group + 2, self.head_dim)
+        packed = self.wqkv(x, at.image).unflatten(-1, (self.key_value_heads, self.group + 2, self.head_dim))
         q = packed[..., : self.group, :].flatten(2, 3).transpose(1, 2)  # (B, heads, T, d)
         k = packed[..., -2, :].transpose(1, 2)  # (B, key/value heads, T, d)
         v = packed[..., -1, :].transpose(1, 2)
@@ -116,8 +115,9 @@ class Attention(nn.Module):
         if q.shape[2] == 1:
             # One new token: its group's queries become the rows of one query, so that keys and values are read where
             # they lie instead of being repeated for each head. A mask is the same for every row.
-            rows = q.view(q.shape[0], self.key_value_heads, self.group, self.head_dim)
-            return F.scaled_dot_product_attention(rows, k, v, attn_mask=at.mask).view_as(q)
+            rows = q.squeeze(2).unflatten(1, (self.key_value_heads, self.group))  # (B, key/value heads, group, d)
+            found = F.scaled_dot_product_attention(rows, k, v, attn_mask=at.mask)
+            return found.flatten(1, 2).unsqueeze(2)
         k, v = (t.repeat_interleave(self.group, dim=1) for t in (k, v))
         return F.scaled_dot_product_attention(q, k, v, attn_mask=at.mask, is_causal=at.causal and at.mask is None)
 

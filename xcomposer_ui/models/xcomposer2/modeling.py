@@ -13,7 +13,7 @@ from transformers.cache_utils import Cache
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from xcomposer_ui.models.xcomposer2.batching import BatchMixin
-from xcomposer_ui.models.xcomposer2.cache import CACHE_NAME, RoomyCache
+from xcomposer_ui.models.xcomposer2.cache import CACHE_NAME, PreallocatedCache
 from xcomposer_ui.models.xcomposer2.chat import ChatMixin
 from xcomposer_ui.models.xcomposer2.configuration import InternLM2TypedConfig, InternLMXComposer2Config
 from xcomposer_ui.models.xcomposer2.language import InternLM2Model, RMSNorm
@@ -102,7 +102,7 @@ class InternLMXComposer2ForCausalLM(ChatMixin, BatchMixin, TurnMixin, PreTrained
         """
         cache = past_key_values if cache is None else cache
         if use_cache and cache is None:
-            cache = RoomyCache()
+            cache = PreallocatedCache()
         embeds = self.model.tok_embeddings(input_ids) if inputs_embeds is None else inputs_embeds
         hidden = self.model(embeds, im_mask, attention_mask, cache)
         logits = self.output(hidden[:, -logits_to_keep:] if logits_to_keep else hidden)

@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from xcomposer_ui.models.xcomposer2.cache import RoomyCache
+from xcomposer_ui.models.xcomposer2.cache import PreallocatedCache
 from xcomposer_ui.models.xcomposer2.prompt import History
 from xcomposer_ui.models.xcomposer2.tokenizer import TURN_START
 
@@ -26,7 +26,7 @@ Position = int | str
 
 
 @dataclass(frozen=True)
-class Scene:
+class PictureSource:
     """A picture by its digest, and how to come by its embeddings (1, image tokens, width) where nobody kept them."""
 
     digest: str
@@ -34,7 +34,7 @@ class Scene:
 
 
 @dataclass(frozen=True)
-class Turn:
+class PromptTurn:
     """A prompt, ready for the model.
 
     inputs: as `prompt_inputs` gives them. positions: what stands at each place. ends: where its pieces end, ascending;
@@ -57,7 +57,7 @@ def digest_of(image: Image.Image, hd_num: int | None = None) -> str:
     return hashlib.blake2b(head + image.tobytes(), digest_size=16).hexdigest()
 
 
-def common_length(turn: Turn, positions: Sequence[Position], ends: Sequence[int]) -> int:
+def common_length(turn: PromptTurn, positions: Sequence[Position], ends: Sequence[int]) -> int:
     """How many tokens of `turn` a cache of the prompt `positions`, read in pieces that end at `ends`, can give.
 
     Whole pieces only, the same in both and the same before them; never the whole turn: its last piece has the logits.
@@ -78,15 +78,15 @@ class TurnMixin:
         self,
         tokenizer: Any,
         query: str,
-        scene: Scene | None = None,
+        scene: PictureSource | None = None,
         history: History = (),
         kept: Callable[[str], Tensor | None] = lambda digest: None,
-    ) -> Turn:
+    ) -> PromptTurn:
         """The prompt of `query` after `history`. kept: a picture's embeddings by its digest, None where unknown."""
         if scene is None:
             inputs = self.prompt_inputs(tokenizer, query, None, history)
             positions: list[Position] = inputs["input_ids"][0].tolist()
-            return Turn(inputs, tuple(positions), self._ends(tokenizer, positions, bool(history)))
+            return PromptTurn(inputs, tuple(positions), self._ends(tokenizer, positions, bool(history)))
         known = kept(scene.digest)
         embeddings = scene.embeddings() if known is None else known
         parts = self.prompt_parts(tokenizer, query, history, pictures=1)
@@ -94,10 +94,10 @@ class TurnMixin:
         places: list[Position] = [*parts[0], *[scene.digest] * embeddings.shape[1], *parts[1]]
         places = places[: inputs["inputs_embeds"].shape[1]]
         ends = self._ends(tokenizer, places, bool(history))
-        return Turn(inputs, tuple(places), ends, {scene.digest: embeddings})
+        return PromptTurn(inputs, tuple(places), ends, {scene.digest: embeddings})
 
     @torch.no_grad()
-    def read_pieces(self, turn: Turn, cache: RoomyCache) -> None:
+    def read_pieces(self, turn: PromptTurn, cache: PreallocatedCache) -> None:
         """Put the prompt into `cache` from where that ends, piece by piece, all but the last; `generate` reads that."""
         for end in turn.ends[:-1]:
             start = cache.get_seq_length()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from xcomposer_ui.checks import Check, CheckItem
+from xcomposer_ui.core.messages import text
+from xcomposer_ui.planning.hardware import Check, CheckItem
 from xcomposer_ui.ui.check_texts import in_language
-from xcomposer_ui.ui.texts import text
 from xcomposer_ui.ui.views.marks import escaped
 
 COLUMNS = ("name", "value", "consequence")

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from xcomposer_ui.compare.comparing import Step
 from xcomposer_ui.compare.comparison import ComparedRun, Comparison
 from xcomposer_ui.compare.divergence import Divergence
+from xcomposer_ui.compare.execution import ComparisonProgress
 from xcomposer_ui.compare.verdict import variant_name, verdict
-from xcomposer_ui.records import Loading, RunResult, Waiting
+from xcomposer_ui.core.events import Loading, Waiting
+from xcomposer_ui.core.messages import text
+from xcomposer_ui.core.result import RunResult
+from xcomposer_ui.core.units import UNKNOWN, joined, memory, rate, seconds, significant
 from xcomposer_ui.ui.compare_session import CompareSession
-from xcomposer_ui.ui.localised import failure_line, localised
-from xcomposer_ui.ui.numbers import UNKNOWN, joined, memory, rate, seconds, significant
-from xcomposer_ui.ui.texts import text
+from xcomposer_ui.ui.localised_failure import failure_line, localised
+from xcomposer_ui.ui.views.batch_summary import batch_summary, name_of
 from xcomposer_ui.ui.views.charts import Bar, Curve, bars, depth
+from xcomposer_ui.ui.views.downloads import downloads, downloads_of_many
 from xcomposer_ui.ui.views.failure import failure_card
-from xcomposer_ui.ui.views.happened import loading_label
-from xcomposer_ui.ui.views.many import many, name_of
 from xcomposer_ui.ui.views.marks import dtype_chip, escaped
-from xcomposer_ui.ui.views.takeaway import takeaway, takeaway_of_many
+from xcomposer_ui.ui.views.run_status import loading_label
 
 COLUMNS = ("variant", "weights", "answer", "like_full", "latency", "first", "rate", "memory")
 DIVERGENCE_COLUMNS = ("variant", "max_logit", "kl", "top1", "activation")
@@ -39,7 +40,7 @@ def compared(session: CompareSession, language: str, link: str = "") -> str:
             _failures(comparison, language),
         ]
     if session.step is None and session.document is not None:
-        parts.append(takeaway(session.document, "comparison", link, language))
+        parts.append(downloads(session.document, "comparison", link, language))
     shown = "".join(part for part in parts if part)
     return shown or f'<p class="xl-quiet">{escaped(text("compare.empty", language))}</p>'
 
@@ -48,12 +49,12 @@ def _many(session: CompareSession, language: str) -> str:
     """Of many questions the tally alone: each one's own comparison is in the file."""
     if not session.many:
         return ""
-    shown = many(session.many, session.many_total, language)
+    shown = batch_summary(session.many, session.many_total, language)
     if session.step is not None:
         return shown
     stopped = len(session.many) < session.many_total
     said = " ".join(text(key, language) for key in ("compare.stopped", "compare.many.on"))
-    return (f'<p class="xl-quiet">{escaped(said)}</p>' if stopped else "") + shown + takeaway_of_many(
+    return (f'<p class="xl-quiet">{escaped(said)}</p>' if stopped else "") + shown + downloads_of_many(
         session.many, language
     )  # fmt: skip
 
@@ -77,9 +78,9 @@ def _stage(session: CompareSession, language: str) -> str:
     )
 
 
-def _said(session: CompareSession, step: Step, language: str) -> str:
-    many = text("compare.stage.many", language, n=len(session.many) + 1, total=session.many_total) + " · "
-    head = many if session.many_total else ""
+def _said(session: CompareSession, step: ComparisonProgress, language: str) -> str:
+    batch_summary = text("compare.stage.many", language, n=len(session.many) + 1, total=session.many_total) + " · "
+    head = batch_summary if session.many_total else ""
     if isinstance(step.event, Waiting):
         return head + text("compare.stage.waiting", language)
     if isinstance(step.event, Loading):

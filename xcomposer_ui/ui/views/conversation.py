@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from xcomposer_ui.ui.session import Run, Session
-from xcomposer_ui.ui.texts import text
+from xcomposer_ui.core.messages import text
+from xcomposer_ui.ui.session import Session, SessionRun
 from xcomposer_ui.ui.views.marks import escaped
 
 Message = dict[str, str]
@@ -24,7 +24,7 @@ def _said(role: str, content: str) -> Message:
     return {"role": role, "content": escaped(content)}
 
 
-def _reply(turn: Run, language: str) -> str:
+def _reply(turn: SessionRun, language: str) -> str:
     result = turn.result
     if result.failure is not None:
         return text("chat.failed", language, type=result.failure.type)

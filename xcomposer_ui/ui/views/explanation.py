@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from xcomposer_ui.records import Explanation, Fix, Reference
-from xcomposer_ui.strategies import STRATEGIES
-from xcomposer_ui.ui.texts import text
+from xcomposer_ui.core.messages import text
+from xcomposer_ui.core.result import Explanation, Fix, Reference
+from xcomposer_ui.core.strategies import STRATEGIES
 from xcomposer_ui.ui.views.marks import clashing, dtype_chip, escaped
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from xcomposer_ui.core.messages import text
+from xcomposer_ui.core.result import Failure, Operand
 from xcomposer_ui.explain.operands import operand_name, operand_origin
-from xcomposer_ui.records import Failure, Operand
-from xcomposer_ui.ui.texts import text
 from xcomposer_ui.ui.views.explanation import cause_and_fixes
 from xcomposer_ui.ui.views.marks import clashing, dtype_chip, escaped
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from xcomposer_ui.dtype_flow import Cast, Traced
-from xcomposer_ui.dtype_path import Step, path, paths_aligned
+from xcomposer_ui.core.messages import text
 from xcomposer_ui.explain.operands import operand_name
-from xcomposer_ui.ui.texts import text
+from xcomposer_ui.tracing.dtype_flow import Cast, Traced
+from xcomposer_ui.tracing.dtype_path import PathStep, path, paths_aligned
 from xcomposer_ui.ui.views.explanation import strategy_label
 from xcomposer_ui.ui.views.marks import COLOURED, clash_mark, dtype_chip, escaped
 
@@ -97,9 +97,9 @@ class _Parents:
     """The modules that the row at hand lies in, so that it need only say the rest of its name."""
 
     def __init__(self) -> None:
-        self._open: list[Step] = []
+        self._open: list[PathStep] = []
 
-    def short_name(self, step: Step) -> str:
+    def short_name(self, step: PathStep) -> str:
         """The module's name without that of the module around it."""
         while self._open and self._open[-1].level >= step.level:
             self._open.pop()
@@ -120,7 +120,7 @@ def _cell(label: str, shown: str) -> str:
     return f'<td role="cell" data-label="{escaped(label)}">{shown}</td>'
 
 
-def _row(step: Step, parents: _Parents, cells: str, language: str, *, broken: bool) -> str:
+def _row(step: PathStep, parents: _Parents, cells: str, language: str, *, broken: bool) -> str:
     level = min(step.level, DEPTHS[-1])
     classes = f"xl-level-{level}" + (" xl-broken" if broken else "")
     lane = f'<i class="xl-lane {_lane(step)}" aria-hidden="true"></i>'
@@ -132,14 +132,14 @@ def _row(step: Step, parents: _Parents, cells: str, language: str, *, broken: bo
     return f'<tr class="{classes}" role="row">{head}{cells}</tr>'
 
 
-def _lane(step: Step) -> str:
+def _lane(step: PathStep) -> str:
     """The colours of the line along the rows: the type that comes in above, the one that goes out below."""
     into = next((d for d in step.dtypes_in or step.dtypes_out if d in COLOURED), "other")
     out = "clash" if step.failed else next((d for d in step.dtypes_out if d in COLOURED), into)
     return f"xl-in-{into} xl-out-{out}" + (" xl-lane-island" if step.is_island else "")
 
 
-def _stage(step: Step, language: str) -> str:
+def _stage(step: PathStep, language: str) -> str:
     number = re.search(r"(\d+)$", step.name)
     facts = {"n": int(number[1]) + 1} if step.stage == "block" and number else {}
     return text(f"flow.stage.{step.stage}", language, **facts)
@@ -152,17 +152,17 @@ def _chips(dtypes: tuple[str, ...], language: str) -> str:
     return " ".join(dtype_chip(dtype) for dtype in dtypes)
 
 
-def _out(step: Step, language: str) -> str:
+def _out(step: PathStep, language: str) -> str:
     if step.failed:
         return f'<span class="xl-failed">{escaped(text("flow.gives_nothing", language))}</span>'
     return _chips(step.dtypes_out, language)
 
 
-def _way(step: Step) -> tuple[object, ...]:
+def _way(step: PathStep) -> tuple[object, ...]:
     return step.dtypes_in, step.dtypes_out, step.dtypes_parameters, step.casts, step.failed
 
 
-def _side(step: Step | None, traced: Traced, language: str) -> str:
+def _side(step: PathStep | None, traced: Traced, language: str) -> str:
     """One side's cell where two runs stand beside each other."""
     if step is None:
         return f'<span class="xl-quiet">{escaped(text("flow.absent", language))}</span>'
@@ -175,7 +175,7 @@ def _side(step: Step | None, traced: Traced, language: str) -> str:
     return f'<span class="xl-way">{way}</span>{weights}{_happens(step, traced, language)}'
 
 
-def _happens(step: Step, traced: Traced, language: str) -> str:
+def _happens(step: PathStep, traced: Traced, language: str) -> str:
     said = []
     if step.failed:
         said.append(_clash(step, traced, language))
@@ -200,7 +200,7 @@ def _cast(cast: Cast, language: str) -> str:
     return f"{dtype_chip(cast.from_dtype)} {ARROW} {dtype_chip(cast.to_dtype)} {escaped(how)}"
 
 
-def _clash(step: Step, traced: Traced, language: str) -> str:
+def _clash(step: PathStep, traced: Traced, language: str) -> str:
     """The mismatch itself at the module that raised it; at the modules around, that it ended them."""
     clash = traced.flow.clash
     if clash is None or clash.module != step.name:

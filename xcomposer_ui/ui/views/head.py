@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from xcomposer_ui.records import Status
-from xcomposer_ui.ui.texts import reason, text
+from xcomposer_ui.core.events import Status
+from xcomposer_ui.core.messages import text
+from xcomposer_ui.ui.reasons import reason
 from xcomposer_ui.ui.views.marks import dtype_chip, escaped
 
 DOT = '<em aria-hidden="true">·</em>'

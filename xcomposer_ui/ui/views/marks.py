@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import re
 
-from xcomposer_ui.ui.texts import text
+from xcomposer_ui.core.messages import text
 
 COLOURED = ("float32", "float16", "bfloat16")
 """The dtypes that have a colour of their own (in `assets/style.css`); any other one is grey."""

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from xcomposer_ui.ui.numbers import joined, memory, significant
+from xcomposer_ui.core.units import joined, memory, significant
 from xcomposer_ui.ui.views.marks import escaped
 
 UNITS = (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1))

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from xcomposer_ui.catalogue import TEXT_TOKENS, Entry
-from xcomposer_ui.records import Loading, Status, Waiting
-from xcomposer_ui.strategies import STRATEGIES
-from xcomposer_ui.ui.numbers import UNKNOWN, joined, memory
-from xcomposer_ui.ui.texts import text
-from xcomposer_ui.ui.views.happened import loading_label
+from xcomposer_ui.core.events import Loading, Status, Waiting
+from xcomposer_ui.core.messages import text
+from xcomposer_ui.core.strategies import STRATEGIES
+from xcomposer_ui.core.units import UNKNOWN, joined, memory
+from xcomposer_ui.planning.catalogue import TEXT_TOKENS, Entry
 from xcomposer_ui.ui.views.head import short_name
 from xcomposer_ui.ui.views.marks import dtype_chip, escaped
+from xcomposer_ui.ui.views.run_status import loading_label
 
 COLUMNS = ("name", "disk", "half", "full", "fits", "state")
 
 
-def models_table(entries: Sequence[Entry], status: Status, room_bytes: int | None, language: str) -> str:
+def models_table(entries: Sequence[Entry], status: Status, budget_bytes: int | None, language: str) -> str:
     """`entries` a row each. room_bytes: memory that a run may take here, None where it is not known yet."""
     label = escaped(text("models", language))
     heads = "".join(f'<th scope="col">{escaped(text(f"models.{name}", language))}</th>' for name in COLUMNS)
-    rows = "".join(_row(entry, status, room_bytes, language) for entry in entries)
+    rows = "".join(_row(entry, status, budget_bytes, language) for entry in entries)
     notes = text("models.note", language, tokens=TEXT_TOKENS)
     if len(entries) == 1:
         notes += " " + text("models.one", language)
@@ -50,7 +50,7 @@ def loading_view(stage: Waiting | Loading | None, ready: str | None, language: s
     )
 
 
-def _row(entry: Entry, status: Status, room_bytes: int | None, language: str) -> str:
+def _row(entry: Entry, status: Status, budget_bytes: int | None, language: str) -> str:
     needed = [joined(memory(entry.needed_bytes(STRATEGIES[name]))) for name in ("unified", "full")]
     figures = "".join(
         f'<td class="xl-number">{escaped(figure)}</td>' for figure in (joined(memory(entry.disk_bytes)), *needed)
@@ -58,12 +58,12 @@ def _row(entry: Entry, status: Status, room_bytes: int | None, language: str) ->
     return (
         f'<tr data-model="{escaped(entry.name)}"><td class="xl-name" title="{escaped(entry.name)}">'
         f"{escaped(short_name(entry.name))}</td>{figures}"
-        f"<td>{escaped(_fits(entry, room_bytes, language))}</td><td>{_state(entry, status, language)}</td></tr>"
+        f"<td>{escaped(_fits(entry, budget_bytes, language))}</td><td>{_state(entry, status, language)}</td></tr>"
     )
 
 
-def _fits(entry: Entry, room_bytes: int | None, language: str) -> str:
-    fitting = entry.fitting(room_bytes)
+def _fits(entry: Entry, budget_bytes: int | None, language: str) -> str:
+    fitting = entry.fitting(budget_bytes)
     if fitting is None:
         return UNKNOWN
     kind = "all" if len(fitting) == len(STRATEGIES) else "half" if fitting else "none"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from xcomposer_ui.memory_course import PHASES
-from xcomposer_ui.planning.records import Plan, StrategyPlan
-from xcomposer_ui.ui.numbers import UNKNOWN, joined, memory, seconds, significant
+from xcomposer_ui.core.memory_timeline import PHASES
+from xcomposer_ui.core.messages import text
+from xcomposer_ui.core.units import UNKNOWN, joined, memory, seconds, significant
+from xcomposer_ui.planning.plan import Plan, StrategyPlan
+from xcomposer_ui.ui.plan_handlers import PlanSession
 from xcomposer_ui.ui.plan_names import strategy_name
-from xcomposer_ui.ui.planning import PlanSession
-from xcomposer_ui.ui.texts import text
 from xcomposer_ui.ui.views.marks import escaped
 from xcomposer_ui.ui.views.memory_bars import MemoryBar, memory_bars
 

@@ -6,11 +6,11 @@ import base64
 import csv
 import io
 
-from xcomposer_ui.records import result_as_json
-from xcomposer_ui.ui.localised import failure_line
-from xcomposer_ui.ui.numbers import joined, memory, rate, seconds
-from xcomposer_ui.ui.session import Run
-from xcomposer_ui.ui.texts import text
+from xcomposer_ui.core.messages import text
+from xcomposer_ui.core.result import result_as_json
+from xcomposer_ui.core.units import joined, memory, rate, seconds
+from xcomposer_ui.ui.localised_failure import failure_line
+from xcomposer_ui.ui.session import SessionRun
 from xcomposer_ui.ui.views.explanation import strategy_label
 from xcomposer_ui.ui.views.marks import dtype_chip, escaped
 
@@ -22,7 +22,7 @@ CSV_FIELDS = (
 )  # fmt: skip
 
 
-def runs_table(runs: tuple[Run, ...], language: str) -> str:
+def runs_table(runs: tuple[SessionRun, ...], language: str) -> str:
     """`runs`, the newest on top, with a link that downloads them as CSV."""
     title = escaped(text("runs", language))
     if not runs:
@@ -38,7 +38,7 @@ def runs_table(runs: tuple[Run, ...], language: str) -> str:
     )
 
 
-def runs_csv(runs: tuple[Run, ...]) -> str:
+def runs_csv(runs: tuple[SessionRun, ...]) -> str:
     """`runs` as CSV, oldest first: seconds and bytes as plain numbers, an empty cell for what was not measured.
 
     Cells that a spreadsheet would take for a formula begin with an apostrophe.
@@ -61,7 +61,7 @@ def _cell(value: object) -> object:
     return "" if value is None else value
 
 
-def _download(runs: tuple[Run, ...], language: str) -> str:
+def _download(runs: tuple[SessionRun, ...], language: str) -> str:
     # The file travels inside the page: nothing of a visitor's is left on the server. A spreadsheet needs the mark
     # at the start to read it as UTF-8.
     data = base64.b64encode(("\ufeff" + runs_csv(runs)).encode()).decode()
@@ -69,7 +69,7 @@ def _download(runs: tuple[Run, ...], language: str) -> str:
     return f'<a class="xl-download" download="runs.csv" href="data:text/csv;charset=utf-8;base64,{data}">{label}</a>'
 
 
-def _row(number: int, run: Run, language: str) -> str:
+def _row(number: int, run: SessionRun, language: str) -> str:
     result, m = run.result, run.result.measurement
     figures = (
         joined(seconds(m.latency_sec)),
@@ -91,7 +91,7 @@ def _long(value: str, kind: str = "") -> str:
     return f'<td class="xl-long {kind}" title="{escaped(value)}"><span>{escaped(value)}</span></td>'
 
 
-def _outcome(run: Run, language: str) -> str:
+def _outcome(run: SessionRun, language: str) -> str:
     result = run.result
     if result.failure is not None:
         return _long(failure_line(result.failure, language), "xl-failed")

@@ -1,0 +1,149 @@
+"""A comparison of which not all fits: not begun unasked, on the page and through the endpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.compare.scripted import ScriptedRunner
+from tests.planning.scripted import GIB
+from tests.ui.test_preflight import Tight
+from xcomposer_ui.compare.schedule import Variant
+from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.planning.fit import MemoryBudget
+from xcomposer_ui.planning.plan import Plan, PlanRequest
+from xcomposer_ui.ui import compare_handlers
+from xcomposer_ui.ui.compare_session import CompareForm, CompareSession
+from xcomposer_ui.ui.examples import Example
+from xcomposer_ui.ui.preflight import Preflight, preflight
+from xcomposer_ui.ui.views.comparison import compared
+from xcomposer_ui.ui.views.notices import comparison_does_not_fit_notice
+
+
+class NothingFits(Tight):
+    """Plans in which no strategy fits."""
+
+    def plan(self, request: PlanRequest) -> Plan:
+        plan = super().plan(request)
+        return replace(plan, strategies=tuple(replace(s, fits_memory=False) for s in plan.strategies))
+
+
+@pytest.fixture
+def runner() -> ScriptedRunner:
+    return ScriptedRunner(has_room=MemoryBudget("cpu", 24 * GIB), model="org/large")
+
+
+@pytest.fixture
+def form(tmp_path: Path) -> CompareForm:
+    path = tmp_path / "red.png"
+    Image.new("RGB", (16, 12), "red").save(path)
+    return CompareForm("What is there?", str(path), ("float16", "bfloat16"), repeats=1)
+
+
+def ahead(runner: ScriptedRunner, plans: Tight | None = None) -> Preflight:
+    return preflight(runner, plans or Tight())  # type: ignore[arg-type]  # the doubles have the interfaces
+
+
+def last(steps: Iterable[CompareSession]) -> CompareSession:
+    return list(steps)[-1]
+
+
+def test_it_is_not_begun_and_says_what_does_not_fit(runner: ScriptedRunner, form: CompareForm) -> None:
+    before = last(compare_handlers.steps(runner, CompareSession(), form))
+    asked = len(runner.asked)
+    judging, refused = compare_handlers.steps(runner, before, form, preflight=ahead(runner))
+    assert "Planning whether it fits" in compared(judging, "en")
+    assert len(runner.asked) == asked
+    assert not refused.judging and refused.comparison == before.comparison
+    assert refused.unfit is not None
+    assert refused.unfit.without == (Variant("full", "float16"),)
+    shown = comparison_does_not_fit_notice(refused.unfit, "en")
+    assert "Not all of this fits into the 24.0 GiB" in shown and "needs 35.0 GiB" in shown
+    assert "Unified float16, Unified bfloat16." in shown
+    assert "nothing to measure the distance from" in shown
+    assert "放得下的有" in comparison_does_not_fit_notice(refused.unfit, "zh")
+    assert comparison_does_not_fit_notice(None, "en") == ""
+
+
+def test_those_that_fit_are_compared_without_full_precision(runner: ScriptedRunner, form: CompareForm) -> None:
+    refused = last(compare_handlers.steps(runner, CompareSession(), form, preflight=ahead(runner)))
+    done = last(compare_handlers.steps_of_unfit(runner, refused, (), only_fitting=True))
+    assert done.unfit is None and done.document is not None
+    assert {run["strategy"] for run in done.document["runs"]} == {"as_is", "autocast", "unified"}
+    assert (runner.diverged, done.document["divergence"]) == (0, [])
+    assert "Side by side" in compared(done, "en")
+
+
+def test_all_are_compared_where_that_is_asked(runner: ScriptedRunner, form: CompareForm) -> None:
+    refused = last(compare_handlers.steps(runner, CompareSession(), form, preflight=ahead(runner)))
+    done = last(compare_handlers.steps_of_unfit(runner, refused, ()))
+    assert done.document is not None
+    assert len(done.document["runs"]) == 6
+    assert list(compare_handlers.steps_of_unfit(runner, done, ())) == []  # nothing waits to be asked for any more
+
+
+def test_the_examples_are_judged_once_by_the_largest_and_go_on_with_what_fits(
+    runner: ScriptedRunner, form: CompareForm, tmp_path: Path
+) -> None:
+    large = tmp_path / "large.png"
+    Image.new("RGB", (40, 30)).save(large)
+    assert form.picture is not None
+    examples = (Example(form.picture, "What? " * 60, "en"), Example(str(large), "Where?", "en"))
+    plans = Tight()
+    refused = last(
+        compare_handlers.steps_of_many(runner, CompareSession(), form, examples, preflight=ahead(runner, plans))
+    )
+    assert [(request.image, request.prompt_tokens) for request in plans.asked] == [((40, 30), 512)] * 2  # a half each
+    assert refused.unfit is not None and refused.unfit.many
+    assert runner.asked == []
+    done = last(compare_handlers.steps_of_unfit(runner, refused, examples, only_fitting=True))
+    assert [len(document["runs"]) for document in done.many] == [5, 5]
+
+
+def test_where_nothing_fits_only_all_the_same_is_left(runner: ScriptedRunner, form: CompareForm) -> None:
+    refused = last(compare_handlers.steps(runner, CompareSession(), form, preflight=ahead(runner, NothingFits())))
+    assert refused.unfit is not None
+    assert refused.unfit.fitting == ()
+    assert "a smaller model would" in comparison_does_not_fit_notice(refused.unfit, "en")
+    tiles = last(compare_handlers.steps(runner, CompareSession(), form, preflight=ahead(runner, NothingFits(tiles=9))))
+    assert "With at most 9 tiles" in comparison_does_not_fit_notice(tiles.unfit, "en")
+
+
+def test_what_fits_is_begun_at_once(runner: ScriptedRunner, form: CompareForm) -> None:
+    plans = Tight(tiles=9)
+    done = last(
+        compare_handlers.steps(runner, CompareSession(), replace(form, hd_num=9), preflight=ahead(runner, plans))
+    )
+    assert done.unfit is None and done.document is not None
+    assert done.document["question"]["hd_num"] == plans.asked[0].hd_num == 9
+    small = ScriptedRunner(has_room=MemoryBudget("cpu", 1 << 50))
+    asked = len(plans.asked)
+    assert (
+        last(compare_handlers.steps(small, CompareSession(), form, preflight=ahead(small, plans))).document is not None
+    )
+    assert len(plans.asked) == asked
+
+
+def test_a_mistake_comes_before_any_plan(runner: ScriptedRunner, form: CompareForm) -> None:
+    plans = Tight()
+    wrong = replace(form, hd_num=97)
+    for steps in (
+        compare_handlers.steps(runner, CompareSession(), wrong, preflight=ahead(runner, plans)),
+        compare_handlers.steps_of_many(
+            runner, CompareSession(), wrong, [Example(str(form.picture), "What?", "en")], preflight=ahead(runner, plans)
+        ),
+    ):
+        ended = last(steps)
+        assert ended.notice is not None and ended.notice.code == "out_of_range"
+    assert plans.asked == []
+
+
+def test_the_endpoint_refuses_unless_it_is_asked_for_anyway(runner: ScriptedRunner, form: CompareForm) -> None:
+    with pytest.raises(UserError, match="What fits: as_is, autocast, unified"):
+        compare_handlers.compared(runner, form, ahead(runner))
+    assert runner.asked == []
+    assert len(compare_handlers.compared(runner, form, ahead(runner), anyway=True)["runs"]) == 6

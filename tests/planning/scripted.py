@@ -1,0 +1,48 @@
+"""Plans that nobody had to make, for the page's tests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from xcomposer_ui.planning.cards import fits
+from xcomposer_ui.planning.plan import PLANNED, OnCard, PhasePeak, Plan, PlanRequest, StrategyPlan
+from xcomposer_ui.planning.planner_process import RunShape
+
+GIB = 1 << 30
+
+
+def strategy(name: str, weights: int, tiles: int | None = None) -> StrategyPlan:
+    card = OnCard(weights + 3 * GIB, 32 << 20, 100 << 20, 512 << 20)
+    phases = {
+        "tower": PhasePeak(weights + GIB, 0, GIB),
+        "prefill": PhasePeak(weights + 3 * GIB, GIB, 2 * GIB),
+        "decode": PhasePeak(weights + 2 * GIB, GIB, GIB),
+    }
+    failing = name == "as_is"
+    return StrategyPlan(
+        name, "float16", weights, 2 * GIB, {"tower": phases["tower"]} if failing else phases,
+        "tower" if failing else "prefill", card, {**fits(card.total_bytes), "Card (here)": True},
+        fits_memory=True, largest_batch=None if failing else 7, largest_hd_num=tiles,
+        fails_in="tower" if failing else None,
+    )  # fmt: skip
+
+
+def a_plan(request: PlanRequest, tiles: int | None = None) -> Plan:
+    strategies = tuple(strategy(name, (32 if "full" in name else 16) * GIB, tiles) for name in PLANNED)
+    return Plan(
+        request.model, "cpu", 8_670_000_000, 4.2, 1353, 1225, request, strategies, 24 * GIB, "as asked"
+    )  # fmt: skip
+
+
+@dataclass
+class ScriptedPlans:
+    """Plans at once; asked: every request."""
+
+    asked: list[PlanRequest] = field(default_factory=list)
+
+    def plan(self, request: PlanRequest) -> Plan:
+        self.asked.append(request)
+        return a_plan(request)
+
+    def predict(self, shape: RunShape) -> int:
+        return 15_000_000 + shape.new_tokens + 1000 * (shape.hd_num or 0)

@@ -1,0 +1,69 @@
+"""Predictions are asked once for a shape, and pairs are made of what was measured."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.result import Measurement, RunResult
+from xcomposer_ui.planning import predictions as module
+from xcomposer_ui.planning.planner_process import RunShape
+from xcomposer_ui.planning.predictions import Predictions, prediction_error_of, shape_of
+from xcomposer_ui.ui.prediction_error import pairs_of, pairs_shown
+from xcomposer_ui.ui.session import SessionRun
+
+MEASURED = Measurement(peak_memory_bytes=1000, peak_memory_kind="cpu_tensors", prompt_tokens=80, new_tokens=9)
+RESULT = RunResult("full", "float16", "m", "cpu", "float32", 0, MEASURED, "yes", picture_size=(64, 48))
+SHAPE = RunShape("m", "cpu", "full", "float16", (64, 48), 80, 12, 9)
+
+
+def test_a_shape_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[RunShape] = []
+    monkeypatch.setattr(module, "MOST_KEPT", 2)
+    predictions = Predictions(lambda shape: asked.append(shape) or 7)  # type: ignore[func-returns-value]
+    assert predictions.known(SHAPE) is None
+    assert (predictions.of(SHAPE), predictions.of(SHAPE), predictions.known(SHAPE)) == (7, 7, 7)
+    for tokens in (1, 2):
+        predictions.of(replace(SHAPE, new_tokens=tokens))
+    assert len(asked) == 3
+    assert predictions.known(SHAPE) is None  # the oldest went
+
+
+def test_a_runs_shape_is_what_it_was_given_and_what_it_came_to() -> None:
+    assert shape_of(RESULT, 12) == SHAPE
+    failed = replace(RESULT, measurement=replace(MEASURED, prompt_tokens=None, new_tokens=None))
+    assert shape_of(failed, 12) == replace(SHAPE, prompt_tokens=None, new_tokens=1)
+    assert shape_of(replace(RESULT, measurement=Measurement()), 12) is None
+
+
+def test_a_pair_is_predicted_beside_measured() -> None:
+    pair = prediction_error_of(RESULT, 12, lambda shape: 990)
+    assert pair is not None
+    assert (pair.predicted_bytes, pair.measured_bytes, pair.kind) == (990, 1000, "cpu_tensors")
+    assert pair.error == pytest.approx(-0.01)
+    assert prediction_error_of(RESULT, 12, lambda shape: None) is None
+    assert prediction_error_of(replace(RESULT, measurement=Measurement()), 12, lambda shape: 990) is None
+
+
+def test_the_newest_run_is_predicted_and_older_pairs_are_kept() -> None:
+    asked: list[RunShape] = []
+    predictions = Predictions(lambda shape: asked.append(shape) or 990 + shape.new_tokens)  # type: ignore[func-returns-value]
+    first = SessionRun("How many?!!?", "p", RESULT)
+    second = SessionRun("How many?!!?", "p", replace(RESULT, measurement=replace(MEASURED, new_tokens=3)))
+    assert [p.new_tokens for p in pairs_of((first,), predictions)] == [9]
+    assert [p.new_tokens for p in pairs_of((first, second), predictions)] == [9, 3]
+    assert len(asked) == 2
+    shown = pairs_shown((first, second), predictions, "en")
+    assert "993 B predicted, 1000 B measured (−0.70 %)" in shown
+    assert shown.count("<tr>") == 3
+    assert "实测" in pairs_shown((first, second), predictions, "zh", ask=False)
+    assert pairs_shown((), predictions, "en") == ""
+
+
+def test_what_cannot_be_predicted_says_why() -> None:
+    def broken(shape: RunShape) -> int:
+        raise UserError("plan_broke_off", what="exit status -9")
+
+    assert "exit status -9" in pairs_shown((SessionRun("q", None, RESULT),), Predictions(broken), "en")

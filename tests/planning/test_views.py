@@ -1,0 +1,136 @@
+"""What the Plan tab asks and shows, and the check beside it."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.planning.machines import A100, GOOD, facts
+from tests.planning.scripted import GIB, ScriptedPlans, a_plan
+from xcomposer_ui.core.events import Status
+from xcomposer_ui.core.settings import Settings
+from xcomposer_ui.planning.hardware import Check, Gpu, judged
+from xcomposer_ui.planning.plan import PLANNED, PlanRequest
+from xcomposer_ui.ui.check_texts import CHECK_TEXTS, in_language
+from xcomposer_ui.ui.plan_handlers import PlanForm, PlanSession, offered, planned, request_of
+from xcomposer_ui.ui.views.check import check_panel
+from xcomposer_ui.ui.views.memory_bars import MemoryBar, axis, memory_bars
+from xcomposer_ui.ui.views.plan import plan_view
+
+STATUS = Status("embedded", "cpu", "float16")
+
+
+def test_a_form_becomes_a_request() -> None:
+    settings = Settings()
+    request = request_of(PlanForm("embedded", "640x480", 9, 20, 30, 2, memory_gib=1.5), settings, STATUS)
+    assert request == PlanRequest("embedded", (640, 480), 9, 20, 30, 2, "float16", "cpu", int(1.5 * GIB))
+    unknown = request_of(PlanForm("embedded", "none"), settings, Status("embedded", None, None))
+    assert (unknown.image, unknown.half, unknown.device, unknown.memory_bytes) == (None, "float16", "auto", None)
+    assert request_of(PlanForm("embedded", half="bfloat16", device="cpu"), settings, STATUS).half == "bfloat16"
+
+
+@pytest.mark.parametrize(
+    ("form", "code"),
+    [
+        (PlanForm("/etc"), "unknown_model"),
+        (PlanForm("embedded", "big"), "bad_picture_size"),
+        (PlanForm("embedded", batch=0), "out_of_range"),
+        (PlanForm("embedded", memory_gib=0), "out_of_range"),
+        (PlanForm("embedded", half="float8"), "unknown_half"),
+        (PlanForm("embedded", device="tpu"), "unknown_setting"),
+    ],
+)
+def test_a_mistake_is_a_notice(form: PlanForm, code: str) -> None:
+    plans = ScriptedPlans()
+    session = planned(plans, form, Settings(), STATUS)
+    assert session.notice is not None and session.notice.code == code
+    assert plans.asked == []
+
+
+def test_the_published_models_are_offered_and_so_are_the_settings_own() -> None:
+    names = offered(Settings(model="org/own"))
+    assert {"org/own", "embedded", "internlm/internlm-xcomposer2-vl-7b"} <= set(names)
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_plan_shows_every_figure_as_text(language: str) -> None:
+    shown = plan_view(PlanSession(a_plan(PlanRequest("m<b>"), tiles=40)), language)
+    assert "m&lt;b&gt;" in shown
+    assert shown.count("data-strategy=") == len(PLANNED)
+    row = re.search(r'<tr data-strategy="unified">(.*?)</tr>', shown)
+    assert row is not None
+    figures = re.findall(r'xl-number">([^<]*)<', row[1])
+    assert figures[:2] == ["16.0 GiB", "2.00 GiB"]
+    assert figures[2:6] == ["1.00 GiB", "2.00 GiB", "1.00 GiB", "19.0 GiB"]
+    assert figures[-2:] == ["7", "40"]
+    failing = re.search(r'<tr data-strategy="as_is">(.*?)</tr>', shown)
+    assert failing is not None and "—" in failing[1] and "<small>" in failing[1]
+    assert shown.count("<figure") == 2
+    assert shown.count("✓") + shown.count("✕") == len(PLANNED) * 10
+
+
+def test_bars_begin_at_zero_on_one_axis_with_its_unit() -> None:
+    bars = [MemoryBar("a", (GIB, GIB)), MemoryBar("b", (4 * GIB, 0))]
+    shown = memory_bars("t", ["x", "y"], bars, (5 * GIB, "limit"))
+    widths = [float(w) for w in re.findall(r'<i class="xl-part-\d" style="width:([\d.]+)%', shown)]
+    assert widths == [20.0, 20.0, 80.0, 0.0]
+    assert 'left:100.00%"></u>' in shown
+    assert ">GiB</span>" in shown
+    assert '<span style="left:0.00%">0</span>' in shown
+    far = memory_bars("t", ["x", "y"], bars, (50 * GIB, "limit"))
+    assert "</u>" not in far and "limit" in far
+
+
+@pytest.mark.parametrize("most", [1, 700, 14_000_000, 3 << 20, 17 * GIB, 141 * 10**9])
+def test_an_axis_holds_its_values_in_few_round_steps(most: int) -> None:
+    end, ticks, _, size = axis(most)
+    assert most <= end <= 2 * most
+    assert ticks[0] == 0
+    assert ticks[-1] * size == pytest.approx(end)
+    assert 2 <= len(ticks) <= 7
+
+
+def some_checks() -> list[Check]:
+    """Machines of every kind that the check tells apart."""
+    cards = [
+        A100,
+        Gpu("T4", (7, 5), 15 << 30, 14 << 30, None, ("sm_75",)),
+        Gpu("P40", (6, 1), 24 << 30, 23 << 30, "1", ("sm_80",)),
+        Gpu("K80", (3, 7), 11 << 30, 11 << 30, "1", ()),
+        Gpu("new", (12, 0), 11 << 30, 11 << 30, "1", ("compute_90",)),
+        Gpu("P100", (6, 0), 11 << 30, 11 << 30, "1", ("sm_60",)),
+    ]
+    old = dict.fromkeys(GOOD, "1.0")
+    changes: list[dict[str, object]] = [
+        {},
+        {"cuda": "12.4"},
+        {"flash_attention": True, "cpu_flags": frozenset({"avx512_fp16", "amx_bf16"})},
+        {"processor": "", "cpu_flags": None, "free_bytes": None},
+        {"processor": "arm64", "cpu_flags": frozenset({"fp16_arith"}), "apple_gpu": "Apple M2"},
+        {"versions": old},
+        {"versions": dict.fromkeys(GOOD)},
+        {"versions": {**GOOD, "PyTorch": "2.99", "sentencepiece": "0.2.2"}},
+        {"versions": {**GOOD, "gradio": "unknown"}},
+        *({"gpu": card, "cuda": "12.4"} for card in cards),
+    ]
+    return [judged(facts(**change)) for change in changes]
+
+
+def test_every_sentence_of_the_check_has_its_chinese() -> None:
+    chinese = re.compile(r"[\u4e00-\u9fff]")
+    for check in some_checks():
+        for item in check.items:
+            assert chinese.search(in_language(item.consequence, "zh")), item.consequence
+            assert in_language(item.consequence, "en") == item.consequence
+
+
+def test_both_templates_of_the_check_name_the_same_facts() -> None:
+    for english, chinese in CHECK_TEXTS.items():
+        assert set(re.findall(r"\{\w+\}", english)) == set(re.findall(r"\{\w+\}", chinese))
+
+
+def test_the_check_shows_verdicts_in_words() -> None:
+    bad = judged(facts(versions={**GOOD, "PyTorch": "1.0"}))
+    assert "xl-mark-bad" in check_panel(bad, "en") and "正常" in check_panel(bad, "zh")
+    assert "xl-table" not in check_panel(None, "en")

@@ -1,0 +1,412 @@
+"""The runner on a scripted backend: events, the lock, stopping, failures as data, the user's mistakes."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+import pytest
+from PIL import Image
+
+from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.events import Finished, FinishedBatch, Loading, TextSoFar, Waiting
+from xcomposer_ui.core.request import Question
+from xcomposer_ui.core.result import Measurement, Operand, result_as_json
+from xcomposer_ui.core.settings import Settings
+from xcomposer_ui.core.strategies import Strategy
+from xcomposer_ui.planning.fit import MemoryRequest
+from xcomposer_ui.runtime.backend import BatchCallResult, CallResult, FailureSite, Progress
+from xcomposer_ui.runtime.runner import Runner
+from xcomposer_ui.tracing.dtype_flow import DtypeFlow, Traced, Tracing
+
+PICTURE = Image.new("RGB", (8, 8))
+ASK = Question("What?", PICTURE)
+CLASH = "mat1 and mat2 must have the same dtype, but got Float and Half"
+
+
+class Stopped(BaseException):
+    """What ends a download in the middle."""
+
+
+class ScriptedBackend:
+    """Implements the real interface: loads at once, says its words one by one, fails under as_is."""
+
+    def __init__(self, model: str, device: str) -> None:
+        self.model = model
+        self.device = "cpu" if device == "auto" else device
+        self.reasons = {"device": "scripted"}
+        self.held: list[str] = []
+        self.asked: list[Question] = []
+        self.traced: list[tuple[Question, str, str, int]] = []
+        self.hold_trace = False
+        self.busy = 0
+        self.most_busy = 0
+        self.pause_sec = 0.05
+        self.hold_answer = threading.Event()  # set: an answer goes on past its first word only where it is stopped
+        self.stopped = 0
+        self.forgotten = 0
+        self.tried = 0
+        self.revision: str | None = None
+        self.fetched = 0
+        self.arrived = threading.Event()
+        self.threads: set[int] = set()
+
+    def fetch(self, progress: Progress) -> None:
+        self.fetched += 1
+        if self.model == "org/model":
+            progress.stage, progress.fraction = "download", 0.5
+            while not self.arrived.wait(0.01):
+                if progress.stop.is_set():
+                    raise Stopped
+            progress.stage, self.revision = "load", "abc123"
+        if self.model == "org/gated":
+            raise UserError("hub_gated", name=self.model)
+
+    def budget_bytes(self) -> int | None:
+        return None
+
+    def loaded(self) -> tuple[str, ...]:
+        return tuple(self.held)
+
+    def load(self, dtype: str, progress: Progress) -> float | None:
+        self.threads.add(threading.get_ident())
+        if dtype in self.held:
+            return None
+        for fraction in (0.5, 1.0):
+            progress.fraction = fraction
+            time.sleep(self.pause_sec)
+        self.held.append(dtype)
+        return 0.1
+
+    def answer(self, question: Question, strategy: Strategy, half: str, progress: Progress) -> CallResult:
+        self.busy += 1
+        self.threads.add(threading.get_ident())
+        self.most_busy = max(self.most_busy, self.busy)
+        try:
+            self.asked.append(question)
+            if strategy.name == "as_is":
+                site = FailureSite("vision_proj.0", "aten.addmm", (Operand("a", "float32", "b"),))
+                return CallResult(Measurement(), None, False, "RuntimeError", CLASH, "Traceback …", site)
+            said: list[str] = []
+            progress.text = lambda: " ".join(said)
+            for word in ("one", question.text, "three"):
+                said.append(word)
+                time.sleep(self.pause_sec)
+                while self.hold_answer.is_set() and not progress.stop.is_set():
+                    time.sleep(0.01)
+                if progress.stop.is_set():
+                    self.stopped += 1
+                    return CallResult(Measurement(), " ".join(said), stopped=True)
+            return CallResult(Measurement(latency_sec=1.0, new_tokens=3), " ".join(said))
+        finally:
+            self.busy -= 1
+
+    def trial(
+        self, question: Question, strategy: Strategy, half: str, progress: Progress, tokens: int
+    ) -> CallResult | None:
+        self.tried += 1
+        if strategy.name == "full":
+            return None
+        if strategy.name == "unified":
+            return CallResult(Measurement(), failure_type="RuntimeError", message="another clash")
+        return CallResult(Measurement(), "one")
+
+    def flow(self, question: Question, strategy: Strategy, half: str, progress: Progress, tokens: int) -> DtypeFlow:
+        self.traced.append((question, strategy.name, half, tokens))
+        while self.hold_trace and not progress.stop.is_set():
+            time.sleep(0.01)
+        failed = strategy.name == "as_is"
+        return DtypeFlow((), CLASH if failed else None)
+
+    def answer_first(
+        self, questions: Sequence[Question], strategy: Strategy, half: str, progress: Progress
+    ) -> BatchCallResult:
+        outcomes = tuple(self.answer(question, strategy, half, progress) for question in questions[:2])
+        return BatchCallResult(outcomes, len(outcomes))
+
+    def forget(self) -> None:
+        self.forgotten += 1
+
+    def unload(self) -> None:
+        self.held.clear()
+
+
+@pytest.fixture
+def backends() -> list[ScriptedBackend]:
+    return []
+
+
+@pytest.fixture
+def runner(backends: list[ScriptedBackend]) -> Runner:
+    def opened(model: str, device: str) -> ScriptedBackend:
+        if device == "cuda":
+            raise UserError("no_cuda")
+        backends.append(ScriptedBackend(model, device))
+        return backends[-1]
+
+    return Runner(Settings(models=("embedded", "other", "org/model", "org/gated")), opened)
+
+
+def test_a_run_tells_of_loading_then_text_then_the_result(runner: Runner) -> None:
+    events = list(runner.run(ASK, "unified"))
+    kinds = [type(event) for event in events]
+    assert kinds[0] is Loading
+    assert kinds.index(TextSoFar) > kinds.index(Loading)
+    assert isinstance(events[-1], Finished)
+    result = events[-1].result
+    assert (result.answer, result.weights_dtype, result.device) == ("one What? three", "float16", "cpu")
+    assert result.measurement.load_sec == 0.1
+    assert result.reasons["device"] == "scripted"
+
+
+def test_half_weights_are_loaded_once_for_three_strategies(runner: Runner, backends: list[ScriptedBackend]) -> None:
+    for strategy in ("as_is", "autocast", "unified"):
+        list(runner.run(ASK, strategy))
+    assert backends[0].held == ["float16"]
+    list(runner.run(ASK, "full"))
+    assert backends[0].held == ["float16", "float32"]
+
+
+def test_an_expected_failure_is_a_result_with_its_site_and_explanation(runner: Runner) -> None:
+    *_, last = runner.run(ASK, "as_is", "float16")
+    assert isinstance(last, Finished)
+    failure = last.result.failure
+    assert failure is not None
+    assert last.result.answer is None
+    assert (failure.message, failure.module, failure.operation) == (CLASH, "vision_proj.0", "aten.addmm")
+    assert failure.explanation.recognised
+    assert failure.explanation.dtypes == ("float32", "float16")
+    assert {fix.strategy: (fix.cures, fix.tried, fix.failed_with) for fix in failure.explanation.fixes} == {
+        "as_is": (False, True, CLASH),
+        "autocast": (True, True, None),
+        "unified": (False, True, "another clash"),
+        "full": (True, False, None),  # not tried: what the table knows
+    }
+    json = result_as_json(last.result)["failure"]
+    assert json["operands"][0] == {"name": "a", "dtype": "float32", "origin": "b", "shape": []}
+
+
+def test_closing_stops_the_run_and_leaves_the_model_free(runner: Runner, backends: list[ScriptedBackend]) -> None:
+    runner.warm_up()
+    backends[0].hold_answer.set()
+    run = runner.run(Question("x", PICTURE), "unified")
+    next(event for event in run if isinstance(event, TextSoFar))
+    run.close()
+    following = runner.run(ASK, "unified")  # the model is free once the stopped run has really ended
+    backends[0].hold_answer.clear()
+    *_, last = following
+    assert isinstance(last, Finished)
+    assert backends[0].stopped == 1
+    assert last.result.answer == "one What? three"
+
+
+def test_two_visitors_never_compute_at_once_and_the_second_waits(
+    runner: Runner, backends: list[ScriptedBackend]
+) -> None:
+    waiting: list[str] = []
+    answers: dict[str, str | None] = {}
+
+    def visit(text: str) -> None:
+        for event in runner.run(Question(text, PICTURE), "unified"):
+            if isinstance(event, Waiting) and text not in waiting:
+                waiting.append(text)
+                if len(waiting) == 2:
+                    backends[0].hold_answer.clear()
+            if isinstance(event, Finished):
+                answers[text] = event.result.answer
+
+    list(runner.run(ASK, "unified"))
+    backends[0].hold_answer.set()  # the first visitor's answer is held until the two others wait
+    threads = [threading.Thread(target=visit, args=(text,)) for text in ("a", "b", "c")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert backends[0].most_busy == 1
+    assert answers == {text: f"one {text} three" for text in "abc"}
+    assert len(waiting) == 2
+
+
+@pytest.mark.parametrize(
+    ("call", "code"),
+    [
+        (lambda r: r.run(ASK, "quantum"), "unknown_strategy"),
+        (lambda r: r.run(ASK, "unified", "float8"), "unknown_half"),
+        (lambda r: r.run(ASK, "unified", model="../../etc"), "unknown_model"),
+        (lambda r: r.run(ASK, "unified", device="cuda"), "no_cuda"),
+        (lambda r: r.run(ASK, "unified", device="tpu"), "unknown_setting"),
+        (lambda r: r.run(Question("  ", PICTURE), "unified"), "empty_question"),
+        (lambda r: r.run(Question("x" * 100_000, PICTURE), "unified"), "long_question"),
+        (lambda r: r.run(Question("<ImageHere>" * 3, PICTURE), "unified"), "image_marks"),
+        (lambda r: r.run(Question("a [UNUSED_TOKEN_145] b", PICTURE), "unified"), "control_token"),
+        (lambda r: r.run(Question("a", PICTURE, max_new_tokens=0), "unified"), "out_of_range"),
+        (lambda r: r.run(Question("a", PICTURE, temperature=float("nan")), "unified"), "out_of_range"),
+        (lambda r: r.run(Question("a", PICTURE, hd_num=0), "unified"), "out_of_range"),
+        (lambda r: r.run(Question("a", PICTURE, hd_num=97), "unified"), "out_of_range"),
+        (lambda r: r.run(Question("a", PICTURE, hd_num=9), "unified"), "no_tiles"),
+        (lambda r: r.run_batch([Question("a", PICTURE, hd_num=9)], "unified"), "no_tiles"),
+        (lambda r: r.trace(Question("a", PICTURE, hd_num=9), "unified"), "no_tiles"),
+        (lambda r: r.diverge(Question("a", PICTURE, hd_num=9), [("unified", "float16")]), "no_tiles"),
+    ],
+)
+def test_mistakes_are_user_errors_and_the_next_run_works(runner: Runner, call: Callable, code: str) -> None:
+    with pytest.raises(UserError) as caught:
+        list(call(runner))
+    assert caught.value.code == code
+    *_, last = runner.run(ASK, "unified")
+    assert isinstance(last, Finished)
+
+
+def test_tiles_reach_a_model_of_which_nothing_is_known_yet(runner: Runner, backends: list[ScriptedBackend]) -> None:
+    *_, last = runner.run(Question("What?", PICTURE, hd_num=9), "unified", model="other")
+    assert isinstance(last, Finished)
+    assert backends[-1].asked[-1].hd_num == last.result.hd_num == result_as_json(last.result)["hd_num"] == 9
+    assert runner.wanted(Question("What?", PICTURE, hd_num=9), "full", model="other") == MemoryRequest(
+        "other", "full", "float16", (8, 8), 5, 256, 9
+    )
+
+
+def test_all_that_computes_does_so_in_one_thread(runner: Runner, backends: list[ScriptedBackend]) -> None:
+    runner.warm_up()
+    visits = [threading.Thread(target=lambda: list(runner.run(ASK, "unified"))) for _ in range(2)]
+    for visit in visits:
+        visit.start()
+    for visit in visits:
+        visit.join()
+    list(runner.run(ASK, "full"))
+    assert len(backends[0].threads) == 1
+    assert threading.get_ident() not in backends[0].threads
+
+
+def test_a_warm_up_that_fails_says_why_and_leaves_the_model_free(runner: Runner) -> None:
+    runner.settings = Settings(device="cuda", models=("embedded", "other"))
+    with pytest.raises(UserError):
+        runner.warm_up()
+    assert isinstance(list(runner.run(ASK, "unified", device="cpu"))[-1], Finished)
+
+
+def test_a_bug_in_the_backend_is_raised_and_frees_the_model(runner: Runner, backends: list[ScriptedBackend]) -> None:
+    list(runner.run(ASK, "unified"))
+    broken = backends[0].answer
+    backends[0].answer = lambda *_: {}["missing"]  # type: ignore[assignment,index]
+    with pytest.raises(KeyError):
+        list(runner.run(ASK, "unified"))
+    backends[0].answer = broken  # type: ignore[method-assign]
+    assert list(runner.run(ASK, "unified"))
+
+
+def test_another_model_frees_the_one_before(runner: Runner, backends: list[ScriptedBackend]) -> None:
+    list(runner.run(ASK, "unified"))
+    list(runner.run(ASK, "unified", model="other"))
+    assert backends[0].held == []
+    assert runner.status().loaded == (("other", "float16"),)
+
+
+def test_status_knows_nothing_before_the_first_load(runner: Runner) -> None:
+    assert runner.status().device is None
+    runner.warm_up()
+    assert runner.status().loaded == (("embedded", "float16"),)
+
+
+def test_a_trace_loads_what_it_needs_and_ends_in_its_flow(runner: Runner, backends: list[ScriptedBackend]) -> None:
+    *_, last = runner.trace(ASK, "autocast", "bfloat16")
+    assert isinstance(last, Traced)
+    assert (last.strategy, last.half, last.weights_dtype) == ("autocast", "bfloat16", "bfloat16")
+    assert (last.model, last.device, last.flow.error) == ("embedded", "cpu", None)
+    assert backends[0].held == ["bfloat16"]
+    assert backends[0].traced == [(ASK, "autocast", "bfloat16", 2)]
+    assert backends[0].asked == []
+
+
+def test_a_failed_run_s_flow_is_a_result(runner: Runner) -> None:
+    *_, last = runner.trace(ASK, "as_is")
+    assert isinstance(last, Traced)
+    assert last.flow.error == CLASH
+
+
+def test_a_run_never_traces(runner: Runner, backends: list[ScriptedBackend]) -> None:
+    list(runner.run(ASK, "unified"))
+    assert backends[0].traced == []
+
+
+def test_a_closed_trace_ends_and_gives_the_model_back(runner: Runner, backends: list[ScriptedBackend]) -> None:
+    runner.warm_up()
+    backends[0].hold_trace = True
+    trace = runner.trace(ASK, "unified")
+    assert isinstance(next(trace), Tracing)
+    waiting = runner.run(ASK, "unified")
+    assert isinstance(next(waiting), Waiting)  # one lock for runs and traces
+    trace.close()
+    *_, last = waiting
+    assert isinstance(last, Finished)
+
+
+@pytest.mark.parametrize(("strategy", "half"), [("quantum", None), ("full", "float8")])
+def test_a_trace_refuses_what_a_run_refuses(runner: Runner, strategy: str, half: str | None) -> None:
+    with pytest.raises(UserError):
+        next(runner.trace(ASK, strategy, half))
+
+
+def test_several_questions_end_in_as_many_results_as_fit(runner: Runner, backends: list[ScriptedBackend]) -> None:
+    *told, last = runner.run_batch([ASK, Question("Where?", PICTURE), ASK], "unified")
+    assert isinstance(last, FinishedBatch)
+    assert [result.answer for result in last.results] == ["one What? three", "one Where? three"]
+    assert last.size == 2
+    assert all(isinstance(event, Loading) for event in told)
+    assert [result.measurement.load_sec for result in last.results] == [0.1, 0.1]
+    with pytest.raises(UserError):
+        list(runner.run_batch([ASK, Question(" ", PICTURE)], "unified"))
+
+
+def test_the_same_failure_of_several_questions_is_tried_once(runner: Runner, backends: list[ScriptedBackend]) -> None:
+    *_, last = runner.run_batch([ASK, ASK], "as_is")
+    assert isinstance(last, FinishedBatch)
+    first, second = (result.failure for result in last.results)
+    assert first is not None and second is not None
+    assert first.explanation == second.explanation
+    assert backends[0].tried == 3
+
+
+def test_forgetting_reaches_the_backend_and_needs_none(runner: Runner, backends: list[ScriptedBackend]) -> None:
+    runner.forget()
+    list(runner.run(ASK, "unified"))
+    runner.forget()
+    assert backends[0].forgotten == 1
+
+
+def test_a_model_from_the_hub_is_downloaded_before_the_one_before_is_freed(
+    runner: Runner, backends: list[ScriptedBackend]
+) -> None:
+    list(runner.run(ASK, "unified"))
+    stages = []
+    for event in runner.load("org/model"):
+        assert isinstance(event, Loading)
+        stages.append((event.stage, event.fraction, bool(backends[0].held)))
+        backends[-1].arrived.set()
+    assert ("download", 0.5, True) in stages
+    assert backends[0].held == []
+    assert runner.status().loaded == (("org/model", "float16"),)
+    *_, last = runner.run(ASK, "unified", model="org/model")
+    assert isinstance(last, Finished)
+    assert last.result.revision == result_as_json(last.result)["revision"] == "abc123"
+
+
+def test_a_model_that_cannot_be_had_leaves_the_one_before_where_it_is(
+    runner: Runner, backends: list[ScriptedBackend]
+) -> None:
+    list(runner.run(ASK, "unified"))
+    with pytest.raises(UserError, match="gated"):
+        list(runner.load("org/gated"))
+    assert runner.status().loaded == (("embedded", "float16"),)
+
+
+def test_a_download_can_be_stopped(runner: Runner, backends: list[ScriptedBackend]) -> None:
+    list(runner.run(ASK, "unified"))
+    loading = runner.load("org/model")
+    assert next(event for event in loading if isinstance(event, Loading)).stage == "download"
+    loading.close()
+    *_, last = runner.run(ASK, "unified")
+    assert isinstance(last, Finished)
+    assert last.result.model == "embedded"
+    assert runner.status().loaded == (("embedded", "float16"),)

@@ -1,0 +1,169 @@
+"""Whether a run is begun, what it was predicted to take, and how its memory is drawn."""
+
+from __future__ import annotations
+
+import re
+import threading
+from dataclasses import replace
+
+import pytest
+
+from tests.planning.scripted import GIB, ScriptedPlans, a_plan
+from tests.ui.scripted import ScriptedRunner
+from xcomposer_ui.core.events import MemorySoFar, Status
+from xcomposer_ui.core.memory_timeline import MemorySample, MemoryTimeline
+from xcomposer_ui.core.request import Question
+from xcomposer_ui.core.settings import Settings
+from xcomposer_ui.planning.fit import MemoryBudget
+from xcomposer_ui.planning.plan import Plan, PlanRequest
+from xcomposer_ui.ui.ask_form import strategy_why
+from xcomposer_ui.ui.ask_results import fit_labels
+from xcomposer_ui.ui.ask_tab import fewer_tiles_form, fitting_form
+from xcomposer_ui.ui.handlers import ask
+from xcomposer_ui.ui.plan_handlers import PlanForm
+from xcomposer_ui.ui.plan_tab import PlanTab
+from xcomposer_ui.ui.preflight import preflight
+from xcomposer_ui.ui.session import CheckingFit, Form, Session
+from xcomposer_ui.ui.views.memory_chart import memory_chart
+from xcomposer_ui.ui.views.run_status import run_status
+from xcomposer_ui.ui.views.runs import runs_csv
+
+COURSE = MemoryTimeline(
+    "cpu_tensors",
+    6 << 20,
+    (MemorySample(0.1, "tower", 7 << 20), MemorySample(0.2, "prefill", 8 << 20), MemorySample(1.5, "decode", 7 << 20)),
+)
+
+
+class Tight(ScriptedPlans):
+    """Plans in which float32 weights do not fit. tiles: with how many they would."""
+
+    def __init__(self, tiles: int | None = None) -> None:
+        super().__init__()
+        self.tiles = tiles
+
+    def plan(self, request: PlanRequest) -> Plan:
+        self.asked.append(request)
+        plan = a_plan(request, self.tiles)
+        few = request.hd_num is not None and request.hd_num <= (self.tiles or 0)
+        judged = [replace(s, fits_memory=few or "full" not in s.strategy, largest_batch=0) for s in plan.strategies]
+        return replace(plan, strategies=tuple(judged))
+
+
+@pytest.fixture
+def runner() -> ScriptedRunner:
+    return ScriptedRunner(has_room=MemoryBudget("cpu", 24 * GIB), model="org/large")
+
+
+def test_a_run_that_does_not_fit_is_not_begun_and_another_is_offered(runner: ScriptedRunner, form: Form) -> None:
+    ahead = preflight(runner, Tight())  # type: ignore[arg-type]  # the double has the interface
+    wanted = replace(form, strategy="full")
+    steps = list(ask(runner, Session(), wanted, preflight=ahead))  # type: ignore[arg-type]
+    assert steps[1].stage == CheckingFit()
+    assert "Planning whether it fits" in run_status(steps[1], "en")
+    last = steps[-1]
+    assert (last.asking, last.runs, runner.asked) == (None, (), [])
+    assert last.misfit is not None and last.held == wanted
+    assert fit_labels(last.misfit, "en") == ("Run “Autocast”", None, "Run all the same")
+    assert fit_labels(None, "en") == (None, None, None)
+    assert fitting_form(last, form).strategy == "autocast"
+    assert fitting_form(Session(), form) is form
+    assert fewer_tiles_form(last, form) is form
+
+
+def test_fewer_tiles_are_offered_and_the_run_has_them(runner: ScriptedRunner, form: Form) -> None:
+    plans = Tight(tiles=9)
+    ahead = preflight(runner, plans)  # type: ignore[arg-type]
+    wanted = replace(form, strategy="full", hd_num=24)
+    last = list(ask(runner, Session(), wanted, preflight=ahead))[-1]  # type: ignore[arg-type]
+    assert plans.asked[0].hd_num == 24
+    assert fit_labels(last.misfit, "en") == ("Run “Autocast”", "Run with at most 9 tiles", "Run all the same")
+    assert fit_labels(last.misfit, "zh")[1] == "最多 9 个分块运行"
+    again = fewer_tiles_form(last, replace(form, question="Something else?"))
+    assert again == replace(wanted, hd_num=9)
+    done = list(ask(runner, last, again, preflight=ahead))[-1]  # type: ignore[arg-type]
+    assert (runner.asked[0][0].hd_num, done.runs[0].result.hd_num) == (9, 9)
+    assert ",9\r\n" in runs_csv(done.runs)
+    assert "at most 9 tiles" in run_status(done, "en")
+
+
+def test_it_is_begun_all_the_same_where_that_is_asked(runner: ScriptedRunner, form: Form) -> None:
+    ahead = preflight(runner, Tight())  # type: ignore[arg-type]
+    refused = Session().refused(form, None)  # type: ignore[arg-type]
+    steps = list(ask(runner, refused, replace(form, strategy="full"), preflight=ahead, anyway=True))  # type: ignore[arg-type]
+    assert len(steps[-1].runs) == 1
+    assert (steps[-1].misfit, steps[-1].held) == (None, None)
+
+
+def test_what_fits_is_begun_and_plans_are_not_asked_for_a_small_model(form: Form) -> None:
+    plans, runner = Tight(), ScriptedRunner(has_room=MemoryBudget("cpu", 1 << 50))
+    ahead = preflight(runner, plans)  # type: ignore[arg-type]
+    assert len(list(ask(runner, Session(), replace(form, strategy="full"), preflight=ahead))[-1].runs) == 1  # type: ignore[arg-type]
+    assert plans.asked == []
+
+
+def test_a_machine_that_is_not_known_yet_is_looked_at_first(form: Form) -> None:
+    runner = ScriptedRunner(known=False)
+    ahead = preflight(runner, Tight())  # type: ignore[arg-type]
+    steps = list(ask(runner, Session(), form, preflight=ahead))  # type: ignore[arg-type]
+    assert steps[1].stage == CheckingFit()
+    assert runner.known
+
+
+def join_predictions() -> None:
+    """Wait until what was asked for in the background is answered."""
+    for thread in threading.enumerate():
+        if thread.name == "prediction":
+            thread.join()
+
+
+def test_memory_is_told_while_the_run_goes_on_with_what_was_predicted(form: Form) -> None:
+    runner = ScriptedRunner(before=(MemorySoFar(COURSE),))
+    ahead = preflight(runner, ScriptedPlans())  # type: ignore[arg-type]
+    told = [s for s in ask(runner, Session(), form, preflight=ahead) if s.timeline]  # type: ignore[arg-type]
+    assert told[0].timeline == COURSE
+    assert told[0].expected_bytes is None
+    join_predictions()
+    again = [s for s in ask(runner, Session(), form, preflight=ahead) if s.timeline]  # type: ignore[arg-type]
+    assert again[0].expected_bytes == 15_000_000 + form.max_new_tokens
+    tiles = runner.wanted(Question("What?", hd_num=9), "full")
+    assert ahead.expected(tiles, "cpu") is None
+    join_predictions()
+    assert ahead.expected(tiles, "cpu") == 15_000_000 + tiles.new_tokens + 9000
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_course_is_drawn_from_zero_with_units_and_said_in_words(language: str) -> None:
+    shown = memory_chart(COURSE, 9 << 20, language)
+    assert '<span style="bottom:0.00%">0</span>' in shown
+    assert ">MiB</b>" in shown and ">s</b>" in shown
+    assert shown.count("xl-border") == 2
+    assert shown.count("xl-predicted") == 2
+    assert re.search(r'role="img" aria-label="[^"]*9\.00 MiB', shown)
+    assert all(figure in shown for figure in ("7.00 MiB", "8.00 MiB", "6.00 MiB"))
+    assert "xl-reserved" not in shown
+
+
+def test_a_cards_reserve_is_a_curve_of_its_own() -> None:
+    samples = tuple(replace(sample, reserved_bytes=20 << 20) for sample in COURSE.samples)
+    shown = memory_chart(replace(COURSE, kind="cuda_allocated", samples=samples), None, "en")
+    assert 'class="xl-reserved" d="M0' in shown
+    assert "20.0 MiB" in shown and "xl-predicted" not in shown
+
+
+def test_without_a_course_nothing_is_drawn() -> None:
+    assert memory_chart(None, 1, "en") == memory_chart(replace(COURSE, samples=()), 1, "en") == ""
+
+
+def test_the_strategy_to_begin_with_says_why() -> None:
+    status = Status("m", "cpu", "float16", {"strategy": "it works on every machine"}, (), "autocast")
+    assert "Autocast, because it works on every machine" in strategy_why(status, "en")
+    assert "在任何机器上都能回答" in strategy_why(status, "zh")
+    assert strategy_why(Status("m", None, None), "en") == ""
+
+
+def test_the_plan_tabs_empty_boxes_leave_it_to_the_lab() -> None:
+    assert PlanTab.form("m", "", 0, None, None, None, None, 0) == PlanForm("m", "none")
+    assert PlanTab.form(Settings().model, "3x4", 9, 1, 2, 3, "float16", 1.5) == PlanForm(
+        "embedded", "3x4", 9, 1, 2, 3, "float16", memory_gib=1.5
+    )

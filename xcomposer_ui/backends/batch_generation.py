@@ -1,0 +1,186 @@
+"""Several questions in one measured call of the model; as many at once as memory allows."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from xcomposer_ui.backends import silent_failures
+from xcomposer_ui.backends.generation import EXPECTED, BlockWatch, Stopped, arithmetic, free_unused, prompt, sampling
+from xcomposer_ui.backends.memory import Meter, meter_of
+from xcomposer_ui.backends.oom import out_of_memory
+from xcomposer_ui.core.request import Question
+from xcomposer_ui.core.result import Measurement
+from xcomposer_ui.core.strategies import Strategy
+from xcomposer_ui.models.xcomposer2.answer import answer_text
+from xcomposer_ui.runtime.backend import BatchCallResult, CallResult, Progress
+
+Alone = Callable[[Question], CallResult]
+"""One question as a run of its own."""
+
+
+class BatchClock:
+    """A streamer for `generate` on several rows: notes the time of each step, and ends the run when told to."""
+
+    def __init__(self, stop: Callable[[], bool]) -> None:
+        self.times: list[float] = []
+        self._stop = stop
+        self._prompt_seen = False
+
+    def put(self, value: Tensor) -> None:
+        if not self._prompt_seen:  # `generate` hands over the prompt first
+            self._prompt_seen = True
+            return
+        self.times.append(time.perf_counter())
+        if self._stop():
+            raise Stopped
+
+    def end(self) -> None:
+        """Nothing to flush."""
+
+
+class FiniteRows:
+    """Whether the logits of each row stayed finite as long as the row counted."""
+
+    def __init__(self) -> None:
+        self._steps: list[Tensor] = []
+
+    @contextmanager
+    def on(self, model: Any) -> Iterator[FiniteRows]:
+        """Within, every logits tensor that `model` computes is looked at."""
+
+        def look(_module: Any, _inputs: Any, logits: Tensor) -> None:
+            self._steps.append(torch.isfinite(logits).flatten(1).all(dim=1))  # (B,)
+
+        hook = model.get_output_embeddings().register_forward_hook(look)
+        try:
+            yield self
+        finally:
+            hook.remove()
+
+    def finite(self, row: int, tokens: int) -> bool:
+        """Whether all logits behind the row's first `tokens` were finite."""
+        return all(bool(step[row]) for step in self._steps[:tokens])
+
+
+def answer_first(
+    model: Any,
+    tokenizer: Any,
+    questions: Sequence[Question],
+    strategy: Strategy,
+    half: str,
+    progress: Progress,
+    alone: Alone,
+    others: int = 0,
+) -> BatchCallResult:
+    """Answer the first of `questions` together: all of them, or, where memory runs out, a half, a quarter, …
+
+    They are to be asked alike: with the same settings, and greedily. Where the call fails otherwise, or a row breaks
+    in silence, the question is asked `alone`, so that its failure is its own and is explained. others: bytes of other
+    weights on the device. Fewer outcomes than questions answered where it was stopped.
+    """
+    progress.text = lambda: ""  # what each says is known at the end
+    size = len(questions)
+    while size > 1:
+        if progress.stop.is_set():
+            return BatchCallResult((), size)
+        rows, ran_out = _together(model, tokenizer, questions[:size], strategy, half, progress, others)
+        if not ran_out:
+            return BatchCallResult(_each(rows, questions[:size], progress, alone), size)
+        size //= 2
+    return BatchCallResult(_each([None], questions[:1], progress, alone), 1)
+
+
+@dataclass(frozen=True)
+class _Call:
+    """One call of the model on several questions, as it went.
+
+    ids: each row's tokens, its end token the last. prompts: each row's tokens of prompt. started, times: of the call
+    and of each step, in seconds. meter: of the whole call.
+    """
+
+    ids: list[list[int]]
+    prompts: list[int]
+    started: float
+    times: list[float]
+    meter: Meter
+    finite: FiniteRows
+
+
+def _each(
+    rows: Sequence[CallResult | None], questions: Sequence[Question], progress: Progress, alone: Alone
+) -> tuple[CallResult, ...]:
+    """The outcome of each question, asked alone where its row has none; a stop ends them."""
+    outcomes: list[CallResult] = []
+    for row, question in zip(rows, questions, strict=True):
+        outcome = row or (None if progress.stop.is_set() else alone(question))
+        if outcome is None or outcome.stopped:
+            break
+        outcomes.append(outcome)
+    return tuple(outcomes)
+
+
+def _together(
+    model: Any,
+    tokenizer: Any,
+    questions: Sequence[Question],
+    strategy: Strategy,
+    half: str,
+    progress: Progress,
+    others: int,
+) -> tuple[list[CallResult | None], bool]:
+    """(each question's outcome, None where it has to be asked alone; whether memory ran out)."""
+    meter = meter_of(model, others)
+    clock, finite = BatchClock(progress.stop.is_set), FiniteRows()
+    call: _Call | None = None
+    ran_out = False
+    started = time.perf_counter()
+    try:
+        with meter, finite.on(model), BlockWatch(model, progress), arithmetic(strategy, half, model.device.type):
+            rows = [prompt(model, tokenizer, question, strategy, half) for question in questions]
+            prompts = [next(iter(row.values())).shape[1] for row in rows]
+            ids = model.batch_ids(tokenizer, rows, streamer=clock, **sampling(questions[0]))
+            call = _Call(ids, prompts, started, clock.times, meter, finite)
+    except Stopped:
+        pass  # a batch that was stopped has no answers: they are asked for again
+    except EXPECTED as error:
+        ran_out = out_of_memory(type(error).__name__, str(error))
+        traceback.clear_frames(error.__traceback__)  # they hold the activations
+    if call is None:
+        free_unused(model.device.type)
+        return [None] * len(questions), ran_out
+    return [_outcome(call, n, question, tokenizer) for n, question in enumerate(questions)], False
+
+
+def _outcome(call: _Call, row: int, question: Question, tokenizer: Any) -> CallResult | None:
+    """What came of one row; None where it broke in silence."""
+    ids = call.ids[row]
+    said = answer_text(tokenizer, ids)
+    repeated = silent_failures.repeated_to_the_end(ids, question.max_new_tokens)
+    if not call.finite.finite(row, len(ids)) or repeated or not said.strip():
+        return None
+    return CallResult(_measurement(call, row), answer=said)
+
+
+def _measurement(call: _Call, row: int) -> Measurement:
+    """A row's own figures within the batch; the peak is the whole batch's."""
+    count = len(call.ids[row])
+    first, last = call.times[0], call.times[count - 1]
+    return Measurement(
+        latency_sec=last - call.started,
+        time_to_first_token_sec=first - call.started,
+        tokens_per_sec=(count - 1) / (last - first) if count > 1 else None,
+        peak_memory_bytes=call.meter.peak_bytes,
+        peak_memory_kind=None if call.meter.peak_bytes is None else call.meter.kind,
+        prompt_tokens=call.prompts[row],
+        new_tokens=count,
+        weights_bytes=call.meter.weights_bytes,
+        batch_size=len(call.ids),
+    )

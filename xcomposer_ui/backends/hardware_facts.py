@@ -1,0 +1,81 @@
+"""Finds out what this machine is: versions, card, processor, free memory. `planning.hardware` judges it."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+
+from xcomposer_ui.backends.devices import free_bytes
+from xcomposer_ui.core.processor import processor_name
+from xcomposer_ui.core.versions import PACKAGES, installed
+from xcomposer_ui.planning.hardware import Check, Facts, Gpu, judged
+
+
+def check() -> Check:
+    """This machine, judged. Takes milliseconds beside importing torch; starts no CUDA context where there is no GPU."""
+    return judged(facts())
+
+
+def facts() -> Facts:
+    """What this machine is; nothing is guessed."""
+    return Facts(
+        versions={
+            "Python": "{}.{}.{}".format(*sys.version_info),
+            **{name: installed(of) for name, of in PACKAGES.items()},
+        },
+        processor=platform.machine(),
+        cpu_flags=cpu_flags(),
+        free_bytes=free_bytes("cpu"),
+        cuda=torch.version.cuda,
+        gpu=gpu() if torch.cuda.is_available() else None,
+        apple_gpu=apple_gpu(),
+        flash_attention=find_spec("flash_attn") is not None,
+    )
+
+
+def cpu_flags() -> frozenset[str] | None:
+    """What the processor can, in PyTorch's words; None where this PyTorch does not tell (2.8 does not)."""
+    ask = getattr(torch.cpu, "get_capabilities", None)
+    if ask is None:
+        return None
+    return frozenset(name for name, there in ask().items() if there is True) or None
+
+
+def apple_gpu() -> str | None:
+    """The name of Apple's GPU where PyTorch reaches it, else None."""
+    if not torch.backends.mps.is_available():
+        return None
+    ask = getattr(torch.backends.mps, "get_name", processor_name)  # the GPU is part of the processor
+    return ask() or "Apple's GPU"
+
+
+def gpu() -> Gpu:
+    """The first card, as torch.cuda tells it."""
+    properties = torch.cuda.get_device_properties(0)
+    free, total = torch.cuda.mem_get_info(0)
+    return Gpu(
+        name=properties.name,
+        capability=(properties.major, properties.minor),
+        total_bytes=int(total),
+        free_bytes=int(free),
+        driver=driver_version(),
+        kernels=tuple(torch.cuda.get_arch_list()),
+    )
+
+
+def driver_version(
+    file: Path = Path("/proc/driver/nvidia/version"), ask: Callable[[], int] | None = None
+) -> str | None:
+    """The NVIDIA driver's version by its kernel module, else the CUDA version it supports; None where unknown."""
+    try:
+        words = file.read_text(encoding="ascii", errors="replace").splitlines()[0].split()
+        return next(word for word in words if word.count(".") >= 1 and word.replace(".", "").isdigit())
+    except (OSError, IndexError, StopIteration):
+        pass
+    supported = int((ask or torch._C._cuda_getDriverVersion)())  # 12040 is 12.4
+    return f"for CUDA {supported // 1000}.{supported % 1000 // 10}" if supported else None

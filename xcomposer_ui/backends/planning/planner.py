@@ -1,0 +1,178 @@
+"""`plan`: every strategy rehearsed, and what of it fits where."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from xcomposer_ui.backends.devices import choose_device, free_bytes
+from xcomposer_ui.backends.planning.card_memory import on_card
+from xcomposer_ui.backends.planning.configuration import configuration_of
+from xcomposer_ui.backends.planning.dry_run import DryRun, DryRunInputs, dry_run, peaks, pixels_for
+from xcomposer_ui.backends.planning.fake_model import FakeModel, fake_model
+from xcomposer_ui.backends.planning.search import largest
+from xcomposer_ui.core.request import MOST_TILES
+from xcomposer_ui.models.xcomposer2 import InternLMXComposer2Config
+from xcomposer_ui.planning.cards import fits
+from xcomposer_ui.planning.plan import (
+    MOST_BATCH,
+    PLANNED,
+    PhasePeak,
+    Plan,
+    PlannedStrategy,
+    PlanRequest,
+    StrategyPlan,
+    checked_request,
+)
+
+
+@dataclass(frozen=True)
+class AvailableMemory:
+    """What a run has to fit. on_card: whether the driver's count is compared with it, or that of live tensors."""
+
+    bytes: int | None
+    name: str | None
+    on_card: bool
+
+
+def plan(request: PlanRequest) -> Plan:
+    """What `request` will need under every strategy. Takes seconds and some 400 MB; reads no weights, wants no GPU.
+
+    Raises UserError where the request is none, or there is no such model.
+    """
+    started = time.perf_counter()
+    request = checked_request(request)
+    device, _ = choose_device(request.device)
+    planner = Planner(configuration_of(request.model), request, device, memory_here(request, device))
+    strategies = tuple(planner.planned(strategy) for strategy in PLANNED.values())
+    image_tokens = planner.image_tokens()
+    return Plan(
+        model=request.model,
+        device=device,
+        parameters=planner.twin("float32").parameters,
+        planned_sec=time.perf_counter() - started,
+        prompt_tokens=min(image_tokens + request.prompt_tokens, planner.config.max_prompt_tokens),
+        image_tokens=image_tokens,
+        request=request,
+        strategies=strategies,
+        memory_bytes=planner.memory.bytes,
+        memory_name=planner.memory.name,
+    )
+
+
+def memory_here(request: PlanRequest, device: str) -> AvailableMemory:
+    """What the request names, else this machine's: the total of a CUDA card, or what is free on another device."""
+    if request.memory_bytes is not None:
+        return AvailableMemory(request.memory_bytes, "as asked", on_card=request.memory_of == "card")
+    if device == "cuda":
+        properties = torch.cuda.get_device_properties(0)
+        return AvailableMemory(int(properties.total_memory), properties.name, on_card=True)
+    return AvailableMemory(free_bytes(device), "free here", on_card=False)
+
+
+class Planner:
+    """One configuration's twins, one a dtype, and what was rehearsed with them."""
+
+    def __init__(
+        self, config: InternLMXComposer2Config, request: PlanRequest, device: str, memory: AvailableMemory
+    ) -> None:
+        self.config, self.request, self.memory = config, request, memory
+        self._scratch = device == "cpu"
+        self._mode = FakeTensorMode()
+        self._twins: dict[str, FakeModel] = {}
+        self._rehearsed: dict[tuple[PlannedStrategy, int, int | None], DryRun] = {}
+
+    def twin(self, dtype: str) -> FakeModel:
+        """The model without storage, its weights in `dtype`."""
+        if dtype not in self._twins:
+            with self._mode:
+                self._twins[dtype] = fake_model(self.config, getattr(torch, dtype))
+        return self._twins[dtype]
+
+    def image_tokens(self) -> int:
+        """Tokens of the request's picture, 0 for text only."""
+        pixels = pixels_for(self.config, self.request.image, self.request.hd_num)
+        if pixels is None:
+            return 0
+        return self.config.image_tokens(*(n // self.config.tower_side for n in pixels))
+
+    def planned(self, strategy: PlannedStrategy) -> StrategyPlan:
+        """The request under one strategy."""
+        seen = self.rehearsed(strategy, self.request.batch, self.request.hd_num)
+        phases = phase_peaks(seen, scratch=self._scratch)
+        card = on_card(seen)
+        known = self.memory.bytes is not None
+        return StrategyPlan(
+            strategy=strategy.name,
+            half=self.request.half,
+            weights_bytes=seen.weights_bytes,
+            kv_cache_bytes=seen.kv_cache_bytes,
+            phases=phases,
+            peak_phase=max(phases, key=lambda phase: phases[phase].total_bytes),
+            on_card=card,
+            fits=self._fits(card.total_bytes),
+            fits_memory=self.fits_memory(seen),
+            largest_batch=self._largest_batch(strategy) if known and seen.failed_in is None else None,
+            largest_hd_num=self._largest_hd_num(strategy) if known else None,
+            fails_in=seen.failed_in,
+        )
+
+    def rehearsed(self, strategy: PlannedStrategy, batch: int, hd_num: int | None) -> DryRun:
+        """The request with another batch or number of tiles, rehearsed once."""
+        key = strategy, batch, hd_num
+        if key not in self._rehearsed:
+            request = self.request
+            scene = DryRunInputs(
+                pixels_for(self.config, request.image, hd_num), request.prompt_tokens, request.new_tokens, batch
+            )
+            twin = self.twin(strategy.weights_dtype(request.half))
+            self._rehearsed[key] = dry_run(twin, scene, strategy, request.half, self._mode)
+        return self._rehearsed[key]
+
+    def needed(self, seen: DryRun) -> int:
+        """Bytes to compare with the memory."""
+        if self.memory.on_card:
+            return on_card(seen).total_bytes
+        return max(peak.total_bytes for peak in phase_peaks(seen, scratch=self._scratch).values())
+
+    def fits_memory(self, seen: DryRun) -> bool | None:
+        """Whether what was rehearsed fits the memory; None where that is not known."""
+        return None if self.memory.bytes is None else self.needed(seen) <= self.memory.bytes
+
+    def _fit(self, needed: int) -> bool:
+        return self.memory.bytes is not None and needed <= self.memory.bytes
+
+    def _fits(self, needed: int) -> Mapping[str, bool]:
+        own = {}
+        if self.memory.on_card and self.memory.name != "as asked":
+            own = {f"{self.memory.name} (here)": self._fit(needed)}
+        return {**fits(needed), **own}
+
+    def _largest_batch(self, strategy: PlannedStrategy) -> int:
+        def needed(batch: int) -> int:
+            return self.needed(self.rehearsed(strategy, batch, self.request.hd_num))
+
+        assert self.memory.bytes is not None
+        return largest(needed, self.memory.bytes, 1, MOST_BATCH)
+
+    def _largest_hd_num(self, strategy: PlannedStrategy) -> int | None:
+        if self.config.tiles is None or self.request.image is None:
+            return None
+
+        def needed(hd_num: int) -> int:
+            return self.needed(self.rehearsed(strategy, self.request.batch, hd_num))
+
+        assert self.memory.bytes is not None
+        return largest(needed, self.memory.bytes, 1, MOST_TILES, guess=MOST_TILES)
+
+
+def phase_peaks(seen: DryRun, *, scratch: bool) -> dict[str, PhasePeak]:
+    """Phase -> what it needs at most, weights included."""
+    return {
+        phase: PhasePeak(seen.weights_bytes + peak.live_bytes, peak.cache_bytes, peak.live_bytes - peak.cache_bytes)
+        for phase, peak in peaks(seen, scratch=scratch).items()
+    }

@@ -1,0 +1,94 @@
+"""Failures that raise nothing: logits that are not finite, one token to the end, an answer without a word."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from xcomposer_ui.runtime.backend import FailureSite
+from xcomposer_ui.tracing.dtype_flow import DtypeFlow, ModuleCall
+
+NON_FINITE = "NonFiniteLogits"
+REPEATED = "RepeatedToken"
+EMPTY = "EmptyAnswer"
+
+REPEATS = 16
+"""Equal tokens at the end of an answer that did not end by itself, from which on it is called a repetition."""
+
+
+class FiniteWatch:
+    """Whether the logits of a run stayed finite. The watching waits for no device; only `finished` does."""
+
+    def __init__(self) -> None:
+        self._sum: Tensor | None = None
+        self._latest: Tensor | None = None
+
+    def finished(self) -> bool:
+        """Whether all were finite. Lets go of the tensors, so that none is freed while a later run is measured."""
+        self.look()
+        total, self._sum = self._sum, None
+        return total is None or bool(total.isfinite())
+
+    def look(self) -> None:
+        """Take in the logits that were computed last. Call it where no clock runs; whatever is left over is kept."""
+        if (logits := self._latest) is None:
+            return
+        self._latest = None
+        # NaN and infinity stay in a sum, whatever is added; one pass, where asking for each would take three. Finite
+        # logits would have to pass 1e33 to add up to infinity.
+        total = logits.sum(dtype=torch.float32)
+        self._sum = total if self._sum is None else self._sum.add_(total)
+
+    def _note(self, _module: Any, _inputs: Any, logits: Tensor) -> None:
+        """A forward hook for the output layer: it computes nothing, so that the model's time is its own."""
+        self.look()
+        self._latest = logits
+
+    @contextmanager
+    def on(self, model: Any) -> Iterator[FiniteWatch]:
+        """Within, every logits tensor that `model` computes is looked at."""
+        hook = model.get_output_embeddings().register_forward_hook(self._note)
+        try:
+            yield self
+        finally:
+            hook.remove()
+
+
+def repeated_to_the_end(ids: Sequence[int], most: int) -> int:
+    """How often the last of `ids` stands at their end, if they were cut at `most` repeating it; else 0."""
+    if len(ids) < max(most, REPEATS) or len(set(ids[-REPEATS:])) > 1:
+        return 0
+    return next((n for n, token in enumerate(reversed(ids)) if token != ids[-1]), len(ids))
+
+
+def non_finite_site(flow: DtypeFlow) -> tuple[str, FailureSite]:
+    """The message and the place of logits that are not finite, from a traced run with values."""
+    first = flow.first_non_finite()
+    if first is None:
+        return "the logits are not finite; run again with the trace on, they were", FailureSite()
+    message = f"the logits are not finite: NaN or infinity arises first at {first.name or first.class_name}"
+    before = [
+        *(
+            (call.max_abs, f"at {call.name}")
+            for call in flow.calls[: first.index]
+            if call.max_abs and not call.non_finite
+        ),
+        *([(first.max_abs_in, f"going into {first.name}")] if first.max_abs_in else []),
+    ]
+    if before:
+        message += f"; the largest value before it is {_share(*max(before), first)}"
+    return message, FailureSite(module=first.name)
+
+
+def _share(value: float, where: str, first: ModuleCall) -> str:
+    """The value, where it was, and what part it is of the largest number of the dtype that broke."""
+    text = f"{value:.4g} {where}"
+    dtype = next((d for d in (*first.dtypes_out, *first.dtypes_parameters) if d in ("float16", "bfloat16")), None)
+    if dtype is None:
+        return text
+    limit = torch.finfo(getattr(torch, dtype)).max
+    return f"{text}, {value / limit:.1%} of the largest that {dtype} holds ({limit:.4g})"

@@ -1,0 +1,130 @@
+"""From a folder or a class to a twin, and from a twin to the same model as a checkpoint of any dtype would load it."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+import transformers
+from huggingface_hub.errors import StrictDataclassError
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, PreTrainedModel
+
+import xcomposer_ui.models  # noqa: F401  (registers the families)
+from xcomposer_ui.backends.tiny_models.defaults import fitted
+from xcomposer_ui.backends.tiny_models.shrink import shrunk
+from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.settings import EMBEDDED, EMBEDDED_PATH
+
+LARGEST = 200_000_000
+"""Parameters of a twin: one that stays larger was not made small, and would take minutes and gigabytes."""
+
+
+NOT_BUILT = (
+    *(ValueError, TypeError, RuntimeError, AttributeError, KeyError, IndexError, ImportError, OSError),
+    StrictDataclassError,
+)
+"""What a configuration or a class may raise that cannot be made, or not so small."""
+
+
+class NoTinyModelError(Exception):
+    """A twin cannot be built or run, in a sentence that says why: nothing is known of the model then."""
+
+
+def configuration(named: str) -> tuple[type[Any] | None, Any]:
+    """(class or None, configuration) for a folder with a config.json, or a class such as
+    "LlavaForConditionalGeneration" or "my_package.model:MyModel".
+
+    Raises UserError where there is no such folder or class, NoTwinError where transformers does not know the type.
+    """
+    folder = EMBEDDED_PATH if named == EMBEDDED else Path(named).expanduser()
+    if folder.is_file() and folder.name == "config.json":
+        folder = folder.parent
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise UserError("no_config", name=folder.name)
+        return None, _read(folder)
+    found = _class(named)
+    if found is None:
+        raise UserError("no_model_class", name=named)
+    if not issubclass(found, PreTrainedModel) or found.config_class is None:
+        raise NoTinyModelError(f"{found.__name__} is no transformers model with a configuration of its own")
+    try:
+        return found, found.config_class()
+    except NOT_BUILT as error:
+        raise NoTinyModelError(f"{found.__name__} has no default configuration: {said(error)}") from error
+
+
+def tiny_model(found: type[Any] | None, config: Any) -> Any:
+    """A small float32 model of the same architecture with random weights. Raises NoTwinError where there is none."""
+    try:
+        # A class comes with its defaults, a folder with sizes that were run.
+        tree = config.to_dict() if found is None else fitted(config.to_dict())
+        small = type(config).from_dict(shrunk(tree))
+        model_class = found or _class_for(small)
+        if _parameters(model_class, small) > LARGEST:
+            raise NoTinyModelError(
+                f"the sizes of {type(config).__name__} are not named as those that can be made small"
+            )
+        torch.manual_seed(0)
+        return model_class(small).eval()
+    except NOT_BUILT as error:
+        raise NoTinyModelError(f"a small model of {type(config).__name__} cannot be built: {said(error)}") from error
+
+
+def loaded_in(twin: Any, dtype: torch.dtype) -> Any:
+    """`twin` as `from_pretrained(..., dtype=dtype)` loads its checkpoint.
+
+    Which is not `twin.to(dtype)`: some families keep modules in float32, and tables that no checkpoint holds are made
+    anew in float32.
+    """
+    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        twin.save_pretrained(folder)
+        return type(twin).from_pretrained(folder, dtype=dtype, local_files_only=True).eval()
+
+
+def _read(folder: Path) -> Any:
+    try:
+        return AutoConfig.from_pretrained(folder)
+    except NOT_BUILT as error:
+        raise NoTinyModelError(
+            f"transformers has no class of its own for the config.json in {folder.name}, and the code of a checkpoint "
+            f"is not run here: {said(error)}"
+        ) from error
+
+
+def _class(named: str) -> type[Any] | None:
+    """The class of that name in transformers, or in the module before its last dot or colon."""
+    module, _, name = named.replace(":", ".").rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module) if module else transformers, name, None)
+    except (ImportError, ValueError):
+        return None
+    return found if inspect.isclass(found) else None
+
+
+def _class_for(config: Any) -> type[Any]:
+    """The class that the configuration names, or else the one that transformers loads it with."""
+    for name in config.architectures or ():
+        if (found := getattr(transformers, name, None)) is not None:
+            return found
+    for auto in (AutoModelForImageTextToText, AutoModelForCausalLM):
+        if type(config) in auto._model_mapping:
+            mapped: Any = auto._model_mapping[type(config)]
+            found = mapped[0] if isinstance(mapped, tuple) else mapped  # a few have several: the first is the default
+            if inspect.isclass(found):
+                return found
+    raise NoTinyModelError(f"{type(config).__name__} is of no image-text model that transformers has a class for")
+
+
+def _parameters(model_class: type[Any], config: Any) -> int:
+    with torch.device("meta"):
+        return sum(weight.numel() for weight in model_class(config).parameters())
+
+
+def said(error: BaseException) -> str:
+    """What `error` says, on one line and not at length."""
+    return (" ".join(str(error).split()) or type(error).__name__)[:300].rstrip(".")

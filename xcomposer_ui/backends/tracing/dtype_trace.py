@@ -1,0 +1,143 @@
+"""Tracing a run: where it failed, and the way its dtypes took. Never for a run that is timed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from xcomposer_ui.backends.tracing.tensor_origins import dtype_name, tensors_in
+from xcomposer_ui.backends.tracing.tracer import Tracer
+from xcomposer_ui.runtime.backend import FailureSite
+from xcomposer_ui.tracing.dtype_flow import Cast, Clash, DtypeFlow, ModuleCall, OutsideCast
+
+MOST_CALLS = 20_000
+"""Module calls that a flow holds: about 150 tokens of a 32-block model. What follows is run and not recorded."""
+
+
+def trace_failure(call: Callable[[], object], model: nn.Module) -> FailureSite | None:
+    """Run `call` once, traced, and tell where it failed; None where it answers.
+
+    module: the full name of the module whose forward was running. operation: "aten.addmm".
+    operands: every tensor the operation got, in its order: a parameter by its full name, or an activation with the
+    module that returned it and the operation and module that last changed its dtype.
+    Only Exceptions are taken; what derives from BaseException alone passes through.
+    """
+    tracer = Tracer(model)
+    try:
+        with tracer:
+            call()
+    except Exception as error:
+        site = tracer.site(error)
+        tracer.forget(error)
+        return site
+    return None
+
+
+def trace_flow(
+    call: Callable[[], object],
+    model: nn.Module,
+    *,
+    values: bool = False,
+    expected: tuple[type[Exception], ...] = (Exception,),
+) -> DtypeFlow:
+    """Run `call` once, traced, and record each module call's dtypes in and out, its weights' and its casts.
+
+    values: also the largest |value| and the number of NaN and infinite values each module call gives back.
+    A call that fails ends the flow: the modules it was in are marked, `error` holds its last line, `clash` the place.
+    expected: what a failure may be; anything else is raised on.
+    """
+    tracer = FlowTracer(model, values)
+    try:
+        with tracer:
+            call()
+    except expected as error:
+        site = tracer.site(error)
+        tracer.forget(error)
+        clash = Clash(site.module, site.operation, site.operands)
+        return tracer.flow(f"{type(error).__name__}: {error}", clash)
+    return tracer.flow()
+
+
+class FlowTracer(Tracer):
+    """A tracer that also records each module call."""
+
+    def __init__(self, model: nn.Module, values: bool = False) -> None:
+        super().__init__(model, on_cast=self._cast)
+        self._values = values
+        self._modules = {name: module for module, name in self.names.items()}
+        self._calls: list[ModuleCall] = []
+        self._open: list[int | None] = []
+        self._casts: dict[int, dict[tuple[str, str, str], int]] = {}
+        self._outside: dict[int, dict[tuple[str, str, str], int]] = {}
+
+    def flow(self, error: str | None = None, clash: Clash | None = None) -> DtypeFlow:
+        calls = tuple(
+            replace(call, casts=tuple(Cast(*key, count) for key, count in self._casts.get(call.index, {}).items()))
+            for call in self._calls
+        )
+        outside = tuple(
+            OutsideCast(before, Cast(*key, count))
+            for before, counts in self._outside.items()
+            for key, count in counts.items()
+        )
+        return DtypeFlow(calls, error, truncated=len(calls) >= MOST_CALLS, clash=clash, outside=outside)
+
+    def entered(self, name: str, args: Any, kwargs: Any) -> None:
+        if len(self._calls) >= MOST_CALLS:
+            self._open.append(None)
+            return
+        module, given = self._modules[name], tensors_in((args, kwargs))
+        self._open.append(len(self._calls))
+        self._calls.append(
+            ModuleCall(
+                index=len(self._calls),
+                name=name,
+                class_name=type(module).__name__,
+                depth=len(self._open) - 1,
+                dtypes_in=_dtypes(given),
+                dtypes_out=(),
+                dtypes_parameters=_dtypes(list(module.parameters(recurse=False))),
+                max_abs_in=self._measure(given)[0] if self._values else None,
+                failed=True,  # until it returns
+            )
+        )
+
+    def left(self, name: str, output: Any) -> None:
+        index = self._open.pop()
+        outputs = tensors_in(output)
+        if index is None or (output is None and self.raising):
+            return
+        largest, non_finite = self._measure(outputs) if self._values else (None, None)
+        self._calls[index] = replace(
+            self._calls[index], dtypes_out=_dtypes(outputs), failed=False, max_abs=largest, non_finite=non_finite
+        )
+
+    def _measure(self, tensors: list[Tensor]) -> tuple[float | None, int]:
+        largest: float | None = None
+        non_finite = 0
+        with self.paused(), torch.no_grad():
+            for output in tensors:
+                if not output.dtype.is_floating_point or output.numel() == 0:
+                    continue
+                finite = torch.isfinite(output)
+                non_finite += int(output.numel() - finite.sum())
+                magnitude = float(torch.where(finite, output, 0).abs().max())
+                largest = magnitude if largest is None else max(largest, magnitude)
+        return largest, non_finite
+
+    def _cast(self, module: str, operation: str, before: str, after: str) -> None:
+        if not self._open:
+            counts = self._outside.setdefault(len(self._calls), {})
+        elif self._open[-1] is not None:
+            counts = self._casts.setdefault(self._open[-1], {})
+        else:  # more calls than a flow holds
+            return
+        counts[operation, before, after] = counts.get((operation, before, after), 0) + 1
+
+
+def _dtypes(tensors: list[Tensor]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(dtype_name(tensor.dtype) for tensor in tensors))

@@ -1,0 +1,161 @@
+"""What is known of each tensor: its name, and where it got its dtype."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.multiprocessing.reductions import StorageWeakRef
+
+from xcomposer_ui.core.result import Operand
+
+OUTSIDE = ""
+"""The module's name where an operation runs outside every module's forward."""
+
+GIVEN = "it was given to the model"
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    """torch's spelling without its prefix: "float16"."""
+    return str(dtype).removeprefix("torch.")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a tensor comes from. `made_in`: the module it was computed in, then each module that returned it.
+
+    dtype_since: the operation and module that gave it its dtype, as a clause.
+    copy_of: the parameter's name where the tensor is a parameter in another dtype.
+    """
+
+    made_by: str
+    made_in: str
+    dtype_since: str
+    returned: bool = False
+    copy_of: str | None = None
+
+
+@dataclass(frozen=True)
+class _Weight:
+    name: str
+    kind: str
+    start: int
+    end: int
+
+
+class TensorOrigins:
+    """Sources by storage: views of a tensor share its storage, and with it name and origin."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self._weights: dict[int, list[_Weight]] = {}
+        # A weak reference keeps a storage's address from being given to another one, so no entry is ever mistaken.
+        self._sources: dict[int, tuple[StorageWeakRef, Source]] = {}
+        for name, weight in model.named_parameters(remove_duplicate=False):
+            self._enter_weight(name, "parameter", weight)
+        for name, buffer in model.named_buffers(remove_duplicate=False):
+            self._enter_weight(name, "buffer", buffer)
+
+    def _enter_weight(self, name: str, kind: str, weight: Tensor) -> None:
+        key = _storage_of(weight)
+        if key is None:
+            return
+        start = int(weight.storage_offset())
+        end = start + weight.numel()
+        known = self._weights.setdefault(key, [])
+        if all((w.start, w.end) != (start, end) for w in known):  # tied weights: the first name
+            known.append(_Weight(name, kind, start, end))
+
+    def weight(self, tensor: Tensor) -> tuple[str, str] | None:
+        """(full name, "parameter" or "buffer") of the weight that `tensor` is or is a view of; None for others."""
+        key = _storage_of(tensor)
+        for weight in self._weights.get(key, ()) if key is not None else ():
+            if weight.start <= tensor.storage_offset() < max(weight.end, weight.start + 1):
+                return weight.name, weight.kind
+        return None
+
+    def source(self, tensor: Tensor) -> Source | None:
+        key = _storage_of(tensor)
+        entry = self._sources.get(key) if key is not None else None
+        return entry[1] if entry else None
+
+    def note_outputs(self, operation: str, module: str, inputs: list[Tensor], outputs: list[Tensor]) -> None:
+        """Enter what an operation made. What it changed in place, and views, keep the source they had."""
+        taken = {_storage_of(tensor) for tensor in inputs}
+        for output in outputs:
+            key = _storage_of(output)
+            if key is not None and key not in taken and key not in self._weights:
+                source = self._source_of_output(operation, module, inputs, output)
+                self._sources[key] = (StorageWeakRef(output.untyped_storage()), source)
+
+    def _source_of_output(self, operation: str, module: str, inputs: list[Tensor], output: Tensor) -> Source:
+        copy_of = None
+        for tensor in inputs:
+            weight = self.weight(tensor)
+            if weight is None and tensor.dtype == output.dtype:  # the dtype came with this operand
+                known = self.source(tensor)
+                return Source(operation, module, known.dtype_since if known else GIVEN)
+            if weight is not None and tensor.dtype != output.dtype and operation in ("aten._to_copy", "autocast"):
+                copy_of = weight[0]
+        return Source(operation, module, _since(operation, module), copy_of=copy_of)
+
+    def note_returned(self, module: str, outputs: list[Tensor]) -> None:
+        """Enter that `module` returned these; of nested modules that return one tensor the outermost counts."""
+        for output in outputs:
+            key = _storage_of(output)
+            if key in self._sources and key is not None:
+                ref, known = self._sources[key]
+                returned = Source(known.made_by, module, known.dtype_since, returned=True, copy_of=known.copy_of)
+                self._sources[key] = (ref, returned)
+
+    def operand(self, tensor: Tensor) -> Operand:
+        """`tensor` as a person would name it."""
+        dtype, shape = dtype_name(tensor.dtype), tuple(tensor.shape)
+        if weight := self.weight(tensor):
+            return Operand(weight[0], dtype, weight[1], shape)
+        source = self.source(tensor)
+        if source is None:
+            return Operand("activation (given to the model)", dtype, f"{dtype} since {GIVEN}", shape)
+        return Operand(_name(source), dtype, f"{dtype} since {source.dtype_since}", shape)
+
+
+def _since(operation: str, module: str) -> str:
+    return f"`{module}` ({operation})" if module != OUTSIDE else f"{operation}, outside the model's modules"
+
+
+def _name(source: Source) -> str:
+    if source.copy_of:
+        return f"{source.copy_of} (cast)"
+    if source.returned:
+        return f"activation (output of {source.made_in})"
+    where = f" in {source.made_in}" if source.made_in != OUTSIDE else ""
+    return f"activation ({source.made_by}{where})"
+
+
+def _storage_of(tensor: Tensor) -> int | None:
+    """The storage's identity, or None for tensors that have none of their own (sparse, and some subclasses)."""
+    try:
+        return int(tensor.untyped_storage()._cdata)
+    except (NotImplementedError, RuntimeError):
+        return None
+
+
+def tensors_in(tree: Any) -> list[Tensor]:
+    """The tensors among nested arguments, in their order."""
+    found: list[Tensor] = []
+    _collect(tree, found)
+    return found
+
+
+def _collect(tree: Any, found: list[Tensor]) -> None:
+    if isinstance(tree, Tensor):
+        found.append(tree)
+    elif isinstance(tree, (list, tuple)):
+        for item in tree:
+            _collect(item, found)
+    elif isinstance(tree, dict):
+        for item in tree.values():
+            _collect(item, found)
+    elif hasattr(tree, "to_tuple"):  # transformers' outputs that are no dicts
+        _collect(tree.to_tuple(), found)

@@ -1,0 +1,231 @@
+"""The tracer: sees every operation of a run with its module, before the operation can raise."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from threading import get_ident
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode, resolve_name
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from xcomposer_ui.backends.tracing.tensor_origins import OUTSIDE, TensorOrigins, dtype_name, tensors_in
+from xcomposer_ui.runtime.backend import FailureSite
+
+OnCast = Callable[[str, str, str, str], None]
+
+# Functions that cast because they were told to.
+_CALLED_FOR = frozenset(
+    {"to", "type", "type_as", "float", "half", "bfloat16", "double", "copy_", "tensor", "as_tensor"}
+)
+
+
+class Tracer:
+    """Traces what runs inside `with Tracer(model):` in this thread, in grad, no_grad and inference mode alike.
+
+    It slows the run by a few times and keeps no tensor alive. `site(error)` tells afterwards where `error` arose.
+    on_cast: called with (module, operation, from dtype, to dtype) for each operation that changes a tensor's dtype.
+    """
+
+    def __init__(self, model: nn.Module, on_cast: OnCast | None = None) -> None:
+        # The model itself has no name of its own in torch; its class's stands for it.
+        self.names = {module: name or type(model).__name__ for name, module in model.named_modules()}
+        self._ledger = TensorOrigins(model)
+        self._stack: list[str] = []
+        self._on_cast = on_cast
+        self.is_paused = False
+        self._function, self._in_autocast = "", False
+        self._device = next((weight.device.type for weight in model.parameters()), "cpu")
+        self._failed: tuple[BaseException, FailureSite] | None = None
+        self._handled: BaseException | None = None
+        self._thread = get_ident()
+        self._exits = ExitStack()
+
+    def __enter__(self) -> Tracer:
+        self._handled, self._thread = sys.exc_info()[1], get_ident()
+        with ExitStack() as exits:
+            for module, name in self.names.items():
+                for handle in self.hooks(module, name):
+                    exits.callback(handle.remove)
+            exits.enter_context(_Functions(self))
+            exits.enter_context(_Operations(self))
+            self._exits = exits.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._exits.close()
+
+    def hooks(self, module: nn.Module, name: str) -> list[Any]:
+        """Hooks that follow the stack of modules; an exception takes a module off the stack as well."""
+
+        def enter(module: nn.Module, args: Any, kwargs: Any) -> None:
+            del module
+            if get_ident() == self._thread:
+                self._stack.append(name)
+                self.entered(name, args, kwargs)
+
+        def leave(module: nn.Module, args: Any, output: Any) -> None:
+            del module, args
+            if get_ident() == self._thread and self._stack:
+                self._ledger.note_returned(name, tensors_in(output))
+                self.left(name, output)
+                self._stack.pop()
+
+        return [
+            module.register_forward_pre_hook(enter, with_kwargs=True),
+            module.register_forward_hook(leave, always_call=True),
+        ]
+
+    def entered(self, name: str, args: Any, kwargs: Any) -> None:
+        """For subclasses: the module `name` is called."""
+
+    def left(self, name: str, output: Any) -> None:
+        """For subclasses: the module `name` returns `output`, or None because it raised."""
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Operations in here are the tracer's own, and not looked at."""
+        before, self.is_paused = self.is_paused, True
+        try:
+            yield
+        finally:
+            self.is_paused = before
+
+    @property
+    def module(self) -> str:
+        """The module whose forward is running; `OUTSIDE` where none is."""
+        return self._stack[-1] if self._stack else OUTSIDE
+
+    @property
+    def raising(self) -> bool:
+        """Inside `left`: whether the module ends by an exception."""
+        return sys.exc_info()[1] not in (None, self._handled)
+
+    def operation(self, operation: Any, args: Any, kwargs: Any) -> Any:
+        """Run one dispatched operation, and enter what it made or that it failed."""
+        if self.is_paused:
+            return operation(*args, **kwargs)
+        inputs = tensors_in((args, kwargs))
+        name = self._operation_name(operation)
+        try:
+            output = operation(*args, **kwargs)
+        except Exception as error:
+            self._note_failure(error, name, inputs)
+            raise
+        outputs = tensors_in(output)
+        self._ledger.note_outputs(name, self.module, inputs, outputs)
+        if self._on_cast and inputs and outputs:
+            self._note_cast(self._on_cast, name, inputs, outputs[0])
+        return output
+
+    @contextmanager
+    def function(self, function: Any) -> Iterator[None]:
+        """Within, torch's `function` runs. Autocast is looked up here: below itself it is switched off."""
+        before = self._function, self._in_autocast
+        self._function = getattr(function, "__name__", "")
+        self._in_autocast = torch.is_autocast_enabled(self._device)
+        try:
+            yield
+        finally:
+            self._function, self._in_autocast = before
+
+    def _operation_name(self, operation: Any) -> str:
+        """ "aten.addmm"; "autocast" for a cast that nobody called for."""
+        name = str(operation.overloadpacket)
+        uncalled_for = name == "aten._to_copy" and self._in_autocast and self._function not in _CALLED_FOR
+        return "autocast" if uncalled_for else name
+
+    def _note_cast(self, tell: OnCast, name: str, inputs: list[Tensor], out: Tensor) -> None:
+        # A tensor without dimensions counts as a number: it changes no other one's dtype.
+        floats = [t.dtype for t in inputs if t.dtype.is_floating_point and (t.dim() or not out.dim())]
+        changed = next((dtype for dtype in floats if dtype != out.dtype), None)
+        if changed is not None and out.dtype.is_floating_point:
+            tell(self.module, name, dtype_name(changed), dtype_name(out.dtype))
+
+    def call(self, function: Any, args: Any, kwargs: Any) -> Any:
+        """Call torch's `function`; what its operations did not see fail, its own checks raised."""
+        try:
+            return function(*args, **kwargs)
+        except Exception as error:
+            if self._failed is None or self._failed[0] is not error:
+                self._note_failure(error, _aten_name(function), tensors_in((args, kwargs)))
+            raise
+
+    def is_weight(self, tensor: Tensor) -> bool:
+        """Whether `tensor` is a parameter or a buffer of the model, or a view of one."""
+        return self._ledger.weight(tensor) is not None
+
+    def _note_failure(self, error: BaseException, operation: str, inputs: list[Tensor]) -> None:
+        if self._failed is not None and self._failed[0] is error:
+            return
+        with self.paused():
+            operands = tuple(self._ledger.operand(tensor) for tensor in inputs)
+        self._failed = (error, FailureSite(self.module or None, operation, operands))
+
+    def site(self, error: BaseException) -> FailureSite:
+        """Where `error` arose: the operation that raised it, or else the module in whose code it was raised."""
+        seen: BaseException | None = error
+        while seen is not None:
+            if self._failed is not None and self._failed[0] is seen:
+                return self._failed[1]
+            seen = seen.__cause__ or seen.__context__
+        return FailureSite(module=self._module_in_traceback(error))
+
+    def forget(self, error: BaseException) -> None:
+        """Let go of `error` and of the tensors in its frames; `site` knows nothing of it from here on."""
+        self._failed = None
+        traceback.clear_frames(error.__traceback__)
+
+    def _module_in_traceback(self, error: BaseException) -> str | None:
+        found, step = None, error.__traceback__
+        while step is not None:
+            owner = step.tb_frame.f_locals.get("self")
+            if isinstance(owner, nn.Module) and self.names.get(owner):
+                found = self.names[owner]
+            step = step.tb_next
+        return found
+
+
+class _Operations(TorchDispatchMode):
+    """Below autocast and autograd: sees the operations that kernels run, with the dtypes they get."""
+
+    def __init__(self, tracer: Tracer) -> None:
+        super().__init__()
+        self._tracer = tracer
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if torch.is_inference_mode_enabled() and not self._tracer.is_paused:
+            # Composite operations arrive whole then; take them apart, as grad and no_grad mode do by themselves.
+            with self:
+                made = func.decompose(*args, **kwargs)
+            if made is not NotImplemented:
+                return made
+        return self._tracer.operation(func, args, kwargs)
+
+
+class _Functions(TorchFunctionMode):
+    """Above everything: sees calls of torch's functions whose own checks raise before any operation runs."""
+
+    def __init__(self, tracer: Tracer) -> None:
+        super().__init__()
+        self._tracer = tracer
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        with self._tracer.function(func):
+            return self._tracer.call(func, args, kwargs or {})
+
+
+def _aten_name(function: Any) -> str:
+    """ "aten.scaled_dot_product_attention" for the Python function of that name; else its full Python name."""
+    name = getattr(function, "__name__", "")
+    plain = name if hasattr(torch.ops.aten, name) else name.strip("_")
+    return f"aten.{plain}" if plain and hasattr(torch.ops.aten, plain) else resolve_name(function) or repr(function)

@@ -1,0 +1,78 @@
+"""`check-dtypes`: which boundaries of an image-text model will clash under which strategy, before anything is run.
+
+Exit 0: every strategy is clean. 3: some are not, and the list says where. 4: no small twin of the model can be built,
+so nothing is known. 2: the user's mistake.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from xcomposer_ui.cli.output import note, print_json
+from xcomposer_ui.core.strategies import HALF_DTYPES, checked_half
+from xcomposer_ui.tracing.lint import Boundary, Lint, LintCase, lint_as_json
+
+CLASHES = 3
+NOT_KNOWN = 4
+BOTH = "both"
+
+
+def add_to(commands: Any) -> None:
+    parser = commands.add_parser("check-dtypes", help="will this transformers model's dtypes clash, and where")
+    parser.add_argument(
+        "model",
+        metavar="FOLDER_OR_CLASS",
+        help="a folder with a config.json, or a class: LlavaForConditionalGeneration",
+    )
+    parser.add_argument("--half", default=BOTH, metavar=f"{'|'.join(HALF_DTYPES)}|{BOTH}", help="the 16-bit type")
+    parser.add_argument("--json", action="store_true", help="one JSON document as the last line of stdout")
+    parser.set_defaults(execute=execute)
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    halves = HALF_DTYPES if arguments.half == BOTH else (checked_half(arguments.half),)
+    from xcomposer_ui.backends.lint import lint  # brings torch
+    from xcomposer_ui.backends.tiny_models.build import NoTinyModelError
+
+    try:
+        found = lint(arguments.model, halves)
+    except NoTinyModelError as reason:
+        if arguments.json:
+            print_json({"ok": None, "model": arguments.model, "reason": str(reason)})
+        note(f"Nothing is known of {arguments.model}: {reason}.")
+        return NOT_KNOWN
+    if arguments.json:
+        print_json(lint_as_json(found))
+    else:
+        print(as_text(found))
+    return 0 if found.ok else CLASHES
+
+
+def as_text(found: Lint) -> str:
+    """The cases as a list for the person at the terminal."""
+    lines = [
+        f"{found.model_class}, as a twin of {found.parameters:,} parameters: few layers stand for all of their kind",
+        "",
+    ]
+    for case in found.cases:
+        lines.append(f"{case.strategy:<9} {case.half:<9} {_verdict(case)}")
+        lines += [line for boundary in case.boundaries for line in _boundary(boundary)]
+        if case.stopped_by is not None:
+            lines.append(f"    stops with {case.stopped_by}")
+    return "\n".join(lines)
+
+
+def _verdict(case: LintCase) -> str:
+    if case.clean:
+        return "clean"
+    count = len(case.boundaries)
+    return f"{count} boundar{'y' if count == 1 else 'ies'} clash{'es' if count == 1 else ''}" if count else "fails"
+
+
+def _boundary(boundary: Boundary) -> list[str]:
+    lines = [f"    {boundary.module or 'outside the modules'} ({boundary.operation}): {boundary.message}"]
+    for operand in boundary.operands:
+        if operand.dtype in boundary.dtypes:
+            lines.append(f"        {operand.dtype:<9} {operand.name}, {operand.origin}")
+    return lines

@@ -1,0 +1,70 @@
+"""`report`: a run or a comparison as Markdown, JSON, CSV or a Python script, or as a bug report for the model.
+
+Takes the JSON that `run --json` or `compare --json` printed, from a file or standard input; given --question, it
+compares first. Exit 0: written. 2: the user's mistake.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from xcomposer_ui.cli.compare import add_compare_arguments, compared
+from xcomposer_ui.cli.output import note
+from xcomposer_ui.compare.bug_report import bug_report
+from xcomposer_ui.compare.report import FORMATS, as_document
+from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.settings import settings_from
+from xcomposer_ui.runtime.runner import Runner
+
+
+def add_to(commands: Any) -> None:
+    parser = commands.add_parser("report", help="write down a run or a comparison, or a bug report from it")
+    parser.add_argument("file", nargs="?", metavar="FILE", help="JSON of run or compare; without it, standard input")
+    add_compare_arguments(parser)
+    parser.add_argument("--format", default="md", metavar="|".join(FORMATS), help="md is the default, py the script")
+    parser.add_argument("--issue", action="store_true", help="the text of a bug report instead")
+    parser.add_argument("--with-picture", action="store_true", help="put the picture itself in, when comparing")
+    parser.add_argument("--output", metavar="FILE", help="without it, standard output")
+    parser.set_defaults(execute=execute)
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    wanted = "json" if arguments.json else arguments.format
+    if wanted not in FORMATS:
+        raise UserError("unknown_format", name=wanted, known=", ".join(FORMATS))
+    document = _document(arguments)
+    text = bug_report(document) if arguments.issue else FORMATS[wanted](document)
+    if arguments.output:
+        Path(arguments.output).write_text(text, encoding="utf-8", newline="")
+        note(arguments.output)
+    else:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    return 0
+
+
+def _document(arguments: argparse.Namespace) -> dict[str, Any]:
+    if arguments.question:
+        settings = settings_from(model=arguments.model, device=arguments.device, half=arguments.half)
+        return compared(Runner(settings), arguments, with_picture=arguments.with_picture)[1]
+    return as_document(_read(arguments.file))
+
+
+def _read(file: str | None) -> object:
+    """The JSON of the last line that is not blank, or of the whole text. Raises UserError where there is none."""
+    try:
+        text = sys.stdin.read() if file is None else Path(file).read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise UserError("unreadable_text", file=Path(file or "").name, what=error.strerror or "") from error
+    except UnicodeDecodeError as error:
+        raise UserError("no_report") from error
+    for candidate in (text, text.strip().rpartition("\n")[2]):
+        try:
+            return json.loads(candidate)
+        except ValueError:
+            continue
+    raise UserError("no_report")

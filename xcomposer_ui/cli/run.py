@@ -1,0 +1,87 @@
+"""`run`: one question about one picture under one strategy, or a file of questions (`batch` has that).
+
+Exit 0: answered. 3: the strategy failed, and the JSON carries the failure. 2: the user's mistake.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from xcomposer_ui.cli import batch
+from xcomposer_ui.cli.output import loading_line, mebibytes, note, print_json, seconds
+from xcomposer_ui.cli.question_arguments import add_question_arguments, asked_question, refuse_what_does_not_fit
+from xcomposer_ui.compare.document import run_as_json
+from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.events import Finished, Loading, Waiting
+from xcomposer_ui.core.request import Question
+from xcomposer_ui.core.result import RunResult
+from xcomposer_ui.core.settings import settings_from
+from xcomposer_ui.core.strategies import STRATEGIES
+from xcomposer_ui.runtime.batches import BATCH_SIZE
+from xcomposer_ui.runtime.runner import Runner
+
+FAILED = 3
+
+
+def add_to(commands: Any) -> None:
+    parser = commands.add_parser("run", help="ask one question, or a file of them, under one strategy")
+    add_question_arguments(parser, question_required=False)
+    parser.add_argument("--strategy", required=True, metavar="|".join(STRATEGIES), help="how dtypes are handled")
+    parser.add_argument("--batch", metavar="FILE", help="JSONL, a question a line, instead of --question")
+    parser.add_argument("--batch-size", type=int, default=BATCH_SIZE, metavar="N", help="questions asked at once")
+    parser.add_argument("--output", metavar="FILE", help="of the batch, JSONL, resumed if there; without it, stdout")
+    parser.set_defaults(execute=execute)
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    runner = Runner(settings_from(model=arguments.model, device=arguments.device, half=arguments.half))
+    if arguments.batch:
+        return batch.execute(runner, arguments)
+    if arguments.question is None:
+        raise UserError("no_question")
+    question = asked_question(arguments)
+    refuse_what_does_not_fit(runner, arguments, [runner.wanted(question, arguments.strategy)])
+    result = finished(runner, question, arguments.strategy)
+    if arguments.json:
+        print_json(run_as_json(question, result, file=arguments.image))
+    elif result.failure is None:
+        print(result.answer)
+    describe(result)
+    return 0 if result.failure is None else FAILED
+
+
+def finished(runner: Runner, question: Question, strategy: str) -> RunResult:
+    """Run to the end, telling of the wait on stderr."""
+    told = None
+    for event in runner.run(question, strategy):
+        if isinstance(event, Finished):
+            return event.result
+        if isinstance(event, Loading) and (line := loading_line(event)) != told:
+            note(told := line)
+        elif isinstance(event, Waiting) and told != "waiting":
+            note(told := "waiting")
+    raise AssertionError("a run ended without its Finished event")
+
+
+def describe(result: RunResult) -> None:
+    """The figures, or the failure and what cures it, for the person at the terminal."""
+    m = result.measurement
+    note(f"{result.strategy}, {result.weights_dtype} weights on {result.device} ({result.reasons.get('device', '')})")
+    if result.failure is None:
+        rate = "—" if m.tokens_per_sec is None else f"{m.tokens_per_sec:.1f} tokens/s"
+        note(
+            f"latency {seconds(m.latency_sec)}, first token {seconds(m.time_to_first_token_sec)}, {rate}, "
+            f"peak memory {mebibytes(m.peak_memory_bytes)} ({m.peak_memory_kind or 'not measured'})"
+        )
+        return
+    failure = result.failure
+    note(f"{failure.type}: {failure.message}")
+    if failure.module:
+        note(f"at {failure.module} ({failure.operation}):")
+    for operand in failure.operands:
+        note(f"  {operand.name}: {operand.dtype} {list(operand.shape)}, {operand.origin}")
+    note(f"{failure.explanation.title}\n{failure.explanation.cause}")
+    for fix in failure.explanation.fixes:
+        verdict = {True: "cures it", False: "does not cure it", None: "depends"}[fix.cures]
+        note(f"  {fix.strategy}: {verdict}{' (tried)' if fix.tried else ' (not tried)'}. {fix.why}")

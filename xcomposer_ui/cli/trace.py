@@ -1,0 +1,159 @@
+"""`trace`: the way of the dtypes through one run, module by module; with --against, beside another strategy's.
+
+Exit 0: the run answered. 3: it failed, and its flow ends where. 2: the user's mistake.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from typing import Any
+
+from xcomposer_ui.cli.output import note, print_json
+from xcomposer_ui.cli.question_arguments import add_question_arguments, asked_question, refuse_what_does_not_fit
+from xcomposer_ui.cli.run import FAILED
+from xcomposer_ui.core.request import Question
+from xcomposer_ui.core.settings import settings_from
+from xcomposer_ui.core.strategies import STRATEGIES, strategy_named
+from xcomposer_ui.runtime.runner import TRACED_TOKENS, Runner
+from xcomposer_ui.tracing.dtype_flow import Traced, flow_as_json
+from xcomposer_ui.tracing.dtype_path import PathStep, path, path_as_json, paths_aligned, step_as_json
+
+BETWEEN = {
+    "pixels": "(pixels)",
+    "prompt": "(prompt: text and picture together)",
+    "choice": "(choice of the token)",
+    "module": "(between modules)",
+}
+
+
+def add_to(commands: Any) -> None:
+    parser = commands.add_parser("trace", help="follow the dtypes of one run, module by module")
+    add_question_arguments(parser)
+    names = "|".join(STRATEGIES)
+    parser.add_argument("--strategy", required=True, metavar=names, help="how dtypes are handled")
+    parser.add_argument("--against", metavar=names, help="trace this strategy too, side by side")
+    parser.add_argument("--depth", type=int, default=1, metavar="N", help="of the table: 0 stages, 1 their parts, …")
+    parser.set_defaults(execute=execute)
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    for name in filter(None, (arguments.strategy, arguments.against)):
+        strategy_named(name)  # before anything is loaded
+    runner = Runner(settings_from(model=arguments.model, device=arguments.device, half=arguments.half))
+    question = asked_question(arguments)
+    short = replace(question, max_new_tokens=TRACED_TOKENS)
+    strategies = filter(None, (arguments.strategy, arguments.against))
+    refuse_what_does_not_fit(runner, arguments, [runner.wanted(short, strategy) for strategy in strategies])
+    traced = traced_run(runner, question, arguments.strategy)
+    other = traced_run(runner, question, arguments.against) if arguments.against else None
+    if arguments.json:
+        print_json(traced_as_json(traced, other))
+    else:
+        print(as_text(traced, arguments.depth) if other is None else side_by_side(traced, other, arguments.depth))
+    return 0 if traced.flow.error is None else FAILED
+
+
+def traced_run(runner: Runner, question: Question, strategy: str) -> Traced:
+    """Trace to the end, telling of it on stderr."""
+    note(f"tracing {strategy}")
+    for event in runner.trace(question, strategy):
+        if isinstance(event, Traced):
+            return event
+    raise AssertionError("a traced run ended without its Traced event")
+
+
+def traced_as_json(traced: Traced, other: Traced | None = None) -> dict[str, Any]:
+    """The flow in the field names that scripts rely on; `against` and `aligned` are there with another flow only."""
+    document = _as_json(traced)
+    if other is not None:
+        document["against"] = _as_json(other)
+        document["aligned"] = [
+            {
+                "stage": (left or right).stage,  # type: ignore[union-attr]  # one of the two is there
+                "module": (left or right).name or None,  # type: ignore[union-attr]
+                "left": None if left is None else step_as_json(left),
+                "right": None if right is None else step_as_json(right),
+            }
+            for left, right in paths_aligned(traced.flow, other.flow)
+        ]
+    return document
+
+
+def _as_json(traced: Traced) -> dict[str, Any]:
+    return {
+        "strategy": traced.strategy,
+        "half": traced.half,
+        "model": traced.model,
+        "device": traced.device,
+        "weights_dtype": traced.weights_dtype,
+        "path": path_as_json(path(traced.flow)),
+        **flow_as_json(traced.flow),
+    }
+
+
+def as_text(traced: Traced, depth: int) -> str:
+    """The path as a table for the person at the terminal."""
+    steps = [step for step in path(traced.flow) if step.level <= depth or step.failed]
+    rows = [
+        (_name(step), _list(step.dtypes_in), _list(step.dtypes_parameters), _out(step), marks(step)) for step in steps
+    ]
+    return "\n".join([*_table([("module", "in", "weights", "out", ""), *rows]), *_ending(traced)])
+
+
+def side_by_side(left: Traced, right: Traced, depth: int) -> str:
+    """Both paths in one table, a row a module."""
+    rows: list[tuple[str, ...]] = [("module", left.strategy, "", right.strategy, "")]
+    for one, two in paths_aligned(left.flow, right.flow):
+        shown = one or two
+        assert shown is not None
+        if shown.level <= depth or any(step is not None and step.failed for step in (one, two)):
+            rows.append((_name(shown), _way(one), marks(one), _way(two), marks(two)))
+    return "\n".join([*_table(rows), *_ending(left), *_ending(right)])
+
+
+def marks(step: PathStep | None) -> str:
+    """What happens to dtypes in this step, in words."""
+    if step is None:
+        return ""
+    said = [f"{cast.from_dtype} to {cast.to_dtype} ({cast.operation})" for cast in step.casts]
+    if step.is_island:
+        said = ["float32 island", *said]
+    if step.failed:
+        said = ["FAILED", *said]
+    if step.islands:
+        said.append(f"{step.islands} float32 islands inside")
+    return ", ".join(said)
+
+
+def _name(step: PathStep) -> str:
+    return "  " * step.level + (step.name or BETWEEN[step.stage])
+
+
+def _way(step: PathStep | None) -> str:
+    return "—" if step is None else f"{_list(step.dtypes_in)} → {_out(step)}"
+
+
+def _out(step: PathStep) -> str:
+    return "✕" if step.failed else _list(step.dtypes_out)
+
+
+def _list(dtypes: tuple[str, ...]) -> str:
+    return ", ".join(dtypes) or "—"
+
+
+def _table(rows: list[tuple[str, ...]]) -> list[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _ending(traced: Traced) -> list[str]:
+    """How the run ended, where it failed: the message, and what met."""
+    flow = traced.flow
+    if flow.error is None:
+        return []
+    lines = ["", f"{traced.strategy}: {flow.error}"]
+    if flow.clash is not None:
+        lines.append(f"at {flow.clash.module} ({flow.clash.operation})")
+        lines += [f"  {o.name}: {o.dtype} {list(o.shape)}, {o.origin}" for o in flow.clash.operands]
+    return lines

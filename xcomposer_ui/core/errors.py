@@ -1,0 +1,33 @@
+"""The user's mistakes.
+
+UserError
+    The one exception for something that the user can correct: a broken picture, an empty question, a strategy that
+    does not exist. The page and the command line each turn it into text in exactly one place. Anything else that
+    escapes is a bug and shows as one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from xcomposer_ui.core.messages import Message
+
+
+class UserError(Exception):
+    """A mistake of the user's, with a sentence that says what was found and what to do.
+
+    `message` is `error.CODE` of the locales with its facts; `str(error)` is the English sentence. Facts come from the
+    user or are plain numbers: never a server path.
+
+    Raises KeyError where `code` or a placeholder is unknown: a bug in the caller.
+    """
+
+    def __init__(self, code: str, **facts: Any) -> None:
+        self.code = code
+        self.facts = facts
+        self.message = Message(f"error.{code}", **facts)
+        super().__init__(self.in_language("en"))
+
+    def in_language(self, language: str) -> str:
+        """The sentence in `language`."""
+        return self.message.in_language(language)

@@ -1,0 +1,210 @@
+"""What a run gives back: the answer or the failure, and what was measured. Frozen records and their JSON.
+
+Units are in the names: seconds and bytes. What was not measured is None, never 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from xcomposer_ui.core.memory_timeline import MemoryTimeline
+
+if TYPE_CHECKING:
+    pass
+
+
+@dataclass(frozen=True)
+class Fix:
+    """What a strategy does to a failure: cures it (True), does not (False), or it depends (None; `why` on what).
+
+    tried: whether the verdict comes from running the strategy here, rather than from knowledge of the failure.
+    failed_with: the message that it failed with when it was tried; None where it answered, or was not tried.
+    """
+
+    strategy: str
+    cures: bool | None
+    why: str
+    tried: bool = False
+    failed_with: str | None = None
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Where a reader finds more: a title and, if there is one, an address."""
+
+    title: str
+    url: str | None = None
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What an error text means. `recognised` is False where no rule matched: then nothing is guessed.
+
+    dtypes: in torch's spelling, in their order of first appearance, without repeats.
+    where: the frame and the module that a pasted traceback names, as a sentence, or None.
+    """
+
+    recognised: bool
+    family: str | None
+    title: str
+    cause: str
+    dtypes: tuple[str, ...] = ()
+    fixes: tuple[Fix, ...] = ()
+    references: tuple[Reference, ...] = ()
+    where: str | None = None
+
+
+@dataclass(frozen=True)
+class Operand:
+    """One tensor of the operation that failed.
+
+    name: a parameter's full name, or "activation" with the module that made it.
+    dtype: torch's spelling, "float16". shape: sizes, outermost first.
+    origin: the operation and module that last gave it this dtype, or "parameter".
+    """
+
+    name: str
+    dtype: str
+    origin: str
+    shape: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An expected failure of a run: a result, not an accident.
+
+    type: the exception's class name, or a kind of silent failure ("NonFiniteLogits").
+    module, operation, operands: where the run itself saw it; None and () where it could not be seen.
+    """
+
+    type: str
+    message: str
+    module: str | None
+    operation: str | None
+    operands: tuple[Operand, ...]
+    explanation: Explanation
+    traceback: str
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What one run cost. Times in seconds, memory in bytes.
+
+    load_sec: loading the weights that this run needed; None where they were there already.
+    latency_sec: from the picture's pixels to the last token, loading left out.
+    time_to_first_token_sec: from the same start to the first token.
+    tokens_per_sec: decoding only, (new_tokens - 1) / (last token's time - first token's time); None below two tokens.
+    peak_memory_kind: "cuda_allocated" or "cpu_tensors" (see docs of `backends.memory`).
+    weights_bytes: the part of the peak that is the weights of this run.
+    reused_tokens: of the prompt, whose keys and values were there from an earlier turn; reused_picture: whether the
+    picture's embeddings were. Both are part of why a later turn is quicker; a first question reuses nothing.
+    batch_size: questions answered together with this one, itself among them; the peak is then that of them all.
+    """
+
+    load_sec: float | None = None
+    latency_sec: float | None = None
+    time_to_first_token_sec: float | None = None
+    tokens_per_sec: float | None = None
+    peak_memory_bytes: int | None = None
+    peak_memory_kind: str | None = None
+    prompt_tokens: int | None = None
+    new_tokens: int | None = None
+    weights_bytes: int | None = None
+    reused_tokens: int | None = None
+    reused_picture: bool | None = None
+    batch_size: int = 1
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """How a run ended: with an `answer`, or with a `failure` (then `answer` is None).
+
+    half: the 16-bit dtype in play. weights_dtype: what the weights were really held in.
+    stopped: the user stopped it, `answer` is what there was by then.
+    revision: the hub's commit that the weights are of; None for a folder.
+    picture_size: (width, height) of the picture as the model was given it, None without one.
+    hd_num: the most tiles of it that were asked for, None for the member's own.
+    course: how the memory went during the run, None where it was not measured.
+    """
+
+    strategy: str
+    half: str
+    model: str
+    device: str
+    weights_dtype: str
+    seed: int
+    measurement: Measurement
+    answer: str | None = None
+    failure: Failure | None = None
+    stopped: bool = False
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    picture_size: tuple[int, int] | None = None
+    revision: str | None = None
+    timeline: MemoryTimeline | None = None
+    hd_num: int | None = None
+
+
+def failure_as_json(failure: Failure | None) -> dict[str, Any] | None:
+    """`failure` in the field names that scripts rely on."""
+    if failure is None:
+        return None
+    return {
+        "type": failure.type,
+        "message": failure.message,
+        "module": failure.module,
+        "operation": failure.operation,
+        "operands": [
+            {"name": o.name, "dtype": o.dtype, "origin": o.origin, "shape": list(o.shape)} for o in failure.operands
+        ],
+        "explanation": explanation_as_json(failure.explanation),
+        "traceback": failure.traceback,
+    }
+
+
+def explanation_as_json(explanation: Explanation) -> dict[str, Any]:
+    """`explanation` in the field names that scripts rely on."""
+    return {
+        "recognised": explanation.recognised,
+        "family": explanation.family,
+        "title": explanation.title,
+        "cause": explanation.cause,
+        "dtypes": list(explanation.dtypes),
+        "fixes": [
+            {"strategy": f.strategy, "cures": f.cures, "why": f.why, "tried": f.tried, "failed_with": f.failed_with}
+            for f in explanation.fixes
+        ],
+        "references": [{"title": r.title, "url": r.url} for r in explanation.references],
+        "where": explanation.where,
+    }
+
+
+def result_as_json(result: RunResult) -> dict[str, Any]:
+    """`result` in the field names that scripts rely on, flat."""
+    m = result.measurement
+    return {
+        "strategy": result.strategy,
+        "half": result.half,
+        "model": result.model,
+        "revision": result.revision,
+        "device": result.device,
+        "weights_dtype": result.weights_dtype,
+        "answer": result.answer,
+        "new_tokens": m.new_tokens,
+        "prompt_tokens": m.prompt_tokens,
+        "load_sec": m.load_sec,
+        "latency_sec": m.latency_sec,
+        "time_to_first_token_sec": m.time_to_first_token_sec,
+        "tokens_per_sec": m.tokens_per_sec,
+        "peak_memory_bytes": m.peak_memory_bytes,
+        "peak_memory_kind": m.peak_memory_kind,
+        "reused_tokens": m.reused_tokens,
+        "reused_picture": m.reused_picture,
+        "batch_size": m.batch_size,
+        "seed": result.seed,
+        "hd_num": result.hd_num,
+        "failure": failure_as_json(result.failure),
+        "stopped": result.stopped,
+        "reasons": dict(result.reasons),
+    }

@@ -1,0 +1,322 @@
+"""What people paste: a message, a traceback, a notebook's or a launcher's output. Read into exceptions and frames."""
+
+from __future__ import annotations
+
+import json
+import re
+import textwrap
+from dataclasses import dataclass, field
+from typing import Any
+
+LONGEST = 60_000
+"""Characters that are read, colour codes aside. Of a longer paste the end counts: there the exception stands."""
+
+MOST = 50
+"""Exceptions that are looked at, the last ones."""
+
+_ANSI = re.compile(
+    r"\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)"  # operating system commands: hyperlinks, titles
+    r"|(?:\x1b|\\u001b|\\x1b|\\033|\\e|\u241b)\[[0-9;:?]*[ -/]*[@-~]"  # colours, also as notebooks escape them
+    r"|\x1b[@-_]"
+    r"|\[(?:\d{1,3};)*\d{1,3}m"  # colours whose escape character was lost on the way
+)
+_QUOTES = str.maketrans({"‘": "'", "’": "'", "“": '"', "”": '"', "\u00a0": " ", "\u2028": "\n", "\r": "\n"})
+_SOURCE = r"(?:\[[\w:.-]+\]:\s?|\([\w .=-]+pid=[^)]*\)\s?|[\w.-]+\s*\|\s(?=\S| ))"
+"""Who printed a line: "[rank0]: ", "(EngineCore pid=12) ", "worker-1  | "."""
+_PREFIX = re.compile(
+    rf"^(?:{_SOURCE}"
+    r"|>\s?"  # a quotation
+    r"|E(?=\s{3})\s{3}"  # pytest
+    r"|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d\S*\s(?:std(?:err|out)\s[FP]\s)?"
+    r"|(?:DEBUG|INFO|WARNING|ERROR|CRITICAL)\s+(?:[\d-]+\s[\d:.,]+\s)?(?:\[?[\w./-]+\.py:\d+\]\s?|(?=\d{4}-))"
+    r"|[\w.-]{1,40}:\s(?=Traceback \(|\s{2,}File \"|(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception):)"
+    r"|\s*[-*+]\s+(?:\*\*[^*]{1,40}\*\*\s*)?(?=\S)(?![-*+\s>])"  # a list, with a bold label
+    r"|\^C(?=Traceback)"
+    r")"
+)
+_MARKDOWN_LINK = re.compile(r"\[([^\][]+)\]\((?:https?|file|vscode)[^()\s]*\)")
+_VS_CODE = re.compile(r"(?m)^Exception has occurred: ([\w.]+)[^\n]*\n(?=\S)")
+_TERMINAL_COLUMNS = 80
+_IGNORED = re.compile(r"^(?:Exception ignored in\b|Exception in thread QueueFeederThread)")
+_SUPERSEDED = re.compile(r"(?i)^(?!\s).{0,80}\b(?:fixed|solved|resolved|then|but now|after that)\b.{0,40}:\s*$")
+"""A person's words between two tracebacks, after which the earlier ones are history."""
+# What a page of a notebook or of a tracker is made of; "<module>" and "c10::complex<float>" are none of it.
+_TAG = re.compile(
+    r"</?(?:span|div|pre|code|samp|b|i|em|strong|font|a|p|br|hr|table|tbody|tr|td|th|ul|ol|li|html|body|script|style)"
+    r"(?:\s[^<>]{0,400})?/?>",
+    re.IGNORECASE,
+)
+_ENTITY = re.compile(r"&(?:quot|apos|lt|gt|amp|nbsp|#\d{1,6}|#[xX][0-9a-fA-F]{1,5});")
+_HEADER = re.compile(r"Traceback \(most recent call last\)|Traceback of TorchScript")
+_CHAIN = re.compile(r"^(?:The above exception was the direct cause|During handling of the above exception)")
+_EXCEPTION = re.compile(
+    r"^(?P<type>(?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*(?:Error|Exception|Warning|Interrupt|Exit|Iteration|Failed))"
+    r"(?::(?P<message>.*))?\s*$"
+)
+_BOX = re.compile(r"^\s*[│┃|]\s?(.*?)\s*[│┃|]?$")
+_FUNCTION = r"(?P<function>(?:<[^<>]*>|[\w.])+)"  # "Linear.forward", "<module>", "<cell line: 2>"
+_FRAMES = (
+    re.compile(r'^\s*File "(?P<file>[^"]+)", line (?P<line>\d+)(?:, in (?P<function>.+))?'),
+    re.compile(rf"^File (?P<file>[^\s\"].*?):(?P<line>\d+)(?:, in {_FUNCTION}.*)?$"),  # IPython 8
+    re.compile(rf"^(?:Cell )?(?P<file>In ?\[\d+\]), line (?P<line>\d+)(?:, in {_FUNCTION}.*)?$"),
+    re.compile(rf"^(?P<file>\S+\.py|<ipython-input-[^>]*>) in {_FUNCTION}(?:\(.*\))?$"),  # IPython 7, Colab
+    re.compile(r"^(?P<file>\S+\.py):(?P<line>\d+) in (?P<function>\S+)$"),  # rich
+    re.compile(r"^(?P<file>\S+\.py):(?P<line>\d+): (?:[\w.]+)?$"),  # pytest
+    re.compile(r"^(?P<file>\S+\.py)\((?P<line>\d+)\): (?P<function>\w+)$"),  # TorchScript
+)
+_ARROW = re.compile(r"^\s*(?:-+>|❱)\s*(?P<line>\d+)[\s│|]\s*(?P<code>.*)$")
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One step of a traceback. `code` is its source line, empty where the paste has none."""
+
+    file: str
+    line: int | None
+    function: str
+    code: str = ""
+
+    @property
+    def short_file(self) -> str:
+        """The file's name with its folder: enough to find it, without the rest of somebody's disk."""
+        return "/".join(re.split(r"[/\\]", self.file)[-2:])
+
+
+@dataclass(frozen=True)
+class Raised:
+    """One exception: its class's name, its message (of several lines perhaps), its frames, outermost first."""
+
+    type: str
+    message: str
+    frames: tuple[Frame, ...] = ()
+
+    @property
+    def text(self) -> str:
+        return f"{self.type}: {self.message}" if self.type else self.message
+
+
+@dataclass
+class Pasted:
+    """The errors of a paste.
+
+    text: all of it, without colours, prefixes and markup. errors: independent ones in the order in which they stand;
+    each is a chain, the last exception first, then those it was raised from. Without any, `frames` and `text` are all
+    there is to go by.
+    """
+
+    text: str
+    errors: list[list[Raised]] = field(default_factory=list)
+    frames: tuple[Frame, ...] = ()
+
+
+def read(text: str) -> Pasted:
+    """The exceptions that `text` holds, of very many the last MOST.
+
+    Exceptions that were raised from one another, and a launcher's report of a failed worker, are one error.
+    """
+    plain = _plain(text)
+    return _exceptions(plain)
+
+
+def _plain(text: str) -> str:
+    text = _ANSI.sub("", _from_page(_from_notebook(text)[-4 * LONGEST :]))[-LONGEST:].translate(_QUOTES)
+    text = _VS_CODE.sub(r"\1: ", _MARKDOWN_LINK.sub(r"\1", text))
+    lines = [_without_prefixes(line) for line in _by_source(_unwrapped(textwrap.dedent(text).split("\n")))]
+    return "\n".join(_dedented(lines))
+
+
+def _without_prefixes(line: str) -> str:
+    for _ in range(6):  # quoted logs of containers of ranks
+        shorter = _PREFIX.sub("", line, count=1)
+        if shorter == line:
+            break
+        line = shorter
+    return line
+
+
+def _unwrapped(lines: list[str]) -> list[str]:
+    """The lines of a terminal that breaks them at its width, joined again."""
+    if max(map(len, lines), default=0) != _TERMINAL_COLUMNS:
+        return lines
+    joined: list[str] = []
+    continues = False
+    for line in lines:
+        if continues and line[:1].strip():
+            joined[-1] += line
+        else:
+            joined.append(line)
+        continues = len(line) == _TERMINAL_COLUMNS
+    return joined
+
+
+def _by_source(lines: list[str]) -> list[str]:
+    """The lines of each rank or process together: processes write over one another."""
+    sources: dict[str, list[str]] = {}
+    source = ""
+    for line in lines:
+        if found := re.match(_SOURCE, line):
+            source = found[0].strip()
+        elif line.strip():
+            source = ""
+        sources.setdefault(source, []).append(line)
+    return [line for group in sources.values() for line in group] if len(sources) > 2 else lines
+
+
+def _dedented(lines: list[str]) -> list[str]:
+    """Tracebacks that stand indented in a log that is not, without their indentation."""
+    indent = ""
+    moved: list[str] = []
+    for line in lines:
+        if (header := re.match(r"\s+(?=Traceback \(most recent call last\))", line)) is not None:
+            indent = header[0]
+        elif line.strip() and not line.startswith(indent):
+            indent = ""
+        moved.append(line.removeprefix(indent))
+    return moved
+
+
+def _from_page(text: str) -> str:
+    """The text of a piece of HTML; any other text as it is."""
+    if "</" in text or "<br" in text:
+        text = _TAG.sub(lambda tag: "\n" if tag[0][:3].lower() in ("<br", "<p>", "<di", "<tr") else "", text)
+    if "&" in text and _ENTITY.search(text):
+        import html  # its table of names takes milliseconds that other texts are spared
+
+        text = _ENTITY.sub(lambda entity: html.unescape(entity[0]), text)
+    return text
+
+
+def _from_notebook(text: str) -> str:
+    """The tracebacks of a notebook file or of a piece of one; any other text as it is."""
+    if text.lstrip()[:1] in ("{", "[") and text.rstrip()[-1:] in ("}", "]"):
+        try:
+            return "\n".join(_tracebacks(json.loads(text))) or text
+        except (ValueError, RecursionError):
+            pass  # no JSON, or a piece of it, or nested without end: read line by line below
+    text = text[-4 * LONGEST :]
+    if "\\u001b[" not in text and '"ename"' not in text:
+        return text
+    lines = (re.sub(r'^\s*"(.*?)(?:\\n)?",?\s*$', r"\1", line) for line in text.split("\n"))
+    return "\n".join(line.replace('\\"', '"').replace("\\n", "\n") for line in lines)
+
+
+def _tracebacks(node: Any) -> list[str]:
+    if isinstance(node, dict):
+        lines = node.get("traceback")
+        if isinstance(lines, list) and all(isinstance(line, str) for line in lines):
+            return list(lines)
+        return [line for value in node.values() for line in _tracebacks(value)]
+    if isinstance(node, list):
+        return [line for value in node for line in _tracebacks(value)]
+    return []
+
+
+def _exceptions(plain: str) -> Pasted:
+    """The errors in `plain`; see `read`."""
+    lines = plain.split("\n")
+    errors: list[list[Raised]] = []
+    frames: list[Frame] = []
+    chained = in_traceback = ignored = unreadable = False
+    index = 0
+    while index < len(lines):
+        line = _unboxed(lines[index])
+        if _HEADER.search(line):
+            errors, frames = _with_stack(errors, frames, in_traceback), []
+            in_traceback = True
+        elif _CHAIN.match(line):
+            chained = True
+        elif _IGNORED.match(line):
+            ignored = True
+        elif frame := _frame(line):
+            frames.append(frame)
+            unreadable = False
+        elif _looks_like_frame(line):
+            unreadable = True  # its source line is not the frame's before it
+        elif arrow := _ARROW.match(line):
+            frames = [*frames[:-1], _with_code(frames[-1], arrow)] if frames and not unreadable else frames
+        elif frames and line.startswith("    ") and not frames[-1].code and line.strip(" ^~"):
+            if not unreadable:
+                frames[-1] = Frame(frames[-1].file, frames[-1].line, frames[-1].function, line.strip())
+        elif exception := _exception(lines, index, bool(frames)):
+            raised = Raised(exception.type, exception.message, tuple(frames))
+            if not ignored:
+                errors = _added(errors, raised, joined=chained or not frames or _is_wrapper(exception))
+            frames, chained, in_traceback, ignored = [], False, False, False
+            index += exception.message.count("\n")
+        elif not in_traceback and _SUPERSEDED.match(line):
+            errors = []
+        index += 1
+    return Pasted(plain, _with_stack(errors, frames, in_traceback)[-MOST:], tuple(_outermost_first(frames)))
+
+
+def _added(errors: list[list[Raised]], raised: Raised, *, joined: bool) -> list[list[Raised]]:
+    """`errors` with `raised`: in the last one's chain if `joined`, else an error of its own."""
+    if not errors:
+        return [[raised]]
+    *earlier, last = errors
+    before = last[0]
+    if before.type == raised.type and raised.frames and not before.frames and before.message.startswith(raised.message):
+        # Some print the message before the stack, and again, cut short, after it.
+        whole = Raised(before.type, before.message, tuple(_outermost_first(list(raised.frames))))
+        return [*earlier, [whole, *last[1:]]]
+    return [*earlier, [raised, *last][:MOST]] if joined else [*errors, [raised]]
+
+
+def _with_stack(errors: list[list[Raised]], frames: list[Frame], in_traceback: bool) -> list[list[Raised]]:
+    """`errors`, the last one with `frames` that follow its message, where no exception follows them."""
+    if not errors or not frames or in_traceback or errors[-1][0].frames:
+        return errors
+    first, *rest = errors[-1]
+    return [*errors[:-1], [Raised(first.type, first.message, tuple(_outermost_first(frames))), *rest]]
+
+
+def _outermost_first(frames: list[Frame]) -> list[Frame]:
+    """`frames` in Python's order: a stack that ends with the module's own code was printed the other way round."""
+    return frames[::-1] if len(frames) > 1 and frames[-1].function == "<module>" else frames
+
+
+def _unboxed(line: str) -> str:
+    """A line out of the box that rich draws around a traceback."""
+    return match.group(1) if line[:1] in "│┃" and line and (match := _BOX.match(line)) else line
+
+
+def _frame(line: str) -> Frame | None:
+    for pattern in _FRAMES:
+        if match := pattern.match(line):
+            parts = match.groupdict()
+            number = parts.get("line")
+            return Frame(parts["file"], int(number) if number else None, (parts.get("function") or "").strip())
+    return None
+
+
+def _looks_like_frame(line: str) -> bool:
+    """Whether `line` begins a frame in some form that `_frame` does not know."""
+    return re.match(r"^(?:File |Cell |Input In |\S+\.py\b.{0,80} in )", line) is not None
+
+
+def _with_code(frame: Frame, arrow: re.Match[str]) -> Frame:
+    return Frame(frame.file, frame.line or int(arrow["line"]), frame.function, arrow["code"].strip())
+
+
+def _exception(lines: list[str], index: int, after_frames: bool) -> Raised | None:
+    """The exception whose line `index` is: named like one, or the first unindented line below a frame's source."""
+    line = lines[index]
+    match = _EXCEPTION.match(line)
+    if match:
+        kind, first = match["type"], (match["message"] or "").strip()
+    elif after_frames and (own := re.match(r"^([A-Za-z_][\w.]*)(?::\s(.*))?$", line)):
+        kind, first = own[1], (own[2] or "").strip()
+    else:
+        return None
+    rest: list[str] = []
+    for following in lines[index + 1 : index + 60]:
+        ends = not following.strip() or _HEADER.search(following) or _CHAIN.match(following)
+        if ends or _EXCEPTION.match(following) or _frame(following):
+            break
+        rest.append(following.strip())
+    return Raised(kind, "\n".join([first, *rest]).strip())
+
+
+def _is_wrapper(exception: Raised) -> bool:
+    """Whether it only reports that a worker or a child process failed."""
+    return exception.type.rpartition(".")[2] in ("ChildFailedError", "CalledProcessError", "ProcessRaisedException")

@@ -1,0 +1,243 @@
+"""Does a run fit into memory, and what to run instead where it does not."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.result import RunResult
+from xcomposer_ui.core.settings import EMBEDDED, EMBEDDED_PATH
+from xcomposer_ui.core.strategies import STRATEGIES
+from xcomposer_ui.core.units import gibibytes
+from xcomposer_ui.planning.plan import Plan, PlanRequest, StrategyPlan
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What fits instead of `wanted`: each field None where it does not help. fits: whether `wanted` itself does.
+
+    strategy: one that fits as asked. batch, hd_num: the largest with which `wanted` fits.
+    """
+
+    wanted: str
+    fits: bool | None
+    strategy: str | None = None
+    batch: int | None = None
+    hd_num: int | None = None
+
+
+def advise(plan: Plan, wanted: str) -> Advice:
+    """What to run instead of the strategy `wanted` where it does not fit the plan's memory.
+
+    Of the strategies that fit, the first in the lab's own order that gives an answer is offered.
+    Raises KeyError where the plan has no such strategy.
+    """
+    by_name = {s.strategy: s for s in plan.strategies}
+    chosen = by_name[wanted]
+    if chosen.fits_memory is not False:
+        return Advice(wanted, chosen.fits_memory)
+    return Advice(
+        wanted,
+        False,
+        strategy=next((name for name in STRATEGIES if name != wanted and _helps(by_name.get(name))), None),
+        batch=chosen.largest_batch if chosen.largest_batch and plan.request.batch > 1 else None,
+        hd_num=chosen.largest_hd_num,
+    )
+
+
+def _helps(other: StrategyPlan | None) -> bool:
+    return other is not None and other.fits_memory is True and other.fails_in is None
+
+
+CERTAIN_FACTOR = 16
+"""A checkpoint whose files, so many times over, are less than the room fits under every strategy: float32 weights are
+twice its files and autocast's copies a third time, the rest is left for the activations. It is not planned."""
+
+STEP = 256
+"""Tokens are rounded up to a multiple of this, so that one plan serves many questions."""
+
+MOST_KEPT = 32
+WEIGHTS = (".safetensors", ".bin")
+
+
+@dataclass(frozen=True)
+class MemoryBudget:
+    """Memory that a run may take, in bytes, its weights included, on "cpu", "cuda" or "mps"."""
+
+    device: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class MemoryRequest:
+    """A run that is asked for. picture: (width, height), None for text only. text_length: characters.
+
+    hd_num: most tiles of the picture, None for the member's own.
+    """
+
+    model: str
+    strategy: str
+    half: str
+    picture: tuple[int, int] | None
+    text_length: int
+    new_tokens: int
+    hd_num: int | None = None
+
+
+@dataclass(frozen=True)
+class DoesNotFit:
+    """A run that does not fit. needed_bytes: predicted, counted as the room is; None where no plan says so.
+
+    measured_bytes: what it had taken when memory ran out, None before a run. advice: what fits instead.
+    """
+
+    wanted: MemoryRequest
+    room: MemoryBudget
+    advice: Advice
+    needed_bytes: int | None = None
+    measured_bytes: int | None = None
+
+
+class Plans(Protocol):
+    """Who plans: a `planning.worker.PlanWorker`."""
+
+    def plan(self, request: PlanRequest) -> Plan:
+        """The plan of `request`. Raises UserError."""
+
+
+class FitChecker:
+    """room: what there is now; None where it is not known, and then nothing is concluded."""
+
+    def __init__(self, plans: Plans, room: Callable[[], MemoryBudget | None]) -> None:
+        self._plans, self._room = plans, room
+        self._kept: OrderedDict[PlanRequest, Plan] = OrderedDict()
+
+    def before_each(self, wanted: Sequence[MemoryRequest]) -> tuple[DoesNotFit, ...]:
+        """Why some of `wanted` should not be begun; what fits, or of which nobody knows, is not among them.
+
+        Each is to run alone, one after the other. Takes seconds where it has to plan. What cannot be planned passes:
+        its run will say what is wrong with it.
+        """
+        room = self._room()
+        if room is None:
+            return ()
+        try:
+            judged = [self._judged(run, room) for run in wanted if not certainly_fits(run.model, room)]
+        except UserError:
+            return ()
+        return tuple(misfit for misfit in judged if misfit is not None)
+
+    def in_doubt(self, wanted: MemoryRequest) -> bool:
+        """Whether `before_each` has anything to look into; answers at once."""
+        room = self._room()
+        return room is not None and not certainly_fits(wanted.model, room)
+
+    def after(self, wanted: MemoryRequest, result: RunResult) -> DoesNotFit | None:
+        """What to run instead of a run that ended for want of memory; None where it ended otherwise, or none knows."""
+        room = self._room()
+        if room is None or not ran_out(result):
+            return None
+        try:
+            misfit = self._judged(wanted, room)
+        except UserError:
+            return None
+        measured = result.measurement.peak_memory_bytes
+        if misfit is None:  # the plan says that it fits: something else has the memory
+            return DoesNotFit(wanted, room, Advice(wanted.strategy, False), None, measured)
+        return DoesNotFit(wanted, room, misfit.advice, misfit.needed_bytes, measured)
+
+    def _judged(self, wanted: MemoryRequest, room: MemoryBudget) -> DoesNotFit | None:
+        plan = self._planned(request_for(wanted, room))
+        advice = advise(plan, wanted.strategy)
+        if advice.fits is not False:
+            return None
+        planned = next(strategy for strategy in plan.strategies if strategy.strategy == wanted.strategy)
+        needed = planned.on_card.total_bytes if room.device == "cuda" else planned.total_bytes
+        return DoesNotFit(wanted, room, advice, needed)
+
+    def _planned(self, request: PlanRequest) -> Plan:
+        if request not in self._kept:
+            self._kept[request] = self._plans.plan(request)
+            while len(self._kept) > MOST_KEPT:
+                self._kept.popitem(last=False)
+        return self._kept[request]
+
+
+def request_for(wanted: MemoryRequest, room: MemoryBudget) -> PlanRequest:
+    """What to plan for `wanted`: its tokens rounded up, the room rounded down to a hundredth of itself."""
+    coarse = 1 << max(0, room.bytes.bit_length() - 7)
+    return PlanRequest(
+        wanted.model,
+        wanted.picture,
+        wanted.hd_num,
+        prompt_tokens=_rounded_up(wanted.text_length),
+        new_tokens=_rounded_up(wanted.new_tokens),
+        half=wanted.half,
+        device=room.device,
+        memory_bytes=room.bytes // coarse * coarse,
+        memory_of="card" if room.device == "cuda" else "host",
+    )
+
+
+def certainly_fits(model: str, room: MemoryBudget) -> bool:
+    """Whether `model` is so small beside the room that nothing has to be planned."""
+    folder = EMBEDDED_PATH if model == EMBEDDED else Path(model).expanduser()
+    if not folder.is_dir():
+        return False
+    files = sum(file.stat().st_size for file in folder.iterdir() if file.suffix in WEIGHTS)
+    return 0 < files * CERTAIN_FACTOR <= room.bytes
+
+
+def ran_out(result: RunResult) -> bool:
+    """Whether `result` failed for want of memory, on a card or on the CPU."""
+    failure = result.failure
+    if failure is None:
+        return False
+    said = failure.message.lower()
+    return "OutOfMemory" in failure.type or "out of memory" in said or "can't allocate memory" in said
+
+
+def _rounded_up(tokens: int) -> int:
+    return -(-max(tokens, 1) // STEP) * STEP
+
+
+def refuse_unless_fits(fitting: FitChecker, wanted: Sequence[MemoryRequest]) -> None:
+    """Raise UserError where some of `wanted` will not fit, with what does. Takes seconds where it has to plan."""
+    if misfits := fitting.before_each(wanted):
+        raise refusal(misfits, wanted)
+
+
+def refusal(misfits: Sequence[DoesNotFit], wanted: Sequence[MemoryRequest]) -> UserError:
+    """The mistake of asking for `wanted`, of which `tights` do not fit.
+
+    It names the strategies that fit: those asked for, else the one advised; and as many tiles as let all of them fit.
+    """
+    needs = ", ".join(
+        f"{misfit.wanted.strategy} {gibibytes(misfit.needed_bytes)}"
+        for misfit in misfits
+        if misfit.needed_bytes is not None
+    )
+    room = gibibytes(misfits[0].room.bytes)
+    fits = fitting_strategies(misfits, wanted)
+    tiles = largest_hd_num(misfits)
+    fits += [] if tiles is None else [f"hd_num={tiles}"]
+    if not fits:
+        return UserError("nothing_fits", room=room, needs=needs)
+    return UserError("does_not_fit", room=room, needs=needs, fits=", ".join(fits))
+
+
+def fitting_strategies(misfits: Sequence[DoesNotFit], wanted: Sequence[MemoryRequest]) -> list[str]:
+    """Of those asked for, what fits; where nothing does, the strategy advised, if any."""
+    unfit = {misfit.wanted for misfit in misfits}
+    asked = list(dict.fromkeys(run.strategy for run in wanted if run not in unfit))
+    advised = misfits[0].advice.strategy
+    return asked or ([] if advised is None else [advised])
+
+
+def largest_hd_num(misfits: Sequence[DoesNotFit]) -> int | None:
+    """With how many tiles all of `tights` would fit; None where that does not help each of them."""
+    return min((misfit.advice.hd_num or 0 for misfit in misfits), default=0) or None

@@ -1,0 +1,220 @@
+"""What a plan is asked and what it says: frozen records and their checks. Bytes are in the names; no torch.
+
+weights + cache + activations, moment by moment, is what a run needs; a plan gives the moment that needs most.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.request import MOST_TILES
+from xcomposer_ui.core.settings import DEVICES
+from xcomposer_ui.core.strategies import STRATEGIES, Strategy, checked_half
+from xcomposer_ui.core.units import GIB
+
+
+@dataclass(frozen=True)
+class PlannedStrategy(Strategy):
+    """A strategy as planned. caches_weights: whether autocast keeps the 16-bit copies it makes of float32 weights."""
+
+    caches_weights: bool = True
+
+
+PLANNED: dict[str, PlannedStrategy] = {
+    s.name: s
+    for s in (
+        *(PlannedStrategy(s.name, s.weights, s.image, s.autocast) for s in STRATEGIES.values()),
+        # Not offered by the lab, but run by many unawares: weights loaded in float32, then autocast around the call.
+        PlannedStrategy("autocast_full_weights", "float32", "float32", autocast=True),
+        PlannedStrategy("autocast_full_weights_uncached", "float32", "float32", autocast=True, caches_weights=False),
+    )
+}
+
+
+@dataclass(frozen=True)
+class PlanRequest:
+    """model: "embedded", a folder, a config.json, or a hub id.
+
+    image: (width, height) of the picture, or None for text only. hd_num: most tiles, None for the member's own.
+    prompt_tokens: of text, beside the picture. memory_bytes: what `largest_batch` has to fit, None for this machine's.
+    memory_of: whether those bytes are a "card"'s, counted by its driver, or the "host"'s, counted in live tensors.
+    """
+
+    model: str
+    image: tuple[int, int] | None = (1024, 768)
+    hd_num: int | None = None
+    prompt_tokens: int = 128
+    new_tokens: int = 256
+    batch: int = 1
+    half: str = "float16"
+    device: str = "auto"
+    memory_bytes: int | None = None
+    memory_of: str = "card"
+
+
+@dataclass(frozen=True)
+class PhasePeak:
+    """The moment of a phase that needs most: total_bytes = weights + cache_bytes + activation_bytes.
+
+    cache_bytes: of the KV cache, as far as it is filled by then. activation_bytes: everything else but the weights.
+    """
+
+    total_bytes: int
+    cache_bytes: int
+    activation_bytes: int
+
+
+@dataclass(frozen=True)
+class OnCard:
+    """What a CUDA card has to hold, part by part.
+
+    allocated_bytes: as `torch.cuda.max_memory_allocated` counts, each tensor rounded up to 512 bytes, workspace
+    included. reserved_bytes: beside that, in the caching allocator's blocks. context_bytes: the driver's and kernels'.
+    """
+
+    allocated_bytes: int
+    workspace_bytes: int
+    reserved_bytes: int
+    context_bytes: int
+
+    @property
+    def total_bytes(self) -> int:
+        """As the driver counts it."""
+        return self.allocated_bytes + self.reserved_bytes + self.context_bytes
+
+
+@dataclass(frozen=True)
+class StrategyPlan:
+    """What a run under one strategy will need, in bytes.
+
+    phases: phase -> its peak; a phase that is not reached is missing. total_bytes: the highest of them.
+    kv_cache_bytes: at the end of the answer. largest_batch: 0 where not even one prompt fits, None where unknown.
+    largest_hd_num: None for members without tiles. fits: card's name -> whether `on_card` fits it.
+    fails_in: the phase in which the strategy's dtypes clash, or None.
+    """
+
+    strategy: str
+    half: str
+    weights_bytes: int
+    kv_cache_bytes: int
+    phases: Mapping[str, PhasePeak]
+    peak_phase: str
+    on_card: OnCard
+    fits: Mapping[str, bool]
+    fits_memory: bool | None = None
+    largest_batch: int | None = None
+    largest_hd_num: int | None = None
+    fails_in: str | None = None
+
+    @property
+    def total_bytes(self) -> int:
+        return self.phases[self.peak_phase].total_bytes
+
+    @property
+    def activation_peak_bytes(self) -> int:
+        """Of the moment that needs most in all; `phases` has each phase's own."""
+        return self.phases[self.peak_phase].activation_bytes
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Every strategy for one request. parameters: of the whole model. prompt_tokens: picture included.
+
+    memory_bytes, memory_name: what `largest_batch` was fitted to; None where it could not be told.
+    """
+
+    model: str
+    device: str
+    parameters: int
+    planned_sec: float
+    prompt_tokens: int
+    image_tokens: int
+    request: PlanRequest
+    strategies: tuple[StrategyPlan, ...]
+    memory_bytes: int | None = None
+    memory_name: str | None = None
+    notes: tuple[str, ...] = field(default=())
+
+
+def plan_as_json(plan: Plan) -> dict[str, Any]:
+    """`plan` in the field names that scripts rely on."""
+    request = plan.request
+    return {
+        "model": plan.model,
+        "device": plan.device,
+        "parameters": plan.parameters,
+        "planned_sec": plan.planned_sec,
+        "image": None if request.image is None else list(request.image),
+        "hd_num": request.hd_num,
+        "prompt_tokens": plan.prompt_tokens,
+        "image_tokens": plan.image_tokens,
+        "new_tokens": request.new_tokens,
+        "batch": request.batch,
+        "memory_bytes": plan.memory_bytes,
+        "memory_name": plan.memory_name,
+        "strategies": [strategy_as_json(strategy) for strategy in plan.strategies],
+        "notes": list(plan.notes),
+    }
+
+
+def strategy_as_json(plan: StrategyPlan) -> dict[str, Any]:
+    return {
+        "strategy": plan.strategy,
+        "half": plan.half,
+        "weights_bytes": plan.weights_bytes,
+        "kv_cache_bytes": plan.kv_cache_bytes,
+        "activation_peak_bytes": plan.activation_peak_bytes,
+        "total_bytes": plan.total_bytes,
+        "on_card_bytes": plan.on_card.total_bytes,
+        "peak_phase": plan.peak_phase,
+        "phases": {name: vars(peak) for name, peak in plan.phases.items()},
+        "on_card": {**vars(plan.on_card), "total_bytes": plan.on_card.total_bytes},
+        "largest_batch": plan.largest_batch,
+        "largest_hd_num": plan.largest_hd_num,
+        "fits": dict(plan.fits),
+        "fits_memory": plan.fits_memory,
+        "fails_in": plan.fails_in,
+    }
+
+
+LONGEST_SIDE = 100_000
+MOST_TOKENS = 1_000_000
+MOST_BATCH = 4096
+
+
+def checked_request(request: PlanRequest) -> PlanRequest:
+    """`request` if it can be planned. Raises UserError with what is wrong and what to do."""
+    checked_half(request.half)
+    if request.device not in DEVICES:
+        raise UserError("unknown_setting", name="device", value=request.device, known=", ".join(DEVICES))
+    if not request.model.strip():
+        raise UserError("no_such_model", name=request.model)
+    width, height = request.image or (1, 1)
+    memory_gib = None if request.memory_bytes is None else request.memory_bytes / GIB
+    for name, value, lowest, highest in (
+        ("image width", width, 1, LONGEST_SIDE),
+        ("image height", height, 1, LONGEST_SIDE),
+        ("hd_num", request.hd_num, 1, MOST_TILES),
+        ("prompt_tokens", request.prompt_tokens, 1, MOST_TOKENS),
+        ("new_tokens", request.new_tokens, 1, MOST_TOKENS),
+        ("batch", request.batch, 1, MOST_BATCH),
+        ("memory", memory_gib, 0.001, 1_000_000),
+    ):
+        if value is not None and not lowest <= value <= highest:
+            raise UserError("out_of_range", name=name, value=value, lowest=lowest, highest=highest)
+    return request
+
+
+def picture_size(text: str) -> tuple[int, int] | None:
+    """(width, height) of "1024x768"; None for "none" or "". Raises UserError for anything else."""
+    text = text.strip().lower()
+    if text in ("", "none"):
+        return None
+    found = re.fullmatch(r"(\d{1,6})\s*[x×*]\s*(\d{1,6})", text)
+    if found is None:
+        raise UserError("bad_picture_size", text=text[:40])
+    return int(found[1]), int(found[2])

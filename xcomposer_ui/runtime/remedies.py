@@ -1,0 +1,69 @@
+"""A run's failure as a record: what it means, and what each other strategy made of the same question."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from xcomposer_ui.core.request import Question
+from xcomposer_ui.core.result import Explanation, Failure, Fix
+from xcomposer_ui.core.strategies import STRATEGIES, Strategy
+from xcomposer_ui.explain import explain
+from xcomposer_ui.runtime.backend import Backend, CallResult, Progress
+
+Tried = dict[tuple[str, str, str | None, bool], Explanation]
+"""(type, message, module, whether without a picture) of a failure -> its explanation, cures tried."""
+
+
+def failure_of(
+    outcome: CallResult,
+    backend: Backend,
+    question: Question,
+    strategy: Strategy,
+    half: str,
+    progress: Progress,
+    tried: Tried,
+) -> Failure | None:
+    """The failure that `outcome` ended with, explained, its cures tried; None where it did not fail.
+
+    tried: explanations of failures that were tried before; what is the same is not tried again.
+    """
+    if outcome.failure_type is None:
+        return None
+    key = outcome.failure_type, outcome.message, outcome.site.module, question.image is None
+    if key not in tried:
+        tried[key] = _explanation(outcome, backend, question, strategy, half, progress)
+    return Failure(
+        type=outcome.failure_type,
+        message=outcome.message,
+        module=outcome.site.module,
+        operation=outcome.site.operation,
+        operands=outcome.site.operands,
+        explanation=tried[key],
+        traceback=outcome.traceback,
+    )
+
+
+def _explanation(
+    outcome: CallResult, backend: Backend, question: Question, strategy: Strategy, half: str, progress: Progress
+) -> Explanation:
+    """What the failure means, with what each other strategy made of the question where that could be tried."""
+    explanation = explain(f"{outcome.failure_type}: {outcome.message}", device=backend.device)
+    known = {fix.strategy: fix for fix in explanation.fixes}
+    # A clash shows in a prefill and one step of decoding; that a token is repeated shows after many.
+    tokens = question.max_new_tokens if outcome.failure_type == "RepeatedToken" else 2
+    fixes = []
+    for other in STRATEGIES.values():
+        fix = known.get(other.name, Fix(other.name, None, "What this strategy does to it is not known."))
+        if other.name == strategy.name:
+            fixes.append(replace(fix, cures=False, tried=True, failed_with=outcome.message))
+        else:
+            fixes.append(_tried(fix, backend.trial(question, other, half, progress, tokens)))
+    return replace(explanation, fixes=tuple(fixes))
+
+
+def _tried(fix: Fix, outcome: CallResult | None) -> Fix:
+    """`fix` with what trying it showed, if it was tried to its end."""
+    if outcome is None or outcome.stopped:
+        return fix
+    answered = outcome.failure_type is None
+    return replace(fix, cures=answered, tried=True, failed_with=None if answered else outcome.message)

@@ -1,0 +1,196 @@
+"""The way of dtypes through a model's run, as records: what the tracer writes and views read. No torch here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from xcomposer_ui.core.result import Operand
+from xcomposer_ui.tracing.alignment import paired
+
+
+def is_floating(dtype: str) -> bool:
+    """Whether `dtype`, in torch's spelling, is a floating-point type: integers and masks never clash with weights."""
+    return dtype.startswith(("float", "bfloat"))
+
+
+@dataclass(frozen=True)
+class Cast:
+    """One operation that turned a tensor into another dtype. count: how often it did within one module call."""
+
+    operation: str
+    from_dtype: str
+    to_dtype: str
+    count: int = 1
+
+
+@dataclass(frozen=True)
+class ModuleCall:
+    """One call of one module. dtypes: torch's spelling, in order of appearance, without repeats.
+
+    index: the call's place in the run, from 0. depth: 0 for the outermost module that was called.
+    casts: those in the module's own code, not in its submodules'.
+    max_abs: the largest finite |value| of the floating-point outputs; non_finite: how many are NaN or infinite.
+    max_abs_in: the largest finite |value| of what it was given, which code between the modules may have made.
+    All None where values were not asked for. calls: how many equal calls this row stands for.
+    """
+
+    index: int
+    name: str
+    class_name: str
+    depth: int
+    dtypes_in: tuple[str, ...]
+    dtypes_out: tuple[str, ...]
+    dtypes_parameters: tuple[str, ...]
+    casts: tuple[Cast, ...] = ()
+    max_abs: float | None = None
+    non_finite: int | None = None
+    max_abs_in: float | None = None
+    failed: bool = False
+    calls: int = 1
+
+    @property
+    def floats_in(self) -> tuple[str, ...]:
+        """What of `dtypes_in` is floating point."""
+        return tuple(filter(is_floating, self.dtypes_in))
+
+    @property
+    def floats_out(self) -> tuple[str, ...]:
+        """What of `dtypes_out` is floating point."""
+        return tuple(filter(is_floating, self.dtypes_out))
+
+    @property
+    def is_island(self) -> bool:
+        """Whether it computes in a wider dtype than it is given and gives back: float32 amid half types."""
+        widened = {cast.to_dtype for cast in self.casts}
+        return "float32" in widened and "float32" not in self.dtypes_in and "float32" not in self.dtypes_out
+
+
+@dataclass(frozen=True)
+class OutsideCast:
+    """A cast outside every module, in the code that calls them. before: the index of the next module call."""
+
+    before: int
+    cast: Cast
+
+
+@dataclass(frozen=True)
+class Clash:
+    """Where a run failed: the operation, the module whose code ran it, and what met there."""
+
+    module: str | None
+    operation: str | None
+    operands: tuple[Operand, ...] = ()
+
+
+@dataclass(frozen=True)
+class DtypeFlow:
+    """A run's module calls in the order in which they began.
+
+    error: the last line of what ended it early; `clash` is where that was. outside: casts between the modules.
+    """
+
+    calls: tuple[ModuleCall, ...]
+    error: str | None = None
+    truncated: bool = False
+    clash: Clash | None = None
+    outside: tuple[OutsideCast, ...] = ()
+
+    def rows(self) -> tuple[ModuleCall, ...]:
+        """One row for each module and way through it, in order of first appearance; equal calls are counted.
+
+        Two ways differ in floating-point types: that a mask comes with the whole prompt and not with a single token
+        makes no second row.
+        """
+        merged: dict[tuple[Any, ...], ModuleCall] = {}
+        for call in self.calls:
+            casts = tuple(replace(cast, count=1) for cast in call.casts)
+            key = (call.name, call.floats_in, call.floats_out, casts, call.failed)
+            merged[key] = _merge(merged[key], call) if key in merged else call
+        return tuple(merged.values())
+
+    def first_non_finite(self) -> ModuleCall | None:
+        """The first call to end with NaN or infinity in its output: where it arose. None without, or if not asked."""
+        ended = [call for call in self.calls if call.non_finite]
+        # An outer module ends after the inner one that made the value: the deepest of the first is where it arose.
+        return min(ended, key=lambda call: (call.index + _inner(self.calls, call), -call.depth), default=None)
+
+
+def _inner(calls: tuple[ModuleCall, ...], outer: ModuleCall) -> int:
+    """How many calls happened inside `outer`: it ends after them."""
+    count = 0
+    for call in calls[outer.index + 1 :]:
+        if call.depth <= outer.depth:
+            break
+        count += 1
+    return count
+
+
+def _merge(row: ModuleCall, call: ModuleCall) -> ModuleCall:
+    return replace(
+        row,
+        calls=row.calls + call.calls,
+        max_abs=max((v for v in (row.max_abs, call.max_abs) if v is not None), default=None),
+        non_finite=None if row.non_finite is None else row.non_finite + (call.non_finite or 0),
+    )
+
+
+@dataclass(frozen=True)
+class Tracing:
+    """A traced run is in progress."""
+
+
+@dataclass(frozen=True)
+class Traced:
+    """The last event of a traced run. half: the 16-bit dtype in play; weights_dtype: what the weights were held in."""
+
+    strategy: str
+    half: str
+    model: str
+    device: str
+    weights_dtype: str
+    flow: DtypeFlow
+
+
+def aligned(first: DtypeFlow, second: DtypeFlow) -> Iterator[tuple[ModuleCall | None, ModuleCall | None]]:
+    """The rows of two flows side by side, by module: None where a module ran in one of them only."""
+    return paired(first.rows(), second.rows(), lambda row: row.name)
+
+
+def flow_as_json(flow: DtypeFlow) -> dict[str, Any]:
+    """`flow` in the field names that scripts rely on."""
+    return {
+        "error": flow.error,
+        "truncated": flow.truncated,
+        "clash": _clash_as_json(flow.clash),
+        "outside": [{"before": o.before, **_cast_as_json(o.cast)} for o in flow.outside],
+        "calls": [
+            {
+                "index": call.index,
+                "module": call.name,
+                "class": call.class_name,
+                "depth": call.depth,
+                "dtypes_in": list(call.dtypes_in),
+                "dtypes_out": list(call.dtypes_out),
+                "dtypes_parameters": list(call.dtypes_parameters),
+                "casts": [_cast_as_json(cast) for cast in call.casts],
+                "island": call.is_island,
+                "max_abs": call.max_abs,
+                "non_finite": call.non_finite,
+                "failed": call.failed,
+            }
+            for call in flow.calls
+        ],
+    }
+
+
+def _cast_as_json(cast: Cast) -> dict[str, Any]:
+    return {"operation": cast.operation, "from": cast.from_dtype, "to": cast.to_dtype, "count": cast.count}
+
+
+def _clash_as_json(clash: Clash | None) -> dict[str, Any] | None:
+    if clash is None:
+        return None
+    operands = [{"name": o.name, "dtype": o.dtype, "origin": o.origin, "shape": list(o.shape)} for o in clash.operands]
+    return {"module": clash.module, "operation": clash.operation, "operands": operands}

@@ -1,0 +1,83 @@
+"""The page's words on Gradio's components: in the browser's language at first, then as the switch says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import gradio as gr
+
+from xcomposer_ui.core.messages import LANGUAGES, sentences, text
+from xcomposer_ui.ui.session_language import SessionLanguages
+
+Part = TypeVar("Part")
+Key = str | Sequence[tuple[str, str]]
+"""A text's key; or, for choices, (key, value) pairs. A key that is no text stands for itself: a model's name."""
+
+QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+"""For events that only redraw: they wait for nobody, show no progress, and scripts do not see them."""
+
+
+class Localization:
+    """Makes components whose texts can be changed later; remembers which text belongs where.
+
+    language: "en" or "zh" fixes the first language; "auto" leaves it to the browser (by `gr.I18n`, which follows
+    the browser but no switch: hence `updates`). visitors: the language that each page was switched to.
+    """
+
+    def __init__(self, language: str) -> None:
+        self.language = language
+        self.visitors = SessionLanguages()
+        self._bound: list[tuple[Any, dict[str, Key]]] = []
+        self._views: dict[str, Callable[[str], str]] = {}
+
+    def make(self, kind: Callable[..., Part], texts: dict[str, Key], **properties: Any) -> Part:
+        """`kind` made with `properties`, and with `texts`: property -> key of its text."""
+        part = kind(**{name: self._first(key) for name, key in texts.items()}, **properties)
+        self._bound.append((part, texts))
+        return part
+
+    def view(self, shown: Callable[[str], str], **properties: Any) -> gr.HTML:
+        """An HTML component that begins with `shown(language)`; later values come from the handlers."""
+        name = f"view.{len(self._views)}"
+        self._views[name] = shown
+        value = gr.I18n()(name) if self.language == "auto" else shown(self.language)
+        return gr.HTML(value, **properties)
+
+    def i18n(self) -> gr.I18n:
+        """The texts for `launch(i18n=)`."""
+        languages = {
+            language: {key: text(key, language) for key in sentences(language)}
+            | {name: shown(language) for name, shown in self._views.items()}
+            for language in LANGUAGES
+        }
+        return gr.I18n(**languages)
+
+    def components(self) -> list[Any]:
+        """Every component that `updates` speaks of."""
+        return [part for part, _ in self._bound]
+
+    def updates(self, language: str) -> dict[Any, Any]:
+        """Component -> update that puts its texts into `language`."""
+        return {
+            part: gr.update(**{name: _in_language(key, language) for name, key in texts.items()})
+            for part, texts in self._bound
+        }
+
+    def _first(self, key: Key) -> Any:
+        if self.language != "auto":
+            return _in_language(key, self.language)
+        if isinstance(key, str):
+            return gr.I18n()(key) if key in sentences("en") else key
+        return [(self._first(label), value) for label, value in key]
+
+
+def _in_language(key: Key, language: str) -> Any:
+    if isinstance(key, str):
+        return text(key, language) if key in sentences("en") else key
+    return [(_in_language(label, language), value) for label, value in key]
+
+
+def language_of(accepted: str) -> str:
+    """The page's language for a browser's list such as "zh-CN,zh;q=0.9,en;q=0.8": "zh" where Chinese leads."""
+    return "zh" if accepted.strip().lower().startswith("zh") else "en"

@@ -1,0 +1,35 @@
+"""The pairs of a visit's runs: the newest is predicted now, the older ones were."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.planning.prediction_error import PredictionError
+from xcomposer_ui.planning.predictions import Predictions, prediction_error_of
+from xcomposer_ui.ui.session import SessionRun
+from xcomposer_ui.ui.views.notices import notice
+from xcomposer_ui.ui.views.prediction_error import pairs_view
+
+MOST_SHOWN = 20
+
+
+def pairs_of(runs: Sequence[SessionRun], predictions: Predictions, *, ask: bool = True) -> tuple[PredictionError, ...]:
+    """The pairs of the last runs, oldest first; with `ask`, the newest run's is asked for, which takes seconds.
+
+    Raises UserError where it cannot be predicted.
+    """
+    found = []
+    for place, run in enumerate(reversed(runs[-MOST_SHOWN:])):
+        predict = predictions.of if ask and place == 0 else predictions.known
+        if pair := prediction_error_of(run.result, len(run.question), predict):
+            found.append(pair)
+    return tuple(reversed(found))
+
+
+def pairs_shown(runs: Sequence[SessionRun], predictions: Predictions, language: str, *, ask: bool = True) -> str:
+    """The pairs as the page shows them, or why there is none."""
+    try:
+        return pairs_view(pairs_of(runs, predictions, ask=ask), language)
+    except UserError as error:
+        return notice(error, language)
