@@ -101,6 +101,10 @@ def _bar(tell: Callable[[float], None]) -> Any:
     """A progress bar that is not drawn and tells the share of bytes; a bar that counts files tells nothing."""
 
     class Told(tqdm):  # type: ignore[misc]
+        # No thread that redraws slow bars: each class of bars has its own, which stays, and tqdm holds its lock while
+        # it starts one: where that thread first collects an old bar, which wants the lock, both wait for ever.
+        monitor_interval = 0
+
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             kwargs.pop("name", None)
             kwargs["disable"] = False
