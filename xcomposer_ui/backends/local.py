@@ -16,6 +16,7 @@ from xcomposer_ui.backends.memory import weights_bytes
 from xcomposer_ui.backends.oom import out_of_memory
 from xcomposer_ui.backends.prefix_cache import PrefixCache
 from xcomposer_ui.compare.divergence import Divergences
+from xcomposer_ui.core.messages import Sentence
 from xcomposer_ui.core.request import Question
 from xcomposer_ui.core.strategies import Strategy
 from xcomposer_ui.runtime.backend import BatchCallResult, CallResult, Progress
@@ -38,7 +39,7 @@ def open_local(model: str, device: str) -> LocalBackend:
 class LocalBackend:
     """One checkpoint on one device. Weights are loaded when first asked for, once a dtype, and kept while they fit."""
 
-    def __init__(self, model: str, device: str, reasons: dict[str, str]) -> None:
+    def __init__(self, model: str, device: str, reasons: dict[str, Sentence]) -> None:
         self.model = model
         self.device = device
         self.reasons = reasons
@@ -87,7 +88,7 @@ class LocalBackend:
         others = self._other_bytes(dtype)
         kept = self._conversations
         outcome = generation.answer(model, tokenizer, question, strategy, half, progress, others, kept)
-        if kept.nbytes and out_of_memory(outcome.failure_type, outcome.message):
+        if kept.nbytes and out_of_memory(outcome.failure_type, str(outcome.message)):
             self.forget()  # what was kept may be just what is missing
             generation.free_unused(self.device)
             outcome = generation.answer(model, tokenizer, question, strategy, half, progress, others, kept)

@@ -1,4 +1,4 @@
-"""What a rule of the table is made of: texts in both languages, verdicts on the strategies, facts of a match."""
+"""The parts of a rule: texts in English and Chinese, verdicts on the strategies, facts of a match."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from xcomposer_ui.core.messages import Text
 from xcomposer_ui.core.result import Reference
 from xcomposer_ui.explain.dtype_names import HALVES, INTEGERS
 from xcomposer_ui.explain.traceback_parser import Frame
@@ -15,17 +16,6 @@ DTYPE = r"((?:(?:struct|class) )?(?:(?:unsigned|signed) )?[A-Za-z_][\w:.]*(?:<[\
 """A pattern for one dtype in any spelling, as a group."""
 
 CLASS = r"(?:[A-Za-z_][\w.]*(?:Error|Exception|Warning)[ \t]*:[ \t]*)?"
-
-
-@dataclass(frozen=True)
-class Text:
-    """One text in both languages. `{dtypes}` stands for the dtypes that met, `{module}` never: that is `where`."""
-
-    en: str
-    zh: str
-
-    def in_language(self, language: str) -> str:
-        return self.zh if language.startswith("zh") else self.en
 
 
 @dataclass(frozen=True)
@@ -82,6 +72,7 @@ class Rule:
 
     patterns: of the whole message on one line, anywhere in it; groups hold the dtypes, without groups the match does.
     whole: patterns of messages too short to be told from prose: they must be all there is on a line.
+    cause: `{dtypes}` in it stands for the dtypes that met.
     verdicts: by strategy, or a function of the facts. applies: a further condition. names_dtypes: whether to read any.
     """
 

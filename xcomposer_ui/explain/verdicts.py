@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 
+from xcomposer_ui.core.messages import Text
 from xcomposer_ui.explain.autocast_operations import casts
-from xcomposer_ui.explain.rule import Facts, Text, Verdict, Verdicts
+from xcomposer_ui.explain.rule import Facts, Verdict, Verdicts
 
 AS_IS = Text(
     "It casts nothing, so the same two dtypes meet again.",

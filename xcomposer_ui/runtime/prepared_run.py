@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.messages import Sentence
 from xcomposer_ui.core.request import Question, checked_question
 from xcomposer_ui.core.result import Failure, RunResult
 from xcomposer_ui.core.strategies import Strategy
@@ -20,7 +21,7 @@ class PreparedRun:
     question: Question
     strategy: Strategy
     half: str
-    half_reason: str
+    half_reason: Sentence
     model: str
 
     @property

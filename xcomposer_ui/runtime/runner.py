@@ -9,6 +9,7 @@ from dataclasses import replace
 from xcomposer_ui.compare.divergence import Diverged, Diverging
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.events import Event, Finished, FinishedBatch, Loading, Status, Waiting
+from xcomposer_ui.core.messages import Message, Sentence
 from xcomposer_ui.core.request import Question
 from xcomposer_ui.core.result import RunResult
 from xcomposer_ui.core.settings import DEVICES, Settings
@@ -290,12 +291,12 @@ class Runner:
         model = self._allowed(model)
         return PreparedRun(checked_for_model(question, model), chosen, half_dtype, reason, model)
 
-    def _half(self, asked: str | None) -> tuple[str, str]:
+    def _half(self, asked: str | None) -> tuple[str, Sentence]:
         asked = asked or self.settings.half
         if asked == "auto":
             device = self.settings.device if self._backend is None else self._backend.device
             return half_for(device, self.machine.known)
-        return checked_half(asked), "you asked for it"
+        return checked_half(asked), Message("reason.chosen")
 
 
 def _result(

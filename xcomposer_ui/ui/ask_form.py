@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from xcomposer_ui.core.events import Status
-from xcomposer_ui.core.messages import text
+from xcomposer_ui.core.messages import text, worded
 from xcomposer_ui.core.request import Question
 from xcomposer_ui.core.settings import DEVICES, HALVES, Settings
 from xcomposer_ui.core.strategies import STRATEGIES
@@ -19,7 +19,6 @@ from xcomposer_ui.ui.hd_num_field import follow_model, hd_num_field
 from xcomposer_ui.ui.links import ask_form
 from xcomposer_ui.ui.localization import QUIET, Localization
 from xcomposer_ui.ui.pictures import DrawingInput, PictureInput
-from xcomposer_ui.ui.reasons import reason
 from xcomposer_ui.ui.session import Form
 from xcomposer_ui.ui.views.explanation import strategy_label
 from xcomposer_ui.ui.views.head import short_name
@@ -202,7 +201,7 @@ def strategy_why(status: Status, language: str) -> str:
     """Which strategy is chosen where nobody chose, and why; empty where that is not known."""
     if status.strategy is None:
         return ""
-    name, why = strategy_label(status.strategy, language), reason(status.reasons.get("strategy", ""), language)
+    name, why = strategy_label(status.strategy, language), worded(status.reasons.get("strategy", ""), language)
     said = text("default.strategy", language, strategy=name, reason=why)
     return f'<p class="xl-quiet">{escaped(said)}</p>'
 

@@ -81,7 +81,7 @@ def build_endpoints(settings: Settings, runner: Runner, preflight: Preflight) ->
         try:
             if language not in LANGUAGES:
                 raise UserError("unknown_setting", name="language", value=language, known=", ".join(LANGUAGES))
-            return explanation_as_json(explain(text or "", language=language))
+            return explanation_as_json(explain(text or ""), language)
         except UserError as error:
             raise gr.Error(str(error), print_exception=False) from None
 

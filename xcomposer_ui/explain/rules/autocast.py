@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from xcomposer_ui.core.messages import Text
 from xcomposer_ui.explain.references import AUTOCAST, FSDP, NUMERICS, xcomposer
-from xcomposer_ui.explain.rule import DTYPE, Facts, Rule, Text, Verdicts
+from xcomposer_ui.explain.rule import DTYPE, Facts, Rule, Verdicts
 from xcomposer_ui.explain.verdicts import ALL_FLOAT32, AS_IS, ONE_HALF, clash_unlisted, same_for_all, verdicts
 
 _OWN_CLASH = Text(

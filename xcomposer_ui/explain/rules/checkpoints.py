@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
+from xcomposer_ui.core.messages import Text
 from xcomposer_ui.core.result import Reference
 from xcomposer_ui.explain.references import LOADING, OFFLINE, xcomposer
-from xcomposer_ui.explain.rule import Facts, Rule, Text
+from xcomposer_ui.explain.rule import Facts, Rule
 from xcomposer_ui.explain.verdicts import PRECISION_IS_NO_CURE
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from xcomposer_ui.core.messages import Text
 from xcomposer_ui.explain.references import DTYPES, NUMERICS
-from xcomposer_ui.explain.rule import DTYPE, Facts, Rule, Text, Verdicts
+from xcomposer_ui.explain.rule import DTYPE, Facts, Rule, Verdicts
 from xcomposer_ui.explain.verdicts import IF_PICTURE, INTEGER_STAYS, ONLY_FLOATS, STAYS_INTEGER, same_for_all, verdicts
 
 _STAYS_HALF = Text(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from xcomposer_ui.core.messages import Text
 from xcomposer_ui.explain.references import BITSANDBYTES, DTYPES
-from xcomposer_ui.explain.rule import DTYPE, Rule, Text
+from xcomposer_ui.explain.rule import DTYPE, Rule
 from xcomposer_ui.explain.verdicts import ALL_FLOAT32, AS_IS, ONE_HALF, same_for_all, verdicts
 
 _FLOAT8 = r"(Float8_\w+)"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from xcomposer_ui.core.messages import Text
 from xcomposer_ui.explain.dtype_names import HALVES
 from xcomposer_ui.explain.references import AUTOCAST, NUMERICS, xcomposer
-from xcomposer_ui.explain.rule import Facts, Rule, Text, Verdicts
+from xcomposer_ui.explain.rule import Facts, Rule, Verdicts
 from xcomposer_ui.explain.verdicts import AS_IS, IF_PICTURE, INTEGER_STAYS, NO_DOUBLE, same_for_all, verdicts
 
 _STAYS_HALF = Text(

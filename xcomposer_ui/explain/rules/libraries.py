@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from xcomposer_ui.core.messages import Text
 from xcomposer_ui.core.result import Reference
 from xcomposer_ui.explain.references import AUTOCAST, BITSANDBYTES, FLASH_ATTENTION, FSDP, MPS, NUMERICS, ONNX
-from xcomposer_ui.explain.rule import DTYPE, Rule, Text
+from xcomposer_ui.explain.rule import DTYPE, Rule
 from xcomposer_ui.explain.verdicts import ALL_FLOAT32, AS_IS, NOT_LISTED, ONE_HALF, same_for_all, verdicts
 
 _EXTENSION = Text(

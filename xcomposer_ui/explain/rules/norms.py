@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from xcomposer_ui.core.messages import Text
 from xcomposer_ui.explain.references import AUTOCAST
-from xcomposer_ui.explain.rule import DTYPE, Facts, Rule, Text, Verdicts
+from xcomposer_ui.explain.rule import DTYPE, Facts, Rule, Verdicts
 from xcomposer_ui.explain.verdicts import ALL_FLOAT32, AS_IS, IF_PICTURE, ONE_HALF, clash, verdicts
 
 _CPU_AUTOCAST = Text(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
+from xcomposer_ui.core.messages import Text
 from xcomposer_ui.explain.references import AUTOCAST, DTYPES, MPS
-from xcomposer_ui.explain.rule import DTYPE, Facts, Rule, Text, Verdicts
+from xcomposer_ui.explain.rule import DTYPE, Facts, Rule, Verdicts
 from xcomposer_ui.explain.verdicts import (
     FLOATS_CLASH,
     clash,

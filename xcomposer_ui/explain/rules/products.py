@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
+from xcomposer_ui.core.messages import Text
 from xcomposer_ui.explain.references import AUTOCAST, MPS, xcomposer
-from xcomposer_ui.explain.rule import DTYPE, Facts, Rule, Text, Verdicts
+from xcomposer_ui.explain.rule import DTYPE, Facts, Rule, Verdicts
 from xcomposer_ui.explain.traceback_parser import Frame
 from xcomposer_ui.explain.verdicts import ALL_FLOAT32, AS_IS, clash, clash_of_vectors, clash_promoted_on_cuda, verdicts
 
