@@ -68,7 +68,7 @@ def test_the_largest_value_before_counts_what_is_computed_between_modules() -> N
     )
     message, site = non_finite_site(DtypeFlow(calls))
     assert site.module == "mlp.down"
-    assert "before it is 4e+04 going into mlp.down, 61.1% of the largest that float16 holds" in message
+    assert "before it is 4e+04 going into mlp.down, 61.1% of the largest that float16 holds" in str(message)
 
 
 @pytest.mark.parametrize(("strategy", "half"), [("unified", "bfloat16"), ("full", "float16")])

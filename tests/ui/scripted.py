@@ -14,7 +14,16 @@ from xcomposer_ui.core.request import (
     Question,  # fmt: skip
     checked_question,
 )
-from xcomposer_ui.core.result import Explanation, Failure, Fix, Measurement, Operand, Reference, RunResult  # fmt: skip
+from xcomposer_ui.core.result import (  # fmt: skip
+    PARAMETER,
+    Explanation,
+    Failure,
+    Fix,
+    Measurement,
+    Operand,
+    Reference,
+    RunResult,
+)
 from xcomposer_ui.core.strategies import strategy_named
 from xcomposer_ui.planning.fit import MemoryBudget, MemoryRequest
 from xcomposer_ui.planning.hardware import Machine, judged
@@ -29,9 +38,9 @@ FAILURE = Failure(
     module="vision_proj.0",
     operation="aten.addmm",
     operands=(
-        Operand("vision_proj.0.bias", "float16", "parameter", (128,)),
+        Operand("vision_proj.0.bias", "float16", PARAMETER, (128,)),
         Operand("activation", "float32", "aten._to_copy in vit, which casts its features back", (64, 64)),
-        Operand("vision_proj.0.weight", "float16", "parameter", (128, 64)),
+        Operand("vision_proj.0.weight", "float16", PARAMETER, (128, 64)),
     ),
     explanation=Explanation(
         recognised=True,
