@@ -1,6 +1,7 @@
 # make run     serve the lab at http://127.0.0.1:7860
 # make test    all tests            make check   formatting, linting, types
 # make test-cuda  what must hold on a card; CUDA_TESTS_DEVICE=cpu runs what a CPU can show of it
+# make quick   the tests that need neither a browser nor more than a few seconds each
 # make format  write the formatting  make clean   remove what was installed
 #
 # PYTHON=python3.12   which Python makes .venv (3.10 to 3.13; found by itself if not given)
@@ -17,7 +18,7 @@ VENV := .venv
 IN_VENV := $(VENV)/bin/python
 INSTALL := $(IN_VENV) -m pip install --disable-pip-version-check --quiet
 
-.PHONY: run test test-cuda check format install install-tests clean
+.PHONY: run test quick test-cuda check format install install-tests clean
 .DELETE_ON_ERROR:
 
 run: install
@@ -29,6 +30,9 @@ test: install-tests
 
 test-cuda: install-tests
 	@$(IN_VENV) -m pytest tests/cuda
+
+quick: install-tests
+	@$(IN_VENV) -m pytest -q -m "not browser and not slow" $(TESTS)
 
 check: install-tests
 	@$(IN_VENV) -m ruff format --check .
@@ -57,4 +61,4 @@ $(VENV)/installed-tests: requirements-test.txt $(VENV)/installed
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .venv-ends .pytest_cache .mypy_cache .ruff_cache

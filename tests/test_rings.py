@@ -117,12 +117,14 @@ def test_importing_app_loads_no_framework() -> None:
     assert loaded.isdisjoint(HEAVY)
 
 
+@pytest.mark.slow
 def test_the_page_loads_no_model_library() -> None:
     loaded = loaded_by("; ".join(f"import {module}" for module in ring("ui")))
     assert "gradio" in loaded
     assert loaded.isdisjoint({"torch", "transformers"})
 
 
+@pytest.mark.slow
 def test_what_computes_does_not_load_the_page() -> None:
     modules = [module for name in ("models", "backends", "training") for module in ring(name)]
     loaded = loaded_by("; ".join(f"import {module}" for module in modules if not module.endswith("__main__")))

@@ -131,6 +131,7 @@ def test_the_allocators_own_words_are_known() -> None:
     assert not out_of_memory("RuntimeError", "mat1 and mat2 must have the same dtype, but got Float and Half")
 
 
+@pytest.mark.slow
 def test_a_real_shortage_halves_the_batch(backend: LocalBackend) -> None:
     """The address space is bounded for a moment, so that the allocator itself refuses."""
     resource = pytest.importorskip("resource", reason="this system bounds no process's memory")

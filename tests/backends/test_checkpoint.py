@@ -35,6 +35,7 @@ def test_loading_reports_how_far_it_is(tmp_path: Path) -> None:
     assert fractions == sorted(fractions)
 
 
+@pytest.mark.slow
 def test_half_weights_never_pass_through_a_float32_copy_and_the_file_leaves_no_pages(tmp_path: Path) -> None:
     """A checkpoint of 75 million float16 weights, 150 MB, loaded as bfloat16 in a process of its own."""
     if not Path("/proc/self/status").exists():

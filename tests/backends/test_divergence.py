@@ -277,5 +277,5 @@ def test_on_a_device_without_float64_the_figures_are_the_same_and_the_floor_is_l
     for module in (measured, distances):
         monkeypatch.setattr(module, "has_float64", lambda device: False)
     without = diverged(backend, ASK, "float16")
-    assert without.floor is None and "float64" in without.reasons["no_float64"]
+    assert without.floor is None and "float64" in str(without.reasons["no_float64"])
     assert without.entries == found.entries[:2]

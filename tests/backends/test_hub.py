@@ -101,6 +101,13 @@ def test_a_checkpoint_is_downloaded_told_of_and_its_revision_is_known(served: Fa
     assert fractions[-1] == 1
 
 
+def test_a_download_leaves_no_thread_of_its_bars_behind(served: FakeHub) -> None:
+    hub.fetched(NAME, lambda fraction: None)  # what others' bars keep is there by now
+    before = set(threading.enumerate())
+    hub.fetched(NAME, lambda fraction: None)
+    assert not [thread for thread in set(threading.enumerate()) - before if thread.name == "tqdm_monitor"]
+
+
 def test_a_connection_that_breaks_is_taken_up_where_it_broke(served: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "DOWNLOAD_CHUNK_SIZE", 10_000)
     served.break_at = 40_000

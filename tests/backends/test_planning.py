@@ -96,6 +96,7 @@ def rehearsed(strategy: str, config: InternLMXComposer2Config, scene: DryRunInpu
 SCENE = DryRunInputs((56, 56), 20, 300)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["unified", "autocast_full_weights"])
 def test_three_layers_tell_what_seven_do(strategy: str) -> None:
     config = tiny_config(num_hidden_layers=7)
@@ -178,6 +179,7 @@ def write_config(folder: Path, **changes: object) -> str:
     return str(folder)
 
 
+@pytest.mark.slow
 def test_a_plan_from_config_json_alone(tmp_path: Path) -> None:
     request = PlanRequest(write_config(tmp_path), prompt_tokens=20, new_tokens=8, device="cpu", memory_bytes=1 << 30)
     planned = plan_as_json(plan(request))
@@ -195,6 +197,7 @@ def test_a_plan_from_config_json_alone(tmp_path: Path) -> None:
     assert by_name["as_is"]["fails_in"] == "tower"
 
 
+@pytest.mark.slow
 def test_the_host_s_memory_is_compared_with_live_tensors_a_card_s_with_the_driver_s_count(tmp_path: Path) -> None:
     request = PlanRequest(write_config(tmp_path), new_tokens=8, device="cpu", memory_bytes=2 << 20)
     planner = Planner(configuration_of(request.model), request, "cpu", memory_here(request, "cpu"))
@@ -204,6 +207,7 @@ def test_the_host_s_memory_is_compared_with_live_tensors_a_card_s_with_the_drive
         assert {planner.fits_memory(rehearsal) for rehearsal in seen} == {fits}
 
 
+@pytest.mark.slow
 def test_the_largest_batch_fits_and_one_more_does_not(tmp_path: Path) -> None:
     model = write_config(tmp_path)
     request = PlanRequest(model, prompt_tokens=20, new_tokens=8, device="cpu", memory_bytes=640 << 20)

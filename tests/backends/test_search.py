@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from xcomposer_ui.backends.planning.search import largest
@@ -26,3 +28,20 @@ def test_few_looks_are_needed_where_the_need_is_nearly_a_line() -> None:
 
     assert largest(needed, 1 << 30, 1, 4096) == 3371
     assert len(looked) < 10
+
+
+@pytest.mark.parametrize("most", [3, 50, 1184, 3000])
+@pytest.mark.parametrize(
+    "needed",
+    [lambda n: 10**9 + 1000 * n + 300_000 * max(0, n - 800), lambda n: 1000 * n * n + 7],
+    ids=["a kink", "a curve"],
+)
+def test_few_looks_are_needed_where_the_need_is_no_line(needed: Callable[[int], int], most: int) -> None:
+    looked: list[int] = []
+
+    def noted(n: int) -> int:
+        looked.append(n)
+        return needed(n)
+
+    assert largest(noted, needed(most), 1, 4096) == most
+    assert len(looked) < 25

@@ -13,10 +13,10 @@ from transformers import AutoTokenizer
 from tests.checkpoints import tiny_model, write_tokenizer
 from xcomposer_ui.backends import generation
 from xcomposer_ui.backends.silent_failures import non_finite_site, repeated_to_the_end
+from xcomposer_ui.core.messages import Message
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.strategies import STRATEGIES
 from xcomposer_ui.explain import explain
-from xcomposer_ui.explain.silent_failures import silent_message
 from xcomposer_ui.models.xcomposer2 import InternLMXComposer2Tokenizer
 from xcomposer_ui.runtime.backend import CallResult, Progress
 from xcomposer_ui.tracing.dtype_flow import DtypeFlow, ModuleCall
@@ -56,7 +56,7 @@ def test_float16_overflows_for_real_and_the_module_is_named(tokenizer: Any) -> N
     assert outcome.answer is None
     assert outcome.site.module is not None
     assert outcome.site.module.startswith("model.layers.1.feed_forward")
-    assert "of the largest that float16 holds (6.55e+04)" in outcome.message
+    assert "of the largest that float16 holds (6.55e+04)" in str(outcome.message)
     assert explain(f"{outcome.failure_type}: {outcome.message}").family == "non_finite_logits"
 
 
@@ -68,7 +68,7 @@ def test_the_largest_value_before_counts_what_is_computed_between_modules() -> N
     )
     message, site = non_finite_site(DtypeFlow(calls))
     assert site.module == "mlp.down"
-    assert "before it is 4e+04 going into mlp.down, 61.1% of the largest that float16 holds" in message
+    assert "before it is 4e+04 going into mlp.down, 61.1% of the largest that float16 holds" in str(message)
 
 
 @pytest.mark.parametrize(("strategy", "half"), [("unified", "bfloat16"), ("full", "float16")])
@@ -88,7 +88,7 @@ def test_one_token_to_the_end_is_a_failure(tokenizer: Any) -> None:
     outcome = ask(model, tokenizer, "full", "float16", tokens=24)
     hook.remove()
     assert outcome.failure_type == "RepeatedToken"
-    assert "repeats one token 24 times to its end" in outcome.message
+    assert "repeats one token 24 times to its end" in str(outcome.message)
     assert outcome.measurement.new_tokens == 24
     assert explain(f"{outcome.failure_type}: {outcome.message}").family == "repeated_token"
 
@@ -126,13 +126,24 @@ def test_each_message_has_its_words_in_chinese(tokenizer: Any) -> None:
         ModuleCall(1, "mlp.down", "Linear", 1, ("float32",), ("float32",), (), non_finite=3),
     )
     told = [overflow, *(non_finite_site(DtypeFlow(calls[start:end]))[0] for start, end in ((0, 2), (1, 2), (0, 1)))]
-    told += [f"the answer repeats one token 16 times to its end: “…{'！' * 16}\n”"]
-    told += ["the model ended its answer before its first word"]
+    told += [Message("silent.repeated", times=16, end=f"{'！' * 16}\n"), Message("silent.empty")]
     for message in told:
-        chinese = silent_message(message, "zh")
+        assert isinstance(message, Message)
+        english, chinese = str(message), message.in_language("zh")
         assert not re.search("[a-z]{4,} [a-z]{2,}", chinese), chinese
-        assert silent_message(message, "en") == message
-        assert explain(chinese).family == explain(message).family is not None  # copied from the page, explained again
-        for figure in re.findall(r"[\w.]*\d[\w.]*", message):
+        assert explain(chinese).family == explain(english).family is not None  # copied from the page, explained again
+        for figure in re.findall(r"[\w.]*\d[\w.]*", english):
             assert figure in chinese
-    assert silent_message("mat1 and mat2 must have the same dtype", "zh") == "mat1 and mat2 must have the same dtype"
+
+
+def test_the_english_messages_read_as_scripts_know_them() -> None:
+    call = ModuleCall(0, "mlp", "MLP", 0, (), ("float16",), (), max_abs_in=32752.0, non_finite=1)
+    message, _ = non_finite_site(DtypeFlow((call,)))
+    assert str(message) == (
+        "the logits are not finite: NaN or infinity arises first at mlp; the largest value before it is 3.275e+04 "
+        "going into mlp, 50.0% of the largest that float16 holds (6.55e+04)"
+    )
+    assert str(Message("silent.repeated", times=16, end="!!")) == (
+        "the answer repeats one token 16 times to its end: “…!!”"
+    )
+    assert str(Message("silent.empty")) == "the model ended its answer before its first word"

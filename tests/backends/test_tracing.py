@@ -19,7 +19,8 @@ from torch.nn import functional as F
 from tests.checkpoints import tiny_model, write_tokenizer
 from xcomposer_ui.backends.tracing.dtype_trace import trace_failure, trace_flow
 from xcomposer_ui.backends.tracing.tracer import Tracer
-from xcomposer_ui.core.result import Operand
+from xcomposer_ui.core.messages import Message
+from xcomposer_ui.core.result import PARAMETER, Operand
 from xcomposer_ui.models.xcomposer2 import InternLMXComposer2Tokenizer
 from xcomposer_ui.runtime.backend import FailureSite
 from xcomposer_ui.tracing.dtype_flow import Cast
@@ -90,6 +91,9 @@ def site(call: Callable[[], Any], model: nn.Module) -> FailureSite:
     return found
 
 
+CAST_BY_TOWER = Message("origin.cast", dtype="float32", module="tower", operation="aten._to_copy")
+
+
 @pytest.mark.parametrize("mode", [nullcontext, torch.no_grad, torch.inference_mode])
 def test_a_linear_layer_is_named_with_its_operands_and_their_origins(
     mode: Callable[[], AbstractContextManager[Any]],
@@ -100,9 +104,9 @@ def test_a_linear_layer_is_named_with_its_operands_and_their_origins(
             "projector.0",
             "aten.addmm",
             (
-                Operand("projector.0.bias", "float16", "parameter", (8,)),
-                Operand("activation (output of tower)", "float32", "float32 since `tower` (aten._to_copy)", (8, 8)),
-                Operand("projector.0.weight", "float16", "parameter", (8, 8)),
+                Operand("projector.0.bias", "float16", PARAMETER, (8,)),
+                Operand(Message("activation.output", module="tower"), "float32", CAST_BY_TOWER, (8, 8)),
+                Operand("projector.0.weight", "float16", PARAMETER, (8, 8)),
             ),
         )
 
@@ -121,8 +125,8 @@ def test_a_check_that_raises_before_any_operation_is_seen(mode: Callable[[], Abs
         found = site(lambda: model(torch.rand(1, 1, 2, 4).half()), model)
     assert (found.module, found.operation) == ("Attention", "aten.scaled_dot_product_attention")
     assert [operand.dtype for operand in found.operands] == ["float16", "float32", "float32"]
-    assert found.operands[0].name == "activation (output of q)"
-    assert found.operands[1].origin == "float32 since `Attention` (aten._to_copy)"
+    assert str(found.operands[0].name) == "activation (output of q)"
+    assert found.operands[1].recorded_origin == "float32 since `Attention` (aten._to_copy)"
 
 
 def test_a_write_under_autocast_names_the_embedding_and_what_autocast_made() -> None:
@@ -132,8 +136,8 @@ def test_a_write_under_autocast_names_the_embedding_and_what_autocast_made() -> 
     assert (found.module, found.operation) == ("Writer", "aten.index_put_")
     destination, mask, source = found.operands
     assert (destination.dtype, mask.dtype, source.dtype) == ("float32", "bool", "bfloat16")
-    assert destination.origin == "float32 since `embedding` (aten.embedding)"
-    assert (source.name, source.origin) == (
+    assert destination.recorded_origin == "float32 since `embedding` (aten.embedding)"
+    assert (str(source.name), source.recorded_origin) == (
         "activation (output of projector)",
         "bfloat16 since `projector` (autocast)",
     )
@@ -152,10 +156,10 @@ def test_a_layer_is_named_inside_a_model(layer: nn.Module, given: Tensor, operat
     model = nn.Sequential(nn.Identity(), layer).half()
     found = site(lambda: model(given), model)
     assert (found.module, found.operation) == ("1", operation)
-    names = {operand.name: operand for operand in found.operands}
-    assert names[f"1.{weight}"] == Operand(f"1.{weight}", "float16", "parameter", names[f"1.{weight}"].shape)
+    names = {str(operand.name): operand for operand in found.operands}
+    assert names[f"1.{weight}"] == Operand(f"1.{weight}", "float16", PARAMETER, names[f"1.{weight}"].shape)
     given_one = names["activation (given to the model)"]
-    assert (given_one.dtype, given_one.origin) == ("float32", "float32 since it was given to the model")
+    assert (given_one.dtype, given_one.recorded_origin) == ("float32", "float32 since it was given to the model")
 
 
 def test_an_error_of_the_model_s_own_code_names_its_module_alone() -> None:
@@ -326,7 +330,7 @@ def test_as_is_fails_at_the_projector(half: torch.dtype, ask: Callable[..., Call
     found = site(ask(model, S), model)
     name = str(half).removeprefix("torch.")
     assert (found.module, found.operation) == ("vision_proj.0", "aten.addmm")
-    assert [(o.name, o.dtype, o.origin) for o in found.operands] == [
+    assert [(str(o.name), o.dtype, o.recorded_origin) for o in found.operands] == [
         ("vision_proj.0.bias", name, "parameter"),
         ("activation (output of vit)", "float32", "float32 since `vit` (aten._to_copy)"),
         ("vision_proj.0.weight", name, "parameter"),

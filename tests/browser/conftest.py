@@ -25,7 +25,7 @@ ARGUMENTS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync"
 ).split()
-expect.set_options(timeout=20_000)
+expect.set_options(timeout=60_000)  # a busy machine is not a failure
 LOCAL = {"127.0.0.1", "localhost", ""}
 
 Serve = Callable[..., str]

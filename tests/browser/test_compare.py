@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect
 from tests.compare.scripted import ScriptedRunner
 from tests.planning.scripted import GIB
 from tests.ui.test_preflight import Tight
-from xcomposer_ui.core.events import Event
+from xcomposer_ui.core.events import Event, TextSoFar
 from xcomposer_ui.core.settings import Settings
 from xcomposer_ui.planning.fit import MemoryBudget
 
@@ -23,11 +23,13 @@ Open = Callable[..., Page]
 Serve = Callable[..., str]
 
 
-class SlowRunner(ScriptedRunner):
-    """Takes a moment for each run, so that it can be stopped."""
+class HeldRunner(ScriptedRunner):
+    """Ends so many runs that every strategy has its row, and goes on with the next one until it is stopped."""
 
     def run(self, *args: Any, **kwargs: Any) -> Generator[Event, None, None]:
-        time.sleep(0.3)
+        while len(self.asked) >= 16:
+            yield TextSoFar("a")
+            time.sleep(0.3)  # each event is drawn
         yield from super().run(*args, **kwargs)
 
 
@@ -55,7 +57,7 @@ def test_a_link_restores_the_settings_and_a_comparison_shows_and_gives_all(
 
 
 def test_stop_keeps_what_is_done(open_page: Open, serve: Serve, picture: str) -> None:
-    address = serve(SlowRunner())
+    address = serve(HeldRunner())
     page = open_page(address)
     page.goto(address + "?compare=What%3F&repeats=9")
     expect(page.locator("#compare-question textarea")).to_have_value("What?", timeout=60_000)

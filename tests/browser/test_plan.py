@@ -81,6 +81,7 @@ def test_tiles_are_asked_for_of_a_model_that_has_them_and_fewer_are_offered_wher
     field = page.locator("#hd-num input")
     expect(field).to_have_value("0")
     field.fill("3")
+    page.get_by_label("number input for New tokens, at most").first.fill("8")  # random weights go on to the last one
     ask(page, "What?", "full")
     page.get_by_role("button", name="Run with at most 2 tiles").click()
     wait_for_runs(page, 1)

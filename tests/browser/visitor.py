@@ -5,7 +5,7 @@ from __future__ import annotations
 from playwright.sync_api import Locator, Page, expect
 
 STRATEGIES = ("as_is", "autocast", "unified", "full")
-SLOWEST_MS = 90_000
+SLOWEST_MS = 180_000
 
 
 def show(page: Page, picture: str) -> None:

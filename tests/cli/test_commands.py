@@ -157,6 +157,7 @@ def test_a_small_model_starts_no_process_that_plans(asking: list[str], monkeypat
     assert main([*asking, "--strategy", "unified"]) == 0
 
 
+@pytest.mark.slow
 def test_a_real_plan_refuses_for_real(
     asking: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -78,6 +78,7 @@ def test_every_strategy_has_its_run_and_those_that_answer_their_divergence(docum
     assert document["environment"]["torch"]
 
 
+@pytest.mark.slow
 def test_the_report_repeats_what_was_measured(document: dict, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", str(folder / "compared.json"), "--format", "py"]) == 0
     script = folder / "comparison.py"

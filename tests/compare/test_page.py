@@ -21,14 +21,16 @@ from tests.compare.scripted import ScriptedRunner, divergence, layers
 from tests.ui.scripted import FAILURE
 from xcomposer_ui.compare.divergence import Divergences
 from xcomposer_ui.core.events import Loading
+from xcomposer_ui.core.messages import worded
 from xcomposer_ui.core.settings import Settings
+from xcomposer_ui.explain import explain
 from xcomposer_ui.ui import compare_handlers, links
 from xcomposer_ui.ui.compare_session import CompareSession
 from xcomposer_ui.ui.examples import Example
-from xcomposer_ui.ui.localised_failure import localised
 from xcomposer_ui.ui.serve import launch
 from xcomposer_ui.ui.views.charts import Bar, Box, Curve, bars, boxes, depth
 from xcomposer_ui.ui.views.comparison import compared
+from xcomposer_ui.ui.views.marks import escaped
 
 NASTY = '<img src=x onerror="alert(1)">'
 
@@ -203,8 +205,12 @@ def test_answers_are_whole_without_a_divergence_to_mark_them(form: dict[str, Any
     assert "<dd>a red square</dd>" in compared(session, "en")
 
 
-def test_the_failures_card_speaks_the_pages_language(form: dict[str, Any]) -> None:
-    assert localised(FAILURE, "cpu", "zh").explanation.title in compared(last(form), "zh")
+def test_the_failures_card_speaks_the_pages_language(form: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    explanation = explain(FAILURE.line())
+    monkeypatch.setattr("tests.compare.scripted.FAILURE", replace(FAILURE, explanation=explanation))
+    session = last(form)
+    for language in ("en", "zh"):
+        assert escaped(worded(explanation.title, language)) in compared(session, language)
 
 
 def test_the_picture_is_in_the_report_only_when_asked(form: dict[str, Any]) -> None:

@@ -46,7 +46,7 @@ def test_a_traced_run_shows_the_dtypes_and_where_they_clash(runner: Runner, stra
 
 
 def test_the_check_knows_the_device(device: str) -> None:
-    items = {item.name: item for item in this_machine().items}
+    items = {str(item.name): item for item in this_machine().items}
     if device == "cuda":
         assert {items[name].verdict for name in ("GPU float16", "GPU bfloat16", "compute capability")} <= {"ok", "slow"}
     assert items["free memory"].verdict != UNKNOWN

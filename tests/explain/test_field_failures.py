@@ -37,7 +37,7 @@ REPORTS = [
         "RuntimeError: expected scalar type Float but found BFloat16",
         "operand_dtype_mismatch",
         ("float32", "bfloat16"),
-        CURED,
+        {**CURED, "autocast": None},  # the message names no operation
     ),
     (
         "#205",
@@ -176,8 +176,8 @@ def test_a_small_and_a_huge_allocation_have_different_causes() -> None:
         explain(f"torch.OutOfMemoryError: CUDA out of memory. Tried to allocate {size}. GPU 0 has a total capacity of")
         for size in ("16.00 MiB", "47.73 GiB")
     )
-    assert "float32" in small.cause
-    assert "hd_num" in huge.cause
+    assert "float32" in str(small.cause)
+    assert "hd_num" in str(huge.cause)
 
 
 def test_the_rope_key_needs_the_remote_code_in_its_traceback() -> None:

@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from xcomposer_ui.core.messages import worded
 from xcomposer_ui.explain import explain
 
 MESSAGE = "RuntimeError: mat1 and mat2 must have the same dtype, but got Float and Half"
@@ -106,6 +107,11 @@ PASTES = {
 }
 
 
+def where_in(text: str, language: str = "en") -> str:
+    """The place that the explanation of `text` names, in `language`; empty without one."""
+    return worded(explain(text).where or "", language)
+
+
 @pytest.mark.parametrize("text", PASTES.values(), ids=PASTES.keys())
 def test_the_message_is_found(text: str) -> None:
     explanation = explain(text)
@@ -115,8 +121,7 @@ def test_the_message_is_found(text: str) -> None:
 
 @pytest.mark.parametrize("name", ["a traceback", "several ranks", "a launcher", "chained", "indented"])
 def test_the_model_s_own_frame_and_the_module_are_named(name: str) -> None:
-    where = explain(PASTES[name]).where
-    assert where is not None
+    where = where_in(PASTES[name])
     assert where.startswith("vl/modeling_internlm_xcomposer2.py, line 155, in img2emb")
     assert "`vision_proj.0` (a Linear layer)" in where
     assert "`img_embeds = self.vision_proj[0](features)`" in where
@@ -124,8 +129,7 @@ def test_the_model_s_own_frame_and_the_module_are_named(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["a notebook", "a notebook file", "a notebook whose escapes were lost"])
 def test_a_notebook_s_cell_is_named(name: str) -> None:
-    where = explain(PASTES[name]).where
-    assert where is not None
+    where = where_in(PASTES[name])
     assert where.startswith("In[3], line 2")
     assert "model.chat(query=text)" in where
 
@@ -138,19 +142,18 @@ def test_a_notebook_s_cell_is_named(name: str) -> None:
 )
 def test_a_function_s_angle_brackets_are_kept(frame: str, name: str) -> None:
     text = f"Traceback (most recent call last):\n{frame.format(name)}\n    model.chat()\n{MESSAGE}"
-    assert explain(text).where == f"me/ask.py, line 3, in {name}: `model.chat()`."
-    assert f"（{name}）" in (explain(text, language="zh").where or "")
+    assert where_in(text) == f"me/ask.py, line 3, in {name}: `model.chat()`."
+    assert f"（{name}）" in where_in(text, "zh")
 
 
 def test_a_notebook_s_cell_without_a_name_keeps_its_brackets() -> None:
     text = f"Traceback (most recent call last)\nCell In [4], line 2, in <cell line: 2>()\n{MESSAGE}"
-    assert (explain(text).where or "").startswith("In [4], line 2, in <cell line: 2>")
+    assert where_in(text).startswith("In [4], line 2, in <cell line: 2>")
 
 
 def test_two_calls_on_one_line_name_no_module() -> None:
     text = PLAIN.replace("self.vision_proj[0](features)", "self.vision_proj(self.vit(image))")
-    where = explain(text).where
-    assert where is not None
+    where = where_in(text)
     assert "the module" not in where
 
 
@@ -159,10 +162,13 @@ def test_a_message_alone_has_no_place() -> None:
 
 
 def test_everything_is_said_in_chinese() -> None:
-    explanation = explain(PLAIN, language="zh")
-    texts = [explanation.title, explanation.cause, explanation.where, *(fix.why for fix in explanation.fixes)]
+    explanation = explain(PLAIN)
+    assert explanation.where is not None
+    sentences = [explanation.title, explanation.cause, explanation.where, *(fix.why for fix in explanation.fixes)]
+    texts = [worded(sentence, "zh") for sentence in sentences]
     assert all(text and any("\u4e00" <= letter <= "\u9fff" for letter in text) for text in texts)
-    assert "float32、float16" in explanation.cause
+    assert "float32、float16" in worded(explanation.cause, "zh")
+    assert "float32, float16" in worded(explanation.cause, "en")
 
 
 def test_a_type_in_angle_brackets_is_no_tag() -> None:
@@ -179,5 +185,5 @@ def test_what_is_nested_without_end_is_read_as_text(text: str) -> None:
 def test_a_frame_without_a_name_is_called_as_python_calls_it(function: str) -> None:
     pasted = f'Traceback (most recent call last):\n  File "a.py", line 3, in {function}\n    y = a @ b\n{MESSAGE}\n'
     for text in (pasted, html.escape(pasted)):
-        assert explain(text).where == f"a.py, line 3, in {function}: `y = a @ b`."
-        assert f"（{function}）" in (explain(text, language="zh").where or "")
+        assert where_in(text) == f"a.py, line 3, in {function}: `y = a @ b`."
+        assert f"（{function}）" in where_in(text, "zh")

@@ -12,15 +12,16 @@ from xcomposer_ui.__main__ import main
 from xcomposer_ui.planning.plan import PLANNED
 
 
+@pytest.mark.slow
 def test_a_plan_is_one_json_line_and_a_table_beside_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tiny_config().save_pretrained(tmp_path)
-    asked = ["plan", "--model", str(tmp_path), "--device", "cpu", "--new-tokens", "8", "--memory", "1", "--json"]
+    asked = ["plan", "--model", str(tmp_path), "--device", "cpu", "--new-tokens", "8", "--memory", "0.002", "--json"]
     assert main(asked) == 0
     said = capsys.readouterr()
     told = json.loads(said.out.splitlines()[-1])
     assert [strategy["strategy"] for strategy in told["strategies"]] == list(PLANNED)
     assert {"parameters", "planned_sec", "model"} <= set(told)
-    assert told["memory_bytes"] == 1 << 30
+    assert told["memory_bytes"] == int(0.002 * (1 << 30))
     for name in PLANNED:
         assert name in said.err
 

@@ -18,22 +18,22 @@ from xcomposer_ui.planning.hardware import Check, Gpu, check_as_json, judged
 
 
 def item(check: Check, name: str):
-    return next(i for i in check.items if i.name == name)
+    return next(i for i in check.items if str(i.name) == name)
 
 
 def test_this_machine_is_judged() -> None:
     found = check_as_json(probes.check())
     assert {"name", "value", "verdict", "consequence"} == set(found["items"][0])
     values = {i["name"]: i["value"] for i in found["items"]}
-    assert values["PyTorch"] == torch.__version__
+    assert torch.__version__.startswith(values["PyTorch"])  # PyPI's wheels leave "+cu128" out of their metadata
 
 
 def test_a_processor_without_half_is_slow_and_one_with_it_is_not() -> None:
     plain = judged(facts())
     assert (item(plain, "CPU float16").verdict, item(plain, "CPU bfloat16").verdict) == ("slow", "slow")
-    assert "unified" in item(plain, "CPU float16").consequence
+    assert "unified" in str(item(plain, "CPU float16").consequence)
     able = judged(facts(cpu_flags=frozenset({"avx512_bf16", "amx_bf16"})))
-    assert item(able, "CPU bfloat16").value == "AVX512-BF16, AMX-BF16"
+    assert str(item(able, "CPU bfloat16").value) == "AVX512-BF16, AMX-BF16"
     assert item(able, "CPU float16").verdict == "slow"
     assert plain.ok and able.ok
 
@@ -46,8 +46,8 @@ def test_what_the_system_does_not_say_is_unknown() -> None:
 
 def test_a_card_without_bfloat16_and_one_with_slow_float16() -> None:
     t4 = judged(facts(gpu=Gpu("T4", (7, 5), 15 << 30, 14 << 30, "550.1", ("sm_75",)), cuda="12.4"))
-    assert item(t4, "GPU float16").value == "2 × float32 (128 against 64 results a clock)"
-    assert (item(t4, "GPU bfloat16").value, item(t4, "GPU bfloat16").verdict) == ("emulated", "slow")
+    assert str(item(t4, "GPU float16").value) == "2 × float32 (128 against 64 results a clock)"
+    assert (str(item(t4, "GPU bfloat16").value), item(t4, "GPU bfloat16").verdict) == ("emulated", "slow")
     p40 = judged(facts(gpu=Gpu("P40", (6, 1), 24 << 30, 23 << 30, "550.1", ("sm_61",)), cuda="12.4"))
     assert item(p40, "GPU float16").verdict == "slow"
 
@@ -58,9 +58,11 @@ def test_a_card_that_this_pytorch_was_not_built_for_is_bad() -> None:
     assert not old.ok
     newer = judged(facts(gpu=Gpu("new", (12, 0), 11 << 30, 11 << 30, None, ("sm_90", "compute_90")), cuda="12.4"))
     assert item(newer, "compute capability").verdict == "ok"
-    assert item(newer, "GPU float16").value == "native, speed unknown"  # its row of the table could not be looked up
-    assert item(newer, "GPU bfloat16").value == "native"
-    assert item(old, "GPU float16").value == "none"
+    assert (
+        str(item(newer, "GPU float16").value) == "native, speed unknown"
+    )  # its row of the table could not be looked up
+    assert str(item(newer, "GPU bfloat16").value) == "native"
+    assert str(item(old, "GPU float16").value) == "none"
     assert item(newer, "driver and CUDA").verdict == "unknown"
 
 
@@ -68,7 +70,7 @@ def test_a_card_that_this_pytorch_was_not_built_for_is_bad() -> None:
 def test_versions_too_old_are_bad_and_say_the_remedy(name: str, version: str) -> None:
     found = judged(facts(versions={**GOOD, name: version}))
     assert not found.ok
-    assert "requirements.txt" in item(found, name).consequence
+    assert "requirements.txt" in str(item(found, name).consequence)
 
 
 def test_a_missing_package_and_a_newer_one() -> None:
@@ -81,7 +83,7 @@ def test_a_missing_package_and_a_newer_one() -> None:
 def test_a_sentencepiece_that_refuses_the_published_tokenizer_is_bad() -> None:
     found = item(judged(facts(versions={**GOOD, "sentencepiece": "0.2.2"})), "sentencepiece")
     assert found.verdict == "bad"
-    assert "null character" in found.consequence and "requirements.txt" in found.consequence
+    assert "null character" in str(found.consequence) and "requirements.txt" in str(found.consequence)
     assert item(judged(facts()), "sentencepiece").verdict == "ok"
 
 
@@ -95,8 +97,8 @@ def test_builds_of_a_version_count_as_that_version(version: str, verdict: str) -
 
 def test_known_combinations_are_named() -> None:
     found = judged(facts(flash_attention=True))
-    assert "#416" in item(found, "flash-attn").consequence
-    assert "trust_remote_code" in item(found, "published remote code").consequence
+    assert "#416" in str(item(found, "flash-attn").consequence)
+    assert "trust_remote_code" in str(item(found, "published remote code").consequence)
 
 
 def test_the_bounds_are_those_of_the_requirements() -> None:
@@ -133,7 +135,7 @@ def test_apples_gpu_is_named_and_not_judged_quick_or_slow(monkeypatch: pytest.Mo
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
     monkeypatch.setattr(torch.backends.mps, "get_name", lambda: "Apple M2", raising=False)
     found = probes.check()
-    assert item(found, "GPU").value == "Apple M2 (mps)"
+    assert str(item(found, "GPU").value) == "Apple M2 (mps)"
     assert item(found, "GPU float16").verdict == item(found, "GPU bfloat16").verdict == "unknown"
     monkeypatch.delattr(torch.backends.mps, "get_name")  # as in PyTorch 2.8
     monkeypatch.setattr(probes, "processor_name", lambda: "Apple M1 Pro")
@@ -148,5 +150,5 @@ def test_a_card_is_asked_for_its_own_figures(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: ["sm_90"])
     monkeypatch.setattr(probes, "driver_version", lambda: "560.1")
     found = probes.check()
-    assert item(found, "GPU memory").value == "100.0 of 139.0 GiB free"
-    assert item(found, "GPU float16").value == "2 × float32 (256 against 128 results a clock)"
+    assert str(item(found, "GPU memory").value) == "100.0 of 139.0 GiB free"
+    assert str(item(found, "GPU float16").value) == "2 × float32 (256 against 128 results a clock)"

@@ -75,6 +75,7 @@ def table(model):
 
 
 # The model card's figures, less a margin for the small sample.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("row", "minimum"),
     [

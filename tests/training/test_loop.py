@@ -153,6 +153,7 @@ def test_the_cpu_kernels_change_nothing_outside_their_model_and_block(encoder):
         assert torch.equal(picture_cache(inside, encoder.picture_prefix(), embeds).layers[-1].keys, expected)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_gives_the_same_weights(tmp_path, encoder):
     straight, halved = tmp_path / "straight", tmp_path / "halved"
     weights = {}

@@ -11,7 +11,16 @@ from tests.planning.machines import facts
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.events import Event, Finished, Loading, Status, TextSoFar, Waiting  # fmt: skip
 from xcomposer_ui.core.request import Request
-from xcomposer_ui.core.result import Explanation, Failure, Fix, Measurement, Operand, Reference, RunResult  # fmt: skip
+from xcomposer_ui.core.result import (  # fmt: skip
+    PARAMETER,
+    Explanation,
+    Failure,
+    Fix,
+    Measurement,
+    Operand,
+    Reference,
+    RunResult,
+)
 from xcomposer_ui.core.strategies import strategy_named
 from xcomposer_ui.planning.fit import MemoryBudget
 from xcomposer_ui.planning.hardware import Machine, judged
@@ -25,9 +34,9 @@ FAILURE = Failure(
     module="vision_proj.0",
     operation="aten.addmm",
     operands=(
-        Operand("vision_proj.0.bias", "float16", "parameter", (128,)),
+        Operand("vision_proj.0.bias", "float16", PARAMETER, (128,)),
         Operand("activation", "float32", "aten._to_copy in vit, which casts its features back", (64, 64)),
-        Operand("vision_proj.0.weight", "float16", "parameter", (128, 64)),
+        Operand("vision_proj.0.weight", "float16", PARAMETER, (128, 64)),
     ),
     explanation=Explanation(
         recognised=True,
@@ -82,11 +91,14 @@ class ScriptedRunner:
     """Answers every question in words, a word at a time; under `as_is` with a picture it fails.
 
     answer: what it says. pause_sec: between words. before: events that come first.
+    held_at: how many words of an answer come before it waits for `go`; it can be stopped while it waits.
     refuse: a user's mistake to raise instead. asked, closed: what it was asked, and how many runs were stopped.
     """
 
     answer: Callable[[Request], str] = lambda question: f"You asked: {question.text}"
     pause_sec: float = 0.0
+    held_at: int | None = None
+    go: threading.Event = field(default_factory=threading.Event)
     before: tuple[Event, ...] = ()
     refuse: UserError | None = None
     known: bool = True
@@ -102,10 +114,23 @@ class ScriptedRunner:
     def reset(self) -> None:
         """As new, once the last run has ended."""
         self.pause_sec = 0.0
+        self.go.set()
         assert self.lock.acquire(timeout=60)
         self.lock.release()
         fresh = ScriptedRunner()
-        for name in ("answer", "before", "refuse", "known", "asked", "traced", "closed", "forgotten", "model"):
+        for name in (
+            "answer",
+            "held_at",
+            "go",
+            "before",
+            "refuse",
+            "known",
+            "asked",
+            "traced",
+            "closed",
+            "forgotten",
+            "model",
+        ):
             setattr(self, name, getattr(fresh, name))
 
     def warm_up(self) -> None:
@@ -157,6 +182,8 @@ class ScriptedRunner:
                 for end in range(1, len(words) + 1 if text else 1):
                     yield TextSoFar(" ".join(words[:end]))
                     time.sleep(self.pause_sec)
+                    while end == self.held_at and not self.go.wait(0.3):
+                        yield TextSoFar(" ".join(words[:end]))
                 finished = True
                 yield Finished(
                     RunResult(

@@ -130,7 +130,7 @@ def test_a_path_on_the_server_is_not_read(client: Client) -> None:
 def test_explain_answers_in_the_command_lines_words(client: Client) -> None:
     assert client.predict(text=MESSAGE, api_name="/explain") == explanation_as_json(explain(MESSAGE))
     assert client.predict(text=MESSAGE, language="zh", api_name="/explain") == explanation_as_json(
-        explain(MESSAGE, language="zh")
+        explain(MESSAGE), "zh"
     )
     assert client.predict(text="prose", api_name="/explain")["recognised"] is False
 

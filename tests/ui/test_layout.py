@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.ui.scripted import ScriptedRunner
 from xcomposer_ui.core.messages import text
 from xcomposer_ui.core.settings import Settings
@@ -21,6 +23,7 @@ def config(settings: Settings) -> str:
     return json.dumps(app.get_config_file(), default=str, ensure_ascii=False)
 
 
+@pytest.mark.slow
 def test_the_page_is_built_without_torch() -> None:
     code = "import sys, xcomposer_ui.ui.serve; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=120, check=False).returncode == 0

@@ -13,6 +13,7 @@ from tests.planning.scripted import GIB, ScriptedPlans, a_plan
 from tests.ui.scripted import ScriptedRunner
 from xcomposer_ui.core.events import MemorySoFar, Status
 from xcomposer_ui.core.memory_timeline import MemorySample, MemoryTimeline
+from xcomposer_ui.core.messages import Message
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.settings import Settings
 from xcomposer_ui.planning.fit import MemoryBudget
@@ -159,7 +160,7 @@ def test_without_a_course_nothing_is_drawn() -> None:
 
 
 def test_the_strategy_to_begin_with_says_why() -> None:
-    status = Status("m", "cpu", "float16", {"strategy": "it works on every machine"}, (), "autocast")
+    status = Status("m", "cpu", "float16", {"strategy": Message("reason.strategy.everywhere")}, (), "autocast")
     assert "Autocast, because it works on every machine" in strategy_why(status, "en")
     assert "在任何机器上都能回答" in strategy_why(status, "zh")
     assert strategy_why(Status("m", None, None), "en") == ""

@@ -20,6 +20,7 @@ from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.result import Explanation, Fix, Measurement, Operand, Reference, RunResult
 from xcomposer_ui.core.strategies import STRATEGIES
 from xcomposer_ui.core.units import memory, seconds, significant
+from xcomposer_ui.explain import explain
 from xcomposer_ui.ui.session import Session, SessionRun
 from xcomposer_ui.ui.views.conversation import messages
 from xcomposer_ui.ui.views.explanation import explanation_card
@@ -146,7 +147,10 @@ def test_a_run_in_progress_says_what_it_waits_for(stage: Waiting | Loading | Non
 
 
 def test_a_failure_in_chinese_is_explained_in_chinese() -> None:
-    explanation = replace(FAILURE.explanation, family="matmul_dtype_mismatch")
+    fixes = FAILURE.explanation.fixes
+    explanation = explain(FAILURE.line())
+    tried = tuple(replace(fix, tried=known.tried) for fix, known in zip(explanation.fixes, fixes, strict=True))
+    explanation = replace(explanation, fixes=tried)
     session = Session(
         turns=(
             SessionRun(Request("?", file="p.png"), replace(FAILED, failure=replace(FAILURE, explanation=explanation))),
@@ -161,7 +165,7 @@ def test_a_failure_in_chinese_is_explained_in_chinese() -> None:
 def test_a_failure_that_the_table_does_not_know_stays_as_it_is() -> None:
     unknown = replace(FAILURE, message="something else", explanation=replace(FAILURE.explanation, family="own"))
     session = Session(turns=(SessionRun(Request("?", file="p.png"), replace(FAILED, failure=unknown)),))
-    assert FAILURE.explanation.cause in words(run_status(session, "zh"))
+    assert str(FAILURE.explanation.cause) in words(run_status(session, "zh"))
 
 
 def test_the_head_line_gives_each_choice_and_its_reason() -> None:

@@ -18,7 +18,7 @@ from transformers.utils import logging as transformers_logging
 import xcomposer_ui.models  # noqa: F401  (registers the families)
 from xcomposer_ui.backends import hub
 from xcomposer_ui.backends.mapped_files import give_back_pages
-from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.errors import UserError, first_line
 from xcomposer_ui.core.settings import EMBEDDED, EMBEDDED_PATH
 from xcomposer_ui.models.xcomposer2 import InternLMXComposer2Config
 from xcomposer_ui.models.xcomposer2.weights import WEIGHT_FILES
@@ -86,7 +86,7 @@ def load(
     except (OSError, ValueError, SafetensorError, KeyError, EOFError, RuntimeError) as error:
         if isinstance(error, torch.OutOfMemoryError):
             raise
-        raise UserError("broken_checkpoint", name=shown, what=_first_line(error, source)) from error
+        raise UserError("broken_checkpoint", name=shown, what=_without_folders(first_line(error), source)) from error
     return model.eval(), tokenizer
 
 
@@ -157,8 +157,6 @@ def _tell_each(items: Any, progress: Callable[[float], None]) -> Iterator[Any]:
     give_back_pages()
 
 
-def _first_line(error: BaseException, source: str) -> str:
-    """The error's first line, without the folders of this machine."""
-    text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    parent = str(Path(source).resolve().parent)
-    return text.replace(parent + "/", "").replace(str(Path(source).parent) + "/", "")[:300]
+def _without_folders(line: str, source: str) -> str:
+    """`line` without the folders of this machine that `source` is in."""
+    return line.replace(f"{Path(source).resolve().parent}/", "").replace(f"{Path(source).parent}/", "")

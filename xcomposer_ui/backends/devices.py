@@ -1,4 +1,4 @@
-"""Which device, and why; how much memory is free there; and what has to be done on it at a run's end."""
+"""The choice of the device with its reason, memory that is free there, and what a run does on it at its end."""
 
 from __future__ import annotations
 
@@ -6,31 +6,30 @@ import psutil
 import torch
 
 from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.messages import Message
 
 
-def choose_device(asked: str) -> tuple[str, str]:
+def choose_device(requested: str) -> tuple[str, Message]:
     """("cpu", "cuda" or "mps", reason) for "auto" or one of them.
 
     "auto" never is Apple's GPU: peak memory, half of what is measured here, cannot be measured on it.
-    Raises UserError where a GPU was asked for that is not there.
+    Raises UserError where the requested GPU is not there.
     """
-    if asked == "cpu":
-        return "cpu", "you asked for it"
-    if asked == "mps":
+    chosen = Message("reason.chosen")
+    if requested == "cpu":
+        return "cpu", chosen
+    if requested == "mps":
         if not torch.backends.mps.is_available():
             raise UserError("no_mps" if torch.backends.mps.is_built() else "no_mps_build")
-        return "mps", "you asked for it"
+        return "mps", chosen
     if torch.cuda.is_available():
-        name = torch.cuda.get_device_name(0)
-        return "cuda", f"{name} is there" if asked == "auto" else "you asked for it"
-    if asked == "cuda":
+        found = Message("reason.device.found", name=torch.cuda.get_device_name(0))
+        return "cuda", found if requested == "auto" else chosen
+    if requested == "cuda":
         raise UserError("no_cuda")
-    if torch.backends.mps.is_available():
-        return (
-            "cpu",
-            "no CUDA device was found; Apple's GPU, where memory is not measured, is used when mps is asked for",
-        )
-    return "cpu", "no CUDA device was found"
+    return "cpu", Message(
+        "reason.device.no_cuda_but_mps" if torch.backends.mps.is_available() else "reason.device.no_cuda"
+    )
 
 
 CONTEXT_BYTES = 512 << 20

@@ -36,6 +36,7 @@ from xcomposer_ui.backends.generation import (  # fmt: skip
 from xcomposer_ui.backends.memory import weights_bytes
 from xcomposer_ui.backends.module_outputs import Key, block_names, listening
 from xcomposer_ui.compare.divergence import Divergence, Divergences, LayerDivergence
+from xcomposer_ui.core.messages import Message, Sentence
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.strategies import STRATEGIES, Strategy
 from xcomposer_ui.models.xcomposer2.tokenizer import TURN_END
@@ -80,12 +81,13 @@ def diverge(
 def _diverge(
     ready: Ready, question: Request, variants: Sequence[tuple[Strategy, str]], progress: Progress
 ) -> Divergences:
-    reasons: dict[str, str] = {}
+    reasons: dict[str, Sentence] = {}
     half = next((half for strategy, half in variants if strategy == FULL), "float16")
     try:
         reference, tokens, floor = _of_full(ready, question, half, progress, reasons)
     except EXPECTED as error:
-        return Divergences(failures={f"full/{half}": _named(error)}, reasons={"full": "full precision failed"})
+        failed = {"full": Message("divergence.reason.full")}
+        return Divergences(failures={f"full/{half}": _named(error)}, reasons=failed)
     entries: list[Divergence] = []
     failures: dict[str, str] = {}
     for strategy, kind in variants:
@@ -112,7 +114,7 @@ def _of_variant(
 
 
 def _of_full(
-    ready: Ready, question: Request, half: str, progress: Progress, reasons: dict[str, str]
+    ready: Ready, question: Request, half: str, progress: Progress, reasons: dict[str, Sentence]
 ) -> tuple[Reference, tuple[str, ...], Divergence | None]:
     """Full precision as the reference, the texts of its tokens, and its own distance from float64."""
     model, tokenizer = ready("float32")
@@ -121,12 +123,12 @@ def _of_full(
         raise ValueError("full precision gave no token to compare on")
     reference = reference_of(model, tokenizer, question, FULL, half, ids, progress)
     if reference.blocks_only:
-        reasons["layers"] = f"blocks alone: every module's output would take more than {MOST_KEPT_BYTES >> 30} GiB"
+        reasons["layers"] = Message("divergence.reason.layers", gib=MOST_KEPT_BYTES >> 30)
     floor = None
     if not has_float64(model.device):
-        reasons["no_float64"] = "the floor is left out: Apple's GPU has no float64"
+        reasons["no_float64"] = Message("divergence.reason.no_float64")
     elif weights_bytes(model) > FLOOR_WEIGHTS_BYTES:
-        reasons["floor"] = f"left out: float64 weights would take {2 * weights_bytes(model) / 2**30:.1f} GiB"
+        reasons["floor"] = Message("divergence.reason.floor", gib=f"{2 * weights_bytes(model) / 2**30:.1f}")
     else:
         wide = copy.deepcopy(model).to(torch.float64)
         exact = reference_of(wide, tokenizer, question, FLOAT64, half, ids, progress)

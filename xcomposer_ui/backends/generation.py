@@ -25,6 +25,7 @@ from xcomposer_ui.backends.silent_failures import FiniteWatch
 from xcomposer_ui.backends.timeline_recorder import TimelineRecorder
 from xcomposer_ui.backends.tracing.dtype_trace import trace_failure, trace_flow
 from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.messages import Message
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.result import Measurement
 from xcomposer_ui.core.strategies import Strategy
@@ -188,17 +189,17 @@ def answer(
         return CallResult(measurement, failure_type=kind, message=message, traceback=text, site=site, timeline=went)
     if not stopped and not finite:
         flow = traced_values(model, tokenizer, question, strategy, half, len(clock.ids))
-        message, site = silent_failures.non_finite_site(flow)
+        non_finite, site = silent_failures.non_finite_site(flow)
         return CallResult(
-            measurement, failure_type=silent_failures.NON_FINITE, message=message, site=site, timeline=went
+            measurement, failure_type=silent_failures.NON_FINITE, message=non_finite, site=site, timeline=went
         )
     said = answer_text(tokenizer, clock.ids)
     if not stopped and (times := silent_failures.repeated_to_the_end(clock.ids, question.max_new_tokens)):
-        message = f"the answer repeats one token {times} times to its end: “…{said[-40:]}”"
-        return CallResult(measurement, failure_type=silent_failures.REPEATED, message=message, timeline=went)
+        repeated = Message("silent.repeated", times=times, end=said[-40:])
+        return CallResult(measurement, failure_type=silent_failures.REPEATED, message=repeated, timeline=went)
     if not stopped and not said.strip():
-        message = "the model ended its answer before its first word"
-        return CallResult(measurement, failure_type=silent_failures.EMPTY, message=message, timeline=went)
+        empty = Message("silent.empty")
+        return CallResult(measurement, failure_type=silent_failures.EMPTY, message=empty, timeline=went)
     return CallResult(measurement, answer=said, stopped=stopped, timeline=went)
 
 

@@ -11,7 +11,7 @@ from huggingface_hub import HfApi, constants, snapshot_download
 from huggingface_hub import errors as hub_errors
 from tqdm import tqdm  # type: ignore[import-untyped]  # comes with the hub's client
 
-from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.errors import UserError, first_line
 
 SMALL_FILES = ("config.json", "generation_config.json", "tokenizer.model", "tokenizer*.json", "special_tokens_map.json")
 SAFETENSORS = ("*.safetensors", "*.safetensors.index.json")
@@ -94,13 +94,17 @@ def _mistake(name: str, error: Exception) -> UserError:
     for said in (error, error.__cause__):
         if isinstance(said, hub_errors.HfHubHTTPError) and not isinstance(said, hub_errors.LocalEntryNotFoundError):
             return UserError("hub_refused", name=name, what=_status(said))
-    return UserError("hub_out_of_reach", name=name, what=_first_line(error))
+    return UserError("hub_out_of_reach", name=name, what=first_line(error))
 
 
 def _bar(tell: Callable[[float], None]) -> Any:
     """A progress bar that is not drawn and tells the share of bytes; a bar that counts files tells nothing."""
 
     class Told(tqdm):  # type: ignore[misc]
+        # No thread that redraws slow bars: each class of bars has its own, which stays, and tqdm holds its lock while
+        # it starts one: where that thread first collects an old bar, which wants the lock, both wait for ever.
+        monitor_interval = 0
+
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             kwargs.pop("name", None)
             kwargs["disable"] = False
@@ -129,8 +133,3 @@ class _Nowhere:
 def _status(error: hub_errors.HfHubHTTPError) -> str:
     response = getattr(error, "response", None)
     return str(getattr(response, "status_code", "")) or type(error).__name__
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__)[:300]

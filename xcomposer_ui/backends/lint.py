@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 from transformers.utils import logging as transformers_logging
 
-from xcomposer_ui.backends.tiny_models.build import NoTinyModelError, configuration, loaded_in, said, tiny_model
+from xcomposer_ui.backends.tiny_models.build import NoTinyModelError, configuration, loaded_in, tiny_model
 from xcomposer_ui.backends.tiny_models.casting_tracer import CastingTracer
 from xcomposer_ui.backends.tiny_models.inputs import Inputs, inputs_for
+from xcomposer_ui.core.errors import first_line
 from xcomposer_ui.core.strategies import HALF_DTYPES, STRATEGIES, Strategy
 from xcomposer_ui.tracing.lint import Lint, LintCase
 
@@ -75,7 +76,7 @@ def _answered(twin: Any) -> Inputs:
     except EXPECTED as error:
         raise NoTinyModelError(
             f"a small {type(twin).__name__} was built, and does not answer the picture and the words that it was given"
-            f": {said(error)}"
+            f": {first_line(error)}"
         ) from error
     return inputs
 

@@ -15,6 +15,7 @@ from xcomposer_ui.backends.memory import weights_bytes
 from xcomposer_ui.backends.oom import out_of_memory
 from xcomposer_ui.backends.prefix_cache import PrefixCache
 from xcomposer_ui.compare.divergence import Divergences
+from xcomposer_ui.core.messages import Sentence
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.strategies import strategy_named
 from xcomposer_ui.runtime.backend import BatchCallResult, CallResult, Progress
@@ -37,7 +38,7 @@ def open_local(model: str, device: str) -> LocalBackend:
 class LocalBackend:
     """One checkpoint on one device. Weights are loaded when first asked for, once a dtype, and kept while they fit."""
 
-    def __init__(self, model: str, device: str, reasons: dict[str, str]) -> None:
+    def __init__(self, model: str, device: str, reasons: dict[str, Sentence]) -> None:
         self.model = model
         self.device = device
         self.reasons = reasons
@@ -83,7 +84,7 @@ class LocalBackend:
     def generate(self, request: Request, progress: Progress) -> CallResult:
         kept = self._conversations
         outcome = self._generated(request, progress, kept)
-        if kept.nbytes and out_of_memory(outcome.failure_type, outcome.message):
+        if kept.nbytes and out_of_memory(outcome.failure_type, str(outcome.message)):
             self.forget()  # the prefix cache may be just the memory that is missing
             generation.free_unused(self.device)
             outcome = self._generated(request, progress, kept)

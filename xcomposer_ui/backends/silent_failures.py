@@ -9,8 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from xcomposer_ui.core.messages import Message
+from xcomposer_ui.core.strategies import HALF_DTYPES
 from xcomposer_ui.runtime.backend import FailureSite
-from xcomposer_ui.tracing.dtype_flow import DtypeFlow, ModuleCall
+from xcomposer_ui.tracing.dtype_flow import DtypeFlow
 
 NON_FINITE = "NonFiniteLogits"
 REPEATED = "RepeatedToken"
@@ -65,30 +67,24 @@ def repeated_to_the_end(ids: Sequence[int], most: int) -> int:
     return next((n for n, token in enumerate(reversed(ids)) if token != ids[-1]), len(ids))
 
 
-def non_finite_site(flow: DtypeFlow) -> tuple[str, FailureSite]:
+def non_finite_site(flow: DtypeFlow) -> tuple[Message, FailureSite]:
     """The message and the place of logits that are not finite, from a traced run with values."""
     first = flow.first_non_finite()
     if first is None:
-        return "the logits are not finite; run again with the trace on, they were", FailureSite()
-    message = f"the logits are not finite: NaN or infinity arises first at {first.name or first.class_name}"
+        return Message("silent.finite_when_traced"), FailureSite()
     before = [
-        *(
-            (call.max_abs, f"at {call.name}")
-            for call in flow.calls[: first.index]
-            if call.max_abs and not call.non_finite
-        ),
-        *([(first.max_abs_in, f"going into {first.name}")] if first.max_abs_in else []),
+        (call.max_abs, "at", call.name) for call in flow.calls[: first.index] if call.max_abs and not call.non_finite
     ]
-    if before:
-        message += f"; the largest value before it is {_share(*max(before), first)}"
-    return message, FailureSite(module=first.name)
-
-
-def _share(value: float, where: str, first: ModuleCall) -> str:
-    """The value, where it was, and what part it is of the largest number of the dtype that broke."""
-    text = f"{value:.4g} {where}"
-    dtype = next((d for d in (*first.dtypes_out, *first.dtypes_parameters) if d in ("float16", "bfloat16")), None)
+    if first.max_abs_in:
+        before.append((first.max_abs_in, "into", first.name))
+    site, module = FailureSite(module=first.name), first.name or first.class_name
+    if not before:
+        return Message("silent.non_finite", module=module), site
+    value, direction, name = max(before)
+    facts = {"module": module, "value": f"{value:.4g}", "place": Message(f"silent.{direction}", module=name)}
+    dtype = next((d for d in (*first.dtypes_out, *first.dtypes_parameters) if d in HALF_DTYPES), None)
     if dtype is None:
-        return text
+        return Message("silent.non_finite_after", **facts), site
     limit = torch.finfo(getattr(torch, dtype)).max
-    return f"{text}, {value / limit:.1%} of the largest that {dtype} holds ({limit:.4g})"
+    share = {"share": f"{value / limit:.1%}", "dtype": dtype, "limit": f"{limit:.4g}"}
+    return Message("silent.non_finite_of_limit", **facts, **share), site

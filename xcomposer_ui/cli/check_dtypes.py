@@ -37,9 +37,10 @@ def execute(arguments: argparse.Namespace) -> int:
 
     try:
         found = lint(arguments.model, halves)
-    except NoTinyModelError as reason:
+    except NoTinyModelError as error:
+        reason = str(error).rstrip(".")
         if arguments.json:
-            print_json({"ok": None, "model": arguments.model, "reason": str(reason)})
+            print_json({"ok": None, "model": arguments.model, "reason": reason})
         note(f"Nothing is known of {arguments.model}: {reason}.")
         return NOT_KNOWN
     if arguments.json:
@@ -74,5 +75,5 @@ def _boundary(boundary: Boundary) -> list[str]:
     lines = [f"    {boundary.module or 'outside the modules'} ({boundary.operation}): {boundary.message}"]
     for operand in boundary.operands:
         if operand.dtype in boundary.dtypes:
-            lines.append(f"        {operand.dtype:<9} {operand.name}, {operand.origin}")
+            lines.append(f"        {operand.dtype:<9} {operand.name}, {operand.recorded_origin}")
     return lines

@@ -102,7 +102,7 @@ def describe(comparison: Comparison, *, as_json: bool) -> None:
         m, result = run.result.measurement, run.result
         name = f"{variant_name(run.variant, 'en'):<26}"
         if result.failure is not None:
-            say(f"{name}{result.failure.type}: {result.failure.message}")
+            say(f"{name}{result.failure.line()}")
             continue
         rate = "—" if m.tokens_per_sec is None else f"{m.tokens_per_sec:.1f} tokens/s"
         say(f"{name}{seconds(m.latency_sec)}, {rate}, {mebibytes(m.peak_memory_bytes)}: {result.answer}")

@@ -12,37 +12,27 @@ from typing import Any
 
 from xcomposer_ui.cli.output import print_json
 from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.messages import LANGUAGES, text, worded
 from xcomposer_ui.core.result import Explanation, explanation_as_json
 from xcomposer_ui.explain import explain
-from xcomposer_ui.explain.rule import Text
 
 NOT_RECOGNISED = 4
 LONGEST_TEXT = 1_000_000
 """Characters read of a pasted log; an error stands at its end, which is what is kept."""
 
-_VERDICTS = {
-    True: Text("cures it.", "可解决。"),
-    False: Text("does not cure it.", "无法解决。"),
-    None: Text("depends.", "视情况而定。"),
-}
-_NOT_TRIED = Text(
-    "What the strategies do to it, as far as it is known (not tried: a text cannot be run):",
-    "各策略的作用，据已知情况（未实测：文本无法运行）：",
-)
-
 
 def add_to(commands: Any) -> None:
     parser = commands.add_parser("explain", help="explain a pasted error message or traceback")
     parser.add_argument("file", nargs="?", metavar="FILE", help="a text file; without it, standard input")
-    parser.add_argument("--lang", choices=("en", "zh"), default="en")
+    parser.add_argument("--lang", choices=LANGUAGES, default="en")
     parser.add_argument("--json", action="store_true", help="one JSON document as the last line of stdout")
     parser.set_defaults(execute=execute)
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    explanation = explain(pasted_text(arguments.file), language=arguments.lang)
+    explanation = explain(pasted_text(arguments.file))
     if arguments.json:
-        print_json(explanation_as_json(explanation))
+        print_json(explanation_as_json(explanation, arguments.lang))
     else:
         print(as_text(explanation, arguments.lang))
     return 0 if explanation.recognised else NOT_RECOGNISED
@@ -62,12 +52,13 @@ def pasted_text(file: str | None) -> str:
 
 def as_text(explanation: Explanation, language: str = "en") -> str:
     """The explanation for the person at the terminal."""
-    lines = [explanation.title, "", explanation.cause]
+    lines = [worded(explanation.title, language), "", worded(explanation.cause, language)]
     if explanation.where:
-        lines += ["", explanation.where]
+        lines += ["", worded(explanation.where, language)]
     if explanation.fixes:
-        lines += ["", _NOT_TRIED.in_language(language)]
+        lines += ["", text("terminal.fixes", language)]
     for fix in explanation.fixes:
-        lines.append(f"  {fix.strategy:<9} {_VERDICTS[fix.cures].in_language(language)} {fix.why}")
+        verdict = text(f"terminal.cures.{str(fix.cures).lower()}", language)
+        lines.append(f"  {fix.strategy:<9} {verdict} {worded(fix.why, language)}")
     lines += ["", *(f"{r.title}{': ' + r.url if r.url else ''}" for r in explanation.references)]
     return "\n".join(lines).rstrip()

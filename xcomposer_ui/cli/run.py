@@ -80,11 +80,11 @@ def describe(result: RunResult) -> None:
         )
         return
     failure = result.failure
-    note(f"{failure.type}: {failure.message}")
+    note(failure.line())
     if failure.module:
         note(f"at {failure.module} ({failure.operation}):")
     for operand in failure.operands:
-        note(f"  {operand.name}: {operand.dtype} {list(operand.shape)}, {operand.origin}")
+        note(f"  {operand.name}: {operand.dtype} {list(operand.shape)}, {operand.recorded_origin}")
     note(f"{failure.explanation.title}\n{failure.explanation.cause}")
     for fix in failure.explanation.fixes:
         verdict = {True: "cures it", False: "does not cure it", None: "depends"}[fix.cures]

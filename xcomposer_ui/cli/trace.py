@@ -159,5 +159,5 @@ def _ending(traced: Traced) -> list[str]:
     lines = ["", f"{traced.strategy}: {flow.error}"]
     if flow.clash is not None:
         lines.append(f"at {flow.clash.module} ({flow.clash.operation})")
-        lines += [f"  {o.name}: {o.dtype} {list(o.shape)}, {o.origin}" for o in flow.clash.operands]
+        lines += [f"  {o.name}: {o.dtype} {list(o.shape)}, {o.recorded_origin}" for o in flow.clash.operands]
     return lines

@@ -118,7 +118,7 @@ def comparison_as_json(comparison: Comparison, about: Mapping[str, Any] | None =
         "floor": divergence_as_json(found.floor) if found.floor else None,
         "full_tokens": list(found.tokens),
         "divergence_failures": dict(found.failures),
-        "divergence_reasons": dict(found.reasons),
+        "divergence_reasons": {name: str(reason) for name, reason in found.reasons.items()},
         "order": comparison.order,
         "stopped": comparison.stopped,
         **(about or {}),

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from xcomposer_ui.core.messages import Sentence
+
 
 @dataclass(frozen=True)
 class LayerDivergence:
@@ -73,7 +75,7 @@ class Divergences:
     floor: Divergence | None = None
     tokens: tuple[str, ...] = ()
     failures: Mapping[str, str] = field(default_factory=dict)
-    reasons: Mapping[str, str] = field(default_factory=dict)
+    reasons: Mapping[str, Sentence] = field(default_factory=dict)
     stopped: bool = False
 
     def of(self, strategy: str, half: str) -> Divergence | None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from xcomposer_ui import __version__
 from xcomposer_ui.compare.comparison import Comparison
 from xcomposer_ui.compare.verdict import verdict
+from xcomposer_ui.core.messages import LANGUAGES, Sentence
 from xcomposer_ui.core.processor import processor_name
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.result import RunResult, result_as_json
@@ -38,7 +39,7 @@ def about(request: Request, comparison: Comparison, *, with_picture: bool = Fals
     return {
         "question": question_as_json(request, with_picture=with_picture),
         "environment": environment(device, reasons.get("device")),
-        "verdict": {language: verdict(comparison, language) for language in ("en", "zh")},
+        "verdict": {language: verdict(comparison, language) for language in LANGUAGES},
     }
 
 
@@ -88,7 +89,7 @@ def picture_as_json(image: Image, file: str | Path | None = None, with_picture: 
     return found
 
 
-def environment(device: str | None, device_reason: str | None = None) -> dict[str, Any]:
+def environment(device: str | None, device_reason: Sentence | None = None) -> dict[str, Any]:
     """Versions, processor, GPU and for CUDA its driver; None for what cannot be told."""
     return {
         "xcomposer_ui": __version__,
@@ -98,7 +99,7 @@ def environment(device: str | None, device_reason: str | None = None) -> dict[st
         "processor": processor_name(),
         "cores": os.cpu_count(),
         "device": device,
-        "device_reason": device_reason,
+        "device_reason": None if device_reason is None else str(device_reason),
         **_card(device),
     }
 

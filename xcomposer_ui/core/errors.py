@@ -1,4 +1,4 @@
-"""The user's mistakes.
+"""The user's mistakes, and other exceptions in few words.
 
 UserError
     The one exception for something that the user can correct: a broken picture, an empty question, a strategy that
@@ -11,6 +11,9 @@ from __future__ import annotations
 from typing import Any
 
 from xcomposer_ui.core.messages import Message
+
+LONGEST_LINE = 300
+"""Characters of another library's message that are quoted in one of ours."""
 
 
 class UserError(Exception):
@@ -31,3 +34,9 @@ class UserError(Exception):
     def in_language(self, language: str) -> str:
         """The sentence in `language`."""
         return self.message.in_language(language)
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of `error`'s message, cut to `LONGEST_LINE`; its class's name where it has no message."""
+    lines = str(error).strip().splitlines()
+    return (lines[0] if lines else type(error).__name__)[:LONGEST_LINE]

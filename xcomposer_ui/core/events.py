@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from xcomposer_ui.core.memory_timeline import MemoryTimeline
+from xcomposer_ui.core.messages import Sentence
 from xcomposer_ui.core.result import RunResult
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)
@@ -24,7 +21,7 @@ class Status:
     model: str
     device: str | None
     half: str | None
-    reasons: Mapping[str, str] = field(default_factory=dict)
+    reasons: Mapping[str, Sentence] = field(default_factory=dict)
     loaded: tuple[tuple[str, str], ...] = ()
     strategy: str | None = None
 

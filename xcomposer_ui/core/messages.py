@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -18,15 +19,18 @@ LANGUAGES = tuple(sorted((file.stem for file in LOCALES.glob("*.json")), key=lam
 class Message:
     """What is to be said, without a language: a key of the locales, and the facts that fill its placeholders.
 
-    A fact may itself be a Message; it is put into the same language.
+    A fact may itself be a Message; it is put into the same language. `str()` gives the English sentence.
     """
 
     code: str
     facts: Mapping[str, Any]
 
-    def __init__(self, code: str, **facts: Any) -> None:
+    def __init__(self, code: str, /, **facts: Any) -> None:
         object.__setattr__(self, "code", code)
         object.__setattr__(self, "facts", facts)
+
+    def __hash__(self) -> int:
+        return hash(self.code)  # facts need not be hashable
 
     def in_language(self, language: str) -> str:
         """The sentence in `language`. Raises KeyError where code or a placeholder is unknown: a bug in the caller."""
@@ -36,19 +40,43 @@ class Message:
         return self.in_language("en")
 
 
-def text(code: str, language: str, **facts: Any) -> str:
+@dataclass(frozen=True)
+class Text:
+    """A sentence that stands beside its rule in English and Chinese. Every other language shows the English one."""
+
+    en: str
+    zh: str
+
+    def in_language(self, language: str) -> str:
+        return self.zh if language == "zh" else self.en
+
+    def __str__(self) -> str:
+        return self.en
+
+
+Sentence = str | Message | Text
+"""What records hold: words that exist in one language only (PyTorch's, a version), or a sentence in any language."""
+
+
+def worded(sentence: Sentence, language: str) -> str:
+    """`sentence` in `language`; plain text as it is."""
+    return sentence if isinstance(sentence, str) else sentence.in_language(language)
+
+
+def text(code: str, language: str, /, **facts: Any) -> str:
     """The text called `code` in `language` ("en", "zh", …), its placeholders filled. KeyError: a bug in the caller."""
     sentence = sentences(language)[code]
     if not facts:
         return sentence
-    worded = {name: fact.in_language(language) if isinstance(fact, Message) else fact for name, fact in facts.items()}
-    return sentence.format(**worded)
+    filled = {name: fact.in_language(language) if isinstance(fact, Message) else fact for name, fact in facts.items()}
+    return sentence.format(**filled)
 
 
 @cache
 def sentences(language: str) -> dict[str, str]:
-    """Every text in `language`, by its code."""
-    found: dict[str, str] = json.loads((LOCALES / f"{language}.json").read_text(encoding="utf-8"))
+    """Every text in `language`, by its code; in English where the language's file lacks it."""
+    own: dict[str, str] = json.loads((LOCALES / f"{language}.json").read_text(encoding="utf-8"))
+    found = own if language == "en" else sentences("en") | own
     # A strategy's choice: its name, and below it the line that says what is cast where.
     lines = {
         key.removesuffix(".line"): line
@@ -56,3 +84,9 @@ def sentences(language: str) -> dict[str, str]:
         if key.startswith("strategy.") and key.endswith(".line")
     }
     return found | {f"{key}.choice": f"{found[key]}\n{line}" for key, line in lines.items()}
+
+
+def language_of(accepted: str) -> str:
+    """The language for a browser's list such as "zh-CN,zh;q=0.9,en;q=0.8": its first, or English without a file."""
+    first = re.split(r"[-_,;]", accepted.strip().lower())[0]
+    return first if first in LANGUAGES else "en"

@@ -5,11 +5,12 @@ Units are in the names: seconds and bytes. What was not measured is None, never 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from xcomposer_ui.core.memory_timeline import MemoryTimeline
+from xcomposer_ui.core.messages import Message, Sentence, worded
 from xcomposer_ui.core.request import Request
 
 
@@ -23,9 +24,9 @@ class Fix:
 
     strategy: str
     cures: bool | None
-    why: str
+    why: Sentence
     tried: bool = False
-    failed_with: str | None = None
+    failed_with: Sentence | None = None
 
 
 @dataclass(frozen=True)
@@ -46,27 +47,47 @@ class Explanation:
 
     recognised: bool
     family: str | None
-    title: str
-    cause: str
+    title: Sentence
+    cause: Sentence
     dtypes: tuple[str, ...] = ()
     fixes: tuple[Fix, ...] = ()
     references: tuple[Reference, ...] = ()
-    where: str | None = None
+    where: Sentence | None = None
 
 
 @dataclass(frozen=True)
 class Operand:
     """One tensor of the operation that failed.
 
-    name: a parameter's full name, or "activation" with the module that made it.
+    name: a parameter's full name, or a Message that names an activation by the module that made it.
     dtype: torch's spelling, "float16". shape: sizes, outermost first.
-    origin: the operation and module that last gave it this dtype, or "parameter".
+    origin: the operation and module that last gave it this dtype; `PARAMETER` or `BUFFER` of a weight.
     """
 
-    name: str
+    name: Sentence
     dtype: str
-    origin: str
+    origin: Sentence
     shape: tuple[int, ...] = ()
+
+    @property
+    def is_weight(self) -> bool:
+        """Whether it is a parameter or a buffer of the model."""
+        return self.origin in (PARAMETER, BUFFER)
+
+    @property
+    def recorded_origin(self) -> str:
+        """`origin` as JSON and the terminal have it, in English: shorter than the page's sentence."""
+        if isinstance(self.origin, Message) and self.origin.code in _SHORT_ORIGINS:
+            return _SHORT_ORIGINS[self.origin.code].format(**self.origin.facts)
+        return str(self.origin)
+
+
+PARAMETER, BUFFER = Message("origin.parameter"), Message("origin.buffer")
+_SHORT_ORIGINS = {
+    "origin.parameter": "parameter",
+    "origin.buffer": "buffer",
+    "origin.cast": "{dtype} since `{module}` ({operation})",
+}
 
 
 @dataclass(frozen=True)
@@ -74,16 +95,21 @@ class Failure:
     """An expected failure of a run: a result, not an accident.
 
     type: the exception's class name, or a kind of silent failure ("NonFiniteLogits").
+    message: PyTorch's own words, or a Message where the lab itself found the failure.
     module, operation, operands: where the run itself saw it; None and () where it could not be seen.
     """
 
     type: str
-    message: str
+    message: Sentence
     module: str | None
     operation: str | None
     operands: tuple[Operand, ...]
     explanation: Explanation
     traceback: str
+
+    def line(self, language: str = "en") -> str:
+        """Type and message on one line."""
+        return f"{self.type}: {worded(self.message, language)}"
 
 
 @dataclass(frozen=True)
@@ -120,7 +146,8 @@ class RunResult:
     """How a run ended: with an `answer`, or with a `failure` (then `answer` is None).
 
     request: as it was run, its model and half dtype resolved. device: where it really computed.
-    stopped: the user stopped it, `answer` is what there was by then. reasons: of the automatic choices.
+    stopped: the user stopped it, `answer` is what there was by then. reasons: why each automatic
+    choice ("device", "half") was made.
     picture_size: (width, height) of the picture as the model was given it, None without one.
     revision: the hub's commit that the weights are of; None for a folder.
     timeline: memory during the run, None where it was not measured.
@@ -132,7 +159,7 @@ class RunResult:
     answer: str | None = None
     failure: Failure | None = None
     stopped: bool = False
-    reasons: Mapping[str, str] = field(default_factory=dict)
+    reasons: Mapping[str, Sentence] = field(default_factory=dict)
     picture_size: tuple[int, int] | None = None
     revision: str | None = None
     timeline: MemoryTimeline | None = None
@@ -162,31 +189,46 @@ def failure_as_json(failure: Failure | None) -> dict[str, Any] | None:
         return None
     return {
         "type": failure.type,
-        "message": failure.message,
+        "message": str(failure.message),
         "module": failure.module,
         "operation": failure.operation,
-        "operands": [
-            {"name": o.name, "dtype": o.dtype, "origin": o.origin, "shape": list(o.shape)} for o in failure.operands
-        ],
+        "operands": operands_as_json(failure.operands),
         "explanation": explanation_as_json(failure.explanation),
         "traceback": failure.traceback,
     }
 
 
-def explanation_as_json(explanation: Explanation) -> dict[str, Any]:
-    """`explanation` in the field names that scripts rely on."""
+def operands_as_json(operands: Sequence[Operand]) -> list[dict[str, Any]]:
+    """`operands` in the field names that scripts rely on."""
+    return [
+        {"name": str(o.name), "dtype": o.dtype, "origin": o.recorded_origin, "shape": list(o.shape)} for o in operands
+    ]
+
+
+def explanation_as_json(explanation: Explanation, language: str = "en") -> dict[str, Any]:
+    """`explanation` in the field names that scripts rely on, its sentences in `language`."""
+
+    def said(sentence: Sentence | None) -> str | None:
+        return None if sentence is None else worded(sentence, language)
+
     return {
         "recognised": explanation.recognised,
         "family": explanation.family,
-        "title": explanation.title,
-        "cause": explanation.cause,
+        "title": said(explanation.title),
+        "cause": said(explanation.cause),
         "dtypes": list(explanation.dtypes),
         "fixes": [
-            {"strategy": f.strategy, "cures": f.cures, "why": f.why, "tried": f.tried, "failed_with": f.failed_with}
-            for f in explanation.fixes
+            {
+                "strategy": fix.strategy,
+                "cures": fix.cures,
+                "why": said(fix.why),
+                "tried": fix.tried,
+                "failed_with": said(fix.failed_with),
+            }
+            for fix in explanation.fixes
         ],
         "references": [{"title": r.title, "url": r.url} for r in explanation.references],
-        "where": explanation.where,
+        "where": said(explanation.where),
     }
 
 
@@ -216,5 +258,5 @@ def result_as_json(result: RunResult) -> dict[str, Any]:
         **result.request.tile_settings,
         "failure": failure_as_json(result.failure),
         "stopped": result.stopped,
-        "reasons": dict(result.reasons),
+        "reasons": {name: str(reason) for name, reason in result.reasons.items()},
     }

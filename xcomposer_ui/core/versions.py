@@ -1,9 +1,8 @@
-"""The versions of Python and of packages that the lab works with, and those that are installed. Loads none of them."""
+"""The versions of Python and of packages that the lab works with, and those installed. Imports none of the packages."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import metadata
 
 from packaging.version import InvalidVersion, Version
@@ -13,36 +12,24 @@ from packaging.version import InvalidVersion, Version
 class Needed:
     """Versions that the lab works with.
 
-    lowest: the first that works. untried: the first that was not tried. older: what one below `lowest` does.
-    refused: a version between them that does not work -> what it does.
+    lowest: the first that works. untried: the first that was not tried. refused: those between that do not work.
+    What the others do is `versions.older.NAME` and `versions.refused.NAME` of the locales.
     """
 
     lowest: str
     untried: str
-    older: str
-    refused: Mapping[str, str] = field(default_factory=dict)
+    refused: tuple[str, ...] = ()
 
 
 NEEDED = {
-    "Python": Needed("3.10", "3.14", "the code is written for 3.10 and later"),
-    "PyTorch": Needed(
-        "2.8",
-        "2.14",
-        "half on the CPU then lacks operations (\"addmm_impl_cpu_\" not implemented for 'Half', "
-        "\"compute_indices_weights_cubic\" not implemented for 'Half') or AutocastCPU only supports bfloat16",
-    ),
-    "transformers": Needed("5.20", "6", "the model classes and the KV cache are written against 5.20 and later"),
-    "gradio": Needed("6.31", "7", "the page uses what 6.31 brought"),
-    "accelerate": Needed("1.1", "2", "weights cannot be loaded straight onto a GPU"),
-    "sentencepiece": Needed(
-        "0.2.1",
-        "0.3",
-        "it was not tried, and has no build for Python 3.13",
-        {"0.2.2": "refuses the published checkpoints' tokenizer (“piece must not include null character”)"},
-    ),
+    "Python": Needed("3.10", "3.14"),
+    "PyTorch": Needed("2.8", "2.14"),
+    "transformers": Needed("5.20", "6"),
+    "gradio": Needed("6.31", "7"),
+    "accelerate": Needed("1.1", "2"),
+    "sentencepiece": Needed("0.2.1", "0.3", refused=("0.2.2",)),
 }
-"""Name -> the versions that it may have, as requirements.txt and pyproject.toml bound them (a test compares them). What
-older versions do is told in the messages that people reported."""
+"""Name -> the versions that it may have, as requirements.txt and pyproject.toml bound them (a test compares them)."""
 
 PACKAGES = {name: {"PyTorch": "torch"}.get(name, name) for name in NEEDED if name != "Python"}
 """Name in NEEDED -> the package's on PyPI."""

@@ -1,13 +1,14 @@
-"""Where a traceback's own code failed: the frame that is the user's or the model's, and the module it called."""
+"""The place in a traceback that failed: the last frame of the user's or the model's code, and the module it called."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 
+from xcomposer_ui.core.messages import Message
 from xcomposer_ui.explain.traceback_parser import Frame
 
-# Packages whose frames say how a call travelled, not who made it. transformers/models and remote code are models.
+# Packages whose frames only pass calls on. transformers/models and remote code are models.
 _LIBRARIES = re.compile(
     r"(?:site|dist)-packages[/\\](?!transformers[/\\]models[/\\])"
     r"|[/\\]torch[/\\](?:nn|_|utils|autograd|amp|overrides|functional|jit|fx|distributed|optim|cuda)"
@@ -24,32 +25,28 @@ _CLASS_FILES = {
 }
 
 
-def place(frames: Sequence[Frame], language: str) -> str | None:
-    """The last own frame as a sentence in `language`, with the module it called if that can be told; None without."""
+def place(frames: Sequence[Frame]) -> Message | None:
+    """The last own frame, with the module it called if that can be told; None without one."""
     own = [index for index, frame in enumerate(frames) if not _LIBRARIES.search(frame.file)]
     if not own:
         return None
     frame, below = frames[own[-1]], frames[own[-1] + 1 :]
-    chinese = language.startswith("zh")
-    where = _where(frame, chinese)
-    module = _module(frame, below)
-    kind = _kind(below)
+    return Message(
+        "where",
+        file=frame.short_file,
+        line=Message("where.line", line=frame.line) if frame.line else "",
+        function=Message("where.function", function=frame.function) if frame.function else "",
+        layer=_layer(_module(frame, below), _kind(below)),
+        code=Message("where.code", code=frame.code) if frame.code else "",
+    )
+
+
+def _layer(module: str | None, kind: str | None) -> Message | str:
     if module and kind:
-        where += f"，模块 `{module}`（{kind} 层）" if chinese else f", in the module `{module}` (a {kind} layer)"
-    elif module:
-        where += f"，模块 `{module}`" if chinese else f", in the module `{module}`"
-    elif kind:
-        where += f"，在一个 {kind} 层中" if chinese else f", in a {kind} layer"
-    code = f"{'：' if chinese else ': '}`{frame.code}`" if frame.code else ""
-    return where + code + ("。" if chinese else ".")
-
-
-def _where(frame: Frame, chinese: bool) -> str:
-    if chinese:
-        line = f"第 {frame.line} 行" if frame.line else ""
-        return f"{frame.short_file} {line}" + (f"（{frame.function}）" if frame.function else "")
-    line = f", line {frame.line}" if frame.line else ""
-    return f"{frame.short_file}{line}" + (f", in {frame.function}" if frame.function else "")
+        return Message("where.module_of_kind", module=module, kind=kind)
+    if module:
+        return Message("where.module", module=module)
+    return Message("where.kind", kind=kind) if kind else ""
 
 
 def _module(frame: Frame, below: Sequence[Frame]) -> str | None:

@@ -1,4 +1,4 @@
-"""What a rule of the table is made of: texts in both languages, verdicts on the strategies, facts of a match."""
+"""The parts of a rule: texts in English and Chinese, verdicts on the strategies, facts of a match."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from xcomposer_ui.core.messages import Text
 from xcomposer_ui.core.result import Reference
 from xcomposer_ui.explain.dtype_names import HALVES, INTEGERS
 from xcomposer_ui.explain.traceback_parser import Frame
@@ -18,22 +19,12 @@ CLASS = r"(?:[A-Za-z_][\w.]*(?:Error|Exception|Warning)[ \t]*:[ \t]*)?"
 
 
 @dataclass(frozen=True)
-class Text:
-    """One text in both languages. `{dtypes}` stands for the dtypes that met, `{module}` never: that is `where`."""
-
-    en: str
-    zh: str
-
-    def in_language(self, language: str) -> str:
-        return self.zh if language.startswith("zh") else self.en
-
-
-@dataclass(frozen=True)
 class Facts:
     """What is known when a rule matches.
 
     match: of the rule's pattern. message: the exception's, on one line. dtypes: in torch's spelling, as they appear.
     frames: of the traceback, outermost first. device: "cpu", "cuda", "mps", or None where nothing tells.
+    operation: that raised, such as "aten.addmm", where a run saw it; else what the innermost frames show, or None.
     """
 
     match: re.Match[str]
@@ -41,6 +32,7 @@ class Facts:
     dtypes: tuple[str, ...] = ()
     frames: tuple[Frame, ...] = ()
     device: str | None = None
+    operation: str | None = None
 
     @property
     def has_integers(self) -> bool:
@@ -54,6 +46,16 @@ class Facts:
     def source_is_half(self) -> bool:
         """Of a write whose message names destination and source: half values go into something that is not."""
         return len(self.dtypes) == 2 and self.dtypes[1] in HALVES and not INTEGERS & {self.dtypes[0]}
+
+    @property
+    def call(self) -> str:
+        """The source line of the innermost frame, "" where the paste shows none."""
+        return self.frames[-1].code if self.frames else ""
+
+    @property
+    def under_autocast(self) -> bool:
+        """Whether the traceback shows that torch.autocast was on already."""
+        return any("autocast_mode.py" in frame.file or "autocast(" in frame.code for frame in self.frames)
 
     def comes_through(self, file: str) -> bool:
         """Whether a frame of the traceback stands in `file`."""
@@ -70,6 +72,7 @@ class Rule:
 
     patterns: of the whole message on one line, anywhere in it; groups hold the dtypes, without groups the match does.
     whole: patterns of messages too short to be told from prose: they must be all there is on a line.
+    cause: `{dtypes}` in it stands for the dtypes that met.
     verdicts: by strategy, or a function of the facts. applies: a further condition. names_dtypes: whether to read any.
     """
 

@@ -21,8 +21,25 @@ _ANSI = re.compile(
     r"|\[(?:\d{1,3};)*\d{1,3}m"  # colours whose escape character was lost on the way
 )
 _QUOTES = str.maketrans({"‘": "'", "’": "'", "“": '"', "”": '"', "\u00a0": " ", "\u2028": "\n", "\r": "\n"})
-# "[rank0]: ", "worker-1  | ", "(EngineCore pid=12) ", "> ", pytest's "E   "
-_PREFIX = re.compile(r"^(?:\[[\w:.-]+\]:\s?|\([\w .=-]+pid=[^)]*\)\s?|[\w.-]+\s*\|\s(?=\S| )|>\s|E(?=\s{3})\s{3})")
+_SOURCE = r"(?:\[[\w:.-]+\]:\s?|\([\w .=-]+pid=[^)]*\)\s?|[\w.-]+\s*\|\s(?=\S| ))"
+"""Who printed a line: "[rank0]: ", "(EngineCore pid=12) ", "worker-1  | "."""
+_PREFIX = re.compile(
+    rf"^(?:{_SOURCE}"
+    r"|>\s?"  # a quotation
+    r"|E(?=\s{3})\s{3}"  # pytest
+    r"|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d\S*\s(?:std(?:err|out)\s[FP]\s)?"
+    r"|(?:DEBUG|INFO|WARNING|ERROR|CRITICAL)\s+(?:[\d-]+\s[\d:.,]+\s)?(?:\[?[\w./-]+\.py:\d+\]\s?|(?=\d{4}-))"
+    r"|[\w.-]{1,40}:\s(?=Traceback \(|\s{2,}File \"|(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception):)"
+    r"|\s*[-*+]\s+(?:\*\*[^*]{1,40}\*\*\s*)?(?=\S)(?![-*+\s>])"  # a list, with a bold label
+    r"|\^C(?=Traceback)"
+    r")"
+)
+_MARKDOWN_LINK = re.compile(r"\[([^\][]+)\]\((?:https?|file|vscode)[^()\s]*\)")
+_VS_CODE = re.compile(r"(?m)^Exception has occurred: ([\w.]+)[^\n]*\n(?=\S)")
+_TERMINAL_COLUMNS = 80
+_IGNORED = re.compile(r"^(?:Exception ignored in\b|Exception in thread QueueFeederThread)")
+_SUPERSEDED = re.compile(r"(?i)^(?!\s).{0,80}\b(?:fixed|solved|resolved|then|but now|after that)\b.{0,40}:\s*$")
+"""A person's words between two tracebacks, after which the earlier ones are history."""
 # What a page of a notebook or of a tracker is made of; "<module>" and "c10::complex<float>" are none of it.
 _TAG = re.compile(
     r"</?(?:span|div|pre|code|samp|b|i|em|strong|font|a|p|br|hr|table|tbody|tr|td|th|ul|ol|li|html|body|script|style)"
@@ -40,9 +57,9 @@ _BOX = re.compile(r"^\s*[│┃|]\s?(.*?)\s*[│┃|]?$")
 _FUNCTION = r"(?P<function>(?:<[^<>]*>|[\w.])+)"  # "Linear.forward", "<module>", "<cell line: 2>"
 _FRAMES = (
     re.compile(r'^\s*File "(?P<file>[^"]+)", line (?P<line>\d+)(?:, in (?P<function>.+))?'),
-    re.compile(rf"^File (?P<file>\S+?):(?P<line>\d+)(?:, in {_FUNCTION}.*)?$"),  # IPython 8
+    re.compile(rf"^File (?P<file>[^\s\"].*?):(?P<line>\d+)(?:, in {_FUNCTION}.*)?$"),  # IPython 8
     re.compile(rf"^(?:Cell )?(?P<file>In ?\[\d+\]), line (?P<line>\d+)(?:, in {_FUNCTION}.*)?$"),
-    re.compile(rf"^(?P<file>\S+\.py) in {_FUNCTION}\(.*\)$"),  # IPython 7
+    re.compile(rf"^(?P<file>\S+\.py|<ipython-input-[^>]*>) in {_FUNCTION}(?:\(.*\))?$"),  # IPython 7, Colab
     re.compile(r"^(?P<file>\S+\.py):(?P<line>\d+) in (?P<function>\S+)$"),  # rich
     re.compile(r"^(?P<file>\S+\.py):(?P<line>\d+): (?:[\w.]+)?$"),  # pytest
     re.compile(r"^(?P<file>\S+\.py)\((?P<line>\d+)\): (?P<function>\w+)$"),  # TorchScript
@@ -80,26 +97,82 @@ class Raised:
 
 @dataclass
 class Pasted:
-    """exceptions: last one first, then those it came from. Without any, `text` is all there is to go by."""
+    """The errors of a paste.
+
+    text: all of it, without colours, prefixes and markup. errors: independent ones in the order in which they stand;
+    each is a chain, the last exception first, then those it was raised from. Without any, `frames` and `text` are all
+    there is to go by.
+    """
 
     text: str
-    exceptions: list[Raised] = field(default_factory=list)
+    errors: list[list[Raised]] = field(default_factory=list)
+    frames: tuple[Frame, ...] = ()
 
 
 def read(text: str) -> Pasted:
-    """The exceptions that `text` holds, the one that counts first; of very many the last.
+    """The exceptions that `text` holds, of very many the last MOST.
 
-    An earlier traceback counts only where the last one was raised from it, or is a launcher's word on a worker.
+    Exceptions that were raised from one another, and a launcher's report of a failed worker, are one error.
     """
     plain = _plain(text)
-    found = _exceptions(plain.split("\n"))
-    return Pasted(text=plain, exceptions=found[: -MOST - 1 : -1])
+    return _exceptions(plain)
 
 
 def _plain(text: str) -> str:
     text = _ANSI.sub("", _from_page(_from_notebook(text)[-4 * LONGEST :]))[-LONGEST:].translate(_QUOTES)
-    lines = textwrap.dedent(text).split("\n")
-    return "\n".join(_PREFIX.sub("", line) for line in lines)
+    text = _VS_CODE.sub(r"\1: ", _MARKDOWN_LINK.sub(r"\1", text))
+    lines = [_without_prefixes(line) for line in _by_source(_unwrapped(textwrap.dedent(text).split("\n")))]
+    return "\n".join(_dedented(lines))
+
+
+def _without_prefixes(line: str) -> str:
+    for _ in range(6):  # quoted logs of containers of ranks
+        shorter = _PREFIX.sub("", line, count=1)
+        if shorter == line:
+            break
+        line = shorter
+    return line
+
+
+def _unwrapped(lines: list[str]) -> list[str]:
+    """The lines of a terminal that breaks them at its width, joined again."""
+    if max(map(len, lines), default=0) != _TERMINAL_COLUMNS:
+        return lines
+    joined: list[str] = []
+    continues = False
+    for line in lines:
+        if continues and line[:1].strip():
+            joined[-1] += line
+        else:
+            joined.append(line)
+        continues = len(line) == _TERMINAL_COLUMNS
+    return joined
+
+
+def _by_source(lines: list[str]) -> list[str]:
+    """The lines of each rank or process together: processes write over one another."""
+    sources: dict[str, list[str]] = {}
+    source = ""
+    for line in lines:
+        if found := re.match(_SOURCE, line):
+            source = found[0].strip()
+        elif line.strip():
+            source = ""
+        sources.setdefault(source, []).append(line)
+    return [line for group in sources.values() for line in group] if len(sources) > 2 else lines
+
+
+def _dedented(lines: list[str]) -> list[str]:
+    """Tracebacks that stand indented in a log that is not, without their indentation."""
+    indent = ""
+    moved: list[str] = []
+    for line in lines:
+        if (header := re.match(r"\s+(?=Traceback \(most recent call last\))", line)) is not None:
+            indent = header[0]
+        elif line.strip() and not line.startswith(indent):
+            indent = ""
+        moved.append(line.removeprefix(indent))
+    return moved
 
 
 def _from_page(text: str) -> str:
@@ -138,32 +211,68 @@ def _tracebacks(node: Any) -> list[str]:
     return []
 
 
-def _exceptions(lines: list[str]) -> list[Raised]:
-    """All exceptions that count, in the order in which they stand; see `read`."""
-    found: list[Raised] = []
+def _exceptions(plain: str) -> Pasted:
+    """The errors in `plain`; see `read`."""
+    lines = plain.split("\n")
+    errors: list[list[Raised]] = []
     frames: list[Frame] = []
-    chained = in_traceback = False
+    chained = in_traceback = ignored = unreadable = False
     index = 0
     while index < len(lines):
         line = _unboxed(lines[index])
         if _HEADER.search(line):
-            in_traceback, frames = True, []
+            errors, frames = _with_stack(errors, frames, in_traceback), []
+            in_traceback = True
         elif _CHAIN.match(line):
             chained = True
+        elif _IGNORED.match(line):
+            ignored = True
         elif frame := _frame(line):
             frames.append(frame)
-            in_traceback = True
+            unreadable = False
+        elif _looks_like_frame(line):
+            unreadable = True  # its source line is not the frame's before it
         elif arrow := _ARROW.match(line):
-            frames = [*frames[:-1], _with_code(frames[-1], arrow)] if frames else frames
+            frames = [*frames[:-1], _with_code(frames[-1], arrow)] if frames and not unreadable else frames
         elif frames and line.startswith("    ") and not frames[-1].code and line.strip(" ^~"):
-            frames[-1] = Frame(frames[-1].file, frames[-1].line, frames[-1].function, line.strip())
-        elif exception := _exception(lines, index, in_traceback and bool(frames)):
-            keep = found if chained or not frames or _is_wrapper(exception) else []
-            found = [*keep, Raised(exception.type, exception.message, tuple(frames))]
-            frames, chained, in_traceback = [], False, False
+            if not unreadable:
+                frames[-1] = Frame(frames[-1].file, frames[-1].line, frames[-1].function, line.strip())
+        elif exception := _exception(lines, index, bool(frames)):
+            raised = Raised(exception.type, exception.message, tuple(frames))
+            if not ignored:
+                errors = _added(errors, raised, joined=chained or not frames or _is_wrapper(exception))
+            frames, chained, in_traceback, ignored = [], False, False, False
             index += exception.message.count("\n")
+        elif not in_traceback and _SUPERSEDED.match(line):
+            errors = []
         index += 1
-    return found
+    return Pasted(plain, _with_stack(errors, frames, in_traceback)[-MOST:], tuple(_outermost_first(frames)))
+
+
+def _added(errors: list[list[Raised]], raised: Raised, *, joined: bool) -> list[list[Raised]]:
+    """`errors` with `raised`: in the last one's chain if `joined`, else an error of its own."""
+    if not errors:
+        return [[raised]]
+    *earlier, last = errors
+    before = last[0]
+    if before.type == raised.type and raised.frames and not before.frames and before.message.startswith(raised.message):
+        # Some print the message before the stack, and again, cut short, after it.
+        whole = Raised(before.type, before.message, tuple(_outermost_first(list(raised.frames))))
+        return [*earlier, [whole, *last[1:]]]
+    return [*earlier, [raised, *last][:MOST]] if joined else [*errors, [raised]]
+
+
+def _with_stack(errors: list[list[Raised]], frames: list[Frame], in_traceback: bool) -> list[list[Raised]]:
+    """`errors`, the last one with `frames` that follow its message, where no exception follows them."""
+    if not errors or not frames or in_traceback or errors[-1][0].frames:
+        return errors
+    first, *rest = errors[-1]
+    return [*errors[:-1], [Raised(first.type, first.message, tuple(_outermost_first(frames))), *rest]]
+
+
+def _outermost_first(frames: list[Frame]) -> list[Frame]:
+    """`frames` in Python's order: a stack that ends with the module's own code was printed the other way round."""
+    return frames[::-1] if len(frames) > 1 and frames[-1].function == "<module>" else frames
 
 
 def _unboxed(line: str) -> str:
@@ -178,6 +287,11 @@ def _frame(line: str) -> Frame | None:
             number = parts.get("line")
             return Frame(parts["file"], int(number) if number else None, (parts.get("function") or "").strip())
     return None
+
+
+def _looks_like_frame(line: str) -> bool:
+    """Whether `line` begins a frame in some form that `_frame` does not know."""
+    return re.match(r"^(?:File |Cell |Input In |\S+\.py\b.{0,80} in )", line) is not None
 
 
 def _with_code(frame: Frame, arrow: re.Match[str]) -> Frame:

@@ -7,7 +7,11 @@ https://docs.pytorch.org/docs/stable/amp.html#autocast-op-reference
 
 from __future__ import annotations
 
-from xcomposer_ui.explain.rule import Facts, Text, Verdict, Verdicts
+import re
+
+from xcomposer_ui.core.messages import Text
+from xcomposer_ui.explain.autocast_operations import casts
+from xcomposer_ui.explain.rule import Facts, Verdict, Verdicts
 
 AS_IS = Text(
     "It casts nothing, so the same two dtypes meet again.",
@@ -73,9 +77,56 @@ QUANTISED = Text(
 )
 
 
+IN_PLACE = re.compile(r"\b(?:addmm|addmv|addbmm|baddbmm|addr|addcmul|addcdiv)_\(|\bout\s*=")
+EXTENSION = re.compile(r"\b(?:_?ext_module|_ext|_C|_cuda|\w+_cuda|\w+_ext|torch\.ops\.(?!aten\b)\w+)\.\w+\(")
+
+WRITES_IN_PLACE = Text(
+    "torch.autocast casts no in-place product and no product with `out=`.",
+    "torch.autocast 不转换就地乘法，也不转换带 `out=` 的乘法。",
+)
+IN_AN_EXTENSION = Text(
+    "torch.autocast does not reach into a compiled extension: cast its arguments before the call.",
+    "torch.autocast 不作用于编译扩展：请在调用前转换参数。",
+)
+ON_ALREADY = Text(
+    "The traceback runs through torch.autocast: it is on, and this operation gets its operands after it.",
+    "从回溯可见 torch.autocast 已开启：这一运算的操作数是在它之后得到的。",
+)
+
+
 def clash(facts: Facts) -> Verdicts:
-    """Two dtypes meet in an operation that autocast casts, on CPU and CUDA."""
-    return _unusual(facts) or FLOATS_CLASH
+    """Two dtypes meet in an operation that autocast casts on CPU and CUDA, unless the call shown is another kind."""
+    if unusual := _unusual(facts):
+        return unusual
+    if facts.operation is not None and (found := _by_operation(facts.operation, facts.device)) is not None:
+        return found
+    uncast = next(
+        (
+            why
+            for applies, why in (
+                (IN_PLACE.search(facts.call), WRITES_IN_PLACE),
+                (EXTENSION.search(facts.call), IN_AN_EXTENSION),
+                (facts.under_autocast, ON_ALREADY),
+            )
+            if applies
+        ),
+        None,
+    )
+    return FLOATS_CLASH if uncast is None else {**FLOATS_CLASH, "autocast": (False, uncast)}
+
+
+_BY_DEVICE = Text(
+    "It depends on the device: torch.autocast has a rule for this operation on the CPU or on CUDA, and not on both.",
+    "取决于设备：对这一运算，torch.autocast 只在 CPU 或 CUDA 之一上有规则。",
+)
+
+
+def _by_operation(operation: str, device: str | None) -> Verdicts | None:
+    """What follows from the operation that raised; None where it is one that autocast casts."""
+    cast = casts(operation, device)
+    if cast is None:
+        return {**FLOATS_CLASH, "autocast": (None, _BY_DEVICE)}
+    return None if cast else {**FLOATS_CLASH, "autocast": (False, NOT_LISTED)}
 
 
 def clash_unlisted(facts: Facts) -> Verdicts:

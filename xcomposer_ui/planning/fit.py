@@ -182,7 +182,7 @@ def ran_out(result: RunResult) -> bool:
     failure = result.failure
     if failure is None:
         return False
-    said = failure.message.lower()
+    said = str(failure.message).lower()
     return "OutOfMemory" in failure.type or "out of memory" in said or "can't allocate memory" in said
 
 

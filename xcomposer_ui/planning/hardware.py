@@ -1,4 +1,4 @@
-"""Is this machine fit for the lab: facts in, judged items out; and the choices that follow from them. No torch here.
+"""The check of this machine: facts in, judged items out, and the choices that follow from them. No torch here.
 
 What could not be found out is reported as unknown, and nothing is concluded from it.
 """
@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from packaging.version import Version
 
+from xcomposer_ui.core.messages import Message, Sentence
 from xcomposer_ui.core.strategies import HALF_DTYPES, STRATEGIES
 from xcomposer_ui.core.versions import NEEDED, release_of
 
@@ -56,8 +57,8 @@ class Gpu:
 class Facts:
     """What was found. None: could not be found out, or is not installed (versions).
 
-    versions: name -> version. cuda: the toolkit that PyTorch was built with. cpu_flags: what the processor can, in the
-    words of `torch.cpu.get_capabilities`. apple_gpu: its name, where PyTorch reaches one.
+    versions: name -> version. cuda: the toolkit that PyTorch was built with. cpu_flags: features of the processor, as
+    `torch.cpu.get_capabilities` names them. apple_gpu: its name, where PyTorch reaches one.
     """
 
     versions: dict[str, str | None]
@@ -77,17 +78,20 @@ class Facts:
 
 @dataclass(frozen=True)
 class CheckItem:
-    """verdict: ok, note (works, but know this), slow, bad (mend it), unknown. consequence: for the strategies."""
+    """One fact and its verdict: ok, note (works with a limitation), slow, bad (must be repaired) or unknown.
 
-    name: str
-    value: str
+    value: what was found. consequence: what it means for the strategies.
+    """
+
+    name: Sentence
+    value: Sentence
     verdict: str
-    consequence: str
+    consequence: Sentence
 
 
 @dataclass(frozen=True)
 class Check:
-    """All items, in the order to read them in."""
+    """All items, in reading order."""
 
     items: tuple[CheckItem, ...] = field(default=())
 
@@ -98,7 +102,7 @@ class Check:
 
 
 def this_machine() -> Check:
-    """The machine that this runs on. The first call brings torch, which takes seconds."""
+    """The check of this machine. The first call imports torch, which takes seconds."""
     from xcomposer_ui.backends.hardware_facts import check
 
     return check()
@@ -106,102 +110,91 @@ def this_machine() -> Check:
 
 def check_as_json(check: Check) -> dict[str, Any]:
     """`check` in the field names that scripts rely on."""
-    return {"ok": check.ok, "items": [dict(vars(item)) for item in check.items]}
+    return {"ok": check.ok, "items": [{key: str(value) for key, value in vars(item).items()} for item in check.items]}
 
 
 def as_text(check: Check) -> str:
-    """The items as lines for the person at the terminal, and for a log's first lines."""
-    width = max((len(item.name) for item in check.items), default=0)
-    return "\n".join(f"{item.verdict:<8}{item.name:<{width}}  {item.value}: {item.consequence}" for item in check.items)
+    """The items as lines for the terminal and for the first lines of a log."""
+    width = max((len(str(item.name)) for item in check.items), default=0)
+    return "\n".join(
+        f"{item.verdict:<8}{item.name!s:<{width}}  {item.value}: {item.consequence}" for item in check.items
+    )
 
 
 def judged(facts: Facts) -> Check:
-    """Every fact with its verdict, and what follows from it."""
-    return Check(
-        (
-            *(_version(name, facts) for name in NEEDED),
-            *_gpu(facts),
-            *_cpu(facts),
-            *_known_combinations(facts),
-        )
-    )
+    """Every fact with its verdict and its consequence."""
+    versions = (_version(name, facts) for name in NEEDED)
+    return Check((*versions, *_gpu(facts), *_cpu(facts), *_known_combinations(facts)))
 
 
 def _version(name: str, facts: Facts) -> CheckItem:
     found, needed = facts.versions.get(name), NEEDED[name]
+
+    def item(verdict: str, case: str, **words: Any) -> CheckItem:
+        return CheckItem(
+            name, found or Message("check.value.not_installed"), verdict, Message(f"check.version.{case}", **words)
+        )
+
     if found is None:
         if name == "accelerate" and facts.gpu is None:
-            return CheckItem(name, "not installed", NOTE, "not needed on the CPU; a GPU loads weights with it")
-        remedy = f"install {name} {needed.lowest} or later: pip install -r requirements.txt"
-        return CheckItem(name, "not installed", BAD, remedy)
+            return item(NOTE, "not_needed")
+        return item(BAD, "install", name=name, lowest=needed.lowest)
     release = release_of(found)
     if release is None:
-        return CheckItem(name, found, UNKNOWN, "this is no version that can be compared")
+        return item(UNKNOWN, "not_comparable")
     if release < Version(needed.lowest):
-        said = f"older than {needed.lowest}: {needed.older}. pip install -r requirements.txt"
-        return CheckItem(name, found, BAD, said)
-    for refused, what in needed.refused.items():
-        if release == Version(refused):
-            return CheckItem(name, found, BAD, f"this version {what}. pip install -r requirements.txt")
+        return item(BAD, "older", lowest=needed.lowest, effect=Message(f"versions.older.{name}"))
+    if release in map(Version, needed.refused):
+        return item(BAD, "refused", effect=Message(f"versions.refused.{name}"))
     if release >= Version(needed.untried):
-        return CheckItem(name, found, NOTE, "newer than what the lab was tried with; messages may read differently")
-    return CheckItem(name, found, OK, "as needed")
+        return item(NOTE, "untried")
+    return item(OK, "ok")
 
 
 def _gpu(facts: Facts) -> Iterator[CheckItem]:
-    gpu = facts.gpu
-    if gpu is None and facts.apple_gpu is not None:
-        yield from _apple_gpu(facts.apple_gpu)
-        return
-    if gpu is None:
-        if facts.cuda is None:
-            yield CheckItem("GPU", "none", NOTE, "PyTorch is built without CUDA: every strategy runs on the CPU")
-        else:
-            yield CheckItem(
-                "GPU", "none found", NOTE, f"PyTorch is built for CUDA {facts.cuda} and finds no card or no driver"
-            )
-        return
-    yield CheckItem("GPU", gpu.name, OK, "runs go there unless the device is set to cpu")
-    yield CheckItem(
-        "driver and CUDA",
-        f"driver {gpu.driver or 'unknown'}, CUDA {facts.cuda or 'unknown'}",
-        OK if gpu.driver and facts.cuda else UNKNOWN,
-        "PyTorch reaches the card with them",
-    )
-    yield CheckItem(
-        "GPU memory", _of(gpu.free_bytes, gpu.total_bytes), OK, "what is free counts: `plan` says what fits"
-    )
-    yield _kernels(gpu)
-    yield from _capability(gpu)
+    gpu, unknown = facts.gpu, Message("check.value.unknown")
+    if gpu is not None:
+        yield CheckItem("GPU", gpu.name, OK, Message("check.gpu.used"))
+        driver = Message("check.value.driver", driver=gpu.driver or unknown, cuda=facts.cuda or unknown)
+        verdict = OK if gpu.driver and facts.cuda else UNKNOWN
+        yield CheckItem(Message("check.name.driver"), driver, verdict, Message("check.gpu.driver"))
+        free, total = f"{gpu.free_bytes / 2**30:.1f}", f"{gpu.total_bytes / 2**30:.1f}"
+        memory = Message("check.value.free", free=free, total=total)
+        yield CheckItem(Message("check.name.gpu_memory"), memory, OK, Message("check.gpu.memory"))
+        yield _kernels(gpu)
+        yield _float16(gpu)
+        native = gpu.capability >= TENSOR_CORES_FROM["bfloat16"]
+        case = ("native", OK, "tensor_cores") if native else ("emulated", SLOW, "emulated")
+        yield _half("GPU", "bfloat16", *case)
+    elif facts.apple_gpu is not None:
+        yield CheckItem("GPU", f"{facts.apple_gpu} (mps)", NOTE, Message("check.gpu.mps"))
+        for half in HALF_DTYPES:
+            yield _half("GPU", half, "speed_unknown", UNKNOWN, "speed_unknown")
+    elif facts.cuda is None:
+        yield CheckItem("GPU", Message("check.value.none"), NOTE, Message("check.gpu.no_cuda_build"))
+    else:
+        missing = Message("check.gpu.not_found", cuda=facts.cuda)
+        yield CheckItem("GPU", Message("check.value.none_found"), NOTE, missing)
 
 
-def _apple_gpu(name: str) -> Iterator[CheckItem]:
-    yield CheckItem(
-        "GPU", f"{name} (mps)", NOTE, "runs go there where the device is set to mps; peak memory is not measured there"
-    )
-    for half in HALF_DTYPES:
-        yield CheckItem(
-            f"GPU {half}", "speed unknown", UNKNOWN, f"{half} in {HALF_STRATEGIES}: runs; how fast was not tried here"
-        )
+def _half(part: str, half: str, value: Sentence, verdict: str, case: str) -> CheckItem:
+    """Arithmetic in `half` on "CPU" or "GPU". value: a Message, or the end of its key `check.value.…`."""
+    consequence = Message(f"check.half.{case}", half=half, strategies=HALF_STRATEGIES)
+    found = Message(f"check.value.{value}") if isinstance(value, str) else value
+    return CheckItem(f"{part} {half}", found, verdict, consequence)
 
 
 def _kernels(gpu: Gpu) -> CheckItem:
     major, minor = gpu.capability
-    name = "compute capability"
+    name, value = Message("check.name.capability"), f"{major}.{minor}"
     if not gpu.kernels:
-        return CheckItem(name, f"{major}.{minor}", UNKNOWN, "which cards this PyTorch was built for could not be told")
+        return CheckItem(name, value, UNKNOWN, Message("check.gpu.kernels_unknown"))
     built = [version for kernel in gpu.kernels if (version := _kernel_version(kernel))]
     # Machine code runs on later minor versions of its major one; code for a virtual card ("compute_") on all later.
     fits = any((m == major and n <= minor) if not virtual else (m, n) <= (major, minor) for (m, n), virtual in built)
     if fits:
-        return CheckItem(name, f"{major}.{minor}", OK, "this PyTorch has kernels for it")
-    return CheckItem(
-        name,
-        f"{major}.{minor}",
-        BAD,
-        f"this PyTorch was built for {', '.join(gpu.kernels)}: every strategy ends in “no kernel image is available”. "
-        "Install a build for this card, or run on the CPU",
-    )
+        return CheckItem(name, value, OK, Message("check.gpu.kernels_there"))
+    return CheckItem(name, value, BAD, Message("check.gpu.kernels_missing", kernels=", ".join(gpu.kernels)))
 
 
 def _kernel_version(name: str) -> tuple[tuple[int, int], bool] | None:
@@ -213,33 +206,17 @@ def _kernel_version(name: str) -> tuple[tuple[int, int], bool] | None:
     return (int(digits[:-1]), int(digits[-1])), kind == "compute"
 
 
-def _capability(gpu: Gpu) -> Iterator[CheckItem]:
-    yield _float16(gpu)
-    if gpu.capability >= TENSOR_CORES_FROM["bfloat16"]:
-        yield CheckItem(
-            "GPU bfloat16",
-            "native",
-            OK,
-            f"bfloat16 in {HALF_STRATEGIES}: runs natively, matrix products on tensor cores",
-        )
-    else:
-        yield CheckItem("GPU bfloat16", "emulated", SLOW, f"bfloat16 in {HALF_STRATEGIES}: runs, emulated, slow")
-
-
 def _float16(gpu: Gpu) -> CheckItem:
-    name = "GPU float16"
     tensor_cores = gpu.capability >= TENSOR_CORES_FROM["float16"]
-    runs = f"float16 in {HALF_STRATEGIES}: runs natively" + (", matrix products on tensor cores" * tensor_cores)
+    native = "tensor_cores" if tensor_cores else "native"
     if gpu.capability < min(RESULTS_PER_CLOCK):
-        return CheckItem(name, "none", SLOW, f"float16 in {HALF_STRATEGIES}: runs, computed in float32, slow")
+        return _half("GPU", "float16", "none", SLOW, "in_float32")
     speeds = RESULTS_PER_CLOCK.get(gpu.capability)
     if speeds is None:
-        return CheckItem(name, "native, speed unknown", OK if tensor_cores else UNKNOWN, runs)
+        return _half("GPU", "float16", "native_speed_unknown", OK if tensor_cores else UNKNOWN, native)
     wide, half = speeds
-    ratio = f"{half / wide:g} × float32 ({half} against {wide} results a clock)"
-    if half < wide:
-        return CheckItem(name, ratio, SLOW, f"float16 in {HALF_STRATEGIES}: runs, slower than full")
-    return CheckItem(name, ratio, OK, runs)
+    ratio = Message("check.value.ratio", ratio=f"{half / wide:g}", half=half, wide=wide)
+    return _half("GPU", "float16", ratio, *((SLOW, "slower") if half < wide else (OK, native)))
 
 
 FAST_HALF = {
@@ -253,75 +230,51 @@ ARM_FLAGS = frozenset({"fp16_arith", "bf16"})
 
 
 def _cpu(facts: Facts) -> Iterator[CheckItem]:
-    free = facts.free_bytes
-    yield CheckItem(
-        "free memory",
-        "unknown" if free is None else f"{free / 2**30:.1f} GiB",
-        UNKNOWN if free is None else OK,
-        "for weights and activations on the CPU: `plan` says what fits",
-    )
+    free, unknown = facts.free_bytes, Message("check.value.unknown")
+    memory, verdict = (unknown, UNKNOWN) if free is None else (f"{free / 2**30:.1f} GiB", OK)
+    yield CheckItem(Message("check.name.free_memory"), memory, verdict, Message("check.cpu.memory"))
     for half, features in FAST_HALF.items():
         name = f"CPU {half}"
         if facts.cpu_flags is None:
-            yield CheckItem(name, "unknown", UNKNOWN, "this PyTorch does not tell what the processor can")
-            continue
-        found = [label for flag, label in features.items() if flag in facts.cpu_flags]
-        if found:
-            yield CheckItem(name, ", ".join(found), OK, f"{half} in {HALF_STRATEGIES}: runs natively on the CPU")
+            yield CheckItem(name, unknown, UNKNOWN, Message("check.cpu.features_unknown"))
+        elif found := [label for flag, label in features.items() if flag in facts.cpu_flags]:
+            yield replace(_half("CPU", half, "native", OK, "native_cpu"), value=", ".join(found))
         else:
             lacking = ", ".join(label for flag, label in features.items() if (flag in ARM_FLAGS) == facts.is_arm)
-            yield CheckItem(
-                name,
-                f"no {lacking}",
-                SLOW,
-                f"{half} in {HALF_STRATEGIES}: runs, converted to float32, slower than full",
-            )
+            yield _half("CPU", half, Message("check.value.lacks", features=lacking), SLOW, "converted")
 
 
 def _known_combinations(facts: Facts) -> Iterator[CheckItem]:
     """Combinations that people reported, found here."""
     if facts.flash_attention:
-        yield CheckItem(
-            "flash-attn",
-            "installed",
-            NOTE,
-            "the lab does not use it. With it, full ends in “FlashAttention only support fp16 and bf16 data type” "
-            "(InternLM-XComposer#416): half weights, or PyTorch's own attention",
-        )
+        installed = Message("check.value.installed")
+        yield CheckItem("flash-attn", installed, NOTE, Message("check.combination.flash_attention"))
     found = facts.versions.get("transformers") or ""
     release = release_of(found)
     if release is not None and release >= Version("4.50"):
-        yield CheckItem(
-            "published remote code",
-            f"transformers {found}",
-            NOTE,
-            "the checkpoints' own code has no `generate` from 4.50 on (ms-swift#4324) and meets tensors of size 1377 "
-            "against 1376 (InternLM-XComposer#143): do not pass trust_remote_code; the lab's classes load the weights",
-        )
-
-
-def _of(free: int, total: int) -> str:
-    return f"{free / 2**30:.1f} of {total / 2**30:.1f} GiB free"
+        consequence = Message("check.combination.remote_code")
+        yield CheckItem(Message("check.name.remote_code"), f"transformers {found}", NOTE, consequence)
 
 
 FIRST_STRATEGY = "autocast"
 """What is chosen while nothing is known: it works on every machine, with the picture as it comes."""
 
-PUBLISHED_HALF = "the type of the published weights and of the reported error"
-
 
 class Machine:
-    """look: makes the check, which takes seconds where torch is not loaded yet. Safe from any thread."""
+    """This machine's check, made once. Safe from any thread.
+
+    look: makes the check, which takes seconds where torch is not loaded yet.
+    """
 
     def __init__(self, look: Callable[[], Check] = this_machine) -> None:
         self._look = look
-        self._looking = threading.Lock()
+        self._lock = threading.Lock()
         self.known: Check | None = None
         """The check, once it was made; reading it takes no time."""
 
     def check(self) -> Check:
         """The check; made at the first call."""
-        with self._looking:
+        with self._lock:
             if self.known is None:
                 self.known = self._look()
             return self.known
@@ -333,38 +286,24 @@ def verdict_on(half: str, device: str, check: Check | None) -> str:
     return next((item.verdict for item in check.items if item.name == name), UNKNOWN) if check else UNKNOWN
 
 
-def half_for(device: str, check: Check | None) -> tuple[str, str]:
-    """(the 16-bit type where none is asked for, why).
+def half_for(device: str, check: Check | None) -> tuple[str, Message]:
+    """The 16-bit type where none is chosen, and the reason.
 
     It is float16 everywhere, so that the error that people report appears as they report it; what the machine makes
     of it is part of the reason.
     """
     float16, bfloat16 = (verdict_on(half, device, check) for half in HALF_DTYPES)
-    if float16 == OK:
-        return "float16", f"{PUBLISHED_HALF}; native on this {_part(device)}"
-    if float16 == SLOW and bfloat16 == OK:
-        return "float16", f"{PUBLISHED_HALF}; on this {_part(device)} only bfloat16 is native, and quicker"
-    if float16 == SLOW:
-        return "float16", f"{PUBLISHED_HALF}; no 16-bit type is native on this {_part(device)}"
-    return "float16", f"{PUBLISHED_HALF}; every device computes it"
+    case = {OK: "native", SLOW: "bfloat16_native" if bfloat16 == OK else "none_native"}.get(float16, "published")
+    return "float16", Message(f"reason.half.{case}", part=_part(device))
 
 
-def strategy_for(half: str, device: str, check: Check | None, *, full_fits: bool) -> tuple[str, str]:
-    """(the strategy to begin with, why). full_fits: whether float32 weights have room for sure."""
-    verdict = verdict_on(half, device, check)
-    if verdict == SLOW and full_fits:
-        return (
-            "full",
-            f"this {_part(device)} has no native {half}: float32 is faster here, and its weights fit in memory",
-        )
-    if verdict == SLOW:
-        return FIRST_STRATEGY, f"this {_part(device)} has no native {half}, but float32 weights may not fit in memory"
-    if verdict == OK:
-        return (
-            FIRST_STRATEGY,
-            f"this {_part(device)} computes {half} natively, and autocast takes the float32 picture as it is",
-        )
-    return FIRST_STRATEGY, "it works on every machine"
+def strategy_for(half: str, device: str, check: Check | None, *, full_fits: bool) -> tuple[str, Message]:
+    """The strategy to begin with, and the reason. full_fits: whether float32 weights have room for sure."""
+    case = {OK: "native", SLOW: "full_faster" if full_fits else "full_may_not_fit"}.get(
+        verdict_on(half, device, check), "everywhere"
+    )
+    reason = Message(f"reason.strategy.{case}", part=_part(device), half=half)
+    return "full" if case == "full_faster" else FIRST_STRATEGY, reason
 
 
 def _part(device: str) -> str:

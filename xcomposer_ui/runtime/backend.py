@@ -9,6 +9,7 @@ from typing import Protocol
 
 from xcomposer_ui.compare.divergence import Divergences
 from xcomposer_ui.core.memory_timeline import MemoryTimeline
+from xcomposer_ui.core.messages import Sentence
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.result import Measurement, Operand
 from xcomposer_ui.tracing.dtype_flow import DtypeFlow
@@ -43,15 +44,15 @@ class FailureSite:
 class CallResult:
     """How one call of the model ended: with `answer`, or with an expected failure.
 
-    failure_type, message, traceback: of the exception, as text; holding the exception would hold its tensors.
-    timeline: memory during the call; None where it was not measured.
+    failure_type, message, traceback: of the exception, as text; holding the exception would hold its tensors. Of a
+    silent failure the message is a Message. timeline: memory in use; None where it was not measured.
     """
 
     measurement: Measurement
     answer: str | None = None
     stopped: bool = False
     failure_type: str | None = None
-    message: str = ""
+    message: Sentence = ""
     traceback: str = ""
     site: FailureSite = FailureSite()
     timeline: MemoryTimeline | None = None
@@ -77,7 +78,7 @@ class Backend(Protocol):
 
     model: str
     device: str
-    reasons: dict[str, str]
+    reasons: dict[str, Sentence]
     revision: str | None
     """The hub's commit that the weights are of; None for a folder, and before `fetch`."""
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from xcomposer_ui.core.messages import Sentence
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.result import Explanation, Failure, Fix
 from xcomposer_ui.core.strategies import STRATEGIES
 from xcomposer_ui.explain import explain
+from xcomposer_ui.explain.matcher import NOT_KNOWN
 from xcomposer_ui.runtime.backend import Backend, CallResult, Progress
 
-Tried = dict[tuple[str, str, str | None, bool], Explanation]
+Tried = dict[tuple[str, Sentence, str | None, bool], Explanation]
 """(type, message, module, whether without a picture) of a failure -> its explanation, cures tried."""
 
 
@@ -49,7 +51,7 @@ def _explanation(outcome: CallResult, backend: Backend, request: Request, progre
     tokens = request.max_new_tokens if outcome.failure_type == "RepeatedToken" else 2
     fixes = []
     for other in STRATEGIES.values():
-        fix = known.get(other.name, Fix(other.name, None, "What this strategy does to it is not known."))
+        fix = known.get(other.name, Fix(other.name, None, NOT_KNOWN))
         if other.name == request.strategy:
             fixes.append(replace(fix, cures=False, tried=True, failed_with=outcome.message))
         else:

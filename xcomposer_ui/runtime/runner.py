@@ -9,6 +9,7 @@ from dataclasses import replace
 from xcomposer_ui.compare.divergence import Diverged, Diverging
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.events import Event, Finished, FinishedBatch, Loading, Status, Waiting
+from xcomposer_ui.core.messages import Message, Sentence
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.result import RunResult
 from xcomposer_ui.core.settings import DEVICES, Settings
@@ -246,18 +247,18 @@ class Runner:
             raise UserError("unknown_model", name=model, known=", ".join(self.settings.models))
         return model
 
-    def _half(self, name: str | None) -> tuple[str, str]:
+    def _half(self, name: str | None) -> tuple[str, Sentence]:
         """(16-bit dtype, why it is this one)."""
         name = name or self.settings.half
         if name == "auto":
             device = self.settings.device if self._backend is None else self._backend.device
             return half_for(device, self.machine.known)
-        return checked_half(name), "you asked for it"
+        return checked_half(name), Message("reason.chosen")
 
 
 def _result(
     request: Request,
-    half_reason: str,
+    half_reason: Sentence,
     backend: Backend,
     outcome: CallResult,
     load_sec: float | None,

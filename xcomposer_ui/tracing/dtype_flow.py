@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from xcomposer_ui.core.result import Operand
+from xcomposer_ui.core.result import Operand, operands_as_json
 from xcomposer_ui.tracing.alignment import paired
 
 
@@ -192,5 +192,4 @@ def _cast_as_json(cast: Cast) -> dict[str, Any]:
 def _clash_as_json(clash: Clash | None) -> dict[str, Any] | None:
     if clash is None:
         return None
-    operands = [{"name": o.name, "dtype": o.dtype, "origin": o.origin, "shape": list(o.shape)} for o in clash.operands]
-    return {"module": clash.module, "operation": clash.operation, "operands": operands}
+    return {"module": clash.module, "operation": clash.operation, "operands": operands_as_json(clash.operands)}

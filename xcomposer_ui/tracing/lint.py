@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from xcomposer_ui.core.result import Operand
+from xcomposer_ui.core.result import Operand, operands_as_json
 
 
 @dataclass(frozen=True)
@@ -83,9 +83,7 @@ def _boundary_as_json(boundary: Boundary) -> dict[str, Any]:
         "module": boundary.module,
         "operation": boundary.operation,
         "dtypes": list(boundary.dtypes),
-        "operands": [
-            {"name": o.name, "dtype": o.dtype, "origin": o.origin, "shape": list(o.shape)} for o in boundary.operands
-        ],
+        "operands": operands_as_json(boundary.operands),
         "message": boundary.message,
         "family": boundary.family,
     }

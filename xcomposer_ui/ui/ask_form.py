@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from xcomposer_ui.core.events import Status
-from xcomposer_ui.core.messages import text
+from xcomposer_ui.core.messages import text, worded
 from xcomposer_ui.core.request import Request, settings_of
 from xcomposer_ui.core.settings import DEVICES, HALVES, Settings
 from xcomposer_ui.core.strategies import STRATEGIES
@@ -17,7 +17,6 @@ from xcomposer_ui.ui.examples import Example
 from xcomposer_ui.ui.links import ask_fields
 from xcomposer_ui.ui.localization import QUIET, Localization
 from xcomposer_ui.ui.pictures import DrawingInput, PictureInput
-from xcomposer_ui.ui.reasons import reason
 from xcomposer_ui.ui.setting_controls import filled_in, follow_model, setting_control
 from xcomposer_ui.ui.views.explanation import strategy_label
 from xcomposer_ui.ui.views.head import short_name
@@ -159,7 +158,7 @@ def strategy_why(status: Status, language: str) -> str:
     """The strategy that the lab chose for this machine, and why; empty where that is not known."""
     if status.strategy is None:
         return ""
-    name, why = strategy_label(status.strategy, language), reason(status.reasons.get("strategy", ""), language)
+    name, why = strategy_label(status.strategy, language), worded(status.reasons.get("strategy", ""), language)
     sentence = text("default.strategy", language, strategy=name, reason=why)
     return f'<p class="xl-quiet">{escaped(sentence)}</p>'
 

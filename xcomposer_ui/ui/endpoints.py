@@ -112,7 +112,7 @@ def build_endpoints(settings: Settings, runner: Runner, preflight: Preflight) ->
         """What a pasted error or traceback means; the JSON of `python -m xcomposer_ui explain`."""
         if language not in LANGUAGES:
             raise UserError("unknown_setting", name="language", value=language, known=", ".join(LANGUAGES))
-        return explanation_as_json(explain(text or "", language=language))
+        return explanation_as_json(explain(text or ""), language)
 
     def plan(model: str, image: str, memory: float, half: str, device: str, **numbers: Any) -> dict[str, Any]:
         """What a run will need under every strategy; the JSON of `python -m xcomposer_ui plan`. memory: in GiB."""

@@ -53,4 +53,4 @@ def explained(pasted: str | None, language: str) -> str:
     """The card for `pasted`; for nothing, what the tab is for."""
     if pasted is None or not pasted.strip():
         return f'<p class="xl-quiet">{escaped(text("explain.empty", language))}</p>'
-    return explanation_card(explain(pasted, language=language), language)
+    return explanation_card(explain(pasted), language)

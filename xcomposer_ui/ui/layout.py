@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from xcomposer_ui.core.messages import LANGUAGES, text
+from xcomposer_ui.core.messages import LANGUAGES, language_of, text
 from xcomposer_ui.core.settings import Settings
 from xcomposer_ui.runtime.runner import Runner
 from xcomposer_ui.ui.ask_form import strategy_why
@@ -16,7 +16,7 @@ from xcomposer_ui.ui.compare_tab import CompareTab
 from xcomposer_ui.ui.endpoints import build_endpoints
 from xcomposer_ui.ui.examples import examples
 from xcomposer_ui.ui.explain_tab import build_explain_tab, explained
-from xcomposer_ui.ui.localization import QUIET, Localization, language_of
+from xcomposer_ui.ui.localization import QUIET, Localization
 from xcomposer_ui.ui.model_picker import ModelPicker
 from xcomposer_ui.ui.plan_handlers import Plans, PlanSession
 from xcomposer_ui.ui.plan_tab import PlanTab
@@ -45,7 +45,7 @@ class Head:
             self.language = words.make(
                 gr.Radio,
                 {"label": "language"},
-                choices=[("EN", "en"), ("中文", "zh")],
+                choices=[(text("language.name", name), name) for name in LANGUAGES],
                 value=settings.language if settings.language in LANGUAGES else "en",
                 show_label=False, container=False, elem_id="language",
             )  # fmt: skip

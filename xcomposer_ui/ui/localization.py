@@ -1,4 +1,4 @@
-"""The page's words on Gradio's components: in the browser's language at first, then as the switch says."""
+"""The texts of Gradio's components: in the browser's language at first, then in the one chosen with the switch."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from xcomposer_ui.ui.session_language import SessionLanguages
 
 Part = TypeVar("Part")
 Key = str | Sequence[tuple[str, str]]
-"""A text's key; or, for choices, (key, value) pairs. A key that is no text stands for itself: a model's name."""
+"""A text's key; or, for choices, (key, value) pairs. One without a text is shown as it is: a model's name."""
 
 QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-"""For events that only redraw: they wait for nobody, show no progress, and scripts do not see them."""
+"""For events that only redraw: they do not queue, show no progress, and are hidden from scripts."""
 
 
 class Localization:
-    """Makes components whose texts can be changed later; remembers which text belongs where.
+    """Makes components whose texts can be changed later, and records which text belongs where.
 
-    language: "en" or "zh" fixes the first language; "auto" leaves it to the browser (by `gr.I18n`, which follows
+    language: one of `LANGUAGES` fixes the first language; "auto" leaves it to the browser (by `gr.I18n`, which follows
     the browser but no switch: hence `updates`). visitors: the language that each page was switched to.
     """
 
@@ -54,7 +54,7 @@ class Localization:
         return gr.I18n(**languages)
 
     def components(self) -> list[Any]:
-        """Every component that `updates` speaks of."""
+        """Every component that `updates` changes."""
         return [part for part, _ in self._bound]
 
     def updates(self, language: str) -> dict[Any, Any]:
@@ -76,8 +76,3 @@ def _in_language(key: Key, language: str) -> Any:
     if isinstance(key, str):
         return text(key, language) if key in sentences("en") else key
     return [(_in_language(label, language), value) for label, value in key]
-
-
-def language_of(accepted: str) -> str:
-    """The page's language for a browser's list such as "zh-CN,zh;q=0.9,en;q=0.8": "zh" where Chinese leads."""
-    return "zh" if accepted.strip().lower().startswith("zh") else "en"

@@ -1,4 +1,4 @@
-"""Which language each visitor's page speaks now."""
+"""The language that each visitor's page is in."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 MOST_VISITORS = 10_000
-"""As many pages as are remembered; the one that was heard of longest ago goes first."""
+"""Sessions that are remembered; the least recently used one is dropped first."""
 
 
 class SessionLanguages:
-    """A run is told the page's language when it begins; what it shows later is in the one that was chosen meanwhile."""
+    """Session -> language, so that a run in progress follows the page when its visitor changes the language."""
 
     def __init__(self) -> None:
         self._chosen: OrderedDict[str, str] = OrderedDict()
-        self._changing = threading.Lock()
+        self._lock = threading.Lock()
 
     def choose(self, visitor: str | None, language: str) -> None:
-        """`visitor`: Gradio's session hash; None (a call without a page) is nobody."""
+        """Record the language of `visitor`, Gradio's session hash; None (a call without a page) is ignored."""
         if visitor is None:
             return
-        with self._changing:
+        with self._lock:
             self._chosen[visitor] = language
             self._chosen.move_to_end(visitor)
             while len(self._chosen) > MOST_VISITORS:
                 self._chosen.popitem(last=False)
 
     def spoken(self, visitor: str | None, at_first: str) -> Callable[[], str]:
-        """Called, it gives the language of `visitor`'s page at that moment; `at_first` until another is chosen."""
+        """A function that returns the current language of `visitor`'s page: `at_first` until another is chosen."""
         self.choose(visitor, at_first)
         return lambda: self._chosen.get(visitor or "", at_first)

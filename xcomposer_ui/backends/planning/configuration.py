@@ -10,7 +10,7 @@ from transformers import AutoConfig
 
 import xcomposer_ui.models  # noqa: F401  (registers the families)
 from xcomposer_ui.backends import hub
-from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.errors import UserError, first_line
 from xcomposer_ui.core.settings import EMBEDDED, EMBEDDED_PATH
 from xcomposer_ui.models.xcomposer2 import InternLMXComposer2Config
 from xcomposer_ui.models.xcomposer2.weights import fit_to_weights
@@ -54,8 +54,7 @@ def _checked(shown: str, read: Any) -> InternLMXComposer2Config:
     try:
         config = read()
     except (ValueError, KeyError, TypeError) as error:
-        what = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise UserError("broken_checkpoint", name=shown, what=what[:300]) from error
+        raise UserError("broken_checkpoint", name=shown, what=first_line(error)) from error
     if not isinstance(config, InternLMXComposer2Config):
         raise UserError("other_family", name=shown, what=str(config.model_type))
     return config

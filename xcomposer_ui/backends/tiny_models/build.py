@@ -16,7 +16,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageText
 import xcomposer_ui.models  # noqa: F401  (registers the families)
 from xcomposer_ui.backends.tiny_models.defaults import fitted
 from xcomposer_ui.backends.tiny_models.shrink import shrunk
-from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.errors import UserError, first_line
 from xcomposer_ui.core.settings import EMBEDDED, EMBEDDED_PATH
 
 LARGEST = 200_000_000
@@ -55,7 +55,7 @@ def configuration(named: str) -> tuple[type[Any] | None, Any]:
     try:
         return found, found.config_class()
     except NOT_BUILT as error:
-        raise NoTinyModelError(f"{found.__name__} has no default configuration: {said(error)}") from error
+        raise NoTinyModelError(f"{found.__name__} has no default configuration: {first_line(error)}") from error
 
 
 def tiny_model(found: type[Any] | None, config: Any) -> Any:
@@ -72,7 +72,9 @@ def tiny_model(found: type[Any] | None, config: Any) -> Any:
         torch.manual_seed(0)
         return model_class(small).eval()
     except NOT_BUILT as error:
-        raise NoTinyModelError(f"a small model of {type(config).__name__} cannot be built: {said(error)}") from error
+        raise NoTinyModelError(
+            f"a small model of {type(config).__name__} cannot be built: {first_line(error)}"
+        ) from error
 
 
 def loaded_in(twin: Any, dtype: torch.dtype) -> Any:
@@ -92,7 +94,7 @@ def _read(folder: Path) -> Any:
     except NOT_BUILT as error:
         raise NoTinyModelError(
             f"transformers has no class of its own for the config.json in {folder.name}, and the code of a checkpoint "
-            f"is not run here: {said(error)}"
+            f"is not run here: {first_line(error)}"
         ) from error
 
 
@@ -123,8 +125,3 @@ def _class_for(config: Any) -> type[Any]:
 def _parameters(model_class: type[Any], config: Any) -> int:
     with torch.device("meta"):
         return sum(weight.numel() for weight in model_class(config).parameters())
-
-
-def said(error: BaseException) -> str:
-    """What `error` says, on one line and not at length."""
-    return (" ".join(str(error).split()) or type(error).__name__)[:300].rstrip(".")

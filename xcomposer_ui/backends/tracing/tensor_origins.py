@@ -9,12 +9,14 @@ import torch
 from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 
-from xcomposer_ui.core.result import Operand
+from xcomposer_ui.core.messages import Message
+from xcomposer_ui.core.result import BUFFER, PARAMETER, Operand
 
 OUTSIDE = ""
 """The module's name where an operation runs outside every module's forward."""
 
-GIVEN = "it was given to the model"
+CASTS = ("aten._to_copy", "autocast")
+"""The operations that do nothing but cast."""
 
 
 def dtype_name(dtype: torch.dtype) -> str:
@@ -26,13 +28,13 @@ def dtype_name(dtype: torch.dtype) -> str:
 class Source:
     """Where a tensor comes from. `made_in`: the module it was computed in, then each module that returned it.
 
-    dtype_since: the operation and module that gave it its dtype, as a clause.
+    dtype_since: the operation and module that gave it its dtype; None where the model was given it so.
     copy_of: the parameter's name where the tensor is a parameter in another dtype.
     """
 
     made_by: str
     made_in: str
-    dtype_since: str
+    dtype_since: tuple[str, str] | None
     returned: bool = False
     copy_of: str | None = None
 
@@ -40,7 +42,7 @@ class Source:
 @dataclass(frozen=True)
 class _Weight:
     name: str
-    kind: str
+    origin: Message
     start: int
     end: int
 
@@ -53,11 +55,11 @@ class TensorOrigins:
         # A weak reference keeps a storage's address from being given to another one, so no entry is ever mistaken.
         self._sources: dict[int, tuple[StorageWeakRef, Source]] = {}
         for name, weight in model.named_parameters(remove_duplicate=False):
-            self._enter_weight(name, "parameter", weight)
+            self._enter_weight(name, PARAMETER, weight)
         for name, buffer in model.named_buffers(remove_duplicate=False):
-            self._enter_weight(name, "buffer", buffer)
+            self._enter_weight(name, BUFFER, buffer)
 
-    def _enter_weight(self, name: str, kind: str, weight: Tensor) -> None:
+    def _enter_weight(self, name: str, origin: Message, weight: Tensor) -> None:
         key = _storage_of(weight)
         if key is None:
             return
@@ -65,14 +67,14 @@ class TensorOrigins:
         end = start + weight.numel()
         known = self._weights.setdefault(key, [])
         if all((w.start, w.end) != (start, end) for w in known):  # tied weights: the first name
-            known.append(_Weight(name, kind, start, end))
+            known.append(_Weight(name, origin, start, end))
 
-    def weight(self, tensor: Tensor) -> tuple[str, str] | None:
-        """(full name, "parameter" or "buffer") of the weight that `tensor` is or is a view of; None for others."""
+    def weight(self, tensor: Tensor) -> tuple[str, Message] | None:
+        """(full name, `PARAMETER` or `BUFFER`) of the weight that `tensor` is or is a view of; None for others."""
         key = _storage_of(tensor)
         for weight in self._weights.get(key, ()) if key is not None else ():
             if weight.start <= tensor.storage_offset() < max(weight.end, weight.start + 1):
-                return weight.name, weight.kind
+                return weight.name, weight.origin
         return None
 
     def source(self, tensor: Tensor) -> Source | None:
@@ -95,10 +97,10 @@ class TensorOrigins:
             weight = self.weight(tensor)
             if weight is None and tensor.dtype == output.dtype:  # the dtype came with this operand
                 known = self.source(tensor)
-                return Source(operation, module, known.dtype_since if known else GIVEN)
-            if weight is not None and tensor.dtype != output.dtype and operation in ("aten._to_copy", "autocast"):
+                return Source(operation, module, known.dtype_since if known else None)
+            if weight is not None and tensor.dtype != output.dtype and operation in CASTS:
                 copy_of = weight[0]
-        return Source(operation, module, _since(operation, module), copy_of=copy_of)
+        return Source(operation, module, (operation, module), copy_of=copy_of)
 
     def note_returned(self, module: str, outputs: list[Tensor]) -> None:
         """Enter that `module` returned these; of nested modules that return one tensor the outermost counts."""
@@ -116,21 +118,28 @@ class TensorOrigins:
             return Operand(weight[0], dtype, weight[1], shape)
         source = self.source(tensor)
         if source is None:
-            return Operand("activation (given to the model)", dtype, f"{dtype} since {GIVEN}", shape)
-        return Operand(_name(source), dtype, f"{dtype} since {source.dtype_since}", shape)
+            return Operand(Message("activation.given"), dtype, _origin(dtype, None), shape)
+        return Operand(_name(source), dtype, _origin(dtype, source.dtype_since), shape)
 
 
-def _since(operation: str, module: str) -> str:
-    return f"`{module}` ({operation})" if module != OUTSIDE else f"{operation}, outside the model's modules"
+def _origin(dtype: str, since: tuple[str, str] | None) -> Message:
+    if since is None:
+        return Message("origin.given", dtype=dtype)
+    operation, module = since
+    if module == OUTSIDE:
+        return Message("origin.outside", dtype=dtype, operation=operation)
+    code = "origin.cast" if operation in CASTS else "origin.computed"
+    return Message(code, dtype=dtype, module=module, operation=operation)
 
 
-def _name(source: Source) -> str:
+def _name(source: Source) -> Message:
     if source.copy_of:
-        return f"{source.copy_of} (cast)"
+        return Message("activation.cast_weight", name=source.copy_of)
     if source.returned:
-        return f"activation (output of {source.made_in})"
-    where = f" in {source.made_in}" if source.made_in != OUTSIDE else ""
-    return f"activation ({source.made_by}{where})"
+        return Message("activation.output", module=source.made_in)
+    if source.made_in == OUTSIDE:
+        return Message("activation.outside", operation=source.made_by)
+    return Message("activation.inside", operation=source.made_by, module=source.made_in)
 
 
 def _storage_of(tensor: Tensor) -> int | None:

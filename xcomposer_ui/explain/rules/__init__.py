@@ -14,6 +14,7 @@ from xcomposer_ui.explain.rules import (
     formats,
     indexing,
     kernels,
+    libraries,
     machines,
     norms,
     operands,
@@ -23,6 +24,7 @@ from xcomposer_ui.explain.rules import (
 
 RULES: tuple[Rule, ...] = (
     *silent_failures.RULES,
+    *libraries.RULES,
     *products.RULES,
     *attention.RULES,
     *norms.RULES,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from xcomposer_ui.core.messages import Text
 from xcomposer_ui.explain.dtype_names import INTEGERS, dtypes_in
 from xcomposer_ui.explain.references import ATTENTION, AUTOCAST, FLASH_ATTENTION, xcomposer
-from xcomposer_ui.explain.rule import DTYPE, Facts, Rule, Text, Verdicts
+from xcomposer_ui.explain.rule import DTYPE, Facts, Rule, Verdicts
 from xcomposer_ui.explain.verdicts import ALL_FLOAT32, AS_IS, CASTS, NO_DOUBLE, ONE_HALF, clash, same_for_all, verdicts
 
 OPERANDS = Rule(

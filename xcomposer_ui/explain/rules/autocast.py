@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from xcomposer_ui.core.messages import Text
 from xcomposer_ui.explain.references import AUTOCAST, FSDP, NUMERICS, xcomposer
-from xcomposer_ui.explain.rule import DTYPE, Facts, Rule, Text, Verdicts
+from xcomposer_ui.explain.rule import DTYPE, Facts, Rule, Verdicts
 from xcomposer_ui.explain.verdicts import ALL_FLOAT32, AS_IS, ONE_HALF, clash_unlisted, same_for_all, verdicts
 
 _OWN_CLASH = Text(
@@ -131,8 +132,10 @@ BACKWARD = Rule(
         r"Tensors of the same index must be on the same device and the same dtype",
         rf"assign a gradient with dtype '{DTYPE}' to a tensor with grad_dtype '{DTYPE}'",
         r"assigned grad has data of a different type",
+        rf"expected input and grad types to match, or input to be {DTYPE} and grad to be {DTYPE}",
         r"returned an invalid gradient at index \d+ - expected type ([\w.]+) but got ([\w.]+)",
     ),
+    applies=lambda facts: "invalid gradient" not in facts.match[0] or len(facts.dtypes) == 2,
     references=(AUTOCAST,),
 )
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
+from xcomposer_ui.core.messages import Text
 from xcomposer_ui.core.result import Reference
 from xcomposer_ui.explain.references import LOADING, OFFLINE, xcomposer
-from xcomposer_ui.explain.rule import Facts, Rule, Text
+from xcomposer_ui.explain.rule import Facts, Rule
 from xcomposer_ui.explain.verdicts import PRECISION_IS_NO_CURE
 
 
@@ -50,15 +53,23 @@ REMOTE_CODE = _rule(
     r"'\w*Tokenizer' object has no attribute '(?:sp_model|vocab|tokenizer|_extra_special_tokens)'",
     r"'\w*FlashAttention2' object has no attribute '_flash_attention_forward'",
     r"'DynamicCache' object has no attribute '(?:seen_tokens|get_max_length|get_usable_length|to_legacy_cache)'",
-    r"cannot import name '\w+' from 'transformers(?:\.[\w.]+)?'",
+    r"cannot import name '(?!\w*(?:ForCausalLM|ForConditionalGeneration|Processor|Config|Model)')\w+' from "
+    r"'transformers(?:\.[\w.]+)?'",
     r"No module named 'transformers\.(?!_modules)\w[\w.]*'",
     references=(xcomposer(33), Reference("ms-swift#4324", "https://github.com/modelscope/ms-swift/issues/4324")),
 )
 
 
+_MODEL_CODE = re.compile(r"transformers_modules|modeling_\w+\.py$")
+
+
 def _one_apart(facts: Facts) -> bool:
-    """A mask one longer than the keys: code that counts the cache as older transformers did."""
-    return abs(int(facts.match[1]) - int(facts.match[2])) == 1
+    """A mask one longer than the keys, in a model's own code: it counts the cache as older transformers did.
+
+    Two sizes that differ by one in other code are something else, a picture with an odd side for one.
+    """
+    apart = abs(int(facts.match[1]) - int(facts.match[2])) == 1
+    return apart and (not facts.frames or any(_MODEL_CODE.search(frame.file) for frame in facts.frames))
 
 
 MASK_LENGTH = Rule(
@@ -121,6 +132,20 @@ POSITION_SIZE = _rule(
     r"Input image size \(\d+\*\d+\) doesn't match model \(\d+\*\d+\)",
     r"size mismatch for \S*position_embedding\S*: copying a param with shape",
     references=(xcomposer(461),),
+)
+
+TRANSFORMERS_OLD = _rule(
+    "transformers_too_old",
+    Text("This transformers is older than the model", "transformers 版本比模型旧"),
+    Text(
+        "The installed transformers has no class for this model yet: upgrade it (`pip install -U transformers`), and "
+        "restart the kernel or the server.",
+        "已安装的 transformers 还没有该模型的类：请升级（`pip install -U transformers`），并重启内核或服务。",
+    ),
+    r"cannot import name '\w*(?:ForCausalLM|ForConditionalGeneration|Processor|Config|Model)' from 'transformers'",
+    r"module '?transformers'? has no attribute '?\w*(?:ForCausalLM|ForConditionalGeneration|Processor|Model)",
+    r"model type `?'?[\w.-]+'?`? but Transformers does not recognize this architecture",
+    references=(LOADING,),
 )
 
 WRONG_CLASS = _rule(
@@ -202,6 +227,6 @@ PACKAGE = _rule(
 )
 
 RULES = (
-    *(REMOTE_CODE, MASK_LENGTH, ROPE_TYPE, FOLDER_NAME, POSITION_SIZE, WRONG_CLASS),
+    *(TRANSFORMERS_OLD, REMOTE_CODE, MASK_LENGTH, ROPE_TYPE, FOLDER_NAME, POSITION_SIZE, WRONG_CLASS),
     *(OFFLINE_DOWNLOAD, BROKEN_FILE, CONSENT, PACKAGE),
 )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from xcomposer_ui.core.messages import Text
 from xcomposer_ui.explain.references import DTYPES, NUMERICS
-from xcomposer_ui.explain.rule import DTYPE, Facts, Rule, Text, Verdicts
+from xcomposer_ui.explain.rule import DTYPE, Facts, Rule, Verdicts
 from xcomposer_ui.explain.verdicts import IF_PICTURE, INTEGER_STAYS, ONLY_FLOATS, STAYS_INTEGER, same_for_all, verdicts
 
 _STAYS_HALF = Text(
@@ -79,6 +80,22 @@ _RESULT = Text(
     "It does not change the tensor that is written to. Make that one floating point, or write the result elsewhere.",
     "它不改变被写入的张量。请把该张量改为浮点型，或把结果写到别处。",
 )
+_OUT_OF_ONE_DTYPE = Text(
+    "With everything in one dtype the `out=` tensor, made from the inputs' dtype, has it too.",
+    "全部为同一种 dtype 时，按输入 dtype 生成的 `out=` 张量也一致。",
+)
+
+
+def _result(facts: Facts) -> Verdicts:
+    """An `out=` tensor of another floating-point type goes with its cause; a result for integers does not."""
+    if facts.has_integers or len(facts.dtypes) != 2 or "out" not in facts.match[0]:
+        return same_for_all(False, _RESULT)
+    if any(dtype.startswith("complex") for dtype in facts.dtypes):
+        return same_for_all(False, _RESULT)
+    one = True, _OUT_OF_ONE_DTYPE
+    return {**same_for_all(False, _RESULT), "unified": one, "full": one}
+
+
 RESULT = Rule(
     family="result_dtype",
     title=Text("A result does not fit the tensor it is written to", "结果与写入的张量 dtype 不符"),
@@ -88,7 +105,7 @@ RESULT = Rule(
         "就地运算或 `out=` 参数要求的结果 dtype 无法转换：{dtypes}。浮点结果不能写入整数张量，"
         "多数 `out=` 要求 dtype 完全一致。",
     ),
-    verdicts=same_for_all(False, _RESULT),
+    verdicts=_result,
     patterns=(
         rf"result type {DTYPE} can't be cast to the desired output type {DTYPE}",
         rf"input types can't be cast to the desired output type {DTYPE}",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from xcomposer_ui.core.messages import Text
 from xcomposer_ui.explain.references import BITSANDBYTES, DTYPES
-from xcomposer_ui.explain.rule import DTYPE, Rule, Text
+from xcomposer_ui.explain.rule import DTYPE, Rule
 from xcomposer_ui.explain.verdicts import ALL_FLOAT32, AS_IS, ONE_HALF, same_for_all, verdicts
 
 _FLOAT8 = r"(Float8_\w+)"
@@ -84,6 +85,7 @@ FLOAT8 = Rule(
         rf"linalg\.vander supports floating point, complex, and integer tensors, but got {_FLOAT8}",
         r"torch\._scaled_mm is only supported on CUDA devices with compute capability",
         r"Expected \w+\.dtype\(\) == at::k(Float8_\w+)",
+        r"Expected mat_[ab] to be (?:Float8 or Float4_x2|Float8) matrix got (\w+)",
     ),
     references=(DTYPES,),
 )
@@ -118,7 +120,7 @@ QUANTISED = Rule(
         r"`\.to` is not supported for (?:`4-bit` or )?`[48]-bit` bitsandbytes models",
         r"You cannot cast a bitsandbytes model in a new `dtype`",
         r"`\.half\(\)` is not supported for quantized model",
-        r"Blockwise (?:4-?bit )?quantization only supports 16/32-bit floats, but got (torch\.\w+)",
+        r"Blockwise (?:4-?bit )?quantization only supports 16/32-bit floats, but got (torch\.(?:uint8|int8))",
     ),
     references=(BITSANDBYTES,),
 )

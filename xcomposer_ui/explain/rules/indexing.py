@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from xcomposer_ui.core.messages import Text
 from xcomposer_ui.explain.references import AUTOCAST, DTYPES
-from xcomposer_ui.explain.rule import DTYPE, Facts, Rule, Text
+from xcomposer_ui.explain.rule import DTYPE, Facts, Rule
 from xcomposer_ui.explain.verdicts import ALL_FLOAT32, INTEGER_STAYS, clash_unlisted, verdicts
 
 _WRITES = (

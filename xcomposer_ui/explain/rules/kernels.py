@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from xcomposer_ui.core.messages import Text
 from xcomposer_ui.explain.dtype_names import HALVES
 from xcomposer_ui.explain.references import AUTOCAST, NUMERICS, xcomposer
-from xcomposer_ui.explain.rule import Facts, Rule, Text, Verdicts
+from xcomposer_ui.explain.rule import Facts, Rule, Verdicts
 from xcomposer_ui.explain.verdicts import AS_IS, IF_PICTURE, INTEGER_STAYS, NO_DOUBLE, same_for_all, verdicts
 
 _STAYS_HALF = Text(
@@ -51,6 +52,8 @@ NO_HALF_KERNEL = Rule(
         r"Low precision dtypes not supported\. Got (\w+)",
         r"Unsupported dtype (Half|BFloat16)\b",
         r"MKL FFT doesn't support tensors of type: (\w+)",
+        r"cuFFT doesn't support tensor of type: (\w+)",
+        r"^(?:RuntimeError: )?(Half|BFloat16)Tensor is not supported",
         r"cuFFT only supports dimensions whose sizes are powers of two when computing in (half) precision",
         r"linalg\.\w+\((Half|BFloat16)\{[^}]{0,80}\}\): expected a tensor with 2 or more dimensions of float",
         r"linalg\.vander supports floating point, complex, and integer tensors, but got (\w+)",
@@ -132,6 +135,8 @@ NO_BFLOAT16 = Rule(
     verdicts=verdicts((None, _NO_BFLOAT16), (None, _NO_BFLOAT16), (None, _NO_BFLOAT16), (True, _FLOAT32_RUNS)),
     patterns=(
         r"Current CUDA Device does not support (bfloat16)",
+        r"(Bfloat16) is only supported on GPUs with compute capability of at least [\d.]+\. "
+        r"Your (?P<gpu>.{1,60}?) GPU has compute capability (?P<capability>[\d.]+)",
         r"(Bfloat16) is only supported on GPUs with compute capability",
         r"Your setup doesn't support (bf16)/(?:gpu|cpu)",
         r"(?:(bf16|bfloat16|BFloat16) is not supported on|[Yy]our (?:GPU|device) does not support (?:bf16|bfloat16))",

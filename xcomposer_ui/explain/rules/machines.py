@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import re
 
+from xcomposer_ui.core.messages import Text
 from xcomposer_ui.explain.references import CUDA_MEMORY, LOADING, xcomposer
-from xcomposer_ui.explain.rule import Facts, Rule, Text
+from xcomposer_ui.explain.rule import Facts, Rule
 from xcomposer_ui.explain.verdicts import PRECISION_IS_NO_CURE, verdicts
 
-_GIB = {"B": 2**-30, "KiB": 2**-20, "MiB": 2**-10, "GiB": 1.0, "TiB": 2.0**10, "bytes": 2**-30}
+_GIB = {
+    "B": 2**-30,
+    "KiB": 2**-20,
+    "MiB": 2**-10,
+    "GiB": 1.0,
+    "TiB": 2.0**10,
+    "bytes": 2**-30,
+    "MB": 1e6 / 2**30,
+    "GB": 1e9 / 2**30,
+}
 _LARGE_GIB = 4.0
 """A single allocation from here on is one operation's result, not a weight: a 7B model's largest weight is 0.7 GiB."""
 
@@ -19,6 +29,9 @@ _OOM = (
     r"Tried to allocate (?P<asked>[\d.]+ [KMGT]iB)\.? ?\(?GPU \d+",
     r"XPU out of memory\. Tried to allocate (?P<asked>[\d.]+ \w+)",
     r"HIP out of memory\. Tried to allocate (?P<asked>[\d.]+ \w+)",
+    r"NPU out of memory\. Tried to allocate (?P<asked>[\d.]+ \w+)",
+    r"CUDA runtime error: out of memory",
+    r"Invalid buffer size: (?P<asked>[\d.]+ [KMGT]i?B)",  # Metal
 )
 
 
@@ -37,16 +50,34 @@ LARGE_ALLOCATION = Rule(
     family="out_of_memory",
     title=Text("One intermediate result does not fit into memory", "单个中间结果放不进内存"),
     cause=Text(
-        "One operation asked for several gigabytes at once. With a large picture or a large `hd_num` that is attention "
-        "over very many image tokens, computed whole: use SDPA or flash attention, or a smaller `hd_num`.",
-        "单个运算一次申请了数 GB。图片很大或 `hd_num` 很大时，这通常是对大量图像词元整体计算的注意力："
-        "请使用 SDPA 或 Flash Attention，或减小 `hd_num`。",
+        "One operation asked for several gigabytes at once. With a large picture that is attention over very many "
+        "image tokens, computed whole: use SDPA or flash attention, or fewer image tokens (a smaller picture; for "
+        "InternLM-XComposer a smaller `hd_num`).",
+        "单个运算一次申请了数 GB。图片很大时，这通常是对大量图像词元整体计算的注意力："
+        "请使用 SDPA 或 Flash Attention，或减少图像词元（缩小图片；InternLM-XComposer 可减小 `hd_num`）。",
     ),
     verdicts=verdicts((None, _SMALLER), (None, _SMALLER), (None, _SMALLER), (False, _LARGER)),
     patterns=_OOM,
     applies=_asks_much,
     names_dtypes=False,
     references=(CUDA_MEMORY, xcomposer(436)),
+)
+
+IN_SDPA = Rule(
+    family="out_of_memory",
+    title=Text("Attention does not fit into memory", "注意力放不进内存"),
+    cause=Text(
+        "scaled_dot_product_attention itself ran out of memory: the fallback kernel computes all scores at once where "
+        "no other takes its operands (float32 with a mask, a head size, an old GPU). Fewer image tokens, a smaller "
+        "batch, or half types without a mask, which the flash kernel takes.",
+        "scaled_dot_product_attention 自身耗尽了内存：没有其他内核接受其操作数时（带掩码的 float32、头维度、旧 GPU），"
+        "后备内核会一次算出全部分数。请减少图像词元或批大小，或使用半精度且不带掩码，由 flash 内核计算。",
+    ),
+    verdicts=verdicts((None, _SMALLER), (None, _SMALLER), (None, _SMALLER), (False, _LARGER)),
+    patterns=_OOM,
+    applies=lambda facts: any("scaled_dot_product_attention" in frame.code for frame in facts.frames[-2:]),
+    names_dtypes=False,
+    references=(CUDA_MEMORY,),
 )
 
 _IF_FLOAT32 = Text(
@@ -160,4 +191,4 @@ NO_CUDA = Rule(
     references=(CUDA_MEMORY,),
 )
 
-RULES = (LARGE_ALLOCATION, OUT_OF_MEMORY, TYPES_TELL_DEVICES, DEVICES, DEVICE_MAP, NO_CUDA)
+RULES = (IN_SDPA, LARGE_ALLOCATION, OUT_OF_MEMORY, TYPES_TELL_DEVICES, DEVICES, DEVICE_MAP, NO_CUDA)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from xcomposer_ui.core.messages import Text
 from xcomposer_ui.explain.references import AUTOCAST
-from xcomposer_ui.explain.rule import DTYPE, Facts, Rule, Text, Verdicts
+from xcomposer_ui.explain.rule import DTYPE, Facts, Rule, Verdicts
 from xcomposer_ui.explain.verdicts import ALL_FLOAT32, AS_IS, IF_PICTURE, ONE_HALF, clash, verdicts
 
 _CPU_AUTOCAST = Text(
@@ -11,6 +12,13 @@ _CPU_AUTOCAST = Text(
     "cure it.",
     "在 CPU 上 torch.autocast 不处理归一化层；在 CUDA 上它以 float32 计算 layer_norm，可以解决。",
 )
+
+
+def _half_weights(facts: Facts) -> Verdicts:
+    """CUDA's group_norm says "(CPU)" too; there autocast computes it in float32."""
+    cured = facts.device == "cuda"
+    return verdicts((False, AS_IS), (cured, _CPU_AUTOCAST), (True, ONE_HALF), (True, ALL_FLOAT32))
+
 
 CPU_HALF_WEIGHTS = Rule(
     family="norm_dtype_mismatch",
@@ -24,7 +32,7 @@ CPU_HALF_WEIGHTS = Rule(
         "LayerNorm、GroupNorm 或 BatchNorm 的权重是半精度，输入却是 float32（或另一种半精度）。"
         "CPU 只接受两种组合：两者 dtype 相同，或半精度输入配 float32 权重。",
     ),
-    verdicts=verdicts((False, AS_IS), (False, _CPU_AUTOCAST), (True, ONE_HALF), (True, ALL_FLOAT32)),
+    verdicts=_half_weights,
     patterns=(rf"mixed dtype \(CPU\): expect (?:\w+ )+to have scalar type of {DTYPE}",),
     references=(AUTOCAST,),
 )
@@ -87,6 +95,19 @@ IN_A_NORM = Rule(
     references=(AUTOCAST,),
 )
 
+_NO_RULE = Text(
+    "torch.autocast has no rule for batch_norm: both operands stay as they are.",
+    "torch.autocast 没有 batch_norm 的规则：两个操作数保持原样。",
+)
+NATIVE_BATCH_NORM = Rule(
+    family="norm_dtype_mismatch",
+    title=IN_A_NORM.title,
+    cause=IN_A_NORM.cause,
+    verdicts=verdicts((False, AS_IS), (False, _NO_RULE), (True, ONE_HALF), (True, ALL_FLOAT32)),
+    patterns=(rf"Expected (?:weight|bias|running_mean|running_var) to have type {DTYPE} but got {DTYPE}",),
+    references=(AUTOCAST,),
+)
+
 
 def _fused(facts: Facts) -> Verdicts:
     return {**clash(facts), "as_is": (None, _SLOWER)}
@@ -107,4 +128,4 @@ FUSED = Rule(
     references=(AUTOCAST,),
 )
 
-RULES = (CPU_HALF_WEIGHTS, CPU_ODD_INPUT, IN_A_NORM, FUSED)
+RULES = (CPU_HALF_WEIGHTS, CPU_ODD_INPUT, IN_A_NORM, NATIVE_BATCH_NORM, FUSED)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
+from xcomposer_ui.core.messages import Text
 from xcomposer_ui.explain.references import AUTOCAST, DTYPES, MPS
-from xcomposer_ui.explain.rule import DTYPE, Facts, Rule, Text, Verdicts
+from xcomposer_ui.explain.rule import DTYPE, Facts, Rule, Verdicts
 from xcomposer_ui.explain.verdicts import (
     FLOATS_CLASH,
     clash,
@@ -31,15 +32,19 @@ def _linalg(facts: Facts) -> Verdicts:
 
 
 _SOME_OPERATIONS = Text(
-    "It casts matrix products, einsum and convolutions, which speak in these words; torch.cross and a few others that "
-    "do too it leaves alone.",
-    "它会转换矩阵乘法、einsum 和卷积，它们都这样报错；torch.cross 等少数运算也这样报错，但它不处理。",
+    "It depends on the operation, which the message does not name: of a batched matrix product, einsum or a "
+    "convolution torch.autocast casts the operands; of batch_norm, embedding_bag and a compiled extension it does not.",
+    "取决于报错未写明的运算：批量矩阵乘法、einsum、卷积的操作数会被 torch.autocast 转换；"
+    "batch_norm、embedding_bag 和编译扩展则不会。",
 )
 
 
 def _listed(facts: Facts) -> Verdicts:
+    """The message names no operation: the verdict is that of the one that was seen, else it depends."""
     found = clash(facts)
-    return {**found, "autocast": (True, _SOME_OPERATIONS)} if found["autocast"][0] else found
+    if not found["autocast"][0] or facts.operation is not None:
+        return found
+    return {**found, "autocast": (None, _SOME_OPERATIONS)}
 
 
 OPERANDS = Rule(
@@ -63,6 +68,26 @@ OPERANDS = Rule(
         rf"expected input and grid to have same dtype, but input has {DTYPE} and grid has {DTYPE}",
     ),
     applies=lambda facts: len(facts.dtypes) != 1,
+    references=(AUTOCAST,),
+)
+
+_TORCHVISION = Text(
+    "torchvision registers an autocast kernel for this operation, which computes it in float32.",
+    "torchvision 为该运算注册了 autocast 内核，会以 float32 计算。",
+)
+TORCHVISION = Rule(
+    family="operand_dtype_mismatch",
+    title=Text("A torchvision operation met two dtypes", "torchvision 的运算遇到了两种 dtype"),
+    cause=Text(
+        "The features and the boxes of a torchvision operation are {dtypes}; both must have one dtype.",
+        "torchvision 运算的特征与框是 {dtypes}；两者须为同一种 dtype。",
+    ),
+    verdicts=lambda facts: {**clash_unlisted(facts), "autocast": (True, _TORCHVISION)},
+    patterns=(
+        rf"to have the same type as tensor for argument #\d+ '\w+'; but type {DTYPE} does not equal {DTYPE} "
+        r"\(while checking arguments for (?:ps_)?(?:roi_(?:align|pool)|nms|deform_conv2d)\w*\)",
+    ),
+    applies=lambda facts: len(facts.dtypes) == 2 and not facts.has_integers and not facts.has_double,
     references=(AUTOCAST,),
 )
 
@@ -208,4 +233,4 @@ ONNX = Rule(
     patterns=(r"Unexpected input data type\. Actual: \((tensor\(\w+\))\) ?, expected: \((tensor\(\w+\))\)",),
 )
 
-RULES = (OPERANDS, MADE_COMPLEX, LINALG, UNLISTED, MPS_ELEMENTS, NO_FLOAT64, ONNX)
+RULES = (TORCHVISION, OPERANDS, MADE_COMPLEX, LINALG, UNLISTED, MPS_ELEMENTS, NO_FLOAT64, ONNX)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
+from xcomposer_ui.core.messages import Text
 from xcomposer_ui.explain.references import AUTOCAST, MPS, xcomposer
-from xcomposer_ui.explain.rule import DTYPE, Facts, Rule, Text, Verdicts
+from xcomposer_ui.explain.rule import DTYPE, Facts, Rule, Verdicts
 from xcomposer_ui.explain.traceback_parser import Frame
 from xcomposer_ui.explain.verdicts import ALL_FLOAT32, AS_IS, clash, clash_of_vectors, clash_promoted_on_cuda, verdicts
 
@@ -18,11 +19,25 @@ _PRODUCT_CAUSE = Text(
     "或被某个模块转回 float32 的特征，遇到了下一层的权重。先出现的是输入的 dtype，后出现的是权重的。",
 )
 
+_BIAS_OR_IN_PLACE = Text(
+    "It depends on the call: of a linear layer whose bias differs torch.autocast casts all operands; of an in-place "
+    "product (`addmm_`) it casts none.",
+    "取决于调用：若是偏置不同的线性层，torch.autocast 会转换全部操作数；若是就地乘法（`addmm_`），则都不转换。",
+)
+
+
+def _product(facts: Facts) -> Verdicts:
+    found = clash(facts)
+    if found["autocast"][0] is True and not facts.call and facts.match[0].startswith("self and mat"):
+        return {**found, "autocast": (None, _BIAS_OR_IN_PLACE)}
+    return found
+
+
 MATMUL = Rule(
     family="matmul_dtype_mismatch",
     title=_PRODUCT,
     cause=_PRODUCT_CAUSE,
-    verdicts=clash,
+    verdicts=_product,
     patterns=(
         rf"(?:mat1|self|mat2) and mat[12] must have the same dtype, but got {DTYPE} and {DTYPE}",
         rf"expected (?:m1|mat1) and (?:m2|mat2) to have the same dtype, but got: ?{DTYPE}\s*!=\s*{DTYPE}",

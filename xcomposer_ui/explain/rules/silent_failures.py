@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from xcomposer_ui.core.messages import Text
 from xcomposer_ui.explain.references import NUMERICS, xcomposer
-from xcomposer_ui.explain.rule import Rule, Text
+from xcomposer_ui.explain.rule import Rule
 from xcomposer_ui.explain.verdicts import same_for_all, verdicts
 
 _SAME_HALF = Text(

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from xcomposer_ui.core.messages import text
+from xcomposer_ui.core.messages import text, worded
 from xcomposer_ui.planning.hardware import Check, CheckItem
-from xcomposer_ui.ui.check_texts import in_language
 from xcomposer_ui.ui.views.marks import escaped
 
 COLUMNS = ("name", "value", "consequence")
@@ -29,5 +28,5 @@ def check_panel(check: Check | None, language: str) -> str:
 def _row(item: CheckItem, language: str) -> str:
     said = escaped(text(f"check.verdict.{item.verdict}", language))
     told = (item.name, item.value, item.consequence)
-    cells = "".join(f"<td>{escaped(in_language(sentence, language))}</td>" for sentence in told)
+    cells = "".join(f"<td>{escaped(worded(sentence, language))}</td>" for sentence in told)
     return f'<tr><td><span class="xl-mark xl-mark-{item.verdict}">{said}</span></td>{cells}</tr>'

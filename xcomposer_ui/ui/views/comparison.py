@@ -11,7 +11,6 @@ from xcomposer_ui.core.messages import text
 from xcomposer_ui.core.result import RunResult
 from xcomposer_ui.core.units import UNKNOWN, joined, memory, rate, seconds, significant
 from xcomposer_ui.ui.compare_session import CompareSession
-from xcomposer_ui.ui.localised_failure import failure_line, localised
 from xcomposer_ui.ui.views.batch_summary import batch_summary, name_of
 from xcomposer_ui.ui.views.charts import Bar, Curve, bars, depth
 from xcomposer_ui.ui.views.downloads import downloads, downloads_of_many
@@ -117,7 +116,7 @@ def _row(comparison: Comparison, run: ComparedRun, language: str) -> str:
     first, speed = escaped(joined(seconds(m.time_to_first_token_sec))), escaped(joined(rate(m.tokens_per_sec)))
     figures = (latency, first, speed, peak)
     failure = result.failure
-    answer = (result.answer or "") if failure is None else failure_line(failure, language)
+    answer = (result.answer or "") if failure is None else failure.line(language)
     failed = "" if failure is None else " xl-failed"
     name = escaped(name_of(run.variant, language))
     return (
@@ -227,7 +226,7 @@ def _small(value: float) -> str:
 def _failure(result: RunResult, language: str) -> str:
     if result.failure is None:
         return ""
-    return failure_card(localised(result.failure, result.device, language), language, result.strategy)
+    return failure_card(result.failure, language, result.strategy)
 
 
 def _failures(comparison: Comparison, language: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xcomposer_ui.core.messages import text
+from xcomposer_ui.core.messages import text, worded
 from xcomposer_ui.core.result import Explanation, Fix, Reference
 from xcomposer_ui.core.strategies import STRATEGIES
 from xcomposer_ui.ui.views.marks import clashing, dtype_chip, escaped
@@ -11,7 +11,7 @@ from xcomposer_ui.ui.views.marks import clashing, dtype_chip, escaped
 def explanation_card(explanation: Explanation, language: str) -> str:
     """A card for a pasted error; one that was not recognised says so and guesses nothing."""
     kind = "xl-known" if explanation.recognised else "xl-unknown"
-    title = explanation.title or text("explain.unknown", language)
+    title = worded(explanation.title, language)
     dtypes = _dtypes(explanation, language)
     return (
         f'<section class="xl-card {kind}"><h3>{escaped(title)}</h3>{dtypes}'
@@ -23,7 +23,7 @@ def cause_and_fixes(explanation: Explanation, language: str, ran: str | None = N
     """Why it failed, what each strategy does about it, where to read more. ran: the strategy that failed, if any."""
     return (
         (f"<h4>{escaped(text('failure.cause', language))}</h4>" if explanation.fixes else "")
-        + f'<p class="xl-cause">{escaped(explanation.cause)}</p>'
+        + f'<p class="xl-cause">{escaped(worded(explanation.cause, language))}</p>'
         + _references(explanation.references, language)
         + _fixes(explanation.fixes, language, ran)
     )
@@ -48,7 +48,7 @@ def _dtypes(explanation: Explanation, language: str) -> str:
 def _where(explanation: Explanation, language: str) -> str:
     if not explanation.where:
         return ""
-    return f"<h4>{escaped(text('explain.where', language))}</h4><p>{escaped(explanation.where)}</p>"
+    return f"<h4>{escaped(text('explain.where', language))}</h4><p>{escaped(worded(explanation.where, language))}</p>"
 
 
 def _fixes(fixes: tuple[Fix, ...], language: str, ran: str | None) -> str:
@@ -62,7 +62,7 @@ def _fix(fix: Fix, language: str, ran: str | None) -> str:
     verdict = str(fix.cures).lower()
     return (
         f'<li class="xl-fix xl-cures-{verdict}"><span class="xl-verdict">{escaped(text(f"fix.{verdict}", language))}'
-        f"</span><span><b>{escaped(strategy_label(fix.strategy, language))}</b> {escaped(fix.why)} "
+        f"</span><span><b>{escaped(strategy_label(fix.strategy, language))}</b> {escaped(worded(fix.why, language))} "
         f"<small>{escaped(_trial(fix, language, ran))}</small></span></li>"
     )
 
@@ -72,7 +72,8 @@ def _trial(fix: Fix, language: str, ran: str | None) -> str:
         return text("fix.untried", language)
     if fix.cures:
         return text("fix.answered", language)
-    return text("fix.failed" if fix.strategy == ran else "fix.failed.too", language, message=fix.failed_with or "—")
+    key = "fix.failed" if fix.strategy == ran else "fix.failed.too"
+    return text(key, language, message=worded(fix.failed_with or "—", language))
 
 
 def _references(references: tuple[Reference, ...], language: str) -> str:

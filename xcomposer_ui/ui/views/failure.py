@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from xcomposer_ui.core.messages import text
+from xcomposer_ui.core.messages import text, worded
 from xcomposer_ui.core.result import Failure, Operand
-from xcomposer_ui.explain.operands import operand_name, operand_origin
 from xcomposer_ui.ui.views.explanation import cause_and_fixes
 from xcomposer_ui.ui.views.marks import clashing, dtype_chip, escaped
 
 
 def failure_card(failure: Failure, language: str, strategy: str | None = None) -> str:
     """`failure`, of a run under `strategy`, as a card; the message stands whole, as it was worded, to be copied."""
-    title = failure.explanation.title or text("failure", language)
+    title = worded(failure.explanation.title, language)
     return (
         f'<section class="xl-card xl-failure" aria-label="{escaped(text("failure", language))}">'
         f"<h3>{escaped(title)}</h3>{_message(failure, language)}{_path(failure, language)}"
@@ -24,7 +23,7 @@ def _message(failure: Failure, language: str) -> str:
     copy, copied = escaped(text("copy", language)), escaped(text("copied", language))
     return (
         f'<div class="xl-message"><pre tabindex="0" aria-label="{escaped(text("failure.message", language))}">'
-        f"{escaped(failure.message)}</pre>"
+        f"{escaped(worded(failure.message, language))}</pre>"
         f'<button type="button" data-copy data-copied="{copied}">{copy}</button></div>'
     )
 
@@ -62,8 +61,8 @@ def _operands(operands: tuple[Operand, ...], language: str) -> str:
 
 def _operand(operand: Operand, language: str) -> str:
     shape = " × ".join(str(size) for size in operand.shape) or "—"
-    origin = operand_origin(operand, language)
+    origin = worded(operand.origin, language)
     return (
-        f"<tr><td><code>{escaped(operand_name(operand, language))}</code></td><td>{dtype_chip(operand.dtype)}</td>"
+        f"<tr><td><code>{escaped(worded(operand.name, language))}</code></td><td>{dtype_chip(operand.dtype)}</td>"
         f'<td class="xl-number">{shape}</td><td>{escaped(origin)}</td></tr>'
     )

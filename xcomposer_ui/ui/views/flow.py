@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from xcomposer_ui.core.messages import text
-from xcomposer_ui.explain.operands import operand_name
+from xcomposer_ui.core.messages import text, worded
 from xcomposer_ui.tracing.dtype_flow import Cast, Traced
 from xcomposer_ui.tracing.dtype_path import PathStep, path, paths_aligned
 from xcomposer_ui.ui.views.explanation import strategy_label
@@ -207,7 +206,7 @@ def _clash(step: PathStep, traced: Traced, language: str) -> str:
         return f'<span class="xl-failed">{escaped(text("flow.clash.inside", language))}</span>'
     met: dict[str, str] = {}
     for operand in reversed(clash.operands):  # the weight comes last, after its bias
-        met.setdefault(operand.dtype, operand_name(operand, language))
+        met.setdefault(operand.dtype, worded(operand.name, language))
     sides = [f"<code>{escaped(name)}</code> {dtype_chip(dtype)}" for dtype, name in met.items()]
     return f" {clash_mark(language)} ".join(sides[::-1]) + f" <code>{escaped(clash.operation or '')}</code>"
 

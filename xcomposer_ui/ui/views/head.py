@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from xcomposer_ui.core.events import Status
-from xcomposer_ui.core.messages import text
-from xcomposer_ui.ui.reasons import reason
+from xcomposer_ui.core.messages import Sentence, text, worded
 from xcomposer_ui.ui.views.marks import dtype_chip, escaped
 
 DOT = '<em aria-hidden="true">·</em>'
@@ -32,8 +31,8 @@ def short_name(model: str) -> str:
     return model.rstrip("/").rsplit("/", 1)[-1] or model
 
 
-def _row(name: str, value: str, said: str | None, language: str) -> str:
-    why = f"<small>{escaped(reason(said, language))}</small>" if said else ""
+def _row(name: str, value: str, reason: Sentence | None, language: str) -> str:
+    why = f"<small>{escaped(worded(reason, language))}</small>" if reason else ""
     return f"<div><dt>{escaped(text(f'head.{name}', language))}</dt><dd>{value}{why}</dd></div>"
 
 

@@ -7,7 +7,6 @@ from xcomposer_ui.core.messages import text
 from xcomposer_ui.core.result import RunResult
 from xcomposer_ui.core.strategies import STRATEGIES, Strategy
 from xcomposer_ui.core.units import joined, seconds
-from xcomposer_ui.ui.localised_failure import localised
 from xcomposer_ui.ui.session import CheckingFit, Session
 from xcomposer_ui.ui.views.explanation import strategy_label
 from xcomposer_ui.ui.views.failure import failure_card
@@ -25,8 +24,7 @@ def _content(session: Session, language: str) -> str:
     if session.last is None:
         return f'<p class="xl-quiet">{escaped(text("happened.empty", language))}</p>'
     if session.last.failure is not None:
-        failure = localised(session.last.failure, session.last.device, language)
-        return failure_card(failure, language, session.last.strategy)
+        return failure_card(session.last.failure, language, session.last.strategy)
     return answered(session.last, session.turns[-1].request.file is not None, language)
 
 

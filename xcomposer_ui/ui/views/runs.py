@@ -9,7 +9,6 @@ import io
 from xcomposer_ui.core.messages import text
 from xcomposer_ui.core.result import result_as_json
 from xcomposer_ui.core.units import joined, memory, rate, seconds
-from xcomposer_ui.ui.localised_failure import failure_line
 from xcomposer_ui.ui.session import SessionRun
 from xcomposer_ui.ui.views.explanation import strategy_label
 from xcomposer_ui.ui.views.marks import dtype_chip, escaped
@@ -49,7 +48,7 @@ def runs_csv(runs: tuple[SessionRun, ...]) -> str:
     for number, run in enumerate(runs, 1):
         failure = run.result.failure
         row = result_as_json(run.result) | {"run": number, "question": run.request.text}
-        row["failure"] = f"{failure.type}: {failure.message}" if failure else None
+        row["failure"] = failure.line() if failure else None
         writer.writerow({field: _cell(row[field]) for field in CSV_FIELDS})
     return out.getvalue()
 
@@ -94,7 +93,7 @@ def _long(value: str, kind: str = "") -> str:
 def _outcome(run: SessionRun, language: str) -> str:
     result = run.result
     if result.failure is not None:
-        return _long(failure_line(result.failure, language), "xl-failed")
+        return _long(result.failure.line(language), "xl-failed")
     if result.stopped:
         return _long(f"{result.answer or ''} ({text('runs.stopped', language)})".strip())
     return _long(result.answer or "")

@@ -1,0 +1,78 @@
+"""Which operations torch.autocast casts on which device: PyTorch's own registrations, kept as data.
+
+`data/autocast.json` lists the operators with an autocast kernel, as
+`torch._C._dispatch_get_registrations_for_dispatch_key("AutocastCUDA")` gives them; a test compares the two.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import cache
+from pathlib import Path
+
+DATA = Path(__file__).resolve().parent / "data" / "autocast.json"
+
+_ALIASES = {
+    "convolution": "conv2d",
+    "dot_general": "matmul",
+    "embedding_bag": "embedding_bag",
+    "scaled_dot_product": "scaled_dot_product_attention",
+    "thnn_fused_lstm_cell": "lstm_cell",
+    "thnn_fused_gru_cell": "gru_cell",
+}
+_NAMED = re.compile(r"\b(?:F|functional|torch(?:\.nn\.functional)?)\.([a-z]\w*)\(")
+_FILES = {
+    "linear.py": "linear",
+    "conv.py": "conv2d",
+    "batchnorm.py": "batch_norm",
+    "instancenorm.py": "instance_norm",
+}
+"""Files of torch.nn.modules whose layers call one operation."""
+
+
+def casts(operation: str, device: str | None) -> bool | None:
+    """Whether torch.autocast has a kernel for `operation`, such as "aten.addmm" or "batch_norm".
+
+    Args:
+        device: "cpu", "cuda", "mps" or "xpu"; None where it is not known.
+
+    Returns:
+        None where the device is not known and the answer depends on it. In-place forms ("addmm_") have no kernel.
+    """
+    name = _plain(operation)
+    if device is not None:
+        return name in _registered(device)
+    answers = {name in _registered(known) for known in ("cpu", "cuda")}
+    return answers.pop() if len(answers) == 1 else None
+
+
+def operation_in(code: str, file: str) -> str | None:
+    """The one operation of torch's that a source line calls, or that a file of torch.nn's layers stands for."""
+    named = _NAMED.findall(code)
+    if len(named) == 1:
+        return str(named[0])
+    if not named and " @ " in code and "(" not in code:
+        return "matmul"
+    return _FILES.get(re.split(r"[/\\]", file)[-1]) if "modules" in file else None
+
+
+def operation_named(message: str) -> str | None:
+    """The operation that a message itself names: by a prefix such as "grid_sampler(): ", or by a product's argument."""
+    if found := re.search(r"\b([a-z][a-z_\d]+)\(\): expected input", message):
+        return found[1]
+    return "matmul" if re.search(r"for argument #\d+ '(?:mat|batch)\d?'", message) else None
+
+
+def _plain(operation: str) -> str:
+    name = operation.removeprefix("aten.").removeprefix("torch.").removeprefix("_")
+    name = re.sub(r"^(?:native|cudnn|miopen|mps|mkldnn)_", "", name)
+    if name.startswith("scaled_dot_product"):
+        return "scaled_dot_product_attention"
+    return _ALIASES.get(name, name)
+
+
+@cache
+def _registered(device: str) -> frozenset[str]:
+    found: dict[str, list[str]] = json.loads(DATA.read_text(encoding="utf-8"))["operations"]
+    return frozenset(found.get(device, ()))
