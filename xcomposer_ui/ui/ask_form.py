@@ -16,13 +16,12 @@ from xcomposer_ui.planning.hardware import FIRST_STRATEGY
 from xcomposer_ui.ui.examples import Example, by_picture, first_for
 from xcomposer_ui.ui.handlers import numbers
 from xcomposer_ui.ui.hd_num_field import follow_model, hd_num_field
+from xcomposer_ui.ui.html import macro, short_name
 from xcomposer_ui.ui.links import ask_form
 from xcomposer_ui.ui.localization import QUIET, Localization
 from xcomposer_ui.ui.pictures import DrawingInput, PictureInput
 from xcomposer_ui.ui.session import Form
 from xcomposer_ui.ui.views.explanation import strategy_label
-from xcomposer_ui.ui.views.head import short_name
-from xcomposer_ui.ui.views.marks import escaped
 
 PALETTE = ["#d62828", "#2a9d3a", "#1d5fd1", "#f2c714", "#7b3fb5", "#f08a1c", "#111111", "#ffffff"]
 """The colours that the embedded model knows, so that drawings are about what it can name."""
@@ -203,7 +202,7 @@ def strategy_why(status: Status, language: str) -> str:
         return ""
     name, why = strategy_label(status.strategy, language), worded(status.reasons.get("strategy", ""), language)
     said = text("default.strategy", language, strategy=name, reason=why)
-    return f'<p class="xl-quiet">{escaped(said)}</p>'
+    return macro("quiet", language, said)
 
 
 def choices(names: tuple[str, ...]) -> list[tuple[str, str]]:

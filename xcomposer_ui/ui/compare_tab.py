@@ -20,13 +20,13 @@ from xcomposer_ui.ui.compare_session import CompareForm, CompareSession
 from xcomposer_ui.ui.examples import Example, by_picture, first_for
 from xcomposer_ui.ui.handlers import numbers
 from xcomposer_ui.ui.hd_num_field import follow_model, hd_num_field
+from xcomposer_ui.ui.html import short_name
 from xcomposer_ui.ui.localization import QUIET, Localization
 from xcomposer_ui.ui.offer_buttons import offers
 from xcomposer_ui.ui.pictures import PictureInput
 from xcomposer_ui.ui.preflight import Preflight
 from xcomposer_ui.ui.views.comparison import compared
-from xcomposer_ui.ui.views.head import short_name
-from xcomposer_ui.ui.views.notices import comparison_does_not_fit_notice, notice
+from xcomposer_ui.ui.views.notices import does_not_fit_notice, notice
 
 MOST_REPEATS = 10
 DEFAULTS = CompareForm("", None)
@@ -74,7 +74,7 @@ class CompareTab:
         offered = {"some": bool(session.unfit and session.unfit.fitting), "all": session.unfit is not None}
         return {
             self.notice: notice(session.notice, language),
-            self.misfit: comparison_does_not_fit_notice(session.unfit, language),
+            self.misfit: does_not_fit_notice(session.unfit, language),
             **{
                 button: gr.update(visible=offered[name], value=text(f"compare.unfit.{name}", language))
                 for name, button in self.fits.items()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from jinja2.ext import Extension
 from jinja2.runtime import Context
 from markupsafe import Markup
 
-from xcomposer_ui.core.messages import Message, text
+from xcomposer_ui.core.messages import Message, Text, text
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 
@@ -34,22 +33,28 @@ def colour_name(dtype: str) -> str:
     return dtype if dtype in COLOURED else "other"
 
 
-def render(template: str, language: str, **context: Any) -> Markup:
+def short_name(model: str) -> str:
+    """The last part of a model's name or folder, for where space is scarce."""
+    return model.rstrip("/").rsplit("/", 1)[-1] or model
+
+
+def render(template: str, language: str = "", **context: Any) -> Markup:
     """The template `template`.html with `context`.
 
-    In it `text(code, **facts)` is the text in `language`, and a `Message` is shown in `language`.
+    In it `text(code, **facts)` is the text in `language`, and a `Message` or a `Text` is shown in `language`.
     """
     return Markup(_environment().get_template(f"{template}.html").render(language=language, **context))
 
 
+def macro(name: str, language: str, *values: Any) -> Markup:
+    """The macro `name` of `templates/macros.html` for `values`."""
+    module = _environment().get_template("macros.html").make_module({"language": language})
+    return Markup(getattr(module, name)(*values))
+
+
 def dtype_chip(dtype: str) -> Markup:
     """`dtype` with its colour and its own filling, told apart by name and shape where colours are not seen."""
-    return _macro("dtype_chip", dtype)
-
-
-def clashing(dtypes: Sequence[str], language: str) -> Markup:
-    """`dtypes` as chips, a clash mark between each two."""
-    return _macro("clashing", dtypes, language=language)
+    return macro("dtype_chip", "", dtype)
 
 
 class _Layout(Extension):
@@ -72,13 +77,9 @@ def _environment() -> Environment:
         finalize=_finalized,
         extensions=[_Layout],
     )
+    made.filters["short_name"] = short_name
     made.globals |= {"text": _text, "colour_name": colour_name}
     return made
-
-
-def _macro(name: str, *values: Any, language: str = "en") -> Markup:
-    module = _environment().get_template("macros.html").make_module({"language": language})
-    return Markup(getattr(module, name)(*values))
 
 
 @pass_context
@@ -90,4 +91,4 @@ def _text(context: Context, code: str, **facts: Any) -> str:
 def _finalized(context: Context, value: object) -> object:
     if isinstance(value, Markup):
         return value
-    return visible(value.in_language(context["language"]) if isinstance(value, Message) else value)
+    return visible(value.in_language(context["language"]) if isinstance(value, Message | Text) else value)
