@@ -22,7 +22,7 @@ from xcomposer_ui.ui.compare_session import CompareSession
 from xcomposer_ui.ui.examples import Example
 from xcomposer_ui.ui.preflight import Preflight, preflight
 from xcomposer_ui.ui.views.comparison import compared
-from xcomposer_ui.ui.views.notices import comparison_does_not_fit_notice
+from xcomposer_ui.ui.views.notices import does_not_fit_notice
 
 
 class NothingFits(Tight):
@@ -62,12 +62,12 @@ def test_it_is_not_begun_and_says_what_does_not_fit(runner: ScriptedRunner, form
     assert not refused.judging and refused.comparison == before.comparison
     assert refused.unfit is not None
     assert refused.unfit.without == (Variant("full", "float16"),)
-    shown = comparison_does_not_fit_notice(refused.unfit, "en")
+    shown = does_not_fit_notice(refused.unfit, "en")
     assert "Not all of this fits into the 24.0 GiB" in shown and "needs 35.0 GiB" in shown
     assert "Unified float16, Unified bfloat16." in shown
     assert "nothing to measure the distance from" in shown
-    assert "放得下的有" in comparison_does_not_fit_notice(refused.unfit, "zh")
-    assert comparison_does_not_fit_notice(None, "en") == ""
+    assert "放得下的有" in does_not_fit_notice(refused.unfit, "zh")
+    assert does_not_fit_notice(None, "en") == ""
 
 
 def test_those_that_fit_are_compared_without_full_precision(runner: ScriptedRunner, form: dict[str, Any]) -> None:
@@ -109,9 +109,9 @@ def test_where_nothing_fits_only_all_the_same_is_left(runner: ScriptedRunner, fo
     refused = last(compare_handlers.steps(runner, CompareSession(), form, preflight=ahead(runner, NothingFits())))
     assert refused.unfit is not None
     assert refused.unfit.fitting == ()
-    assert "a smaller model would" in comparison_does_not_fit_notice(refused.unfit, "en")
+    assert "a smaller model would" in does_not_fit_notice(refused.unfit, "en")
     tiles = last(compare_handlers.steps(runner, CompareSession(), form, preflight=ahead(runner, NothingFits(tiles=9))))
-    assert "With at most 9 tiles" in comparison_does_not_fit_notice(tiles.unfit, "en")
+    assert "With at most 9 tiles" in does_not_fit_notice(tiles.unfit, "en")
 
 
 def test_what_fits_is_begun_at_once(runner: ScriptedRunner, form: dict[str, Any]) -> None:

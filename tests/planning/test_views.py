@@ -14,9 +14,9 @@ from xcomposer_ui.core.settings import Settings
 from xcomposer_ui.planning.hardware import Check, Gpu, judged
 from xcomposer_ui.planning.plan import PLANNED, PlanRequest
 from xcomposer_ui.ui.plan_handlers import PlanForm, PlanSession, offered, planned, request_of
-from xcomposer_ui.ui.views.check import check_panel
-from xcomposer_ui.ui.views.memory_bars import MemoryBar, axis, memory_bars
-from xcomposer_ui.ui.views.plan import plan_view
+from xcomposer_ui.ui.views.axis import memory_axis
+from xcomposer_ui.ui.views.charts import MemoryBar, memory_bars
+from xcomposer_ui.ui.views.plan import check_panel, plan_view
 
 STATUS = Status("embedded", "cpu", "float16")
 
@@ -84,11 +84,11 @@ def test_bars_begin_at_zero_on_one_axis_with_its_unit() -> None:
 
 @pytest.mark.parametrize("most", [1, 700, 14_000_000, 3 << 20, 17 * GIB, 141 * 10**9])
 def test_an_axis_holds_its_values_in_few_round_steps(most: int) -> None:
-    end, ticks, _, size = axis(most)
-    assert most <= end <= 2 * most
-    assert ticks[0] == 0
-    assert ticks[-1] * size == pytest.approx(end)
-    assert 2 <= len(ticks) <= 7
+    axis = memory_axis(most)
+    assert most <= axis.end <= 2 * most
+    assert axis.ticks[0].value == 0
+    assert axis.ticks[-1].value == pytest.approx(axis.end)
+    assert 2 <= len(axis.ticks) <= 7
 
 
 def some_checks() -> list[Check]:

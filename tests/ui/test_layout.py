@@ -13,9 +13,9 @@ from tests.ui.scripted import ScriptedRunner
 from xcomposer_ui.core.messages import text
 from xcomposer_ui.core.settings import Settings
 from xcomposer_ui.ui.examples import Example, by_picture, examples, first_for
+from xcomposer_ui.ui.html import COLOURED
 from xcomposer_ui.ui.layout import build_app
 from xcomposer_ui.ui.serve import STYLE
-from xcomposer_ui.ui.views.marks import COLOURED
 
 
 def config(settings: Settings) -> str:

@@ -12,7 +12,8 @@ from xcomposer_ui.core.settings import Settings
 from xcomposer_ui.planning.catalogue import Entry
 from xcomposer_ui.ui.localization import Localization
 from xcomposer_ui.ui.model_picker import ModelPicker
-from xcomposer_ui.ui.views.models import loading_view, models_table
+from xcomposer_ui.ui.views.models import models_table
+from xcomposer_ui.ui.views.run_status import loading_view
 
 STATUS = Status("embedded", "cpu", "float16", loaded=(("embedded", "float16"),))
 SMALL = Entry("embedded", here=True, disk_bytes=4 << 20, parameters=2_000_000, cache_bytes=1 << 20)

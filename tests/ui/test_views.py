@@ -21,13 +21,12 @@ from xcomposer_ui.core.result import Explanation, Fix, Measurement, Operand, Ref
 from xcomposer_ui.core.strategies import STRATEGIES
 from xcomposer_ui.core.units import memory, seconds, significant
 from xcomposer_ui.explain import explain
+from xcomposer_ui.ui.html import dtype_chip, visible
 from xcomposer_ui.ui.session import Session, SessionRun
 from xcomposer_ui.ui.views.conversation import messages
-from xcomposer_ui.ui.views.explanation import explanation_card
-from xcomposer_ui.ui.views.failure import failure_card
-from xcomposer_ui.ui.views.head import head_line
-from xcomposer_ui.ui.views.marks import dtype_chip, escaped
+from xcomposer_ui.ui.views.explanation import explanation_card, failure_card
 from xcomposer_ui.ui.views.metric_tiles import metric_tiles
+from xcomposer_ui.ui.views.models import head_line
 from xcomposer_ui.ui.views.notices import notice
 from xcomposer_ui.ui.views.run_status import answered, run_status
 from xcomposer_ui.ui.views.runs import runs_csv, runs_table
@@ -258,4 +257,5 @@ def test_a_link_goes_to_https_only() -> None:
 
 
 def test_text_that_turns_around_or_hides_is_cleaned() -> None:
-    assert escaped("a\u202eb\x00c\x1b[31m") == "abc[31m"
+    assert visible("a\u202eb\x00c\x1b[31m") == "abc[31m"
+    assert ">abc[31m<" in dtype_chip("a\u202eb\x00c\x1b[31m")

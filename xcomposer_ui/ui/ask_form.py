@@ -14,13 +14,12 @@ from xcomposer_ui.core.settings import DEVICES, HALVES, Settings
 from xcomposer_ui.core.strategies import STRATEGIES
 from xcomposer_ui.ui.example_gallery import ExampleGallery
 from xcomposer_ui.ui.examples import Example
+from xcomposer_ui.ui.html import macro, short_name
 from xcomposer_ui.ui.links import ask_fields
 from xcomposer_ui.ui.localization import QUIET, Localization
 from xcomposer_ui.ui.pictures import DrawingInput, PictureInput
 from xcomposer_ui.ui.setting_controls import filled_in, follow_model, setting_control
 from xcomposer_ui.ui.views.explanation import strategy_label
-from xcomposer_ui.ui.views.head import short_name
-from xcomposer_ui.ui.views.marks import escaped
 
 PALETTE = ["#d62828", "#2a9d3a", "#1d5fd1", "#f2c714", "#7b3fb5", "#f08a1c", "#111111", "#ffffff"]
 """The colours that the embedded model knows, so that drawings show what it can name."""
@@ -160,7 +159,7 @@ def strategy_why(status: Status, language: str) -> str:
         return ""
     name, why = strategy_label(status.strategy, language), worded(status.reasons.get("strategy", ""), language)
     sentence = text("default.strategy", language, strategy=name, reason=why)
-    return f'<p class="xl-quiet">{escaped(sentence)}</p>'
+    return macro("quiet", language, sentence)
 
 
 def choices(names: tuple[str, ...]) -> list[tuple[str, str]]:

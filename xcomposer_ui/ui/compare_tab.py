@@ -22,6 +22,7 @@ from xcomposer_ui.ui.compare_session import CompareSession
 from xcomposer_ui.ui.example_gallery import ExampleGallery
 from xcomposer_ui.ui.examples import Example
 from xcomposer_ui.ui.handlers import Fields
+from xcomposer_ui.ui.html import short_name
 from xcomposer_ui.ui.links import COMPARED, compare_fields, compare_link
 from xcomposer_ui.ui.localization import Localization
 from xcomposer_ui.ui.offer_buttons import offers
@@ -29,8 +30,7 @@ from xcomposer_ui.ui.pictures import PictureInput
 from xcomposer_ui.ui.preflight import Preflight
 from xcomposer_ui.ui.setting_controls import filled_in, follow_model, setting_control
 from xcomposer_ui.ui.views.comparison import compared
-from xcomposer_ui.ui.views.head import short_name
-from xcomposer_ui.ui.views.notices import comparison_does_not_fit_notice, notice
+from xcomposer_ui.ui.views.notices import does_not_fit_notice, notice
 
 Steps = Generator[dict[Any, Any], None, None]
 Sessions = Generator[CompareSession, None, None]
@@ -78,7 +78,7 @@ class CompareTab:
         offered = {"some": bool(session.unfit and session.unfit.fitting), "all": session.unfit is not None}
         return {
             self.notice: notice(session.notice, language),
-            self.misfit: comparison_does_not_fit_notice(session.unfit, language),
+            self.misfit: does_not_fit_notice(session.unfit, language),
             **{
                 button: gr.update(visible=offered[name], value=text(f"compare.unfit.{name}", language))
                 for name, button in self.fits.items()

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import gradio as gr
 
 from xcomposer_ui.core.errors import UserError
-from xcomposer_ui.core.messages import text
+from xcomposer_ui.core.messages import Message
 from xcomposer_ui.explain import explain
+from xcomposer_ui.ui.html import macro
 from xcomposer_ui.ui.localization import Localization
 from xcomposer_ui.ui.views.explanation import explanation_card
-from xcomposer_ui.ui.views.marks import escaped
 from xcomposer_ui.ui.views.notices import notice
 
 
@@ -52,5 +52,5 @@ def pressed(pasted: str | None, language: str) -> str:
 def explained(pasted: str | None, language: str) -> str:
     """The card for `pasted`; for nothing, what the tab is for."""
     if pasted is None or not pasted.strip():
-        return f'<p class="xl-quiet">{escaped(text("explain.empty", language))}</p>'
+        return macro("quiet", language, Message("explain.empty"))
     return explanation_card(explain(pasted), language)

@@ -3,44 +3,92 @@
 from __future__ import annotations
 
 import re
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
+from jinja2.ext import Extension
+from jinja2.runtime import Context
 from markupsafe import Markup
 
-from xcomposer_ui.core.messages import text
+from xcomposer_ui.core.messages import Message, Text, text
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 
+COLOURED = ("float32", "float16", "bfloat16")
+"""The dtypes that have a colour of their own (in `assets/style.css`); any other one is grey."""
+
 _HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f\u200b-\u200f\u202a-\u202e\u2066-\u2069]")
+_LAYOUT = re.compile(r"(?<=[>}])\s*\n\s*(?=[<{])")
 
 
-def visible(value: object) -> object:
+def visible(value: object) -> str:
     """`value` without control characters and text-direction overrides, which could make it look like other text."""
-    return value if isinstance(value, Markup) else _HIDDEN.sub("", str(value))
+    return _HIDDEN.sub("", str(value))
+
+
+def colour_name(dtype: str) -> str:
+    """`dtype` where it has a colour of its own, else "other": the ending of its CSS class."""
+    return dtype if dtype in COLOURED else "other"
+
+
+def short_name(model: str) -> str:
+    """The last part of a model's name or folder, for where space is scarce."""
+    return model.rstrip("/").rsplit("/", 1)[-1] or model
+
+
+def render(template: str, language: str = "", **context: Any) -> Markup:
+    """The template `template`.html with `context`.
+
+    In it `text(code, **facts)` is the text in `language`, and a `Message` or a `Text` is shown in `language`.
+    """
+    return Markup(_environment().get_template(f"{template}.html").render(language=language, **context))
+
+
+def macro(name: str, language: str, *values: Any) -> Markup:
+    """The macro `name` of `templates/macros.html` for `values`."""
+    module = _environment().get_template("macros.html").make_module({"language": language})
+    return Markup(getattr(module, name)(*values))
+
+
+def dtype_chip(dtype: str) -> Markup:
+    """`dtype` with its colour and its own filling, told apart by name and shape where colours are not seen."""
+    return macro("dtype_chip", "", dtype)
+
+
+class _Layout(Extension):
+    """Keeps the line breaks and the indentation between a template's tags out of the page.
+
+    They would be spaces between words there. Comments that hold the line breaks keep the numbers of lines in errors.
+    """
+
+    def preprocess(self, source: str, name: str | None, filename: str | None = None) -> str:
+        return _LAYOUT.sub(lambda found: "{#" + "\n" * found[0].count("\n") + "#}", source)
 
 
 @cache
-def environment() -> Environment:
+def _environment() -> Environment:
     """The templates' environment: autoescaped, and an undefined name is an error."""
     made = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=visible,
+        finalize=_finalized,
+        extensions=[_Layout],
     )
+    made.filters["short_name"] = short_name
+    made.globals |= {"text": _text, "colour_name": colour_name}
     return made
 
 
-def render(template: str, language: str, **context: Any) -> Markup:
-    """The template `template`.html with `context`. In it `text(code, **facts)` is the text in `language`."""
-    words = partial(_text, language)
-    return Markup(environment().get_template(f"{template}.html").render(language=language, text=words, **context))
+@pass_context
+def _text(context: Context, code: str, **facts: Any) -> str:
+    return text(code, context["language"], **facts)
 
 
-def _text(language: str, code: str, **facts: Any) -> str:
-    return text(code, language, **facts)
+@pass_context
+def _finalized(context: Context, value: object) -> object:
+    if isinstance(value, Markup):
+        return value
+    return visible(value.in_language(context["language"]) if isinstance(value, Message | Text) else value)

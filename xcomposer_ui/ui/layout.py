@@ -16,15 +16,15 @@ from xcomposer_ui.ui.compare_tab import CompareTab
 from xcomposer_ui.ui.endpoints import build_endpoints
 from xcomposer_ui.ui.examples import examples
 from xcomposer_ui.ui.explain_tab import build_explain_tab, explained
+from xcomposer_ui.ui.html import macro
 from xcomposer_ui.ui.localization import QUIET, Localization
 from xcomposer_ui.ui.model_picker import ModelPicker
 from xcomposer_ui.ui.plan_handlers import Plans, PlanSession
 from xcomposer_ui.ui.plan_tab import PlanTab
 from xcomposer_ui.ui.preflight import preflight
 from xcomposer_ui.ui.session import Session
-from xcomposer_ui.ui.views.check import check_panel
-from xcomposer_ui.ui.views.head import head_line
-from xcomposer_ui.ui.views.marks import escaped
+from xcomposer_ui.ui.views.models import head_line
+from xcomposer_ui.ui.views.plan import check_panel
 
 HEAD_EVERY_SEC = 1.0
 KEPT_SEC = (3600, 86400)
@@ -63,7 +63,7 @@ class Head:
 
 def title(language: str) -> str:
     """The page's name, and what it is."""
-    return f"<h1>{escaped(text('title', language))}</h1><p>{escaped(text('subtitle', language))}</p>"
+    return macro("page_title", language)
 
 
 def build_app(settings: Settings, runner: Runner, plans: Plans | None = None) -> tuple[gr.Blocks, gr.I18n]:

@@ -13,10 +13,11 @@ from xcomposer_ui.core.settings import Settings
 from xcomposer_ui.planning.catalogue import entry_of
 from xcomposer_ui.runtime.runner import Runner
 from xcomposer_ui.ui.ask_tab import MODEL_QUEUE
+from xcomposer_ui.ui.html import short_name
 from xcomposer_ui.ui.localization import QUIET, Localization
-from xcomposer_ui.ui.views.head import head_line, short_name
-from xcomposer_ui.ui.views.models import loading_view, models_table
+from xcomposer_ui.ui.views.models import head_line, models_table
 from xcomposer_ui.ui.views.notices import notice
+from xcomposer_ui.ui.views.run_status import loading_view
 
 Steps = Generator[dict[Any, Any], None, None]
 

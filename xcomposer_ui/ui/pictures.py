@@ -1,13 +1,12 @@
-"""Gradio's picture inputs, made to hand over the uploaded file as it came: `images.open_picture` is the one judge.
+"""Gradio's picture inputs with the uploaded file's path as their value: `core.images.open_picture` alone judges it.
 
-Gradio's own inputs open the file first, and fail without a sentence on what they cannot read.
+Gradio's own inputs open the file first, and end the event with an unexplained error where they cannot read it.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-from abc import ABCMeta
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -16,17 +15,33 @@ import gradio as gr
 from gradio.data_classes import ImageData
 
 
-def _picture_path(self: gr.Image, payload: ImageData | None) -> str | None:
-    """The uploaded file's path on the server, unopened; None without a picture."""
-    if payload is None:
-        return None
-    if payload.url and payload.url.startswith("data:"):
-        return _written(payload.url, Path(self.GRADIO_CACHE))
-    return payload.path
+class PictureInput(gr.Image):
+    """`gr.Image(type="filepath")` whose value is the uploaded file's path on the server, unopened."""
+
+    is_template = True  # the same component in the browser
+
+    def preprocess(self, payload: ImageData | None) -> str | None:
+        if payload is None:
+            return None
+        if payload.url and payload.url.startswith("data:"):
+            return _written(payload.url, Path(self.GRADIO_CACHE))
+        return payload.path
+
+
+class DrawingInput(gr.ImageEditor):
+    """`gr.ImageEditor(type="filepath")` whose value is the flattened drawing's path, unopened; None without one."""
+
+    is_template = True
+
+    def preprocess(self, payload: Any) -> str | None:  # type: ignore[override]
+        if payload is not None and payload.id is not None:
+            payload = self.blob_storage.pop(payload.id, None)
+        composite = payload.composite if payload is not None else None
+        return composite.path if composite is not None else None
 
 
 def _written(url: str, folder: Path) -> str:
-    """The bytes of a data: URL as a file in `folder`, unopened; an empty one where they cannot be read out."""
+    """The bytes of a data: URL as a file in `folder`; an empty file where they cannot be decoded."""
     head, _, body = url.partition(",")
     try:
         data = base64.b64decode(body) if head.endswith(";base64") else unquote_to_bytes(body)
@@ -36,27 +51,3 @@ def _written(url: str, folder: Path) -> str:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(data)
     return str(file)
-
-
-def _drawing_path(self: gr.ImageEditor, payload: Any) -> str | None:
-    """The flattened drawing's path on the server, unopened; None where nothing was drawn."""
-    if payload is not None and payload.id is not None:
-        payload = self.blob_storage.pop(payload.id, None)
-    composite = payload.composite if payload is not None else None
-    return composite.path if composite is not None else None
-
-
-def _with_preprocess(kind: type[Any], preprocess: Any) -> type[Any]:
-    """`kind` with another `preprocess`, the same component in the browser.
-
-    Made past Gradio's own metaclass, which writes an interface file beside the source of every component class.
-    """
-    own = {"preprocess": preprocess, "is_template": True, "__module__": __name__}
-    return ABCMeta.__new__(type(kind), kind.__name__, (kind,), own)
-
-
-PictureInput = _with_preprocess(gr.Image, _picture_path)
-"""`gr.Image(type="filepath")` whose value is the uploaded file's path, unopened."""
-
-DrawingInput = _with_preprocess(gr.ImageEditor, _drawing_path)
-"""`gr.ImageEditor(type="filepath")` whose value is the path of the flattened drawing, unopened."""

@@ -10,12 +10,11 @@ import gradio as gr
 from xcomposer_ui.core.settings import HALVES, Settings
 from xcomposer_ui.runtime.runner import Runner
 from xcomposer_ui.ui.ask_form import choices
+from xcomposer_ui.ui.html import short_name
 from xcomposer_ui.ui.localization import QUIET, Localization
 from xcomposer_ui.ui.plan_handlers import DEFAULTS, PlanForm, Plans, PlanSession, offered, planned
-from xcomposer_ui.ui.views.check import check_panel
-from xcomposer_ui.ui.views.head import short_name
 from xcomposer_ui.ui.views.notices import notice
-from xcomposer_ui.ui.views.plan import plan_view
+from xcomposer_ui.ui.views.plan import check_panel, plan_view
 
 PLAN_QUEUE = "plan"
 """Plans have a place in the queue of their own: they wait for one another, and no run waits for them."""

@@ -9,7 +9,7 @@ from xcomposer_ui.planning.prediction_error import PredictionError
 from xcomposer_ui.planning.predictions import Predictions, prediction_error_of
 from xcomposer_ui.ui.session import SessionRun
 from xcomposer_ui.ui.views.notices import notice
-from xcomposer_ui.ui.views.prediction_error import pairs_view
+from xcomposer_ui.ui.views.plan import pairs_view
 
 MOST_SHOWN = 20
 

@@ -1,28 +1,28 @@
-"""Charts drawn by hand: bars from zero, and the error over depth. Every text in them is escaped."""
+"""Charts of a comparison and of a plan: bars from zero, distributions, memory in parts, the error over depth."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from xcomposer_ui.compare.divergence import LayerDivergence
-from xcomposer_ui.ui.views.marks import COLOURED, escaped
+from markupsafe import Markup
 
-WIDTH, HEIGHT = 720, 250
-LEFT, RIGHT, TOP, BOTTOM = 52, 12, 14, 26
-QUARTILES = ("lowest", "lower_quartile", "median", "upper_quartile", "highest")
-LOWEST_ERROR = 1e-9
-"""Errors below are drawn there: a logarithm has no zero."""
+from xcomposer_ui.compare.divergence import LayerDivergence
+from xcomposer_ui.core.units import joined, memory
+from xcomposer_ui.ui.html import colour_name, render
+from xcomposer_ui.ui.views.axis import LogAxis, log_axis, memory_axis, plain_axis
 
 
 @dataclass(frozen=True)
 class Bar:
-    """value: from zero, in any unit, None where nothing was measured. part: of it, drawn darker. low, high: spread."""
+    """A value from zero, in any unit; None where nothing was measured. figure: the value as text.
+
+    part: of the value, drawn darker. low, high: its spread.
+    """
 
     label: str
     dtype: str
-    said: str
+    figure: str
     value: float | None
     part: float | None = None
     low: float | None = None
@@ -31,12 +31,23 @@ class Bar:
 
 @dataclass(frozen=True)
 class Box:
-    """A distribution. spread: `lowest`, `lower_quartile`, `median`, `upper_quartile`, `highest`, none below zero."""
+    """A distribution. figure: its median as text.
+
+    spread: `lowest`, `lower_quartile`, `median`, `upper_quartile`, `highest`, none below zero.
+    """
 
     label: str
     dtype: str
-    said: str
+    figure: str
     spread: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class MemoryBar:
+    """parts: bytes of each part, in the legend's order."""
+
+    label: str
+    parts: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -48,138 +59,150 @@ class Curve:
     layers: tuple[LayerDivergence, ...]
     line: str = "solid"
 
+    @property
+    def stages(self) -> list[LayerDivergence]:
+        """The layers that are drawn."""
+        return [layer for layer in self.layers if layer.is_block]
 
-def bars(title: str, values: Sequence[Bar]) -> str:
+    @property
+    def css_class(self) -> str:
+        return f"xl-curve xl-{colour_name(self.dtype)} xl-line-{self.line}"
+
+
+def bars(title: str, values: Sequence[Bar]) -> Markup:
     """Horizontal bars that begin at zero, on one scale, each with its figure beside it."""
-    most = max([v for bar in values for v in (bar.value, bar.high) if v is not None], default=0.0) or 1.0
-    rows = "".join(_bar(bar, most) for bar in values)
-    return f'<figure class="xl-bars"><figcaption>{escaped(title)}</figcaption><dl>{rows}</dl></figure>'
+    axis = plain_axis(value for bar in values for value in (bar.value, bar.high))
+    return render("bars", title=title, bars=values, axis=axis)
 
 
-def boxes(title: str, values: Sequence[Box]) -> str:
+def boxes(title: str, values: Sequence[Box]) -> Markup:
     """Quartiles as boxes, with their median, on a line from the lowest to the highest; one scale from zero."""
-    most = max([box.spread["highest"] for box in values], default=0.0) or 1.0
-    rows = "".join(_box(box, most) for box in values)
-    return f'<figure class="xl-bars xl-boxes"><figcaption>{escaped(title)}</figcaption><dl>{rows}</dl></figure>'
+    return render("boxes", title=title, boxes=values, axis=plain_axis(box.spread["highest"] for box in values))
 
 
-def depth(title: str, regions: tuple[str, str], curves: Sequence[Curve], not_finite: str) -> str:
+def memory_bars(
+    title: str, legend: Sequence[str], values: Sequence[MemoryBar], line: tuple[int, str] | None = None
+) -> Markup:
+    """Bars of memory in parts, each with its total beside it. line: (bytes, label) of a limit that crosses the bars."""
+    most = max((sum(bar.parts) for bar in values), default=0)
+    limit = line[0] if line is not None and line[0] <= 2 * most else None  # a far limit would leave the bars no room
+    entries = [(f"xl-part-{n}", name) for n, name in enumerate(legend)]
+    rows = [
+        (
+            bar.label,
+            joined(memory(sum(bar.parts))),
+            [(size, f"{name}: {joined(memory(size))}") for size, name in zip(bar.parts, legend, strict=True)],
+        )
+        for bar in values
+    ]
+    return render(
+        "memory_bars",
+        title=title,
+        legend=entries if line is None else [*entries, ("xl-limit", line[1])],
+        bars=rows,
+        limit=limit,
+        axis=memory_axis(max(most, limit or 0)),
+    )
+
+
+def depth(title: str, regions: tuple[str, str], curves: Sequence[Curve], not_finite: str) -> Markup:
     """Relative error of each stage, logarithmic, over the stages in the order of the forward.
 
-    regions: what the vision tower and the language model are called. A stage whose error is not a number is marked
-    on the upper edge, where the curve breaks off.
+    regions: names of the vision tower and of the language model. A stage whose error is not a number is marked on the
+    upper edge, where the curve breaks off.
     """
-    drawn = [curve for curve in curves if any(layer.is_block for layer in curve.layers)]
-    stages = max(([_key(s) for s in _stages(c)] for c in drawn), key=len, default=[])
+    drawn = [curve for curve in curves if curve.stages]
+    stages = max(([_key(layer) for layer in curve.stages] for curve in drawn), key=len, default=[])
     if not stages:
-        return ""
-    errors = [e for c in drawn for s in _stages(c) if (e := s.relative_error)]
-    lowest = math.floor(math.log10(max(min(errors, default=1e-6), LOWEST_ERROR)))
-    highest = max(math.ceil(math.log10(max(errors, default=1.0))), lowest + 1)
-    place = {key: n for n, key in enumerate(stages)}
-    scale = _Scale(len(stages), lowest, highest)
-    lines = "".join(_curve(curve, place, scale, not_finite) for curve in drawn)
-    legend = "".join(f'<li class="{_kind(c)}"><i aria-hidden="true"></i>{escaped(c.label)}</li>' for c in drawn)
-    return (
-        f'<figure class="xl-depth"><figcaption>{escaped(title)}</figcaption><ul class="xl-legend">{legend}</ul>'
-        f'<div class="xl-scroll"><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escaped(title)}">'
-        f"{_axes(scale)}{_regions(stages, regions, scale)}{lines}</svg></div></figure>"
+        return Markup()
+    errors = [error for curve in drawn for layer in curve.stages if (error := layer.relative_error)]
+    plot = _DepthPlot(stages, log_axis(errors))
+    return render(
+        "depth",
+        title=title,
+        plot=plot,
+        legend=[(curve.css_class, curve.label) for curve in drawn],
+        grid=[(tick.label, plot.y(tick.value)) for tick in plot.errors.ticks],
+        regions=plot.regions(regions),
+        curves=[_drawn(curve, plot, not_finite) for curve in drawn],
     )
 
 
 @dataclass(frozen=True)
-class _Scale:
-    stages: int
-    lowest: int
-    highest: int
+class _DepthPlot:
+    """The area of the depth chart, in pixels. stages: (module, call) along it. errors: the axis upwards."""
 
-    def x(self, n: int) -> float:
-        return LEFT + (WIDTH - LEFT - RIGHT) * (n / (self.stages - 1) if self.stages > 1 else 0.5)
+    stages: Sequence[tuple[str, int]]
+    errors: LogAxis
+    width: int = 720
+    height: int = 250
+    left: int = 52
+    right: int = 708
+    top: int = 14
+    bottom: int = 224
+
+    def x(self, stage: float) -> float:
+        """Of the stage with this index; halves lie between two."""
+        return self.left + (self.right - self.left) * (stage / (len(self.stages) - 1) if len(self.stages) > 1 else 0.5)
 
     def y(self, error: float) -> float:
-        share = (math.log10(max(error, 10.0**self.lowest)) - self.lowest) / (self.highest - self.lowest)
-        return HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM)
+        return self.bottom - self.errors.share(error) * (self.bottom - self.top)
+
+    @property
+    def tower_stages(self) -> int:
+        """How many stages lie before the language model; text alone has none."""
+        stages = enumerate(self.stages)
+        return next((n for n, (module, _) in stages if module.startswith("model.")), len(self.stages))
+
+    @property
+    def border(self) -> float | None:
+        """x of the border between vision tower and language model, where both are there."""
+        return self.x(self.tower_stages - 0.5) if 0 < self.tower_stages < len(self.stages) else None
+
+    def regions(self, names: tuple[str, str]) -> list[tuple[str, float]]:
+        """Name and middle of each region that has stages."""
+        ends = ((0, self.tower_stages - 1), (self.tower_stages, len(self.stages) - 1))
+        return [
+            (name, (self.x(first) + self.x(last)) / 2)
+            for name, (first, last) in zip(names, ends, strict=True)
+            if last >= first
+        ]
 
 
-def _bar(bar: Bar, most: float) -> str:
-    head = f"<dt>{escaped(bar.label)}</dt>"
-    if bar.value is None:
-        return f'{head}<dd class="xl-none"><span>{escaped(bar.said)}</span></dd>'
-    dtype = bar.dtype if bar.dtype in COLOURED else "other"
-    part = "" if bar.part is None else f'<b style="width:{100 * bar.part / most:.2f}%"></b>'
-    whisker = ""
-    if bar.low is not None and bar.high is not None:
-        whisker = f'<u style="left:{100 * bar.low / most:.2f}%;width:{100 * (bar.high - bar.low) / most:.2f}%"></u>'
-    return (
-        f'{head}<dd class="xl-{dtype}"><span class="xl-track"><i style="width:{100 * bar.value / most:.2f}%"></i>'
-        f"{part}{whisker}</span><span>{escaped(bar.said)}</span></dd>"
-    )
+@dataclass(frozen=True)
+class _Mark:
+    """A stage on a curve. y: None where its error is not finite."""
+
+    x: float
+    y: float | None
+    title: str
 
 
-def _box(box: Box, most: float) -> str:
-    at = {name: 100 * box.spread[name] / most for name in QUARTILES}
-    dtype = box.dtype if box.dtype in COLOURED else "other"
-    return (
-        f'<dt>{escaped(box.label)}</dt><dd class="xl-{dtype}"><span class="xl-track">'
-        f'<u style="left:{at["lowest"]:.2f}%;width:{at["highest"] - at["lowest"]:.2f}%"></u>'
-        f'<i style="left:{at["lower_quartile"]:.2f}%;width:{at["upper_quartile"] - at["lower_quartile"]:.2f}%"></i>'
-        f'<b style="left:{at["median"]:.2f}%"></b></span><span>{escaped(box.said)}</span></dd>'
-    )
+@dataclass(frozen=True)
+class _DrawnCurve:
+    """lines: runs of points; a stage whose error is not finite ends one."""
+
+    css_class: str
+    lines: Sequence[Sequence[str]]
+    marks: Sequence[_Mark]
 
 
-def _regions(stages: Sequence[tuple[str, int]], names: tuple[str, str], scale: _Scale) -> str:
-    """Where the vision tower's stages end and the language model's begin; text alone has the latter only."""
-    border = next((n for n, (module, _) in enumerate(stages) if module.startswith("model.")), len(stages))
-    shown = ""
-    for name, first, last in ((names[0], 0, border - 1), (names[1], border, len(stages) - 1)):
-        if last >= first:
-            middle = (scale.x(first) + scale.x(last)) / 2
-            shown += f'<text x="{middle:.1f}" y="{HEIGHT - 6}" text-anchor="middle">{escaped(name)}</text>'
-    if 0 < border < len(stages):
-        x = (scale.x(border - 1) + scale.x(border)) / 2
-        shown += f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{HEIGHT - 4}"/>'
-    return f'<g class="xl-axes xl-regions">{shown}</g>'
-
-
-def _stages(curve: Curve) -> list[LayerDivergence]:
-    return [layer for layer in curve.layers if layer.is_block]
+def _drawn(curve: Curve, plot: _DepthPlot, not_finite: str) -> _DrawnCurve:
+    lines: list[list[str]] = [[]]
+    marks = []
+    places = {key: n for n, key in enumerate(plot.stages)}
+    for layer in curve.stages:
+        error = layer.relative_error
+        if _key(layer) not in places or error == 0:  # an embedding that is the same has no place on a logarithm
+            continue
+        x, y = plot.x(places[_key(layer)]), None if error is None else plot.y(error)
+        marks.append(_Mark(x, y, f"{curve.label}, {layer.module}: {not_finite if error is None else f'{error:.2e}'}"))
+        if y is None:
+            lines.append([])
+        else:
+            lines[-1].append(f"{x:.1f},{y:.1f}")
+    return _DrawnCurve(curve.css_class, lines, marks)
 
 
 def _key(layer: LayerDivergence) -> tuple[str, int]:
     return layer.module, layer.call
-
-
-def _kind(curve: Curve) -> str:
-    dtype = curve.dtype if curve.dtype in COLOURED else "other"
-    return f"xl-curve xl-{dtype} xl-line-{curve.line}"
-
-
-def _curve(curve: Curve, place: dict[tuple[str, int], int], scale: _Scale, not_finite: str) -> str:
-    runs: list[list[str]] = [[]]
-    marks = ""
-    for layer in _stages(curve):
-        x = scale.x(place[_key(layer)]) if _key(layer) in place else None
-        if x is None or layer.relative_error == 0:  # an embedding that is the same has no place on a logarithm
-            continue
-        error = layer.relative_error
-        said = not_finite if error is None else f"{error:.2e}"
-        title = f"<title>{escaped(f'{curve.label}, {layer.module}: {said}')}</title>"
-        if error is None:
-            runs.append([])
-            marks += f'<rect class="xl-broken" x="{x - 4:.1f}" y="{TOP - 4}" width="8" height="8">{title}</rect>'
-            continue
-        runs[-1].append(f"{x:.1f},{scale.y(error):.1f}")
-        marks += f'<circle cx="{x:.1f}" cy="{scale.y(error):.1f}" r="2.6">{title}</circle>'
-    lines = "".join(f'<polyline points="{" ".join(points)}"/>' for points in runs if len(points) > 1)
-    return f'<g class="{_kind(curve)}">{lines}{marks}</g>'
-
-
-def _axes(scale: _Scale) -> str:
-    grid = ""
-    for power in range(scale.lowest, scale.highest + 1):
-        y = scale.y(10.0**power)
-        grid += (
-            f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
-            f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">1e{power}</text>'
-        )
-    return f'<g class="xl-axes">{grid}</g>'

@@ -14,7 +14,7 @@ from xcomposer_ui.ui.compare_session import CompareSession
 from xcomposer_ui.ui.views.batch_summary import batch_summary, name_of
 from xcomposer_ui.ui.views.charts import Bar, Curve, bars, depth
 from xcomposer_ui.ui.views.downloads import downloads, downloads_of_many
-from xcomposer_ui.ui.views.failure import failure_card
+from xcomposer_ui.ui.views.explanation import failure_card
 from xcomposer_ui.ui.views.marks import dtype_chip, escaped
 from xcomposer_ui.ui.views.run_status import loading_label
 
@@ -198,7 +198,7 @@ def _divergence(comparison: Comparison, language: str) -> str:
     ]
     reasons = "".join(f'<p class="xl-quiet">{escaped(reason)}</p>' for reason in left_out)
     table = _tabled(DIVERGENCE_COLUMNS, rows, language)
-    return _section("compare.divergence", how + table + chart + reasons, language)
+    return _section("compare.divergence", f"{how}{table}{chart}{reasons}", language)
 
 
 def _divergence_row(name: str, entry: Divergence, language: str) -> str:

@@ -1,27 +1,27 @@
-"""The conversation as Gradio's Chatbot takes it: escaped text, because a Chatbot without Markdown shows HTML."""
+"""The conversation as messages of Gradio's Chatbot, which shows its text as HTML when Markdown is off."""
 
 from __future__ import annotations
 
+import html
+
 from xcomposer_ui.core.messages import text
+from xcomposer_ui.ui.html import visible
 from xcomposer_ui.ui.session import Session, SessionRun
-from xcomposer_ui.ui.views.marks import escaped
-
-Message = dict[str, str]
 
 
-def messages(session: Session, language: str) -> list[Message]:
-    """Every turn, those that failed too, and the answer in progress."""
-    shown: list[Message] = []
+def messages(session: Session, language: str) -> list[dict[str, str]]:
+    """Every turn, failed ones included, and the answer in progress, as escaped text."""
+    shown: list[dict[str, str]] = []
     for turn in session.turns:
-        shown += [_said("user", turn.request.text), _said("assistant", _reply(turn, language))]
+        shown += [_message("user", turn.request.text), _message("assistant", _reply(turn, language))]
     if session.running is not None:
         draft = session.draft or text("chat.thinking", language)
-        shown += [_said("user", session.running.text), _said("assistant", draft)]
+        shown += [_message("user", session.running.text), _message("assistant", draft)]
     return shown
 
 
-def _said(role: str, content: str) -> Message:
-    return {"role": role, "content": escaped(content)}
+def _message(role: str, content: str) -> dict[str, str]:
+    return {"role": role, "content": html.escape(visible(content))}
 
 
 def _reply(turn: SessionRun, language: str) -> str:

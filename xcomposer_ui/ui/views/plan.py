@@ -1,35 +1,86 @@
-"""A plan: what each strategy will need as bars and figures, and which cards hold it."""
+"""The Plan tab: what each strategy will need, on which cards it fits, how far predictions were off, and the machine."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from markupsafe import Markup
+
 from xcomposer_ui.core.memory_timeline import PHASES
-from xcomposer_ui.core.messages import text
+from xcomposer_ui.core.messages import Message, text
 from xcomposer_ui.core.units import UNKNOWN, joined, memory, seconds, significant
+from xcomposer_ui.planning.hardware import Check
 from xcomposer_ui.planning.plan import Plan, StrategyPlan
+from xcomposer_ui.planning.prediction_error import PredictionError
+from xcomposer_ui.ui.html import macro, render
 from xcomposer_ui.ui.plan_handlers import PlanSession
 from xcomposer_ui.ui.plan_names import strategy_name
-from xcomposer_ui.ui.views.marks import escaped
-from xcomposer_ui.ui.views.memory_bars import MemoryBar, memory_bars
+from xcomposer_ui.ui.views.charts import MemoryBar, memory_bars
 
 MEMORY_NAMES = {"as asked": "plan.memory.as_asked", "free here": "plan.memory.free_here"}
+ERROR_COLUMNS = ("strategy", "tokens", "predicted", "measured", "error")
 
 
-def plan_view(session: PlanSession, language: str) -> str:
+def plan_view(session: PlanSession, language: str) -> Markup:
     """The right side of the Plan tab for `session`."""
     if session.planning is not None:
-        said = escaped(text("plan.running", language, model=session.planning))
-        return (
-            f'<div class="xl-happened xl-comparing" aria-live="polite"><p class="xl-stage">{said}</p>'
-            f'<progress max="1" aria-label="{said}"></progress></div>'
-        )
+        return render("planning", language, model=session.planning)
     if session.plan is None:
-        return f'<p class="xl-quiet">{escaped(text("plan.empty", language))}</p>'
+        return macro("quiet", language, Message("plan.empty"))
     plan = session.plan
-    parts = (_allocated(plan, language), _on_card(plan, language), _figures(plan, language), _cards(plan, language))
-    return (
-        f'<div class="xl-plan"><section class="xl-runs"><header><h3>{escaped(plan.model)}</h3></header>'
-        f'<p class="xl-quiet">{escaped(_about(plan, language))}</p></section>'
-        f"{''.join(parts)}</div>"
+    tiled = any(strategy.largest_hd_num is not None for strategy in plan.strategies)
+    columns = (
+        "strategy",
+        "weights",
+        "cache",
+        *PHASES,
+        "total",
+        "peak",
+        "card",
+        "batch",
+        *(("tiles",) if tiled else ()),
+    )
+    cards = list(plan.strategies[0].fits)
+    names = [strategy_name(strategy.strategy, language) for strategy in plan.strategies]
+    return render(
+        "plan",
+        language,
+        plan=plan,
+        about=_about(plan, language),
+        charts=(_allocated(plan, language), _on_card(plan, language)),
+        figure_heads=[Message(f"plan.column.{name}") for name in columns],
+        figure_rows=[
+            (name, strategy.strategy, _figures(strategy, tiled), _phase_of_failure(strategy, language))
+            for name, strategy in zip(names, plan.strategies, strict=True)
+        ],
+        card_heads=[
+            Message("plan.column.strategy"),
+            *(card.replace("(here)", text("plan.here", language)) for card in cards),
+        ],
+        card_rows=[
+            (name, [strategy.fits[card] for card in cards])
+            for name, strategy in zip(names, plan.strategies, strict=True)
+        ],
+    )
+
+
+def check_panel(check: Check | None, language: str) -> Markup:
+    """`check` of this machine as a table; None: it is not known yet."""
+    return render("check", language, check=check)
+
+
+def pairs_view(pairs: Sequence[PredictionError], language: str) -> Markup:
+    """Predicted beside measured memory of each run, given oldest first; empty where there are none."""
+    if not pairs:
+        return Markup()
+    last = pairs[-1]
+    predicted, measured = joined(memory(last.predicted_bytes)), joined(memory(last.measured_bytes))
+    return render(
+        "prediction_errors",
+        language,
+        summary=Message("pairs.last", predicted=predicted, measured=measured, error=_percent(last.error)),
+        heads=[Message(f"pairs.{name}") for name in ERROR_COLUMNS],
+        rows=[(strategy_name(pair.strategy, language), pair.half, _error_figures(pair)) for pair in reversed(pairs)],
     )
 
 
@@ -39,7 +90,7 @@ def _about(plan: Plan, language: str) -> str:
     unit = (1e6 if small else 1e9) if language == "en" else (1e4 if small else 1e8)
     key = "plan.parameters.small" if small else "plan.parameters"
     parameters = text(key, language, n=significant(plan.parameters / unit))
-    said = f"{parameters} · " + text(
+    about = f"{parameters} · " + text(
         "plan.about",
         language,
         prompt=plan.prompt_tokens,
@@ -49,17 +100,13 @@ def _about(plan: Plan, language: str) -> str:
         sec=joined(seconds(plan.planned_sec)),
     )
     if plan.memory_bytes is None:
-        return said
-    fitted = joined(memory(plan.memory_bytes))
-    return f"{said}. {text('plan.about.memory', language, memory=fitted, name=_memory_name(plan, language))}"
-
-
-def _memory_name(plan: Plan, language: str) -> str:
+        return about
     name = plan.memory_name or ""
-    return text(MEMORY_NAMES[name], language) if name in MEMORY_NAMES else name
+    name = text(MEMORY_NAMES[name], language) if name in MEMORY_NAMES else name
+    return f"{about}. {text('plan.about.memory', language, memory=joined(memory(plan.memory_bytes)), name=name)}"
 
 
-def _allocated(plan: Plan, language: str) -> str:
+def _allocated(plan: Plan, language: str) -> Markup:
     bars = []
     for strategy in plan.strategies:
         peak = strategy.phases[strategy.peak_phase]
@@ -71,7 +118,7 @@ def _allocated(plan: Plan, language: str) -> str:
     return memory_bars(text("plan.allocated", language), legend, bars, line)
 
 
-def _on_card(plan: Plan, language: str) -> str:
+def _on_card(plan: Plan, language: str) -> Markup:
     legend = [text(f"plan.{part}", language) for part in ("tensors", "blocks", "context")]
     bars = [
         MemoryBar(
@@ -93,50 +140,30 @@ def _line(plan: Plan, language: str) -> tuple[int, str] | None:
     return plan.memory_bytes, text("plan.line", language, memory=joined(memory(plan.memory_bytes)))
 
 
-def _figures(plan: Plan, language: str) -> str:
-    tiled = any(strategy.largest_hd_num is not None for strategy in plan.strategies)
-    columns = ["strategy", "weights", "cache", *PHASES, "total", "peak", "card", "batch", *(["tiles"] if tiled else [])]
-    head = "".join(f'<th scope="col">{escaped(text(f"plan.column.{name}", language))}</th>' for name in columns)
-    rows = "".join(_figure_row(strategy, tiled, language) for strategy in plan.strategies)
-    return _table("plan.figures", head, rows, language)
-
-
-def _figure_row(plan: StrategyPlan, tiled: bool, language: str) -> str:
+def _figures(plan: StrategyPlan, tiled: bool) -> list[str | Message]:
     phases = [plan.phases[phase].activation_bytes if phase in plan.phases else None for phase in PHASES]
-    cells = [joined(memory(size)) for size in (plan.weights_bytes, plan.kv_cache_bytes, *phases, plan.total_bytes)]
-    cells += [text(f"plan.column.{plan.peak_phase}", language), joined(memory(plan.on_card.total_bytes))]
     counts = [plan.largest_batch, *([plan.largest_hd_num] if tiled else [])]
-    cells += [UNKNOWN if count is None else str(count) for count in counts]
-    clash = ""
-    if plan.fails_in is not None:
-        phase = text(f"plan.column.{plan.fails_in}", language).lower()
-        clash = f"<small>{escaped(text('plan.clash', language, phase=phase))}</small>"
-    figures = "".join(f'<td class="xl-number">{escaped(cell)}</td>' for cell in cells)
-    name = escaped(strategy_name(plan.strategy, language))
-    return f'<tr data-strategy="{escaped(plan.strategy)}"><td>{name}{clash}</td>{figures}</tr>'
+    return [
+        *(joined(memory(size)) for size in (plan.weights_bytes, plan.kv_cache_bytes, *phases, plan.total_bytes)),
+        Message(f"plan.column.{plan.peak_phase}"),
+        joined(memory(plan.on_card.total_bytes)),
+        *(UNKNOWN if count is None else str(count) for count in counts),
+    ]
 
 
-def _cards(plan: Plan, language: str) -> str:
-    names = list(plan.strategies[0].fits)
-    here = text("plan.here", language)
-    head = f'<th scope="col">{escaped(text("plan.column.strategy", language))}</th>'
-    head += "".join(f'<th scope="col">{escaped(name.replace("(here)", here))}</th>' for name in names)
-    rows = ""
-    for strategy in plan.strategies:
-        cells = "".join(_verdict(strategy.fits[name], language) for name in names)
-        rows += f"<tr><td>{escaped(strategy_name(strategy.strategy, language))}</td>{cells}</tr>"
-    return _table("plan.cards", head, rows, language)
+def _phase_of_failure(plan: StrategyPlan, language: str) -> str | None:
+    return None if plan.fails_in is None else text(f"plan.column.{plan.fails_in}", language).lower()
 
 
-def _verdict(fits: bool, language: str) -> str:
-    said = escaped(text("plan.fits" if fits else "plan.too_large", language))
-    kind, mark = ("xl-fits", "✓") if fits else ("xl-failed", "✕")
-    hidden = f'<span class="xl-said">{said}</span>'
-    return f'<td class="{kind}" title="{said}"><span aria-hidden="true">{mark}</span>{hidden}</td>'
-
-
-def _table(title: str, head: str, rows: str, language: str) -> str:
+def _error_figures(pair: PredictionError) -> tuple[str, ...]:
     return (
-        f'<section class="xl-runs"><header><h3>{escaped(text(title, language))}</h3></header><div class="xl-scroll">'
-        f'<table class="xl-table"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div></section>'
+        f"{pair.prompt_tokens} + {pair.new_tokens}",
+        joined(memory(pair.predicted_bytes)),
+        joined(memory(pair.measured_bytes)),
+        _percent(pair.error),
     )
+
+
+def _percent(share: float) -> str:
+    """A share with its sign, in percent: +0.02 %."""
+    return f"{100 * share:+.2f} %".replace("-", "−")
