@@ -53,7 +53,7 @@ def test_upload_ask_and_see_it_all(lab: Lab, open_page: Open, picture: str) -> N
     expect(tile(page, "memory")).to_have_text("14.7MiB")
     expect(page.locator("#happened .xl-dtype")).to_have_text(["float32", "float16", "float16"])
     wait_for_runs(page, 1)
-    question, _ = lab.runner.asked[0]
+    question = lab.runner.asked[0]
     assert question.image is not None
     assert question.image.size == (320, 240)
 
@@ -125,7 +125,7 @@ def test_a_failure_shows_its_card_and_a_button_cures_it(lab: Lab, open_page: Ope
     expect(page.locator("#strategy input").nth(2)).to_be_checked()
     expect(page.get_by_role("button", name="Try “Unified”")).to_have_count(0)
     expect(page.locator("#picture img")).to_be_visible()
-    assert lab.runner.asked[1][0].history == ()
+    assert lab.runner.asked[1].history == ()
 
 
 def test_the_message_can_be_copied_whole(lab: Lab, open_page: Open, picture: str) -> None:
@@ -151,13 +151,13 @@ def test_a_conversation_goes_on_and_can_be_cleared(lab: Lab, open_page: Open, pi
     ask(page, "two")
     expect(answers(page)).to_have_text(["You asked: one", "You asked: two"])
     wait_for_runs(page, 2)
-    assert lab.runner.asked[1][0].history == (("one", "You asked: one"),)
+    assert lab.runner.asked[1].history == (("one", "You asked: one"),)
     page.locator("#clear").click()
     expect(answers(page)).to_have_count(0)
     expect(page.locator("#runs tbody tr")).to_have_count(2)
     ask(page, "three")
     wait_for_runs(page, 3)
-    assert lab.runner.asked[2][0].history == ()
+    assert lab.runner.asked[2].history == ()
 
 
 def test_stop_stops_the_model_and_keeps_what_there_is(lab: Lab, open_page: Open, picture: str) -> None:
@@ -377,7 +377,7 @@ def test_a_drawing_is_a_picture(lab: Lab, open_page: Open) -> None:
     page.mouse.up()
     ask(page, "What did I draw?")  # the drawing is uploaded now
     expect(answers(page)).to_have_text(["You asked: What did I draw?"], timeout=60_000)
-    drawn = lab.runner.asked[0][0].image
+    drawn = lab.runner.asked[0].image
     assert drawn is not None
     colours = drawn.getcolors(1 << 20)
     assert colours is not None

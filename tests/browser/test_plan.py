@@ -59,7 +59,7 @@ def test_what_does_not_fit_waits_to_be_asked_for(serve: Serve, open_page: Open, 
     ask(page, "What?", "full")
     page.get_by_role("button", name="Run all the same").click()
     wait_for_runs(page, 2)
-    assert [strategy for _, strategy in runner.asked] == ["autocast", "full"]
+    assert [request.strategy for request in runner.asked] == ["autocast", "full"]
 
 
 class Cramped(Runner):
