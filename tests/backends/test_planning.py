@@ -23,13 +23,13 @@ from xcomposer_ui.backends.planning.kernels import kernel, scratch_bytes
 from xcomposer_ui.backends.planning.planner import Planner, memory_here, plan
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.request import Question
-from xcomposer_ui.core.strategies import STRATEGIES
+from xcomposer_ui.core.strategies import PLANNED, STRATEGIES
 from xcomposer_ui.models.xcomposer2 import (
     InternLMXComposer2Config,
     InternLMXComposer2ForCausalLM,
     InternLMXComposer2Tokenizer,
 )
-from xcomposer_ui.planning.plan import PLANNED, PlanRequest, plan_as_json
+from xcomposer_ui.planning.plan import PlanRequest, plan_as_json
 from xcomposer_ui.runtime.backend import Progress
 from xcomposer_ui.training.recipe import Recipe
 

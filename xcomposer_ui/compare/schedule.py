@@ -31,16 +31,14 @@ class Variant:
 
 
 def variants_for(halves: Sequence[str]) -> tuple[Variant, ...]:
-    """Every strategy in the first of `halves`; autocast and unified in the others too.
+    """Every strategy in the first of `halves`; those with `compared_in_each_half` in the others too.
 
-    A float32 run is the same whatever the half type, and `as_is` fails in each in the same way.
-    Raises UserError where a half type is none.
+    Raises UserError for an unknown 16-bit dtype.
     """
     kinds = list(dict.fromkeys(checked_half(half) for half in halves))
     variants = []
     for name, strategy in STRATEGIES.items():
-        remedies = strategy.weights == "half" and (strategy.autocast or strategy.image == "half")
-        variants += [Variant(name, half) for half in (kinds if remedies else kinds[:1])]
+        variants += [Variant(name, half) for half in (kinds if strategy.compared_in_each_half else kinds[:1])]
     return tuple(variants)
 
 

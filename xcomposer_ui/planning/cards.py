@@ -43,8 +43,3 @@ CARDS: tuple[Card, ...] = (
 def fits(needed_bytes: int, cards: tuple[Card, ...] = CARDS) -> Mapping[str, bool]:
     """Card's name -> whether `needed_bytes`, as the driver counts them, fit it with nothing else on it."""
     return {card.name: needed_bytes <= card.usable_bytes for card in cards}
-
-
-def smallest(needed_bytes: int, cards: tuple[Card, ...] = CARDS) -> Card | None:
-    """The smallest card that `needed_bytes` fit, None where none does."""
-    return next((card for card in cards if needed_bytes <= card.usable_bytes), None)

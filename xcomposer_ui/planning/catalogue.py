@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xcomposer_ui.core.settings import EMBEDDED, EMBEDDED_PATH
-from xcomposer_ui.core.strategies import STRATEGIES, Strategy
+from xcomposer_ui.core.settings import is_hub_id, model_path
+from xcomposer_ui.core.strategies import WeightsFormat
 from xcomposer_ui.planning.published import PUBLISHED_SIZES
 
 WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
@@ -27,8 +27,6 @@ LONGEST_HEADER = 100 << 20
 
 TEXT_TOKENS = 512
 """Of question and answer, for which the KV cache is counted beside the picture's."""
-
-DTYPE_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 
 LANGUAGE = {
     "vocab_size": 92544, "hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32,
@@ -52,20 +50,12 @@ class Entry:
     parameters: int | None = None
     cache_bytes: int | None = None
 
-    def needed_bytes(self, strategy: Strategy) -> int | None:
-        """Weights and KV cache under `strategy`, in bytes; activations come on top."""
+    def needed_bytes(self, weights: WeightsFormat) -> int | None:
+        """Weights and KV cache in bytes where the weights are held as `weights`; activations come on top."""
         if self.parameters is None or self.cache_bytes is None:
             return None
-        width = DTYPE_BYTES[strategy.weights_dtype("float16")]
-        return self.parameters * width + self.cache_bytes * width // 2
-
-    def fitting(self, budget_bytes: int | None) -> tuple[str, ...] | None:
-        """The strategies whose weights and cache take at most nine tenths of `room_bytes`; None where unknown."""
-        if budget_bytes is None or self.parameters is None:
-            return None
-        return tuple(
-            name for name, s in STRATEGIES.items() if (needed := self.needed_bytes(s)) and needed <= 0.9 * budget_bytes
-        )
+        width = weights.bytes_per_parameter
+        return int(self.parameters * width + self.cache_bytes * width / 2)
 
 
 def entry_of(name: str) -> Entry:
@@ -101,10 +91,10 @@ def tiled(name: str) -> bool | None:
 
 def folder_of(name: str) -> Path | None:
     """Where `name` lies on this machine, in a folder or in the hub's cache; None where it does not."""
-    folder = EMBEDDED_PATH if name == EMBEDDED else Path(name).expanduser()
-    if folder.is_dir():
-        return folder
-    if name.count("/") != 1:
+    folder = model_path(name)
+    if folder is not None:
+        return folder if folder.is_dir() else None
+    if not is_hub_id(name):
         return None
     from huggingface_hub import try_to_load_from_cache  # gradio has loaded it by now; asks nobody
 

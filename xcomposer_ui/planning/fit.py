@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
-from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.errors import UserError, out_of_memory
 from xcomposer_ui.core.result import RunResult
-from xcomposer_ui.core.settings import EMBEDDED, EMBEDDED_PATH
+from xcomposer_ui.core.settings import model_path
 from xcomposer_ui.core.strategies import STRATEGIES
 from xcomposer_ui.core.units import gibibytes
 from xcomposer_ui.planning.plan import Plan, PlanRequest, StrategyPlan
@@ -60,6 +59,10 @@ twice its files and autocast's copies a third time, the rest is left for the act
 STEP = 256
 """Tokens are rounded up to a multiple of this, so that one plan serves many questions."""
 
+USUAL_PICTURE = (1024, 768)
+USUAL_TOKENS = 256
+"""Of the question, and as many of the answer: what the table of models is judged by."""
+
 MOST_KEPT = 32
 WEIGHTS = (".safetensors", ".bin")
 
@@ -103,7 +106,7 @@ class DoesNotFit:
 
 
 class Plans(Protocol):
-    """Who plans: a `planning.worker.PlanWorker`."""
+    """Makes plans: a PlannerProcess."""
 
     def plan(self, request: PlanRequest) -> Plan:
         """The plan of `request`. Raises UserError."""
@@ -135,6 +138,25 @@ class FitChecker:
         """Whether `before_each` has anything to look into; answers at once."""
         room = self._room()
         return room is not None and not certainly_fits(wanted.model, room)
+
+    def strategies(self, model: str, half: str, *, wait: bool) -> tuple[str, ...] | None:
+        """The strategies under which a usual run of `model` fits; None where that is unknown.
+
+        wait: whether to plan where no plan is cached, which takes seconds.
+        """
+        room = self._room()
+        if room is None:
+            return None
+        if certainly_fits(model, room):
+            return tuple(STRATEGIES)
+        request = request_for(MemoryRequest(model, "", half, USUAL_PICTURE, USUAL_TOKENS, USUAL_TOKENS), room)
+        if not wait and request not in self._kept:
+            return None
+        try:
+            plan = self._planned(request)
+        except UserError:
+            return None
+        return tuple(s.strategy for s in plan.strategies if s.fits_memory and s.strategy in STRATEGIES)
 
     def after(self, wanted: MemoryRequest, result: RunResult) -> DoesNotFit | None:
         """What to run instead of a run that ended for want of memory; None where it ended otherwise, or none knows."""
@@ -185,8 +207,8 @@ def request_for(wanted: MemoryRequest, room: MemoryBudget) -> PlanRequest:
 
 def certainly_fits(model: str, room: MemoryBudget) -> bool:
     """Whether `model` is so small beside the room that nothing has to be planned."""
-    folder = EMBEDDED_PATH if model == EMBEDDED else Path(model).expanduser()
-    if not folder.is_dir():
+    folder = model_path(model)
+    if folder is None or not folder.is_dir():
         return False
     files = sum(file.stat().st_size for file in folder.iterdir() if file.suffix in WEIGHTS)
     return 0 < files * CERTAIN_FACTOR <= room.bytes
@@ -194,11 +216,7 @@ def certainly_fits(model: str, room: MemoryBudget) -> bool:
 
 def ran_out(result: RunResult) -> bool:
     """Whether `result` failed for want of memory, on a card or on the CPU."""
-    failure = result.failure
-    if failure is None:
-        return False
-    said = str(failure.message).lower()
-    return "OutOfMemory" in failure.type or "out of memory" in said or "can't allocate memory" in said
+    return result.failure is not None and out_of_memory(result.failure.type, str(result.failure.message))
 
 
 def _rounded_up(tokens: int) -> int:

@@ -18,7 +18,7 @@ from xcomposer_ui.core.versions import NEEDED, release_of
 
 OK, NOTE, SLOW, BAD, UNKNOWN = "ok", "note", "slow", "bad", "unknown"
 
-HALF_STRATEGIES = ", ".join(s.name for s in STRATEGIES.values() if s.weights == "half" or s.autocast)
+HALF_STRATEGIES = ", ".join(s.name for s in STRATEGIES.values() if s.uses_half)
 
 RESULTS_PER_CLOCK: dict[tuple[int, int], tuple[int, int]] = {
     (5, 3): (128, 256),

@@ -7,32 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.request import MOST_TILES
 from xcomposer_ui.core.settings import DEVICES
-from xcomposer_ui.core.strategies import STRATEGIES, Strategy, checked_half
+from xcomposer_ui.core.strategies import checked_half
 from xcomposer_ui.core.units import GIB
-
-
-@dataclass(frozen=True)
-class PlannedStrategy(Strategy):
-    """A strategy as planned. caches_weights: whether autocast keeps the 16-bit copies it makes of float32 weights."""
-
-    caches_weights: bool = True
-
-
-PLANNED: dict[str, PlannedStrategy] = {
-    s.name: s
-    for s in (
-        *(PlannedStrategy(s.name, s.weights, s.image, s.autocast) for s in STRATEGIES.values()),
-        # Not offered by the lab, but run by many unawares: weights loaded in float32, then autocast around the call.
-        PlannedStrategy("autocast_full_weights", "float32", "float32", autocast=True),
-        PlannedStrategy("autocast_full_weights_uncached", "float32", "float32", autocast=True, caches_weights=False),
-    )
-}
 
 
 @dataclass(frozen=True)
@@ -54,6 +36,26 @@ class PlanRequest:
     device: str = "auto"
     memory_bytes: int | None = None
     memory_of: str = "card"
+
+
+@dataclass(frozen=True)
+class RunShape:
+    """What the peak memory of a run depends on.
+
+    picture: (width, height), or None for text only. prompt_tokens: picture included, None where a run ended before it
+    had a prompt; then text_length, in characters, stands in. new_tokens: of the answer, 1 at least. hd_num: most tiles,
+    None for the member's own.
+    """
+
+    model: str
+    device: str
+    strategy: str
+    half: str
+    picture: tuple[int, int] | None
+    prompt_tokens: int | None
+    text_length: int
+    new_tokens: int
+    hd_num: int | None = None
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,6 @@ class Plan:
     strategies: tuple[StrategyPlan, ...]
     memory_bytes: int | None = None
     memory_name: str | None = None
-    notes: tuple[str, ...] = field(default=())
 
 
 def plan_as_json(plan: Plan) -> dict[str, Any]:
@@ -157,7 +158,6 @@ def plan_as_json(plan: Plan) -> dict[str, Any]:
         "memory_bytes": plan.memory_bytes,
         "memory_name": plan.memory_name,
         "strategies": [strategy_as_json(strategy) for strategy in plan.strategies],
-        "notes": list(plan.notes),
     }
 
 

@@ -10,15 +10,14 @@ from xcomposer_ui.core.events import Status
 from xcomposer_ui.core.settings import Settings
 from xcomposer_ui.core.strategies import HALF_DTYPES
 from xcomposer_ui.core.units import GIB
-from xcomposer_ui.planning.plan import Plan, PlanRequest, checked_request, picture_size
-from xcomposer_ui.planning.planner_process import RunShape
+from xcomposer_ui.planning.plan import Plan, PlanRequest, RunShape, checked_request, picture_size
 from xcomposer_ui.planning.published import PUBLISHED_SIZES
 
 DEFAULTS = PlanRequest(model="")
 
 
 class Plans(Protocol):
-    """Who plans: a `planning.worker.PlanWorker`."""
+    """Makes plans: a PlannerProcess."""
 
     def plan(self, request: PlanRequest) -> Plan:
         """The plan of `request`. Raises UserError."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from xcomposer_ui.core.errors import UserError
-from xcomposer_ui.planning.prediction_error import PredictionError
-from xcomposer_ui.planning.predictions import Predictions, prediction_error_of
+from xcomposer_ui.planning.predictions import PredictionError, Predictions, prediction_error_of
 from xcomposer_ui.ui.session import SessionRun
 from xcomposer_ui.ui.views.notices import notice
 from xcomposer_ui.ui.views.plan import pairs_view

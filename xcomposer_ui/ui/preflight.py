@@ -11,7 +11,8 @@ from typing import TypeVar
 from xcomposer_ui.compare.execution import Runs
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.planning.fit import DoesNotFit, FitChecker, MemoryRequest
-from xcomposer_ui.planning.planner_process import PlannerProcess, RunShape
+from xcomposer_ui.planning.plan import RunShape
+from xcomposer_ui.planning.planner_process import PlannerProcess
 from xcomposer_ui.planning.predictions import Predictions
 from xcomposer_ui.runtime.runner import Runner
 from xcomposer_ui.ui.plan_handlers import Plans

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -16,15 +16,15 @@ from xcomposer_ui.backends.planning.dry_run import DryRun, DryRunInputs, dry_run
 from xcomposer_ui.backends.planning.fake_model import FakeModel, fake_model
 from xcomposer_ui.backends.planning.search import largest
 from xcomposer_ui.core.request import MOST_TILES
+from xcomposer_ui.core.strategies import PLANNED, Strategy
 from xcomposer_ui.models.xcomposer2 import InternLMXComposer2Config
 from xcomposer_ui.planning.cards import fits
 from xcomposer_ui.planning.plan import (
     MOST_BATCH,
-    PLANNED,
     PhasePeak,
     Plan,
-    PlannedStrategy,
     PlanRequest,
+    RunShape,
     StrategyPlan,
     checked_request,
 )
@@ -84,7 +84,7 @@ class Planner:
         self._scratch = device == "cpu"
         self._mode = FakeTensorMode()
         self._twins: dict[str, FakeModel] = {}
-        self._rehearsed: dict[tuple[PlannedStrategy, int, int | None], DryRun] = {}
+        self._rehearsed: dict[tuple[Strategy, int, int | None], DryRun] = {}
 
     def twin(self, dtype: str) -> FakeModel:
         """The model without storage, its weights in `dtype`."""
@@ -100,7 +100,7 @@ class Planner:
             return 0
         return self.config.image_tokens(*(n // self.config.tower_side for n in pixels))
 
-    def planned(self, strategy: PlannedStrategy) -> StrategyPlan:
+    def planned(self, strategy: Strategy) -> StrategyPlan:
         """The request under one strategy."""
         seen = self.rehearsed(strategy, self.request.batch, self.request.hd_num)
         phases = phase_peaks(seen, scratch=self._scratch)
@@ -121,7 +121,7 @@ class Planner:
             fails_in=seen.failed_in,
         )
 
-    def rehearsed(self, strategy: PlannedStrategy, batch: int, hd_num: int | None) -> DryRun:
+    def rehearsed(self, strategy: Strategy, batch: int, hd_num: int | None) -> DryRun:
         """The request with another batch or number of tiles, rehearsed once."""
         key = strategy, batch, hd_num
         if key not in self._rehearsed:
@@ -152,14 +152,14 @@ class Planner:
             own = {f"{self.memory.name} (here)": self._fit(needed)}
         return {**fits(needed), **own}
 
-    def _largest_batch(self, strategy: PlannedStrategy) -> int:
+    def _largest_batch(self, strategy: Strategy) -> int:
         def needed(batch: int) -> int:
             return self.needed(self.rehearsed(strategy, batch, self.request.hd_num))
 
         assert self.memory.bytes is not None
         return largest(needed, self.memory.bytes, 1, MOST_BATCH)
 
-    def _largest_hd_num(self, strategy: PlannedStrategy) -> int | None:
+    def _largest_hd_num(self, strategy: Strategy) -> int | None:
         if self.config.tiles is None or self.request.image is None:
             return None
 
@@ -176,3 +176,18 @@ def phase_peaks(seen: DryRun, *, scratch: bool) -> dict[str, PhasePeak]:
         phase: PhasePeak(seen.weights_bytes + peak.live_bytes, peak.cache_bytes, peak.live_bytes - peak.cache_bytes)
         for phase, peak in peaks(seen, scratch=scratch).items()
     }
+
+
+def predicted_bytes(shape: RunShape, config: InternLMXComposer2Config | None = None) -> int:
+    """Peak memory of a run in bytes, weights included, counted as its measurement is; no weights are read.
+
+    config: the model's where it is at hand. Raises UserError where there is no such model.
+    """
+    request = PlanRequest(shape.model, shape.picture, shape.hd_num, half=shape.half, device=shape.device)
+    memory = AvailableMemory(None, None, on_card=False)
+    planner = Planner(config or configuration_of(shape.model), request, shape.device, memory)
+    image_tokens = planner.image_tokens()
+    prompt = shape.prompt_tokens or shape.text_length + image_tokens
+    planner.request = replace(request, prompt_tokens=max(1, prompt - image_tokens), new_tokens=shape.new_tokens)
+    seen = planner.rehearsed(PLANNED[shape.strategy], 1, shape.hd_num)
+    return max(peak.total_bytes for peak in phase_peaks(seen, scratch=shape.device == "cpu").values())
