@@ -1,6 +1,6 @@
-"""What a plan is asked and what it says: frozen records and their checks. Bytes are in the names; no torch.
+"""A plan and its request: frozen records, their checks and their JSON. No torch.
 
-weights + cache + activations, moment by moment, is what a run needs; a plan gives the moment that needs most.
+At any moment a run needs weights + KV cache + activations; a plan gives the moment at which that is most.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from xcomposer_ui.core.units import GIB
 class PlanRequest:
     """model: "embedded", a folder, a config.json, or a hub id.
 
-    image: (width, height) of the picture, or None for text only. hd_num: most tiles, None for the member's own.
+    image: (width, height) of the picture, or None for text only. hd_num: most tiles, None for the model's default.
     prompt_tokens: of text, beside the picture. memory_bytes: what `largest_batch` has to fit, None for this machine's.
-    memory_of: whether those bytes are a "card"'s, counted by its driver, or the "host"'s, counted in live tensors.
+    memory_of: "card" where those bytes are counted by a card's driver, "host" where they are counted in live tensors.
     """
 
     model: str
@@ -44,7 +44,7 @@ class RunShape:
 
     picture: (width, height), or None for text only. prompt_tokens: picture included, None where a run ended before it
     had a prompt; then text_length, in characters, stands in. new_tokens: of the answer, 1 at least. hd_num: most tiles,
-    None for the member's own.
+    None for the model's default.
     """
 
     model: str
@@ -60,9 +60,9 @@ class RunShape:
 
 @dataclass(frozen=True)
 class PhasePeak:
-    """The moment of a phase that needs most: total_bytes = weights + cache_bytes + activation_bytes.
+    """The moment of a phase that needs most memory: total_bytes = weights + cache_bytes + activation_bytes.
 
-    cache_bytes: of the KV cache, as far as it is filled by then. activation_bytes: everything else but the weights.
+    cache_bytes: of the KV cache as allocated by then. activation_bytes: everything but weights and cache.
     """
 
     total_bytes: int
@@ -72,7 +72,7 @@ class PhasePeak:
 
 @dataclass(frozen=True)
 class OnCard:
-    """What a CUDA card has to hold, part by part.
+    """Memory on a CUDA card, by part.
 
     allocated_bytes: as `torch.cuda.max_memory_allocated` counts, each tensor rounded up to 512 bytes, workspace
     included. reserved_bytes: beside that, in the caching allocator's blocks. context_bytes: the driver's and kernels'.
@@ -91,7 +91,7 @@ class OnCard:
 
 @dataclass(frozen=True)
 class StrategyPlan:
-    """What a run under one strategy will need, in bytes.
+    """Memory of a run under one strategy, in bytes.
 
     phases: phase -> its peak; a phase that is not reached is missing. total_bytes: the highest of them.
     kv_cache_bytes: at the end of the answer. largest_batch: 0 where not even one prompt fits, None where unknown.
@@ -118,15 +118,15 @@ class StrategyPlan:
 
     @property
     def activation_peak_bytes(self) -> int:
-        """Of the moment that needs most in all; `phases` has each phase's own."""
+        """Activations at the peak of the whole run; `phases` has each phase's own."""
         return self.phases[self.peak_phase].activation_bytes
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Every strategy for one request. parameters: of the whole model. prompt_tokens: picture included.
+    """Every strategy of PLANNED for one request. parameters: of the whole model. prompt_tokens: picture included.
 
-    memory_bytes, memory_name: what `largest_batch` was fitted to; None where it could not be told.
+    memory_bytes, memory_name: what `largest_batch` has to fit; None where it is unknown.
     """
 
     model: str
@@ -162,6 +162,7 @@ def plan_as_json(plan: Plan) -> dict[str, Any]:
 
 
 def strategy_as_json(plan: StrategyPlan) -> dict[str, Any]:
+    """`plan` in the field names that scripts rely on."""
     return {
         "strategy": plan.strategy,
         "half": plan.half,
@@ -187,7 +188,7 @@ MOST_BATCH = 4096
 
 
 def checked_request(request: PlanRequest) -> PlanRequest:
-    """`request` if it can be planned. Raises UserError with what is wrong and what to do."""
+    """`request` if its fields are within their limits. Raises UserError otherwise."""
     checked_half(request.half)
     if request.device not in DEVICES:
         raise UserError("unknown_setting", name="device", value=request.device, known=", ".join(DEVICES))
