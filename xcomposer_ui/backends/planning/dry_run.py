@@ -16,7 +16,7 @@ from xcomposer_ui.backends.planning.allocation_recorder import DtypeClash, Event
 from xcomposer_ui.backends.planning.fake_model import LANGUAGE, FakeModel
 from xcomposer_ui.backends.planning.kernels import scratch_bytes
 from xcomposer_ui.core.memory_timeline import DECODE, PHASES, PREFILL, TOWER
-from xcomposer_ui.core.strategies import Strategy
+from xcomposer_ui.core.strategies import HALF_DTYPES, Strategy
 from xcomposer_ui.models.xcomposer2 import InternLMXComposer2Config
 from xcomposer_ui.models.xcomposer2.cache import CACHE_NAME, GROWTH
 from xcomposer_ui.models.xcomposer2.tiles import TILE_RULES, tiled_size
@@ -83,6 +83,11 @@ def dry_run(twin: FakeModel, scene: DryRunInputs, strategy: Strategy, half: str,
             try:
                 stage.run()
             except DtypeClash:
+                failed_in = recorder.phase
+            except RuntimeError:
+                # autocast refuses tensors of the other 16-bit dtype in some operations, fake or real.
+                if not (strategy.autocast and strategy.weights_dtype(half) in set(HALF_DTYPES) - {half}):
+                    raise
                 failed_in = recorder.phase
             events = tuple(recorder.events)
     finally:
