@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from xcomposer_ui.core.errors import UserError
@@ -145,18 +145,11 @@ def plan_as_json(plan: Plan) -> dict[str, Any]:
     """`plan` in the field names that scripts rely on."""
     request = plan.request
     return {
-        "model": plan.model,
-        "device": plan.device,
-        "parameters": plan.parameters,
-        "planned_sec": plan.planned_sec,
+        **{name: value for name, value in vars(plan).items() if name not in ("request", "strategies")},
         "image": None if request.image is None else list(request.image),
         "hd_num": request.hd_num,
-        "prompt_tokens": plan.prompt_tokens,
-        "image_tokens": plan.image_tokens,
         "new_tokens": request.new_tokens,
         "batch": request.batch,
-        "memory_bytes": plan.memory_bytes,
-        "memory_name": plan.memory_name,
         "strategies": [strategy_as_json(strategy) for strategy in plan.strategies],
     }
 
@@ -164,21 +157,11 @@ def plan_as_json(plan: Plan) -> dict[str, Any]:
 def strategy_as_json(plan: StrategyPlan) -> dict[str, Any]:
     """`plan` in the field names that scripts rely on."""
     return {
-        "strategy": plan.strategy,
-        "half": plan.half,
-        "weights_bytes": plan.weights_bytes,
-        "kv_cache_bytes": plan.kv_cache_bytes,
+        **asdict(plan),
         "activation_peak_bytes": plan.activation_peak_bytes,
         "total_bytes": plan.total_bytes,
         "on_card_bytes": plan.on_card.total_bytes,
-        "peak_phase": plan.peak_phase,
-        "phases": {name: vars(peak) for name, peak in plan.phases.items()},
-        "on_card": {**vars(plan.on_card), "total_bytes": plan.on_card.total_bytes},
-        "largest_batch": plan.largest_batch,
-        "largest_hd_num": plan.largest_hd_num,
-        "fits": dict(plan.fits),
-        "fits_memory": plan.fits_memory,
-        "fails_in": plan.fails_in,
+        "on_card": {**asdict(plan.on_card), "total_bytes": plan.on_card.total_bytes},
     }
 
 

@@ -1,4 +1,4 @@
-"""The Models tab: what is offered, what it needs, and a choice that loads, the model before given back."""
+"""The Models tab: the models offered, the memory that each needs, and a choice that loads one in place of another."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Steps = Generator[dict[Any, Any], None, None]
 
 
 class ModelPicker:
-    """The tab's controls. `follow` says which other controls name the model, so that they name the one chosen."""
+    """The tab's components. `follow` wires them and the controls elsewhere that name the model."""
 
     def __init__(
         self, words: Localization, settings: Settings, runner: Runner, fitting: FitChecker, tab: gr.Tab
@@ -68,7 +68,7 @@ class ModelPicker:
         language.change(lambda language: self._table(language), language, self.table, **QUIET)
 
     def shown(self, language: str) -> dict[Any, Any]:
-        """Component -> value: the table and the choice as the runner stands now."""
+        """Component -> value for the table and the choice in the runner's present state."""
         return {self.table: self._table(language), self.choice: self.runner.status().model}
 
     def judged(self, language: str) -> Generator[str, None, None]:
@@ -78,11 +78,11 @@ class ModelPicker:
                 yield self._table(language)
 
     def at_rest(self, language: str) -> dict[Any, Any]:
-        """Component -> value after an end in the middle."""
+        """Component -> value when nothing is being loaded."""
         return self.shown(language) | {self.stage: loading_view(None, None, language), self.stop: _visible(False)}
 
     def _loaded(self, name: str, language: str) -> Generator[dict[Any, Any], None, None]:
-        """Load `name`, telling each step; where it cannot be had, say so and show what is there instead."""
+        """Load `name`, yielding each step; where that fails, show the error and the model that is loaded."""
         events = self.runner.load(name)
         try:
             for event in events:

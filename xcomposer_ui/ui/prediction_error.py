@@ -1,4 +1,4 @@
-"""The pairs of a visit's runs: the newest is predicted now, the older ones were."""
+"""Predicted and measured memory of a session's runs: the newest is predicted now, older ones come from the cache."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MOST_SHOWN = 20
 
 
 def pairs_of(runs: Sequence[SessionRun], predictions: Predictions, *, ask: bool = True) -> tuple[PredictionError, ...]:
-    """The pairs of the last runs, oldest first; with `ask`, the newest run's is asked for, which takes seconds.
+    """The pairs of the last runs, oldest first. ask: whether to predict the newest run, which takes seconds.
 
     Raises UserError where it cannot be predicted.
     """
@@ -27,7 +27,7 @@ def pairs_of(runs: Sequence[SessionRun], predictions: Predictions, *, ask: bool 
 
 
 def pairs_shown(runs: Sequence[SessionRun], predictions: Predictions, language: str, *, ask: bool = True) -> str:
-    """The pairs as the page shows them, or why there is none."""
+    """The pairs as HTML, or the reason why there are none."""
     try:
         return pairs_view(pairs_of(runs, predictions, ask=ask), language)
     except UserError as error:
