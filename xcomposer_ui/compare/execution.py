@@ -11,6 +11,7 @@ from xcomposer_ui.compare.divergence import Diverged, Diverging
 from xcomposer_ui.compare.schedule import REPEATS, Variant, checked_repeats, grouped, interleaved, variants_for
 from xcomposer_ui.core.events import Event, Finished, Status, Waiting
 from xcomposer_ui.core.request import Question, checked_question
+from xcomposer_ui.core.strategies import REFERENCE
 from xcomposer_ui.planning.fit import MemoryRequest
 
 WARM_UP_TOKENS = 2
@@ -96,7 +97,7 @@ def compare(
     checked_question(question)
     repeats = checked_repeats(plan.repeats)
     variants = variants_of(runner, plan)
-    if not any(variant.strategy == "full" for variant in variants):
+    if not any(variant.strategy == REFERENCE for variant in variants):
         plan = replace(plan, divergence=False)
     going = _Going(runner, question, plan, variants, repeats)
     yield from going.warm_ups()
