@@ -13,7 +13,7 @@ from PIL import Image
 from tests.checkpoints import write_checkpoint
 from tests.requests import under
 from xcomposer_ui.backends.local import LocalBackend, open_local
-from xcomposer_ui.backends.oom import out_of_memory
+from xcomposer_ui.core.errors import out_of_memory
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.strategies import STRATEGIES
 from xcomposer_ui.runtime.backend import CallResult, Progress

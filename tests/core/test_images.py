@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from xcomposer_ui.compare.document import picture_as_json
 from xcomposer_ui.core import images
 from xcomposer_ui.core.errors import UserError
-from xcomposer_ui.core.images import MAX_FILE_BYTES, MAX_SIDE, as_seen, open_picture, picture_hash
+from xcomposer_ui.core.images import MAX_FILE_BYTES, MAX_SIDE, as_seen, open_picture
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 REPOSITORY = Path(images.__file__).resolve().parents[2]
@@ -245,6 +246,7 @@ def test_refusing_a_bomb_takes_little_memory(tmp_path: Path) -> None:
     program = """
 import resource, sys
 from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.compare.document import picture_as_json
 from xcomposer_ui.core.images import open_picture
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for path in sys.argv[1:]:
@@ -423,6 +425,11 @@ def test_nothing_of_the_files_metadata_comes_along() -> None:
     seen = open_picture(encoded(drawn(), "JPEG", exif=exif, comment="hello"))
     assert seen.info == {}
     assert b"where I live" not in encoded(seen, "JPEG")
+
+
+def picture_hash(image: Image.Image) -> str:
+    found: str = picture_as_json(image)["pixels_sha256"]
+    return found
 
 
 def test_threads_do_not_disturb_each_other() -> None:

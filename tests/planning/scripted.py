@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from xcomposer_ui.core.strategies import PLANNED
 from xcomposer_ui.planning.cards import fits
-from xcomposer_ui.planning.plan import PLANNED, OnCard, PhasePeak, Plan, PlanRequest, StrategyPlan
-from xcomposer_ui.planning.planner_process import RunShape
+from xcomposer_ui.planning.plan import OnCard, PhasePeak, Plan, PlanRequest, RunShape, StrategyPlan
 
 GIB = 1 << 30
 

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.checkpoints import tiny_model, write_checkpoint
-from xcomposer_ui.core.strategies import STRATEGIES
+from xcomposer_ui.core.strategies import FULL_WEIGHTS, HALF_WEIGHTS
 from xcomposer_ui.planning.catalogue import Entry, cache_bytes_of, entry_of, parameters_of, tiled
 
 
@@ -72,14 +72,11 @@ def test_a_published_model_is_known_without_a_download(name: str, billions: floa
     assert entry.parameters == pytest.approx(billions * 1e9, rel=1e-3)
 
 
-def test_strategies_fit_by_their_weights_and_cache() -> None:
+def test_what_is_needed_depends_on_how_weights_are_held() -> None:
     entry = Entry("a", here=True, parameters=1_000_000_000, cache_bytes=100_000_000)
-    assert entry.needed_bytes(STRATEGIES["unified"]) == 2_100_000_000
-    assert entry.needed_bytes(STRATEGIES["full"]) == 4_200_000_000
-    assert entry.fitting(3_000_000_000) == ("as_is", "autocast", "unified")
-    assert entry.fitting(5_000_000_000) == tuple(STRATEGIES)
-    assert entry.fitting(1_000_000_000) == ()
-    assert entry.fitting(None) is None
+    assert entry.needed_bytes(HALF_WEIGHTS) == 2_100_000_000
+    assert entry.needed_bytes(FULL_WEIGHTS) == 4_200_000_000
+    assert Entry("a", here=True).needed_bytes(HALF_WEIGHTS) is None
 
 
 def test_the_cache_is_what_the_model_keeps() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.checkpoints import tiny_config
 from xcomposer_ui.__main__ import main
-from xcomposer_ui.planning.plan import PLANNED
+from xcomposer_ui.core.strategies import PLANNED
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from tests.planning.scripted import GIB, a_plan
 from tests.requests import result_of
 from tests.ui.scripted import FAILURE
 from xcomposer_ui.core.result import Measurement, RunResult
+from xcomposer_ui.core.strategies import STRATEGIES
 from xcomposer_ui.planning.fit import (
     DoesNotFit,
     FitChecker,
@@ -152,3 +153,15 @@ def test_running_out_where_it_should_fit_says_so() -> None:
 def test_an_answer_needs_no_advice() -> None:
     answered = replace(failed("x", "x"), failure=None, answer="yes")
     assert fitting(Planned(), MemoryBudget("cpu", GIB)).after(WANTED, answered) is None
+
+
+def test_the_strategies_that_fit_are_those_of_the_plan(tmp_path: Path) -> None:
+    plans = Planned()
+    fitting_here = fitting(plans, MemoryBudget("cpu", 24 * GIB))
+    assert fitting_here.strategies("org/large", "float16", wait=False) is None
+    assert fitting_here.strategies("org/large", "float16", wait=True) == ("as_is", "autocast", "unified")
+    assert fitting_here.strategies("org/large", "float16", wait=False) == ("as_is", "autocast", "unified")
+    assert len(plans.asked) == 1
+    (tmp_path / "model.safetensors").write_bytes(bytes(1000))
+    assert fitting_here.strategies(str(tmp_path), "float16", wait=False) == tuple(STRATEGIES)
+    assert fitting(plans, None).strategies("org/large", "float16", wait=True) is None

@@ -1,90 +1,146 @@
-"""The process that plans: what it is asked and answers, its mistakes, its end."""
+"""The planning process: results, mistakes and breakdowns cross the boundary, and it ends when it should."""
 
 from __future__ import annotations
 
-import io
-import json
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.checkpoints import tiny_config
+from tests.planning.computations import SHAPE, broken, killed, mistaken, niceness_of, pid_of
 from xcomposer_ui.core.errors import UserError
-from xcomposer_ui.planning.plan import PLANNED, PlanRequest
-from xcomposer_ui.planning.planner_process import PlannerProcess, RunShape
+from xcomposer_ui.core.strategies import PLANNED
+from xcomposer_ui.planning.plan import PlanRequest, RunShape
+from xcomposer_ui.planning.planner_process import NICENESS, PlannerProcess
 
-SHAPE = RunShape("m", "cpu", "full", "float16", (64, 48), 80, 12, 9)
-ANSWERING = "import sys\nfor line in sys.stdin: print({said!r}, flush=True)"
-
-
-def scripted(said: str, idle_sec: float = 60) -> PlannerProcess:
-    return PlannerProcess((sys.executable, "-c", ANSWERING.format(said=said)), idle_sec)
+ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_an_answer_comes_from_the_other_process() -> None:
-    worker = scripted('{"answer": 7}')
-    assert worker.predict(SHAPE) == worker.predict(SHAPE) == 7
-    worker.close()
+def wait_until_gone(pid: int) -> None:
+    """Return once there is no process `pid`. Fails after a minute."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"process {pid} still runs")
+
+
+def test_a_result_comes_from_one_other_process() -> None:
+    planner = PlannerProcess(predict=pid_of)
+    first = planner.predict(SHAPE)
+    assert first != os.getpid()
+    assert planner.predict(SHAPE) == first
+    planner.close()
+    wait_until_gone(first)
+
+
+@pytest.mark.skipif(not hasattr(os, "nice"), reason="this system has no niceness")
+def test_the_process_gives_way_to_runs() -> None:
+    planner = PlannerProcess(predict=niceness_of)
+    assert planner.predict(SHAPE) == min(19, os.nice(0) + NICENESS)
+    planner.close()
 
 
 def test_a_users_mistake_crosses_the_boundary() -> None:
-    worker = scripted('{"mistake": "no_such_model", "facts": {"name": "x"}}')
+    planner = PlannerProcess(plan=mistaken)
     with pytest.raises(UserError) as caught:
-        worker.plan(PlanRequest("x"))
+        planner.plan(PlanRequest("x"))
     assert (caught.value.code, caught.value.facts) == ("no_such_model", {"name": "x"})
-    worker.close()
+    planner.close()
 
 
-def test_what_breaks_is_said_and_the_next_question_starts_anew() -> None:
-    worker = scripted('{"broke": "KeyError: 1"}')
-    with pytest.raises(UserError, match="KeyError: 1"):
-        worker.predict(SHAPE)
-    worker.close()
-    ending = PlannerProcess((sys.executable, "-c", "raise SystemExit(3)"))
+def test_what_breaks_is_said_and_ends_neither_side() -> None:
+    planner = PlannerProcess(plan=mistaken, predict=broken)
+    with pytest.raises(UserError, match="KeyError: 1") as caught:
+        planner.predict(SHAPE)
+    assert caught.value.code == "plan_broke_off"
+    with pytest.raises(UserError, match="x"):
+        planner.plan(PlanRequest("x"))
+    planner.close()
+
+
+def test_a_process_that_died_is_replaced() -> None:
+    planner = PlannerProcess(plan=mistaken, predict=killed)
     for _ in range(2):
-        with pytest.raises(UserError, match="exit status 3"):
-            ending.predict(SHAPE)
+        with pytest.raises(UserError, match="terminated abruptly") as caught:
+            planner.predict(SHAPE)
+        assert caught.value.code == "plan_broke_off"
+    with pytest.raises(UserError, match="x"):
+        planner.plan(PlanRequest("x"))
+    planner.close()
 
 
-def test_an_idle_process_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    started: list[subprocess.Popen[str]] = []
-    popen = subprocess.Popen
+def test_a_process_that_died_while_idle_is_replaced() -> None:
+    planner = PlannerProcess(predict=pid_of)
+    first = planner.predict(SHAPE)
+    os.kill(first, 9)
+    wait_until_gone(first)
+    assert planner.predict(SHAPE) not in (first, os.getpid())
+    planner.close()
 
-    def noted(*given: Any, **named: Any) -> subprocess.Popen[str]:
-        started.append(popen(*given, **named))
-        return started[-1]
 
-    monkeypatch.setattr(subprocess, "Popen", noted)
-    worker = scripted('{"answer": 7}', idle_sec=0.05)
-    assert worker.predict(SHAPE) == 7
-    started[0].wait()  # nothing but the worker ends it
-    assert worker.predict(SHAPE) == 7
-    assert len(started) == 2
-    worker.close()
+def test_an_idle_process_is_ended() -> None:
+    planner = PlannerProcess(idle_sec=0.05, predict=pid_of)
+    first = planner.predict(SHAPE)
+    wait_until_gone(first)  # nothing but the timer ends it
+    assert planner.predict(SHAPE) != first
+    planner.close()
+
+
+PROGRAM = """
+import sys
+from tests.planning.computations import SHAPE, pid_of
+from xcomposer_ui.planning.planner_process import PlannerProcess
+if __name__ == "__main__":
+    planner = PlannerProcess(predict=pid_of)
+    print(planner.predict(SHAPE), flush=True)
+    assert "torch" not in sys.modules
+    {end}
+"""
+
+
+@pytest.mark.parametrize("as_file", [False, True])
+def test_it_starts_from_any_kind_of_main_module_and_ends_with_it(as_file: bool, tmp_path: Path) -> None:
+    program = PROGRAM.format(end="")
+    script = tmp_path / "script.py"
+    script.write_text(program)
+    command = [str(script)] if as_file else ["-c", program]
+    done = subprocess.run(
+        [sys.executable, *command], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True,
+        text=True, check=True, timeout=120,
+    )  # fmt: skip
+    assert done.stdout.strip().isdigit()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
+def test_it_ends_when_its_parent_is_killed() -> None:
+    program = PROGRAM.format(end="import os; os.kill(os.getpid(), 9)")
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, text=True, timeout=120)
+    child = Path("/proc", done.stdout.strip(), "status")
+    deadline = time.monotonic() + 30
+    while child.exists() and "zombie" not in child.read_text() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not child.exists() or "zombie" in child.read_text()
 
 
 @pytest.mark.slow
 def test_the_real_process_plans_and_predicts(tmp_path: Path) -> None:
     tiny_config().save_pretrained(tmp_path)
-    worker = PlannerProcess()
+    planner = PlannerProcess()
     # So little memory that nothing fits and no largest batch is searched for, which takes most of a plan.
-    plan = worker.plan(PlanRequest(str(tmp_path), device="cpu", new_tokens=4, memory_bytes=2 << 20))
+    plan = planner.plan(PlanRequest(str(tmp_path), device="cpu", new_tokens=4, memory_bytes=2 << 20))
     assert [strategy.strategy for strategy in plan.strategies] == list(PLANNED)
     unified = next(strategy for strategy in plan.strategies if strategy.strategy == "unified")
     shape = RunShape(str(tmp_path), "cpu", "unified", "float16", (1024, 768), plan.prompt_tokens, 0, 4)
-    assert worker.predict(shape) == unified.total_bytes
+    assert planner.predict(shape) == unified.total_bytes
     with pytest.raises(UserError) as caught:
-        worker.predict(RunShape(**{**vars(shape), "model": "nothing"}))
+        planner.predict(RunShape(**{**vars(shape), "model": "nothing"}))
     assert caught.value.code == "no_such_model"
-    worker.close()
-
-
-def test_a_bug_ends_neither_side() -> None:
-    from xcomposer_ui.backends.planning.__main__ import serve  # brings torch
-
-    out = io.StringIO()
-    serve(['{"predict": {}}', '{"predict": {"picture": null}}'], out)
-    assert [list(json.loads(line)) for line in out.getvalue().splitlines()] == [["broke"], ["broke"]]
+    planner.close()

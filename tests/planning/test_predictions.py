@@ -10,7 +10,7 @@ from tests.requests import result_of
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.result import Measurement
 from xcomposer_ui.planning import predictions as module
-from xcomposer_ui.planning.planner_process import RunShape
+from xcomposer_ui.planning.plan import RunShape
 from xcomposer_ui.planning.predictions import Predictions, prediction_error_of, shape_of
 from xcomposer_ui.ui.prediction_error import pairs_of, pairs_shown
 from xcomposer_ui.ui.session import SessionRun

@@ -11,8 +11,9 @@ from tests.planning.scripted import GIB, ScriptedPlans, a_plan
 from xcomposer_ui.core.events import Status
 from xcomposer_ui.core.messages import sentences, worded
 from xcomposer_ui.core.settings import Settings
+from xcomposer_ui.core.strategies import PLANNED
 from xcomposer_ui.planning.hardware import Check, Gpu, judged
-from xcomposer_ui.planning.plan import PLANNED, PlanRequest
+from xcomposer_ui.planning.plan import PlanRequest
 from xcomposer_ui.ui.plan_handlers import PlanForm, PlanSession, offered, planned, request_of
 from xcomposer_ui.ui.views.axis import memory_axis
 from xcomposer_ui.ui.views.charts import MemoryBar, memory_bars

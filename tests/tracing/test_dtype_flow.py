@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from xcomposer_ui.tracing.dtype_flow import Cast, DtypeFlow, ModuleCall, aligned, flow_as_json
+from xcomposer_ui.tracing.alignment import paired
+from xcomposer_ui.tracing.dtype_flow import Cast, DtypeFlow, ModuleCall, flow_as_json
 
 HALF, FULL = ("float16",), ("float32",)
 
@@ -62,7 +63,10 @@ def test_the_first_non_finite_call_is_the_innermost_that_ended_so() -> None:
 def test_two_flows_stand_side_by_side_by_module() -> None:
     left = DtypeFlow((call(0, "tower"), call(1, "projector", failed=True)))
     right = DtypeFlow((call(0, "tower", dtypes_in=FULL), call(1, "projector"), call(2, "head")))
-    pairs = [(a.name if a else None, b.name if b else None) for a, b in aligned(left, right)]
+    pairs = [
+        (a.name if a else None, b.name if b else None)
+        for a, b in paired(left.rows(), right.rows(), lambda row: row.name)
+    ]
     assert pairs == [("tower", "tower"), ("projector", "projector"), (None, "head")]
 
 

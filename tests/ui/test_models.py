@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import gradio as gr
 import pytest
 
+from tests.planning.scripted import ScriptedPlans
 from tests.ui.scripted import ScriptedRunner
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.events import Loading, Status, Waiting
 from xcomposer_ui.core.settings import Settings
+from xcomposer_ui.core.strategies import STRATEGIES
 from xcomposer_ui.planning.catalogue import Entry
+from xcomposer_ui.planning.fit import FitChecker, MemoryBudget
+from xcomposer_ui.planning.plan import Plan, PlanRequest
 from xcomposer_ui.ui.localization import Localization
 from xcomposer_ui.ui.model_picker import ModelPicker
 from xcomposer_ui.ui.views.models import models_table
@@ -18,6 +24,13 @@ from xcomposer_ui.ui.views.run_status import loading_view
 STATUS = Status("embedded", "cpu", "float16", loaded=(("embedded", "float16"),))
 SMALL = Entry("embedded", here=True, disk_bytes=4 << 20, parameters=2_000_000, cache_bytes=1 << 20)
 LARGE = Entry("org/<large>", here=False, parameters=9_000_000_000, cache_bytes=1 << 30)
+
+
+class FullDoesNotFit(ScriptedPlans):
+    def plan(self, request: PlanRequest) -> Plan:
+        plan = super().plan(request)
+        strategies = (replace(s, fits_memory="full" not in s.strategy) for s in plan.strategies)
+        return replace(plan, strategies=tuple(strategies))
 
 
 @pytest.fixture
@@ -29,11 +42,13 @@ def runner() -> ScriptedRunner:
 def picker(runner: ScriptedRunner) -> ModelPicker:
     with gr.Blocks():
         settings = Settings(models=("embedded", "org/model"))
-        return ModelPicker(Localization("en"), settings, runner, gr.Tab())  # type: ignore[arg-type]  # the double fits
+        fitting = FitChecker(ScriptedPlans(), runner.room)
+        return ModelPicker(Localization("en"), settings, runner, fitting, gr.Tab())  # type: ignore[arg-type]  # a double
 
 
 def test_the_table_says_sizes_what_fits_and_what_is_in_memory() -> None:
-    table = models_table((SMALL, LARGE), STATUS, 8 << 30, "en")
+    fitting = {"embedded": tuple(STRATEGIES), LARGE.name: ()}
+    table = models_table((SMALL, LARGE), STATUS, fitting, "en")
     small, large = table.split("<tr data-model=")[1:]
     assert "4.00 MiB" in small
     assert "every strategy" in small
@@ -44,8 +59,28 @@ def test_the_table_says_sizes_what_fits_and_what_is_in_memory() -> None:
     assert "17.8 GiB" in large  # 9 billion in 16 bits, and the cache
     assert ">no<" in large
     assert "to be downloaded" in large
-    assert "in 16 bits only" in models_table((LARGE,), STATUS, 24 << 30, "en")
-    assert "需下载" in models_table((LARGE,), STATUS, None, "zh")
+    halves = ("as_is", "autocast", "unified")
+    assert "in 16 bits only" in models_table((LARGE,), STATUS, {LARGE.name: halves}, "en")
+    assert "Unified, Full precision" in models_table((LARGE,), STATUS, {LARGE.name: ("unified", "full")}, "en")
+    unknown = models_table((LARGE,), STATUS, {}, "zh")
+    assert "需下载" in unknown
+    assert "<td>—</td>" in unknown
+
+
+def test_what_fits_is_what_the_plan_says(runner: ScriptedRunner, monkeypatch: pytest.MonkeyPatch) -> None:
+    runner.has_room = MemoryBudget("cpu", 24 << 30)
+    plans = FullDoesNotFit()
+    with gr.Blocks():
+        settings = Settings(models=("internlm/internlm-xcomposer2-vl-7b", "org/never-heard-of"))
+        fitting = FitChecker(plans, runner.room)
+        picker = ModelPicker(Localization("en"), settings, runner, fitting, gr.Tab())  # type: ignore[arg-type]
+    assert "in 16 bits only" not in picker._table("en")
+    (table,) = picker.judged("en")  # the embedded model certainly fits, and of the other nothing is known
+    assert "in 16 bits only" in table
+    assert "every strategy" in table
+    assert [request.model for request in plans.asked] == ["internlm/internlm-xcomposer2-vl-7b"]
+    assert list(picker.judged("en")) == []
+    assert table == picker._table("en")
 
 
 def test_a_stage_shows_its_share() -> None:

@@ -15,7 +15,7 @@ from torch import Tensor
 from xcomposer_ui.backends import silent_failures
 from xcomposer_ui.backends.generation import EXPECTED, BlockWatch, Stopped, arithmetic, free_unused, prompt, sampling
 from xcomposer_ui.backends.memory import Meter, meter_of
-from xcomposer_ui.backends.oom import out_of_memory
+from xcomposer_ui.core.errors import out_of_memory
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.result import Measurement
 from xcomposer_ui.core.strategies import Strategy

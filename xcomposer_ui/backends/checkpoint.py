@@ -19,7 +19,7 @@ import xcomposer_ui.models  # noqa: F401  (registers the families)
 from xcomposer_ui.backends import hub
 from xcomposer_ui.backends.mapped_files import give_back_pages
 from xcomposer_ui.core.errors import UserError, first_line
-from xcomposer_ui.core.settings import EMBEDDED, EMBEDDED_PATH
+from xcomposer_ui.core.settings import is_hub_id, model_path
 from xcomposer_ui.models.xcomposer2 import InternLMXComposer2Config
 from xcomposer_ui.models.xcomposer2.weights import WEIGHT_FILES
 
@@ -35,15 +35,12 @@ def locate(name: str) -> str:
 
     Raises UserError where it is neither, or the folder is no whole checkpoint.
     """
-    if name == EMBEDDED:
-        name = str(EMBEDDED_PATH)
-    folder = Path(name).expanduser()
-    if name and folder.is_dir():
+    folder = model_path(name)
+    if folder is not None and folder.is_dir():
         _check_folder(folder)
         return str(folder)
-    owner, _, repository = name.partition("/")
-    if folder.exists() or not owner or not repository or "/" in repository or owner.startswith((".", "~")):
-        raise UserError("no_such_model", name=folder.name)
+    if not is_hub_id(name):
+        raise UserError("no_such_model", name=Path(name).name)
     return name
 
 

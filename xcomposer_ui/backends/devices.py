@@ -39,9 +39,9 @@ TianheWu/CoSeR#10 (RTX 4090, A100); the most of them, rounded up."""
 
 
 def budget_bytes(device: str, held_bytes: int) -> int | None:
-    """Memory that a run may take, its weights included, None where it cannot be told.
+    """Memory that a run may take, its weights included; None where it is unknown.
 
-    held_bytes: of weights in memory, which are the run's own or make room for them. On a GPU they are part of what
+    held_bytes: weights in memory, which are the run's own or are unloaded for it. On a GPU they are part of what
     PyTorch has from the driver. On CUDA the figure is the driver's count, for `on_card_bytes` to fit: this process's
     share is what PyTorch has reserved and the context.
     """
@@ -54,7 +54,7 @@ def budget_bytes(device: str, held_bytes: int) -> int | None:
 
 
 def free_bytes(device: str) -> int | None:
-    """Memory that new tensors on `device` may take, None where it cannot be told."""
+    """Memory that new tensors on `device` may take; None where it is unknown."""
     if device == "cuda":
         return int(torch.cuda.mem_get_info()[0])
     free = _free_memory()
@@ -66,7 +66,7 @@ def free_bytes(device: str) -> int | None:
 
 
 def _free_memory() -> int | None:
-    """What the system would give to processes without swapping."""
+    """Memory that the system has for processes without swapping."""
     try:
         return int(psutil.virtual_memory().available)
     except (psutil.Error, OSError, RuntimeError, NotImplementedError):
@@ -74,12 +74,12 @@ def _free_memory() -> int | None:
 
 
 def synchronize(device_type: str) -> None:
-    """Wait until all that was handed to the device is computed. The CPU computes at once."""
+    """Wait until the device has computed everything queued on it. The CPU has no queue."""
     if device_type != "cpu":
         torch.get_device_module(device_type).synchronize()
 
 
 def give_back_cached(device_type: str) -> None:
-    """Give the memory that PyTorch keeps for later tensors back to the device."""
+    """Return the memory that PyTorch's allocator caches to the device."""
     if device_type != "cpu":
         torch.get_device_module(device_type).empty_cache()

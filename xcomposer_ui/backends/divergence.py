@@ -38,7 +38,7 @@ from xcomposer_ui.backends.module_outputs import Key, block_names, listening
 from xcomposer_ui.compare.divergence import Divergence, Divergences, LayerDivergence
 from xcomposer_ui.core.messages import Message, Sentence
 from xcomposer_ui.core.request import Request
-from xcomposer_ui.core.strategies import STRATEGIES, Strategy
+from xcomposer_ui.core.strategies import REFERENCE, STRATEGIES, Strategy, WeightsFormat
 from xcomposer_ui.models.xcomposer2.tokenizer import TURN_END
 from xcomposer_ui.runtime.backend import Progress
 
@@ -48,8 +48,8 @@ MOST_KEPT_BYTES = 2 << 30
 FLOOR_WEIGHTS_BYTES = 512 << 20
 """Of float32 weights; up to it, a float64 copy is made for the floor."""
 
-FULL = STRATEGIES["full"]
-FLOAT64 = Strategy("float64", weights="float64", image="float64", autocast=False)
+FULL = STRATEGIES[REFERENCE]
+FLOAT64 = Strategy("float64", WeightsFormat("float64", "float64", 8), "float64", autocast=False)
 
 Ready = Callable[[str], tuple[Any, Any]]
 """Weights' dtype to (model, tokenizer), loaded if need be; what was given out before may be gone then."""

@@ -24,7 +24,7 @@ from xcomposer_ui.backends.prefix_cache import PrefixCache, PromptReader
 from xcomposer_ui.backends.silent_failures import FiniteWatch
 from xcomposer_ui.backends.timeline_recorder import TimelineRecorder
 from xcomposer_ui.backends.tracing.dtype_trace import trace_failure, trace_flow
-from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.errors import UserError, out_of_memory
 from xcomposer_ui.core.messages import Message
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.result import Measurement
@@ -185,7 +185,9 @@ def answer(
     went = timeline.so_far()
     if failure:
         kind, message, text = failure
-        site = find_site(model, tokenizer, question, strategy, half, progress) if traceable(failure) else FailureSite()
+        # After running out of memory, a traced run would only run out again.
+        traceable = not out_of_memory(*failure[:2])
+        site = find_site(model, tokenizer, question, strategy, half, progress) if traceable else FailureSite()
         return CallResult(measurement, failure_type=kind, message=message, traceback=text, site=site, timeline=went)
     if not stopped and not finite:
         flow = traced_values(model, tokenizer, question, strategy, half, len(clock.ids))
@@ -250,12 +252,6 @@ def flow(
         return DtypeFlow(())
     finally:
         free_unused(model.device.type)
-
-
-def traceable(failure: tuple[str, str, str]) -> bool:
-    """Whether running once more can tell anything: after running out of memory it would only run out again."""
-    kind, message, _ = failure
-    return "OutOfMemory" not in kind and "memory" not in message
 
 
 def prompt(model: Any, tokenizer: Any, question: Request, strategy: Strategy, half: str) -> dict[str, Tensor]:

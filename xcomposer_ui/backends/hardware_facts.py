@@ -1,4 +1,4 @@
-"""Finds out what this machine is: versions, card, processor, free memory. `planning.hardware` judges it."""
+"""The facts of this machine: versions, card, processor, free memory. `planning.hardware` judges them."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from xcomposer_ui.planning.hardware import Check, Facts, Gpu, judged
 
 
 def check() -> Check:
-    """This machine, judged. Takes milliseconds beside importing torch; starts no CUDA context where there is no GPU."""
+    """The check of this machine: milliseconds once torch is imported, and no CUDA context where there is no GPU."""
     return judged(facts())
 
 
 def facts() -> Facts:
-    """What this machine is; nothing is guessed."""
+    """The facts of this machine; None for what cannot be found out."""
     return Facts(
         versions={
             "Python": "{}.{}.{}".format(*sys.version_info),
@@ -39,7 +39,7 @@ def facts() -> Facts:
 
 
 def cpu_flags() -> frozenset[str] | None:
-    """What the processor can, in PyTorch's words; None where this PyTorch does not tell (2.8 does not)."""
+    """Features of the processor, as PyTorch names them; None where PyTorch does not report them (2.8 does not)."""
     ask = getattr(torch.cpu, "get_capabilities", None)
     if ask is None:
         return None
@@ -55,7 +55,7 @@ def apple_gpu() -> str | None:
 
 
 def gpu() -> Gpu:
-    """The first card, as torch.cuda tells it."""
+    """The first card, as torch.cuda describes it."""
     properties = torch.cuda.get_device_properties(0)
     free, total = torch.cuda.mem_get_info(0)
     return Gpu(

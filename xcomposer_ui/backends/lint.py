@@ -37,11 +37,14 @@ def lint(named: str, halves: Sequence[str] = HALF_DTYPES) -> Lint:
     inputs = _answered(twin)
     cases = []
     for half in halves:
-        weights = {"float32": twin, half: _loaded(twin, half)}
+        weights = {"float32": twin}
         for strategy in STRATEGIES.values():
-            if strategy.weights == "float32" and half != halves[0]:
+            if half != halves[0] and not strategy.uses_half:
                 continue  # no half type has a part in it: once is enough
-            cases.append(_case(weights[strategy.weights_dtype(half)], inputs, strategy, half))
+            dtype = strategy.weights_dtype(half)
+            if dtype not in weights:
+                weights[dtype] = _loaded(twin, dtype)
+            cases.append(_case(weights[dtype], inputs, strategy, half))
     return Lint(named, type(twin).__name__, sum(w.numel() for w in twin.parameters()), tuple(cases))
 
 

@@ -12,9 +12,9 @@ import torch
 from xcomposer_ui.backends import batch_generation, checkpoint, divergence, generation
 from xcomposer_ui.backends.devices import budget_bytes, choose_device, free_bytes
 from xcomposer_ui.backends.memory import weights_bytes
-from xcomposer_ui.backends.oom import out_of_memory
 from xcomposer_ui.backends.prefix_cache import PrefixCache
 from xcomposer_ui.compare.divergence import Divergences
+from xcomposer_ui.core.errors import out_of_memory
 from xcomposer_ui.core.messages import Sentence
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.strategies import strategy_named

@@ -1,4 +1,4 @@
-"""Failures that raise nothing: logits that are not finite, one token to the end, an answer without a word."""
+"""Failures that raise no exception: logits that are not finite, one token repeated to the end, an empty answer."""
 
 from __future__ import annotations
 
@@ -23,36 +23,36 @@ REPEATS = 16
 
 
 class FiniteWatch:
-    """Whether the logits of a run stayed finite. The watching waits for no device; only `finished` does."""
+    """Whether the logits of a run stayed finite. Only `finished` synchronises with the device."""
 
     def __init__(self) -> None:
         self._sum: Tensor | None = None
         self._latest: Tensor | None = None
 
     def finished(self) -> bool:
-        """Whether all were finite. Lets go of the tensors, so that none is freed while a later run is measured."""
+        """Whether all were finite. Releases the tensors, so that none is freed while a later run is measured."""
         self.look()
         total, self._sum = self._sum, None
         return total is None or bool(total.isfinite())
 
     def look(self) -> None:
-        """Take in the logits that were computed last. Call it where no clock runs; whatever is left over is kept."""
+        """Add up the latest logits. To be called outside timed sections."""
         if (logits := self._latest) is None:
             return
         self._latest = None
-        # NaN and infinity stay in a sum, whatever is added; one pass, where asking for each would take three. Finite
+        # NaN and infinity stay in a sum, whatever is added: one pass instead of three. Finite
         # logits would have to pass 1e33 to add up to infinity.
         total = logits.sum(dtype=torch.float32)
         self._sum = total if self._sum is None else self._sum.add_(total)
 
     def _note(self, _module: Any, _inputs: Any, logits: Tensor) -> None:
-        """A forward hook for the output layer: it computes nothing, so that the model's time is its own."""
+        """Forward hook of the output layer. It only keeps the logits, so that it takes no time from the model."""
         self.look()
         self._latest = logits
 
     @contextmanager
     def on(self, model: Any) -> Iterator[FiniteWatch]:
-        """Within, every logits tensor that `model` computes is looked at."""
+        """Within, every logits tensor that `model` computes is checked."""
         hook = model.get_output_embeddings().register_forward_hook(self._note)
         try:
             yield self
@@ -61,7 +61,7 @@ class FiniteWatch:
 
 
 def repeated_to_the_end(ids: Sequence[int], most: int) -> int:
-    """How often the last of `ids` stands at their end, if they were cut at `most` repeating it; else 0."""
+    """How often `ids` repeat their last token at the end, where they were cut at `most` tokens; else 0."""
     if len(ids) < max(most, REPEATS) or len(set(ids[-REPEATS:])) > 1:
         return 0
     return next((n for n, token in enumerate(reversed(ids)) if token != ids[-1]), len(ids))

@@ -16,7 +16,7 @@ from xcomposer_ui.core.strategies import HALF_DTYPES
 from xcomposer_ui.core.units import GIB, gibibytes
 from xcomposer_ui.planning.fit import advise
 from xcomposer_ui.planning.plan import Plan, PlanRequest, StrategyPlan, checked_request, picture_size, plan_as_json
-from xcomposer_ui.planning.prediction_error import PredictionError, prediction_error_as_json
+from xcomposer_ui.planning.predictions import PredictionError, prediction_error_as_json
 
 OUT_OF_BOUND = 3
 DEFAULTS = PlanRequest(model="")

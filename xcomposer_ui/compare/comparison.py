@@ -10,6 +10,7 @@ from typing import Any
 from xcomposer_ui.compare.divergence import Divergence, Divergences, divergence_as_json
 from xcomposer_ui.compare.schedule import Variant
 from xcomposer_ui.core.result import Measurement, RunResult, result_as_json
+from xcomposer_ui.core.strategies import REFERENCE
 
 REPEATED = ("latency_sec", "time_to_first_token_sec", "tokens_per_sec", "peak_memory_bytes")
 """The figures of a Measurement that are taken anew in each repeat."""
@@ -84,7 +85,7 @@ class Comparison:
     @property
     def full(self) -> ComparedRun | None:
         """Full precision's run, if it answered."""
-        return next((r for r in self.runs if r.variant.strategy == "full" and r.answer is not None), None)
+        return next((r for r in self.runs if r.variant.strategy == REFERENCE and r.answer is not None), None)
 
     def run_of(self, variant: Variant) -> ComparedRun | None:
         return next((r for r in self.runs if r.variant == variant), None)

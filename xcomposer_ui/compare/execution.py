@@ -11,6 +11,7 @@ from xcomposer_ui.compare.divergence import Diverged, Diverging
 from xcomposer_ui.compare.schedule import MOST_REPEATS, REPEATS, Variant, grouped, interleaved, variants_for
 from xcomposer_ui.core.events import Event, Finished, Status, Waiting
 from xcomposer_ui.core.request import MemoryRequest, Request, check_settings, setting
+from xcomposer_ui.core.strategies import REFERENCE
 
 WARM_UP_TOKENS = 2
 """Enough for a prefill and a decoding step, which is all there is to warm."""
@@ -84,7 +85,7 @@ def compare(
     Raises UserError for the user's mistakes, before anything is computed.
     """
     variants = variants_of(runner, request, settings)
-    if not any(variant.strategy == "full" for variant in variants):
+    if not any(variant.strategy == REFERENCE for variant in variants):
         settings = replace(settings, divergence=False)
     execution = _Execution(runner, request, settings, variants)
     yield from execution.warm_ups()

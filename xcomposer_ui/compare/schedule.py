@@ -1,4 +1,4 @@
-"""What is compared, and in which order: one that neither warms nor starves any of them."""
+"""What is compared, and in which order, so that warm caches and busy moments affect all variants alike."""
 
 from __future__ import annotations
 
@@ -25,29 +25,27 @@ class Variant:
 
     @property
     def weights_dtype(self) -> str:
-        """What the weights are held in."""
+        """The dtype of the weights."""
         return STRATEGIES[self.strategy].weights_dtype(self.half)
 
 
 def variants_for(halves: Sequence[str]) -> tuple[Variant, ...]:
-    """Every strategy in the first of `halves`; autocast and unified in the others too.
+    """Every strategy in the first of `halves`; those with `compared_in_each_half` in the others too.
 
-    A float32 run is the same whatever the half type, and `as_is` fails in each in the same way.
-    Raises UserError where a half type is none.
+    Raises UserError for an unknown 16-bit dtype.
     """
     kinds = list(dict.fromkeys(checked_half(half) for half in halves))
     variants = []
     for name, strategy in STRATEGIES.items():
-        remedies = strategy.weights == "half" and (strategy.autocast or strategy.image == "half")
-        variants += [Variant(name, half) for half in (kinds if remedies else kinds[:1])]
+        variants += [Variant(name, half) for half in (kinds if strategy.compared_in_each_half else kinds[:1])]
     return tuple(variants)
 
 
 def interleaved(variants: Sequence[Variant], repeats: int) -> Iterator[tuple[int, Variant]]:
     """(round, variant) for every measured run.
 
-    Each round has every variant once. The first starts one later each round, and every other round goes backwards:
-    over the rounds each stands early and late, and after different ones.
+    Each round has every variant once. Each round starts one variant later, and every other round is reversed, so that
+    a variant runs both early and late, and after different ones.
     """
     for turn in range(repeats):
         start = turn % len(variants)
@@ -56,6 +54,6 @@ def interleaved(variants: Sequence[Variant], repeats: int) -> Iterator[tuple[int
 
 
 def grouped(variants: Sequence[Variant], repeats: int) -> Iterator[tuple[int, Variant]]:
-    """As `interleaved`, within each dtype of the weights: for weights that do not fit beside each other."""
+    """As `interleaved` within each weights dtype, for weights that do not fit into memory together."""
     for dtype in dict.fromkeys(variant.weights_dtype for variant in variants):
         yield from interleaved([v for v in variants if v.weights_dtype == dtype], repeats)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from xcomposer_ui.compare.comparison import ComparedRun, Comparison
 from xcomposer_ui.compare.schedule import Variant
 from xcomposer_ui.core.messages import sentences, text
-from xcomposer_ui.core.strategies import STRATEGIES
+from xcomposer_ui.core.strategies import REFERENCE, STRATEGIES
 
 
 def verdict(comparison: Comparison, language: str = "en") -> str:
     """Cost and answers of full precision's alternatives; ratios of medians, time only where the ranges part."""
-    others = [run for run in comparison.runs if run.variant.strategy != "full"]
+    others = [run for run in comparison.runs if run.variant.strategy != REFERENCE]
     if not comparison.runs:
         return text("verdict.none", language)
     if comparison.full is not None and not others:
@@ -26,13 +26,13 @@ def variant_name(variant: Variant, language: str) -> str:
     key = f"verdict.name.{variant.strategy}"
     if key not in sentences(language):
         return variant.name
-    half = variant.half if STRATEGIES[variant.strategy].weights == "half" else ""
+    half = variant.half if STRATEGIES[variant.strategy].uses_half else ""
     return text(key, language, half=half)
 
 
 def _without_full(comparison: Comparison, others: list[ComparedRun], language: str) -> str:
     """Who answered and who failed: all that is known where full precision gave no answer, or none yet."""
-    full = next((run for run in comparison.runs if run.variant.strategy == "full"), None)
+    full = next((run for run in comparison.runs if run.variant.strategy == REFERENCE), None)
     failure = None if full is None else full.result.failure
     answered = any(run.answer is not None for run in others)
     shown = others if failure is None or answered else list(comparison.runs)

@@ -8,12 +8,16 @@ UserError
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from xcomposer_ui.core.messages import Message
 
 LONGEST_LINE = 300
 """Characters of another library's message that are quoted in one of ours."""
+
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "cublas_status_alloc_failed")
+"""What allocators of devices and of the host say, in lower case."""
 
 
 class UserError(Exception):
@@ -31,6 +35,10 @@ class UserError(Exception):
         self.message = Message(f"error.{code}", **facts)
         super().__init__(self.in_language("en"))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exceptions pickle their `args`, here the sentence, which the constructor does not take.
+        return partial(UserError, self.code, **self.facts), ()
+
     def in_language(self, language: str) -> str:
         """The sentence in `language`."""
         return self.message.in_language(language)
@@ -40,3 +48,13 @@ def first_line(error: BaseException) -> str:
     """The first line of `error`'s message, cut to `LONGEST_LINE`; its class's name where it has no message."""
     lines = str(error).strip().splitlines()
     return (lines[0] if lines else type(error).__name__)[:LONGEST_LINE]
+
+
+def out_of_memory(failure_type: str | None, message: str) -> bool:
+    """Whether a failure means that memory ran out, on the device or the host.
+
+    failure_type: the exception's class name. message: its text.
+    """
+    if failure_type is not None and ("OutOfMemory" in failure_type or failure_type == "MemoryError"):
+        return True
+    return any(words in message.lower() for words in OUT_OF_MEMORY)

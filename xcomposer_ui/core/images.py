@@ -9,7 +9,6 @@ the published answers come from, does not apply them either.
 from __future__ import annotations
 
 import errno
-import hashlib
 import io
 import os
 import stat
@@ -70,11 +69,6 @@ def open_picture(source: str | os.PathLike[str] | bytes, name: str | None = None
         data = _read(source, name)
     header = _judged(data, name)
     return _bounded(as_seen(_decoded(data, header, name), header.bit_depth))
-
-
-def picture_hash(image: Image.Image) -> str:
-    """The SHA-256, in hex, of `image`'s RGB bytes, row by row from the top: the same pixels, the same hash."""
-    return hashlib.sha256(image.convert("RGB").tobytes()).hexdigest()
 
 
 def as_seen(image: Image.Image, bit_depth: int | None = None) -> Image.Image:

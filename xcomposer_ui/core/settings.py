@@ -120,3 +120,19 @@ def _port(text: str) -> int:
         return int(text)
     except ValueError:
         raise UserError("bad_port", port=text) from None
+
+
+def model_path(name: str) -> Path | None:
+    """The folder or file that `name` names: "embedded", or an existing path. None for anything else.
+
+    Whether anything else is a hub id, `is_hub_id` tells.
+    """
+    path = EMBEDDED_PATH if name == EMBEDDED else Path(name).expanduser()
+    return path if name and path.exists() else None
+
+
+def is_hub_id(name: str) -> bool:
+    """Whether `name` has the form owner/repository and is not a path on this machine."""
+    owner, _, repository = name.partition("/")
+    relative = owner.startswith((".", "~"))
+    return bool(owner and repository) and "/" not in repository and not relative and model_path(name) is None

@@ -1,55 +1,127 @@
-"""The strategies: how weights, picture and arithmetic get their dtype. Plain data; adding one is one entry here.
+"""Strategies: how weights, picture and arithmetic get their dtype. Plain data; adding one is one entry here.
 
-Dtypes are strings in torch's spelling; "half" stands for the 16-bit dtype in play.
+Dtypes are strings in torch's spelling; HALF stands for the 16-bit dtype of the run.
 """
 
 from __future__ import annotations
 
+from collections import ChainMap
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.messages import sentences, text
 
 HALF_DTYPES = ("float16", "bfloat16")
+HALF = "half"
+
+
+def _dtype(name: str, half: str) -> str:
+    return half if name == HALF else name
+
+
+@dataclass(frozen=True)
+class WeightsFormat:
+    """How a model's weights are held.
+
+    dtype: what each weight is cast to as it is read from the checkpoint, or HALF. bytes_per_parameter: in memory.
+    """
+
+    name: str
+    dtype: str
+    bytes_per_parameter: float
+
+
+HALF_WEIGHTS = WeightsFormat("half", HALF, 2)
+FULL_WEIGHTS = WeightsFormat("full", "float32", 4)
 
 
 @dataclass(frozen=True)
 class Strategy:
-    """weights, image: "half" or "float32". autocast: whether torch.autocast to half is on around the call."""
+    """image: the picture's dtype, or HALF. autocast: whether torch.autocast to the 16-bit dtype is on around the call.
+
+    caches_weights: whether autocast keeps the 16-bit copies that it makes of float32 weights.
+    compared_in_each_half: whether a comparison of several 16-bit dtypes runs the strategy in each, or in the first.
+    """
 
     name: str
-    weights: str
+    weights: WeightsFormat
     image: str
     autocast: bool
+    caches_weights: bool = True
+    compared_in_each_half: bool = False
 
     def weights_dtype(self, half: str) -> str:
-        """The weights' dtype where `half` is the 16-bit one in play."""
-        return half if self.weights == "half" else self.weights
+        """The weights' dtype where `half` is the run's 16-bit dtype."""
+        return _dtype(self.weights.dtype, half)
 
     def image_dtype(self, half: str) -> str:
-        """The picture's dtype where `half` is the 16-bit one in play."""
-        return half if self.image == "half" else self.image
+        """The picture's dtype where `half` is the run's 16-bit dtype."""
+        return _dtype(self.image, half)
+
+    @property
+    def uses_half(self) -> bool:
+        """Whether the 16-bit dtype makes a difference."""
+        return HALF in (self.weights.dtype, self.image) or self.autocast
+
+    def key(self, pattern: str = "strategy.{name}") -> str:
+        """The locales' key of a text about the strategy; the strategy's name where they have no such text."""
+        key = pattern.format(name=self.name)
+        return key if key in sentences("en") else self.name
 
 
-STRATEGIES: dict[str, Strategy] = {
-    s.name: s
-    for s in (
-        Strategy("as_is", weights="half", image="float32", autocast=False),
-        Strategy("autocast", weights="half", image="float32", autocast=True),
-        Strategy("unified", weights="half", image="half", autocast=False),
-        Strategy("full", weights="float32", image="float32", autocast=False),
-    )
-}
+def _by_name(*strategies: Strategy) -> dict[str, Strategy]:
+    return {strategy.name: strategy for strategy in strategies}
+
+
+STRATEGIES: dict[str, Strategy] = _by_name(
+    # `as_is` fails alike in either half: comparing it in one shows it.
+    Strategy("as_is", HALF_WEIGHTS, "float32", autocast=False),
+    Strategy("autocast", HALF_WEIGHTS, "float32", autocast=True, compared_in_each_half=True),
+    Strategy("unified", HALF_WEIGHTS, HALF, autocast=False, compared_in_each_half=True),
+    Strategy("full", FULL_WEIGHTS, "float32", autocast=False),
+)
+"""What the lab runs, in the order in which it is shown."""
+
+PLANNED: Mapping[str, Strategy] = ChainMap(
+    # Not offered, but common in user code: weights loaded in float32, then autocast around the call.
+    _by_name(
+        Strategy("autocast_full_weights", FULL_WEIGHTS, "float32", autocast=True),
+        Strategy("autocast_full_weights_uncached", FULL_WEIGHTS, "float32", autocast=True, caches_weights=False),
+    ),
+    STRATEGIES,
+)
+"""What a plan covers: STRATEGIES, and after them those that are planned only."""
+
+REFERENCE = "full"
+"""The strategy that the others are compared with."""
 
 
 def strategy_named(name: str) -> Strategy:
-    """The strategy called `name`. Raises UserError, naming those there are, where there is none."""
+    """The strategy called `name`. Raises UserError with the known names for any other."""
     if name not in STRATEGIES:
         raise UserError("unknown_strategy", name=name, known=", ".join(STRATEGIES))
     return STRATEGIES[name]
 
 
+def strategy_name(name: str, language: str) -> str:
+    """The name that people read, of a strategy of the lab or a planned one; any other name as it is."""
+    key = PLANNED[name].key() if name in PLANNED else name
+    return text(key, language) if key != name else name
+
+
+def strategy_choices(pattern: str = "strategy.{name}") -> list[tuple[str, str]]:
+    """(key of the label, name) of every strategy of the lab."""
+    return [(strategy.key(pattern), strategy.name) for strategy in STRATEGIES.values()]
+
+
+def weights_formats() -> tuple[WeightsFormat, ...]:
+    """The formats of STRATEGIES, in order of first appearance."""
+    return tuple(dict.fromkeys(strategy.weights for strategy in STRATEGIES.values()))
+
+
 def checked_half(name: str) -> str:
-    """`name` if it is a 16-bit dtype. Raises UserError, naming those there are, where it is none."""
+    """`name` if it is a 16-bit dtype. Raises UserError with the known ones for any other."""
     if name not in HALF_DTYPES:
         raise UserError("unknown_half", name=name, known=", ".join(HALF_DTYPES))
     return name

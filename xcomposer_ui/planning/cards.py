@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
-GIB = 1 << 30
+from xcomposer_ui.core.units import GIB
+
+DATA = Path(__file__).parent / "data" / "cards.json"
 
 
 @dataclass(frozen=True)
@@ -21,30 +25,15 @@ class Card:
     source: str
 
 
-def _card(name: str, usable_gib: float, example: str, source: str) -> Card:
-    return Card(name, int(usable_gib * GIB), example, source)
+def _cards() -> tuple[Card, ...]:
+    entries = json.loads(DATA.read_text(encoding="utf-8"))
+    return tuple(Card(e["name"], int(e["usable_gib"] * GIB), e["example"], e["source"]) for e in entries)
 
 
-# The capacity is what out-of-memory messages say; of several cards of one size, one with little.
-CARDS: tuple[Card, ...] = (
-    _card("8 GB", 7.78, "GeForce RTX 3070", "akshitac8/OW-DETR#46"),
-    _card("12 GB", 11.66, "GeForce RTX, 12 GB", "FireRedTeam/FireRedTTS2#17"),
-    _card("16 GB", 14.75, "T4", "hpcaitech/Open-Sora#697"),
-    _card("24 GB", 23.61, "GeForce RTX 4090", "pinokiofactory/flux-webui#11"),
-    _card("32 GB", 31.51, "32 GB card", "siliconflow/onediff#1041"),
-    _card("40 GB", 39.50, "A100 40 GB", "TianheWu/CoSeR#10"),
-    _card("48 GB", 47.46, "Quadro RTX 8000", "Victarry/stable-dreambooth#8"),
-    _card("80 GB", 79.11, "H100 80 GB", "vllm-project/vllm#27508"),
-    # No report at hand: 141 · 10⁹ bytes less the same share as the 80 GB card lacks of its 80 GiB.
-    _card("141 GB", 141e9 / GIB * 79.11 / 80, "H200", "141 · 10⁹ bytes, less 1.1 %"),
-)
+CARDS = _cards()
+"""Smallest first. The capacity is what out-of-memory messages say; of several cards of one size, one with little."""
 
 
 def fits(needed_bytes: int, cards: tuple[Card, ...] = CARDS) -> Mapping[str, bool]:
     """Card's name -> whether `needed_bytes`, as the driver counts them, fit it with nothing else on it."""
     return {card.name: needed_bytes <= card.usable_bytes for card in cards}
-
-
-def smallest(needed_bytes: int, cards: tuple[Card, ...] = CARDS) -> Card | None:
-    """The smallest card that `needed_bytes` fit, None where none does."""
-    return next((card for card in cards if needed_bytes <= card.usable_bytes), None)

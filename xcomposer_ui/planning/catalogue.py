@@ -1,34 +1,29 @@
-"""The models that the page offers, as they lie on this machine: sizes, and the memory that each needs. Loads none.
+"""Sizes of the models that the page offers, from their files on this machine. Loads no model and no framework.
 
-Figures come from the headers of the checkpoint's own safetensors files; else they are counted from its configuration,
-which for the published members is known without a download. Loads no framework.
+Figures come from the headers of safetensors files, else from the configuration, which is known for published models.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xcomposer_ui.core.settings import EMBEDDED, EMBEDDED_PATH
-from xcomposer_ui.core.strategies import STRATEGIES, Strategy
+from safetensors import SafetensorError, safe_open
+
+from xcomposer_ui.core.settings import is_hub_id, model_path
+from xcomposer_ui.core.strategies import WeightsFormat
 from xcomposer_ui.planning.published import PUBLISHED_SIZES
 
 WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 PARTS = ("model.", "output.", "vit.", "vision_proj.", "plora_glb_GN", "plora_sub_GN")
 """How the names of a member's tensors begin; others in a checkpoint are not loaded."""
 
-LONGEST_HEADER = 100 << 20
-"""Bytes; the format's own limit."""
-
 TEXT_TOKENS = 512
 """Of question and answer, for which the KV cache is counted beside the picture's."""
-
-DTYPE_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 
 LANGUAGE = {
     "vocab_size": 92544, "hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32,
@@ -52,24 +47,16 @@ class Entry:
     parameters: int | None = None
     cache_bytes: int | None = None
 
-    def needed_bytes(self, strategy: Strategy) -> int | None:
-        """Weights and KV cache under `strategy`, in bytes; activations come on top."""
+    def needed_bytes(self, weights: WeightsFormat) -> int | None:
+        """Weights and KV cache in bytes where the weights are held as `weights`; activations come on top."""
         if self.parameters is None or self.cache_bytes is None:
             return None
-        width = DTYPE_BYTES[strategy.weights_dtype("float16")]
-        return self.parameters * width + self.cache_bytes * width // 2
-
-    def fitting(self, budget_bytes: int | None) -> tuple[str, ...] | None:
-        """The strategies whose weights and cache take at most nine tenths of `room_bytes`; None where unknown."""
-        if budget_bytes is None or self.parameters is None:
-            return None
-        return tuple(
-            name for name, s in STRATEGIES.items() if (needed := self.needed_bytes(s)) and needed <= 0.9 * budget_bytes
-        )
+        width = weights.bytes_per_parameter
+        return int(self.parameters * width + self.cache_bytes * width / 2)
 
 
 def entry_of(name: str) -> Entry:
-    """What is known of `name` ("embedded", a folder or a hub id) without loading it or asking anyone."""
+    """What is known of `name` ("embedded", a folder or a hub id) without loading or downloading anything."""
     folder = folder_of(name)
     config = _config(folder) if folder is not None else None
     here = config is not None
@@ -86,7 +73,7 @@ def entry_of(name: str) -> Entry:
 
 
 def tiled(name: str) -> bool | None:
-    """Whether `name` cuts pictures into tiles, told without loading it; None where that cannot be known here."""
+    """Whether `name` cuts pictures into tiles, without loading it; None where that is unknown here."""
     folder = folder_of(name)
     if folder is None:
         return bool(PUBLISHED_SIZES[name].get("tiles")) if name in PUBLISHED_SIZES else None
@@ -100,13 +87,13 @@ def tiled(name: str) -> bool | None:
 
 
 def folder_of(name: str) -> Path | None:
-    """Where `name` lies on this machine, in a folder or in the hub's cache; None where it does not."""
-    folder = EMBEDDED_PATH if name == EMBEDDED else Path(name).expanduser()
-    if folder.is_dir():
-        return folder
-    if name.count("/") != 1:
+    """The folder of `name` on this machine, in the hub's cache where it is a hub id; None where there is none."""
+    folder = model_path(name)
+    if folder is not None:
+        return folder if folder.is_dir() else None
+    if not is_hub_id(name):
         return None
-    from huggingface_hub import try_to_load_from_cache  # gradio has loaded it by now; asks nobody
+    from huggingface_hub import try_to_load_from_cache  # imported by gradio anyway; opens no connection
 
     try:
         found = try_to_load_from_cache(name, "config.json")
@@ -161,7 +148,7 @@ def _side(c: Mapping[str, Any]) -> int:
 
 
 def _is_tiled(config: Mapping[str, Any], files: list[Path]) -> bool:
-    return bool(config.get("tiles")) or any("plora_glb_GN" in _header(file) for file in files)
+    return bool(config.get("tiles")) or any("plora_glb_GN" in _shapes(file) for file in files)
 
 
 def _config(folder: Path) -> dict[str, Any] | None:
@@ -179,17 +166,12 @@ def _weight_files(folder: Path) -> list[Path]:
 
 def _counted(files: list[Path]) -> int | None:
     """Parameters by the headers of safetensors files; None where one is not readable."""
-    total = 0
-    for file in files:
-        header = _header(file)
-        if not header:
-            return None
-        total += sum(
-            math.prod(tensor["shape"])
-            for name, tensor in header.items()
-            if name.startswith(PARTS) and "shape" in tensor
-        )
-    return total or None
+    headers = [_shapes(file) for file in files]
+    if not all(headers):
+        return None
+    return (
+        sum(math.prod(shape) for header in headers for name, shape in header.items() if name.startswith(PARTS)) or None
+    )
 
 
 def _lacks_files(folder: Path) -> bool:
@@ -204,14 +186,12 @@ def _lacks_files(folder: Path) -> bool:
     return not all((folder / name).is_file() for name in named)
 
 
-def _header(file: Path) -> dict[str, Any]:
-    """A safetensors file's header; empty for any other file."""
+def _shapes(file: Path) -> dict[str, list[int]]:
+    """Name -> shape of the tensors in a safetensors file; empty for any other file, and a broken one."""
     if file.suffix != ".safetensors":
         return {}
     try:
-        with file.open("rb") as opened:
-            (length,) = struct.unpack("<Q", opened.read(8))
-            header = json.loads(opened.read(length)) if length <= LONGEST_HEADER else {}
-    except (OSError, ValueError, struct.error):
+        with safe_open(file, framework="np") as tensors:
+            return {name: tensors.get_slice(name).get_shape() for name in tensors.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError):
         return {}
-    return header if isinstance(header, dict) else {}

@@ -1,17 +1,16 @@
-"""Does a run fit into memory, and what to run instead where it does not."""
+"""Whether a run fits into memory, by its plan, and what to run instead where it does not."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
-from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.errors import UserError, out_of_memory
 from xcomposer_ui.core.request import MemoryRequest
 from xcomposer_ui.core.result import RunResult
-from xcomposer_ui.core.settings import EMBEDDED, EMBEDDED_PATH
+from xcomposer_ui.core.settings import model_path
 from xcomposer_ui.core.strategies import STRATEGIES
 from xcomposer_ui.core.units import gibibytes
 from xcomposer_ui.planning.plan import Plan, PlanRequest, StrategyPlan
@@ -19,9 +18,10 @@ from xcomposer_ui.planning.plan import Plan, PlanRequest, StrategyPlan
 
 @dataclass(frozen=True)
 class Advice:
-    """What fits instead of `wanted`: each field None where it does not help. fits: whether `wanted` itself does.
+    """What fits instead of the strategy `wanted`. fits: whether `wanted` itself does, None where that is unknown.
 
-    strategy: one that fits as asked. batch, hd_num: the largest with which `wanted` fits.
+    strategy: one that fits with all else unchanged. batch, hd_num: the largest with which `wanted` fits. Each is None
+    where it does not help.
     """
 
     wanted: str
@@ -34,8 +34,7 @@ class Advice:
 def advise(plan: Plan, wanted: str) -> Advice:
     """What to run instead of the strategy `wanted` where it does not fit the plan's memory.
 
-    Of the strategies that fit, the first in the lab's own order that gives an answer is offered.
-    Raises KeyError where the plan has no such strategy.
+    Offers the first of STRATEGIES that fits and does not fail. Raises KeyError where the plan has no such strategy.
     """
     by_name = {s.strategy: s for s in plan.strategies}
     chosen = by_name[wanted]
@@ -55,11 +54,15 @@ def _helps(other: StrategyPlan | None) -> bool:
 
 
 CERTAIN_FACTOR = 16
-"""A checkpoint whose files, so many times over, are less than the room fits under every strategy: float32 weights are
-twice its files and autocast's copies a third time, the rest is left for the activations. It is not planned."""
+"""A checkpoint fits under every strategy, without a plan, where this many times its files' size is within the budget:
+float32 weights take twice the files' size, autocast's copies once more, and the rest is left for the activations."""
 
 STEP = 256
-"""Tokens are rounded up to a multiple of this, so that one plan serves many questions."""
+"""Tokens are rounded up to a multiple of this, so that questions of similar length share a plan."""
+
+USUAL_PICTURE = (1024, 768)
+USUAL_TOKENS = 256
+"""Tokens of the question, and as many of the answer: the run by which the table of models is judged."""
 
 MOST_KEPT = 32
 WEIGHTS = (".safetensors", ".bin")
@@ -75,9 +78,9 @@ class MemoryBudget:
 
 @dataclass(frozen=True)
 class DoesNotFit:
-    """A run that does not fit. needed_bytes: predicted, counted as the room is; None where no plan says so.
+    """A run that does not fit `room`. needed_bytes: by its plan; None where the plan says that it fits.
 
-    measured_bytes: what it had taken when memory ran out, None before a run. advice: what fits instead.
+    measured_bytes: in use when memory ran out, None before a run. advice: what fits instead.
     """
 
     wanted: MemoryRequest
@@ -88,24 +91,26 @@ class DoesNotFit:
 
 
 class Plans(Protocol):
-    """Who plans: a `planning.worker.PlanWorker`."""
+    """Makes plans: a PlannerProcess."""
 
     def plan(self, request: PlanRequest) -> Plan:
         """The plan of `request`. Raises UserError."""
 
 
 class FitChecker:
-    """room: what there is now; None where it is not known, and then nothing is concluded."""
+    """Judges runs by their plans, which it caches.
+
+    plans: a PlannerProcess. room: the memory available now; None where it is unknown, and then every run passes.
+    """
 
     def __init__(self, plans: Plans, room: Callable[[], MemoryBudget | None]) -> None:
         self._plans, self._room = plans, room
         self._kept: OrderedDict[PlanRequest, Plan] = OrderedDict()
 
     def before_each(self, wanted: Sequence[MemoryRequest]) -> tuple[DoesNotFit, ...]:
-        """Why some of `wanted` should not be begun; what fits, or of which nobody knows, is not among them.
+        """Those of `wanted` that do not fit, each run on its own. Takes seconds where it has to plan.
 
-        Each is to run alone, one after the other. Takes seconds where it has to plan. What cannot be planned passes:
-        its run will say what is wrong with it.
+        A run that cannot be planned passes: running it raises the error.
         """
         room = self._room()
         if room is None:
@@ -117,12 +122,31 @@ class FitChecker:
         return tuple(misfit for misfit in judged if misfit is not None)
 
     def in_doubt(self, wanted: MemoryRequest) -> bool:
-        """Whether `before_each` has anything to look into; answers at once."""
+        """Whether `before_each` has to plan. Does not wait."""
         room = self._room()
         return room is not None and not certainly_fits(wanted.model, room)
 
+    def strategies(self, model: str, half: str, *, wait: bool) -> tuple[str, ...] | None:
+        """The strategies under which a usual run of `model` fits; None where that is unknown.
+
+        wait: whether to plan where no plan is cached, which takes seconds.
+        """
+        room = self._room()
+        if room is None:
+            return None
+        if certainly_fits(model, room):
+            return tuple(STRATEGIES)
+        request = request_for(MemoryRequest(model, "", half, USUAL_PICTURE, USUAL_TOKENS, USUAL_TOKENS), room)
+        if not wait and request not in self._kept:
+            return None
+        try:
+            plan = self._planned(request)
+        except UserError:
+            return None
+        return tuple(s.strategy for s in plan.strategies if s.fits_memory and s.strategy in STRATEGIES)
+
     def after(self, wanted: MemoryRequest, result: RunResult) -> DoesNotFit | None:
-        """What to run instead of a run that ended for want of memory; None where it ended otherwise, or none knows."""
+        """What to run instead of a run that ran out of memory; None for any other result or where it is unknown."""
         room = self._room()
         if room is None or not ran_out(result):
             return None
@@ -131,7 +155,7 @@ class FitChecker:
         except UserError:
             return None
         measured = result.measurement.peak_memory_bytes
-        if misfit is None:  # the plan says that it fits: something else has the memory
+        if misfit is None:  # by its plan it fits, so something else uses the memory
             return DoesNotFit(wanted, room, Advice(wanted.strategy, False), None, measured)
         return DoesNotFit(wanted, room, misfit.advice, misfit.needed_bytes, measured)
 
@@ -153,7 +177,7 @@ class FitChecker:
 
 
 def request_for(wanted: MemoryRequest, room: MemoryBudget) -> PlanRequest:
-    """What to plan for `wanted`: its tokens rounded up, the room rounded down to a hundredth of itself."""
+    """The plan to make for `wanted`: tokens rounded up, and the budget rounded down by at most a hundredth."""
     coarse = 1 << max(0, room.bytes.bit_length() - 7)
     return PlanRequest(
         wanted.model,
@@ -169,21 +193,17 @@ def request_for(wanted: MemoryRequest, room: MemoryBudget) -> PlanRequest:
 
 
 def certainly_fits(model: str, room: MemoryBudget) -> bool:
-    """Whether `model` is so small beside the room that nothing has to be planned."""
-    folder = EMBEDDED_PATH if model == EMBEDDED else Path(model).expanduser()
-    if not folder.is_dir():
+    """Whether the files of `model` are so small that it fits without a plan. False where they are not here."""
+    folder = model_path(model)
+    if folder is None or not folder.is_dir():
         return False
     files = sum(file.stat().st_size for file in folder.iterdir() if file.suffix in WEIGHTS)
     return 0 < files * CERTAIN_FACTOR <= room.bytes
 
 
 def ran_out(result: RunResult) -> bool:
-    """Whether `result` failed for want of memory, on a card or on the CPU."""
-    failure = result.failure
-    if failure is None:
-        return False
-    said = str(failure.message).lower()
-    return "OutOfMemory" in failure.type or "out of memory" in said or "can't allocate memory" in said
+    """Whether `result` failed because memory ran out, on a card or on the CPU."""
+    return result.failure is not None and out_of_memory(result.failure.type, str(result.failure.message))
 
 
 def _rounded_up(tokens: int) -> int:
@@ -191,15 +211,15 @@ def _rounded_up(tokens: int) -> int:
 
 
 def refuse_unless_fits(fitting: FitChecker, wanted: Sequence[MemoryRequest]) -> None:
-    """Raise UserError where some of `wanted` will not fit, with what does. Takes seconds where it has to plan."""
+    """Raise UserError, naming what fits, where some of `wanted` do not. Takes seconds where it has to plan."""
     if misfits := fitting.before_each(wanted):
         raise refusal(misfits, wanted)
 
 
 def refusal(misfits: Sequence[DoesNotFit], wanted: Sequence[MemoryRequest]) -> UserError:
-    """The mistake of asking for `wanted`, of which `tights` do not fit.
+    """The error for runs `wanted`, of which `misfits` do not fit.
 
-    It names the strategies that fit: those asked for, else the one advised; and as many tiles as let all of them fit.
+    It names the strategies that fit, the requested ones before an advised one, and the number of tiles at which all do.
     """
     needs = ", ".join(
         f"{misfit.wanted.strategy} {gibibytes(misfit.needed_bytes)}"
@@ -216,7 +236,7 @@ def refusal(misfits: Sequence[DoesNotFit], wanted: Sequence[MemoryRequest]) -> U
 
 
 def fitting_strategies(misfits: Sequence[DoesNotFit], wanted: Sequence[MemoryRequest]) -> list[str]:
-    """Of those asked for, what fits; where nothing does, the strategy advised, if any."""
+    """The requested strategies that fit; where none does, the advised one, if any."""
     unfit = {misfit.wanted for misfit in misfits}
     asked = list(dict.fromkeys(run.strategy for run in wanted if run not in unfit))
     advised = misfits[0].advice.strategy
@@ -224,5 +244,5 @@ def fitting_strategies(misfits: Sequence[DoesNotFit], wanted: Sequence[MemoryReq
 
 
 def largest_hd_num(misfits: Sequence[DoesNotFit]) -> int | None:
-    """With how many tiles all of `tights` would fit; None where that does not help each of them."""
+    """The number of tiles at which all of `misfits` would fit; None where fewer tiles do not help each of them."""
     return min((misfit.advice.hd_num or 0 for misfit in misfits), default=0) or None

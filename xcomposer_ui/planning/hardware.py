@@ -18,8 +18,6 @@ from xcomposer_ui.core.versions import NEEDED, release_of
 
 OK, NOTE, SLOW, BAD, UNKNOWN = "ok", "note", "slow", "bad", "unknown"
 
-HALF_STRATEGIES = ", ".join(s.name for s in STRATEGIES.values() if s.weights == "half" or s.autocast)
-
 RESULTS_PER_CLOCK: dict[tuple[int, int], tuple[int, int]] = {
     (5, 3): (128, 256),
     (6, 0): (64, 128),
@@ -179,7 +177,8 @@ def _gpu(facts: Facts) -> Iterator[CheckItem]:
 
 def _half(part: str, half: str, value: Sentence, verdict: str, case: str) -> CheckItem:
     """Arithmetic in `half` on "CPU" or "GPU". value: a Message, or the end of its key `check.value.…`."""
-    consequence = Message(f"check.half.{case}", half=half, strategies=HALF_STRATEGIES)
+    strategies = ", ".join(strategy.name for strategy in STRATEGIES.values() if strategy.uses_half)
+    consequence = Message(f"check.half.{case}", half=half, strategies=strategies)
     found = Message(f"check.value.{value}") if isinstance(value, str) else value
     return CheckItem(f"{part} {half}", found, verdict, consequence)
 

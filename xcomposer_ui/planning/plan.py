@@ -1,47 +1,29 @@
-"""What a plan is asked and what it says: frozen records and their checks. Bytes are in the names; no torch.
+"""A plan and its request: frozen records, their checks and their JSON. No torch.
 
-weights + cache + activations, moment by moment, is what a run needs; a plan gives the moment that needs most.
+At any moment a run needs weights + KV cache + activations; a plan gives the moment at which that is most.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.request import MOST_TILES
 from xcomposer_ui.core.settings import DEVICES
-from xcomposer_ui.core.strategies import STRATEGIES, Strategy, checked_half
+from xcomposer_ui.core.strategies import checked_half
 from xcomposer_ui.core.units import GIB
-
-
-@dataclass(frozen=True)
-class PlannedStrategy(Strategy):
-    """A strategy as planned. caches_weights: whether autocast keeps the 16-bit copies it makes of float32 weights."""
-
-    caches_weights: bool = True
-
-
-PLANNED: dict[str, PlannedStrategy] = {
-    s.name: s
-    for s in (
-        *(PlannedStrategy(s.name, s.weights, s.image, s.autocast) for s in STRATEGIES.values()),
-        # Not offered by the lab, but run by many unawares: weights loaded in float32, then autocast around the call.
-        PlannedStrategy("autocast_full_weights", "float32", "float32", autocast=True),
-        PlannedStrategy("autocast_full_weights_uncached", "float32", "float32", autocast=True, caches_weights=False),
-    )
-}
 
 
 @dataclass(frozen=True)
 class PlanRequest:
     """model: "embedded", a folder, a config.json, or a hub id.
 
-    image: (width, height) of the picture, or None for text only. hd_num: most tiles, None for the member's own.
+    image: (width, height) of the picture, or None for text only. hd_num: most tiles, None for the model's default.
     prompt_tokens: of text, beside the picture. memory_bytes: what `largest_batch` has to fit, None for this machine's.
-    memory_of: whether those bytes are a "card"'s, counted by its driver, or the "host"'s, counted in live tensors.
+    memory_of: "card" where those bytes are counted by a card's driver, "host" where they are counted in live tensors.
     """
 
     model: str
@@ -57,10 +39,30 @@ class PlanRequest:
 
 
 @dataclass(frozen=True)
-class PhasePeak:
-    """The moment of a phase that needs most: total_bytes = weights + cache_bytes + activation_bytes.
+class RunShape:
+    """What the peak memory of a run depends on.
 
-    cache_bytes: of the KV cache, as far as it is filled by then. activation_bytes: everything else but the weights.
+    picture: (width, height), or None for text only. prompt_tokens: picture included, None where a run ended before it
+    had a prompt; then text_length, in characters, stands in. new_tokens: of the answer, 1 at least. hd_num: most tiles,
+    None for the model's default.
+    """
+
+    model: str
+    device: str
+    strategy: str
+    half: str
+    picture: tuple[int, int] | None
+    prompt_tokens: int | None
+    text_length: int
+    new_tokens: int
+    hd_num: int | None = None
+
+
+@dataclass(frozen=True)
+class PhasePeak:
+    """The moment of a phase that needs most memory: total_bytes = weights + cache_bytes + activation_bytes.
+
+    cache_bytes: of the KV cache as allocated by then. activation_bytes: everything but weights and cache.
     """
 
     total_bytes: int
@@ -70,7 +72,7 @@ class PhasePeak:
 
 @dataclass(frozen=True)
 class OnCard:
-    """What a CUDA card has to hold, part by part.
+    """Memory on a CUDA card, by part.
 
     allocated_bytes: as `torch.cuda.max_memory_allocated` counts, each tensor rounded up to 512 bytes, workspace
     included. reserved_bytes: beside that, in the caching allocator's blocks. context_bytes: the driver's and kernels'.
@@ -89,7 +91,7 @@ class OnCard:
 
 @dataclass(frozen=True)
 class StrategyPlan:
-    """What a run under one strategy will need, in bytes.
+    """Memory of a run under one strategy, in bytes.
 
     phases: phase -> its peak; a phase that is not reached is missing. total_bytes: the highest of them.
     kv_cache_bytes: at the end of the answer. largest_batch: 0 where not even one prompt fits, None where unknown.
@@ -116,15 +118,15 @@ class StrategyPlan:
 
     @property
     def activation_peak_bytes(self) -> int:
-        """Of the moment that needs most in all; `phases` has each phase's own."""
+        """Activations at the peak of the whole run; `phases` has each phase's own."""
         return self.phases[self.peak_phase].activation_bytes
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Every strategy for one request. parameters: of the whole model. prompt_tokens: picture included.
+    """Every strategy of PLANNED for one request. parameters: of the whole model. prompt_tokens: picture included.
 
-    memory_bytes, memory_name: what `largest_batch` was fitted to; None where it could not be told.
+    memory_bytes, memory_name: what `largest_batch` has to fit; None where it is unknown.
     """
 
     model: str
@@ -137,47 +139,29 @@ class Plan:
     strategies: tuple[StrategyPlan, ...]
     memory_bytes: int | None = None
     memory_name: str | None = None
-    notes: tuple[str, ...] = field(default=())
 
 
 def plan_as_json(plan: Plan) -> dict[str, Any]:
     """`plan` in the field names that scripts rely on."""
     request = plan.request
     return {
-        "model": plan.model,
-        "device": plan.device,
-        "parameters": plan.parameters,
-        "planned_sec": plan.planned_sec,
+        **{name: value for name, value in vars(plan).items() if name not in ("request", "strategies")},
         "image": None if request.image is None else list(request.image),
         "hd_num": request.hd_num,
-        "prompt_tokens": plan.prompt_tokens,
-        "image_tokens": plan.image_tokens,
         "new_tokens": request.new_tokens,
         "batch": request.batch,
-        "memory_bytes": plan.memory_bytes,
-        "memory_name": plan.memory_name,
         "strategies": [strategy_as_json(strategy) for strategy in plan.strategies],
-        "notes": list(plan.notes),
     }
 
 
 def strategy_as_json(plan: StrategyPlan) -> dict[str, Any]:
+    """`plan` in the field names that scripts rely on."""
     return {
-        "strategy": plan.strategy,
-        "half": plan.half,
-        "weights_bytes": plan.weights_bytes,
-        "kv_cache_bytes": plan.kv_cache_bytes,
+        **asdict(plan),
         "activation_peak_bytes": plan.activation_peak_bytes,
         "total_bytes": plan.total_bytes,
         "on_card_bytes": plan.on_card.total_bytes,
-        "peak_phase": plan.peak_phase,
-        "phases": {name: vars(peak) for name, peak in plan.phases.items()},
-        "on_card": {**vars(plan.on_card), "total_bytes": plan.on_card.total_bytes},
-        "largest_batch": plan.largest_batch,
-        "largest_hd_num": plan.largest_hd_num,
-        "fits": dict(plan.fits),
-        "fits_memory": plan.fits_memory,
-        "fails_in": plan.fails_in,
+        "on_card": {**asdict(plan.on_card), "total_bytes": plan.on_card.total_bytes},
     }
 
 
@@ -187,7 +171,7 @@ MOST_BATCH = 4096
 
 
 def checked_request(request: PlanRequest) -> PlanRequest:
-    """`request` if it can be planned. Raises UserError with what is wrong and what to do."""
+    """`request` if its fields are within their limits. Raises UserError otherwise."""
     checked_half(request.half)
     if request.device not in DEVICES:
         raise UserError("unknown_setting", name="device", value=request.device, known=", ".join(DEVICES))

@@ -1,183 +1,140 @@
-"""Plans in a process of its own: a dry run holds Python's lock for seconds, which would slow a measured run."""
+"""Planning in a process of its own: a dry run holds the GIL for seconds, which would slow a measured run."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
+import multiprocessing
+import os
 import threading
-import weakref
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
+from typing import TypeVar
 
 from xcomposer_ui.core.errors import UserError
-from xcomposer_ui.planning.plan import OnCard, PhasePeak, Plan, PlanRequest, StrategyPlan
-
-
-@dataclass(frozen=True)
-class RunShape:
-    """What the peak memory of a run depends on.
-
-    picture: (width, height), or None for text only. prompt_tokens: picture included, None where a run ended before it
-    had a prompt; then text_length, in characters, stands in. new_tokens: of the answer, 1 at least. hd_num: most tiles,
-    None for the member's own.
-    """
-
-    model: str
-    device: str
-    strategy: str
-    half: str
-    picture: tuple[int, int] | None
-    prompt_tokens: int | None
-    text_length: int
-    new_tokens: int
-    hd_num: int | None = None
-
-
-def shape_from_json(told: Mapping[str, Any]) -> RunShape:
-    """The shape whose fields `told` holds."""
-    return RunShape(**{**told, "picture": _pair(told["picture"])})
-
-
-def request_from_json(told: Mapping[str, Any]) -> PlanRequest:
-    """The request whose fields `told` holds."""
-    return PlanRequest(**{**told, "image": _pair(told["image"])})
-
-
-def plan_from_json(told: Mapping[str, Any], request: PlanRequest) -> Plan:
-    """The plan that `plan_as_json` wrote for `request`."""
-    return Plan(
-        model=told["model"],
-        device=told["device"],
-        parameters=told["parameters"],
-        planned_sec=told["planned_sec"],
-        prompt_tokens=told["prompt_tokens"],
-        image_tokens=told["image_tokens"],
-        request=request,
-        strategies=tuple(_strategy(strategy) for strategy in told["strategies"]),
-        memory_bytes=told["memory_bytes"],
-        memory_name=told["memory_name"],
-        notes=tuple(told["notes"]),
-    )
-
-
-def _strategy(told: Mapping[str, Any]) -> StrategyPlan:
-    parts = ("allocated_bytes", "workspace_bytes", "reserved_bytes", "context_bytes")
-    kept = (
-        "strategy", "half", "weights_bytes", "kv_cache_bytes", "peak_phase", "fits", "fits_memory", "largest_batch",
-        "largest_hd_num", "fails_in",
-    )  # fmt: skip
-    return StrategyPlan(
-        phases={name: PhasePeak(**peak) for name, peak in told["phases"].items()},
-        on_card=OnCard(**{part: told["on_card"][part] for part in parts}),
-        **{name: told[name] for name in kept},
-    )
-
-
-def _pair(told: Any) -> tuple[int, int] | None:
-    return None if told is None else (int(told[0]), int(told[1]))
-
+from xcomposer_ui.planning.plan import Plan, PlanRequest, RunShape
 
 IDLE_SEC = 300.0
-"""So long after its last answer the process is ended: it holds some 400 MB."""
+"""Seconds after its last result until the process, which holds some 400 MB, is ended."""
 
-FOLDER = Path(__file__).resolve().parents[2]
-START = (
-    "import runpy, sys; sys.path.insert(0, sys.argv[1]); "
-    "runpy.run_module('xcomposer_ui.backends.planning', {}, '__main__')"
-)
-COMMAND = (sys.executable, "-c", START, str(FOLDER))
+NICENESS = 10
+"""Leaves the process a tenth of a busy core; a higher niceness would starve it on a machine that is always busy."""
 
-Process = subprocess.Popen[str]
+Argument = TypeVar("Argument")
+Result = TypeVar("Result")
+
+
+def plan_request(request: PlanRequest) -> Plan:
+    """The plan of `request`, computed in this process. Imports torch."""
+    from xcomposer_ui.backends.planning.planner import plan
+
+    return plan(request)
+
+
+def predict_shape(shape: RunShape) -> int:
+    """Peak memory of a run in bytes, computed in this process. Imports torch."""
+    from xcomposer_ui.backends.planning.planner import predicted_bytes
+
+    return predicted_bytes(shape)
 
 
 class PlannerProcess:
-    """Starts its process with the first question, which takes seconds, and again after an end. Safe from any thread.
+    """Starts its process on demand, ends it when it was idle for `idle_sec`, and replaces one that died.
 
-    One question at a time: the others wait.
+    Safe from any thread. One computation at a time; further ones wait.
+
+    plan, predict: what the process computes; picklable by name.
     """
 
-    def __init__(self, command: Sequence[str] = COMMAND, idle_sec: float = IDLE_SEC) -> None:
-        self._command, self._idle_sec = command, idle_sec
-        self._asking = threading.Lock()
-        self._process: Process | None = None
-        self._ending: threading.Timer | None = None
-        self._at_end: weakref.finalize[..., Any] | None = None
+    def __init__(
+        self,
+        idle_sec: float = IDLE_SEC,
+        plan: Callable[[PlanRequest], Plan] = plan_request,
+        predict: Callable[[RunShape], int] = predict_shape,
+    ) -> None:
+        self._idle_sec, self._plan, self._predict = idle_sec, plan, predict
+        self._lock = threading.Lock()
+        self._executor: ProcessPoolExecutor | None = None
+        self._idle_timer: threading.Timer | None = None
 
     def plan(self, request: PlanRequest) -> Plan:
         """The plan of `request`. Takes seconds. Raises UserError where it cannot be planned."""
-        return plan_from_json(self._asked({"plan": asdict(request)}), request)
+        return self._computed(self._plan, request)
 
     def predict(self, shape: RunShape) -> int:
-        """Peak memory of a run, its weights included, in bytes. Takes seconds. Raises UserError as `plan` does."""
-        return int(self._asked({"predict": asdict(shape)}))
+        """Peak memory of a run, weights included, in bytes. Takes seconds. Raises UserError as `plan` does."""
+        return self._computed(self._predict, shape)
 
     def start(self) -> None:
-        """Start the process without a question, so that the first one does not wait for its libraries."""
-        with self._asking:
-            self._started()
-            self._end_later()
+        """Start the process and its imports without waiting, so that the first plan does not wait for them."""
+        with self._lock:
+            self._submitted(_import_planner, None)
+            self._close_when_idle()
 
     def close(self) -> None:
-        """End the process, if it is there; the next question starts another."""
-        with self._asking:
+        """End the process if it runs; the next computation starts another."""
+        with self._lock:
             self._end()
 
-    def _asked(self, question: dict[str, Any]) -> Any:
-        with self._asking:
-            if self._ending is not None:
-                self._ending.cancel()
+    def _computed(self, compute: Callable[[Argument], Result], argument: Argument) -> Result:
+        with self._lock:
             try:
-                answer = self._exchanged(json.dumps(question))
+                return self._submitted(compute, argument).result()
+            except BrokenExecutor as error:
+                self._end()
+                raise UserError("plan_broke_off", what=str(error)) from error
             finally:
-                self._end_later()
-        if "mistake" in answer:
-            raise UserError(answer["mistake"], **answer["facts"])
-        if "broke" in answer:
-            raise UserError("plan_broke_off", what=answer["broke"])
-        return answer["answer"]
+                self._close_when_idle()
 
-    def _exchanged(self, line: str) -> dict[str, Any]:
-        process = self._started()
-        assert process.stdin is not None and process.stdout is not None
+    def _submitted(self, compute: Callable[[Argument], Result], argument: Argument) -> Future[Result]:
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
         try:
-            process.stdin.write(line + "\n")
-            process.stdin.flush()
-            said = process.stdout.readline()
-        except OSError:
-            said = ""
-        if not said:
-            status = process.wait()
+            return self._started().submit(_guarded, compute, argument)
+        except BrokenExecutor:  # the process died while it was idle
             self._end()
-            return {"broke": f"exit status {status}"}
-        answer: dict[str, Any] = json.loads(said)
-        return answer
+            return self._started().submit(_guarded, compute, argument)
 
-    def _started(self) -> Process:
-        if self._process is None or self._process.poll() is not None:
-            self._end()
-            self._process = subprocess.Popen(
-                self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
-            )
-            self._at_end = weakref.finalize(self, _ended, self._process)  # at the end of this process too
-        return self._process
+    def _started(self) -> ProcessPoolExecutor:
+        if self._executor is None:
+            spawn = multiprocessing.get_context("spawn")
+            self._executor = ProcessPoolExecutor(max_workers=1, mp_context=spawn, initializer=_prepare)
+        return self._executor
 
-    def _end_later(self) -> None:
-        self._ending = threading.Timer(self._idle_sec, self.close)
-        self._ending.daemon = True
-        self._ending.start()
+    def _close_when_idle(self) -> None:
+        self._idle_timer = threading.Timer(self._idle_sec, self.close)
+        self._idle_timer.daemon = True
+        self._idle_timer.start()
 
     def _end(self) -> None:
-        if self._at_end is not None:
-            self._at_end()
-        self._process = self._at_end = None
+        if self._executor is not None:
+            self._executor.shutdown(cancel_futures=True)
+        self._executor = None
 
 
-def _ended(process: Process) -> None:
-    process.kill()
-    process.wait()
-    for pipe in (process.stdin, process.stdout):
-        if pipe is not None:
-            pipe.close()
+def _guarded(compute: Callable[[Argument], Result], argument: Argument) -> Result:
+    """`compute(argument)`; any exception but a UserError becomes one, because many exceptions cannot be pickled."""
+    try:
+        return compute(argument)
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError("plan_broke_off", what=f"{type(error).__name__}: {error}") from error
+
+
+def _prepare() -> None:
+    """Set up the planning process: low priority, stdout (the parent's JSON) to stderr, end with the parent."""
+    if hasattr(os, "nice"):
+        os.nice(NICENESS)
+    os.dup2(2, 1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    # A pool's process holds both ends of its queue, so it does not notice when its parent is killed.
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(0)
+
+
+def _import_planner(_: None) -> None:
+    import xcomposer_ui.backends.planning.planner  # noqa: F401

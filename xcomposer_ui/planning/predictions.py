@@ -1,22 +1,64 @@
-"""What finished runs were predicted to take: each shape is asked once, and every pair is kept."""
+"""Predicted peak memory of finished runs beside the measured one; each run shape is predicted once."""
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
-from xcomposer_ui.core.result import RunResult
-from xcomposer_ui.planning.planner_process import RunShape
-from xcomposer_ui.planning.prediction_error import PredictionError, prediction_error
+from xcomposer_ui.core.result import Measurement, RunResult
+from xcomposer_ui.planning.plan import RunShape
 
 MOST_KEPT = 1024
 
 
-class Predictions:
-    """Asks `predict` for a shape's peak memory, and remembers. Safe from any thread.
+@dataclass(frozen=True)
+class PredictionError:
+    """Predicted and measured peak memory of one run, in bytes, weights included. kind: as `peak_memory_kind`.
 
-    predict: takes seconds, and may raise UserError; a `PlanWorker`'s, so that no run is slowed.
+    prompt_tokens, new_tokens: 0 where the run ended before it had any.
+    """
+
+    strategy: str
+    half: str
+    kind: str
+    prompt_tokens: int
+    new_tokens: int
+    predicted_bytes: int
+    measured_bytes: int
+
+    @property
+    def error(self) -> float:
+        """(predicted − measured) / measured: −0.01 is one percent too little."""
+        return self.predicted_bytes / self.measured_bytes - 1
+
+
+def prediction_error(shape: RunShape, measured: Measurement, predicted_bytes: int) -> PredictionError | None:
+    """The error for a finished run; None where its memory was not measured."""
+    if measured.peak_memory_bytes is None or measured.peak_memory_kind is None:
+        return None
+    return PredictionError(
+        strategy=shape.strategy,
+        half=shape.half,
+        kind=measured.peak_memory_kind,
+        prompt_tokens=measured.prompt_tokens or 0,
+        new_tokens=measured.new_tokens or 0,
+        predicted_bytes=predicted_bytes,
+        measured_bytes=measured.peak_memory_bytes,
+    )
+
+
+def prediction_error_as_json(pair: PredictionError) -> dict[str, Any]:
+    """`pair` in the field names that scripts rely on."""
+    return {**vars(pair), "error": pair.error}
+
+
+class Predictions:
+    """Caches `predict` by run shape. Safe from any thread.
+
+    predict: takes seconds, and may raise UserError; a PlannerProcess's, so that no run is slowed.
     """
 
     def __init__(self, predict: Callable[[RunShape], int]) -> None:
@@ -25,7 +67,7 @@ class Predictions:
         self._lock = threading.Lock()
 
     def of(self, shape: RunShape) -> int:
-        """The prediction in bytes; asked for where it is not known. Raises UserError where it cannot be made."""
+        """The prediction in bytes, computed where it is not cached. Raises UserError where it cannot be made."""
         known = self.known(shape)
         if known is not None:
             return known
@@ -37,13 +79,13 @@ class Predictions:
         return predicted
 
     def known(self, shape: RunShape) -> int | None:
-        """The prediction, if it was made already; answers at once."""
+        """The cached prediction, or None. Does not wait."""
         with self._lock:
             return self._kept.get(shape)
 
 
 def shape_of(result: RunResult, text_length: int) -> RunShape | None:
-    """What the memory of `result` depended on; None where it was not measured. text_length: the question's."""
+    """The shape of the run behind `result`; None where its memory was not measured. text_length: of the question."""
     measured = result.measurement
     if measured.peak_memory_bytes is None:
         return None
@@ -63,7 +105,7 @@ def shape_of(result: RunResult, text_length: int) -> RunShape | None:
 def prediction_error_of(
     result: RunResult, text_length: int, predict: Callable[[RunShape], int | None]
 ) -> PredictionError | None:
-    """Predicted beside measured; None where either is not known."""
+    """Predicted beside measured; None where either is unknown."""
     shape = shape_of(result, text_length)
     predicted = None if shape is None else predict(shape)
     return None if shape is None or predicted is None else prediction_error(shape, result.measurement, predicted)

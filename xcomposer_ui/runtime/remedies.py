@@ -1,4 +1,4 @@
-"""A run's failure as a record: what it means, and what each other strategy made of the same question."""
+"""A run's failure as a record: its explanation, and the outcome of every other strategy on the same question."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from xcomposer_ui.explain.matcher import NOT_KNOWN
 from xcomposer_ui.runtime.backend import Backend, CallResult, Progress
 
 Tried = dict[tuple[str, Sentence, str | None, bool], Explanation]
-"""(type, message, module, whether without a picture) of a failure -> its explanation, cures tried."""
+"""(type, message, module, whether without a picture) of a failure -> its explanation, remedies tried."""
 
 
 def failure_of(
@@ -23,9 +23,9 @@ def failure_of(
     progress: Progress,
     tried: Tried,
 ) -> Failure | None:
-    """The failure that `outcome` ended with, explained, its cures tried; None where it did not fail.
+    """The failure that `outcome` ended with, explained and its remedies tried; None where it did not fail.
 
-    tried: explanations of failures that were tried before; what is the same is not tried again.
+    tried: explanations of earlier failures, reused for equal ones and extended here.
     """
     if outcome.failure_type is None:
         return None
@@ -44,7 +44,7 @@ def failure_of(
 
 
 def _explanation(outcome: CallResult, backend: Backend, request: Request, progress: Progress) -> Explanation:
-    """What the failure means, with what each other strategy made of the question where that could be tried."""
+    """The failure's explanation, with the outcome of each other strategy that could be tried."""
     explanation = explain(f"{outcome.failure_type}: {outcome.message}", device=backend.device)
     known = {fix.strategy: fix for fix in explanation.fixes}
     # A clash shows in a prefill and one step of decoding; that a token is repeated shows after many.
@@ -62,7 +62,7 @@ def _explanation(outcome: CallResult, backend: Backend, request: Request, progre
 
 
 def _tried(fix: Fix, outcome: CallResult | None) -> Fix:
-    """`fix` with what trying it showed, if it was tried to its end."""
+    """`fix` with the outcome of its trial, if that ran to its end."""
     if outcome is None or outcome.stopped:
         return fix
     answered = outcome.failure_type is None

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 from xcomposer_ui.core.result import Operand, operands_as_json
-from xcomposer_ui.tracing.alignment import paired
 
 
 def is_floating(dtype: str) -> bool:
@@ -151,11 +149,6 @@ class Traced:
     device: str
     weights_dtype: str
     flow: DtypeFlow
-
-
-def aligned(first: DtypeFlow, second: DtypeFlow) -> Iterator[tuple[ModuleCall | None, ModuleCall | None]]:
-    """The rows of two flows side by side, by module: None where a module ran in one of them only."""
-    return paired(first.rows(), second.rows(), lambda row: row.name)
 
 
 def flow_as_json(flow: DtypeFlow) -> dict[str, Any]:

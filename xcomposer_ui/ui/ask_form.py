@@ -11,7 +11,7 @@ from xcomposer_ui.core.events import Status
 from xcomposer_ui.core.messages import text, worded
 from xcomposer_ui.core.request import Request, settings_of
 from xcomposer_ui.core.settings import DEVICES, HALVES, Settings
-from xcomposer_ui.core.strategies import STRATEGIES
+from xcomposer_ui.core.strategies import strategy_choices
 from xcomposer_ui.ui.example_gallery import ExampleGallery
 from xcomposer_ui.ui.examples import Example
 from xcomposer_ui.ui.html import macro, short_name
@@ -50,7 +50,7 @@ class AskForm:
         )  # fmt: skip
         self.strategy = words.make(
             gr.Radio,
-            {"label": "strategy", "choices": [(f"strategy.{name}.choice", name) for name in STRATEGIES]},
+            {"label": "strategy", "choices": strategy_choices("strategy.{name}.choice")},
             value=Request.strategy, elem_id="strategy",
         )  # fmt: skip
         self.why = gr.HTML("", elem_id="strategy-why")

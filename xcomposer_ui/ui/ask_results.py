@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from xcomposer_ui.core.messages import text
-from xcomposer_ui.core.strategies import STRATEGIES
+from xcomposer_ui.core.strategies import STRATEGIES, strategy_choices
 from xcomposer_ui.planning.fit import DoesNotFit
 from xcomposer_ui.planning.predictions import shape_of
 from xcomposer_ui.ui.examples import Example
@@ -30,8 +30,6 @@ from xcomposer_ui.ui.views.runs import runs_table
 
 FITS = ("strategy", "hd-num", "anyway")
 """What is offered where a run does not fit: the strategy that does, as many tiles as do, or the run in any case."""
-
-STRATEGY_CHOICES = [(f"strategy.{name}", name) for name in STRATEGIES]
 
 
 class AskResults:
@@ -56,7 +54,7 @@ class AskResults:
             with gr.Row(elem_classes="xl-flow-controls"):
                 self.against = words.make(
                     gr.Dropdown,
-                    {"label": "flow.against", "choices": [("flow.alone", ""), *STRATEGY_CHOICES]},
+                    {"label": "flow.against", "choices": [("flow.alone", ""), *strategy_choices()]},
                     value="", filterable=False, elem_id="against",
                 )  # fmt: skip
                 self.trace = words.make(gr.Button, {"value": "flow.run"}, elem_id="trace")

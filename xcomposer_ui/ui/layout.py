@@ -83,7 +83,7 @@ def build_app(settings: Settings, runner: Runner, plans: Plans | None = None) ->
             with words.make(gr.Tab, {"label": "tab.plan"}, id="plan") as plan_tab:
                 plan = PlanTab(words, settings, runner, ahead.plans, language, plan_tab)
             with words.make(gr.Tab, {"label": "tab.models"}, id="models") as models_tab:
-                picker = ModelPicker(words, settings, runner, models_tab)
+                picker = ModelPicker(words, settings, runner, ahead.fitting, models_tab)
         picker.follow(language, head.line, [ask.form.model, compare.model])
         build_endpoints(settings, runner, ahead)
 

@@ -1,4 +1,4 @@
-"""The Models tab: what is offered, what it needs, and a choice that loads, the model before given back."""
+"""The Models tab: the models offered, the memory that each needs, and a choice that loads one in place of another."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ import gradio as gr
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.events import Loading, Waiting
 from xcomposer_ui.core.settings import Settings
-from xcomposer_ui.planning.catalogue import entry_of
+from xcomposer_ui.core.strategies import HALF_DTYPES
+from xcomposer_ui.planning.catalogue import Entry, entry_of
+from xcomposer_ui.planning.fit import FitChecker
 from xcomposer_ui.runtime.runner import Runner
 from xcomposer_ui.ui.ask_tab import MODEL_QUEUE
 from xcomposer_ui.ui.html import short_name
 from xcomposer_ui.ui.localization import QUIET, Localization
+from xcomposer_ui.ui.plan_tab import PLAN_QUEUE
 from xcomposer_ui.ui.views.models import head_line, models_table
 from xcomposer_ui.ui.views.notices import notice
 from xcomposer_ui.ui.views.run_status import loading_view
@@ -23,10 +26,12 @@ Steps = Generator[dict[Any, Any], None, None]
 
 
 class ModelPicker:
-    """The tab's controls. `follow` says which other controls name the model, so that they name the one chosen."""
+    """The tab's components. `follow` wires them and the controls elsewhere that name the model."""
 
-    def __init__(self, words: Localization, settings: Settings, runner: Runner, tab: gr.Tab) -> None:
-        self.settings, self.runner = settings, runner
+    def __init__(
+        self, words: Localization, settings: Settings, runner: Runner, fitting: FitChecker, tab: gr.Tab
+    ) -> None:
+        self.settings, self.runner, self.fitting = settings, runner, fitting
         self.table = words.view(self._table, elem_id="models")
         self.choice = words.make(
             gr.Radio,
@@ -56,19 +61,28 @@ class ModelPicker:
             self.at_rest, language, outputs, cancels=[loading], queue=False, show_progress="hidden",
             api_visibility="private",
         )  # fmt: skip
-        self._tab.select(self.shown, language, [self.table, self.choice], **QUIET)
+        self._tab.select(self.shown, language, [self.table, self.choice], **QUIET).then(
+            self.judged, language, self.table, show_progress="hidden", api_visibility="private",
+            concurrency_id=PLAN_QUEUE, concurrency_limit=1,
+        )  # fmt: skip
         language.change(lambda language: self._table(language), language, self.table, **QUIET)
 
     def shown(self, language: str) -> dict[Any, Any]:
-        """Component -> value: the table and the choice as the runner stands now."""
+        """Component -> value for the table and the choice in the runner's present state."""
         return {self.table: self._table(language), self.choice: self.runner.status().model}
 
+    def judged(self, language: str) -> Generator[str, None, None]:
+        """The table after each model that had to be planned to tell whether it fits."""
+        for entry in [entry_of(name) for name in self.settings.models]:
+            if self._fitting(entry, wait=False) is None and self._fitting(entry, wait=True) is not None:
+                yield self._table(language)
+
     def at_rest(self, language: str) -> dict[Any, Any]:
-        """Component -> value after an end in the middle."""
+        """Component -> value when nothing is being loaded."""
         return self.shown(language) | {self.stage: loading_view(None, None, language), self.stop: _visible(False)}
 
     def _loaded(self, name: str, language: str) -> Generator[dict[Any, Any], None, None]:
-        """Load `name`, telling each step; where it cannot be had, say so and show what is there instead."""
+        """Load `name`, yielding each step; where that fails, show the error and the model that is loaded."""
         events = self.runner.load(name)
         try:
             for event in events:
@@ -88,9 +102,15 @@ class ModelPicker:
         }  # fmt: skip
 
     def _table(self, language: str) -> str:
-        room = self.runner.room()
         entries = [entry_of(name) for name in self.settings.models]
-        return models_table(entries, self.runner.status(), None if room is None else room.bytes, language)
+        fitting = {entry.name: self._fitting(entry, wait=False) for entry in entries}
+        return models_table(entries, self.runner.status(), fitting, language)
+
+    def _fitting(self, entry: Entry, *, wait: bool) -> tuple[str, ...] | None:
+        # A model whose configuration is not on this machine would have to be downloaded to be planned.
+        if entry.parameters is None:
+            return None
+        return self.fitting.strategies(entry.name, self.runner.status().half or HALF_DTYPES[0], wait=wait)
 
 
 def _visible(visible: bool) -> Any:

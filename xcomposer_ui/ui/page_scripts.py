@@ -1,4 +1,4 @@
-"""What the page does by itself, in the visitor's browser: scripts for its head."""
+"""Scripts for the head of the page: copying an error message, and ignoring an accidental second run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ document.addEventListener('click', async (event) => {
   setTimeout(() => { button.textContent = label; }, 1500);
 });
 </script>"""
-"""Copies the text beside a button marked data-copy; the older way is for pages served without https."""
+"""Copies the text beside a button marked data-copy; `execCommand` is for pages served without https."""
 
 ONCE_SCRIPT = """<script>
 (() => {
@@ -37,9 +37,9 @@ ONCE_SCRIPT = """<script>
   document.addEventListener('input', () => { pressed = null; }, true);
 })();
 </script>"""
-"""A double click, or a held Enter, asks once: a small model's run may have ended by the second, and both would count.
+"""Ignores the second of two clicks, or a repeated Enter, within half a second unless something was changed between.
 
-Whoever changes anything, or waits half a second, means the second.
+A small model's run may have ended before the second click, which would then start another run.
 """
 
 HEAD = COPY_SCRIPT + ONCE_SCRIPT

@@ -1,4 +1,4 @@
-"""What the Plan tab does, as plain functions: a form in, a plan or the user's mistake out. No Gradio, no torch."""
+"""The Plan tab's handlers as plain functions: a form in, a plan or the user's mistake out. No Gradio, no torch."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ from xcomposer_ui.core.events import Status
 from xcomposer_ui.core.settings import Settings
 from xcomposer_ui.core.strategies import HALF_DTYPES
 from xcomposer_ui.core.units import GIB
-from xcomposer_ui.planning.plan import Plan, PlanRequest, checked_request, picture_size
-from xcomposer_ui.planning.planner_process import RunShape
+from xcomposer_ui.planning.plan import Plan, PlanRequest, RunShape, checked_request, picture_size
 from xcomposer_ui.planning.published import PUBLISHED_SIZES
 
 DEFAULTS = PlanRequest(model="")
 
 
 class Plans(Protocol):
-    """Who plans: a `planning.worker.PlanWorker`."""
+    """Makes plans: a PlannerProcess."""
 
     def plan(self, request: PlanRequest) -> Plan:
         """The plan of `request`. Raises UserError."""
@@ -29,9 +28,9 @@ class Plans(Protocol):
 
 @dataclass(frozen=True)
 class PlanForm:
-    """What the controls say. image: "1024x768" or "none". half, device: "auto" for what the lab chooses.
+    """Values of the controls. image: "1024x768" or "none". half, device: "auto" for the lab's choice.
 
-    memory_gib: what has to be fitted, None for this machine's.
+    memory_gib: memory to fit, None for this machine's.
     """
 
     model: str
@@ -47,7 +46,7 @@ class PlanForm:
 
 @dataclass(frozen=True)
 class PlanSession:
-    """planning: the model that is being planned, or None. plan: the last one. notice: the user's last mistake."""
+    """planning: name of the model being planned, or None. plan: the last plan. notice: the user's last mistake."""
 
     plan: Plan | None = None
     planning: str | None = None
@@ -55,12 +54,12 @@ class PlanSession:
 
 
 def offered(settings: Settings) -> tuple[str, ...]:
-    """The models that may be planned: those that the page offers, and the published ones, whose sizes are known."""
+    """The models that can be planned: those that the page offers, and the published ones, whose sizes are known."""
     return tuple(dict.fromkeys((*settings.models, *PUBLISHED_SIZES)))
 
 
 def request_of(form: PlanForm, settings: Settings, status: Status) -> PlanRequest:
-    """What `form` asks. Raises UserError where that cannot be planned, or the model is none of those offered."""
+    """The plan request of `form`. Raises UserError for a value beyond its limits or a model that is not offered."""
     known = offered(settings)
     if form.model not in known:
         raise UserError("unknown_model", name=form.model, known=", ".join(known))
@@ -82,7 +81,7 @@ def request_of(form: PlanForm, settings: Settings, status: Status) -> PlanReques
 
 
 def planned(plans: Plans, form: PlanForm, settings: Settings, status: Status) -> PlanSession:
-    """The session after `form` was planned; takes seconds. A user's mistake ends up in `notice`."""
+    """The session after planning `form`, which takes seconds. A user's mistake is its `notice`."""
     try:
         return PlanSession(plan=plans.plan(request_of(form, settings, status)))
     except UserError as mistake:

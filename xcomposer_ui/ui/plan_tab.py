@@ -1,4 +1,4 @@
-"""The Plan tab: what a run will need and what holds it, and what this machine is."""
+"""The Plan tab: memory of a run under every strategy, which cards hold it, and the check of this machine."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from xcomposer_ui.ui.views.notices import notice
 from xcomposer_ui.ui.views.plan import check_panel, plan_view
 
 PLAN_QUEUE = "plan"
-"""Plans have a place in the queue of their own: they wait for one another, and no run waits for them."""
+"""Plans have a queue of their own: they wait for one another, and no run waits for them."""
 
 Steps = Generator[dict[Any, Any], None, None]
 
 
 class PlanTab:
-    """Builds the tab; `shown` gives its values anew, for another language."""
+    """The tab's components and events."""
 
     def __init__(
         self, words: Localization, settings: Settings, runner: Runner, plans: Plans, language: gr.Radio, tab: gr.Tab
@@ -41,18 +41,18 @@ class PlanTab:
         self._wire(language, tab)
 
     def outputs(self) -> list[Any]:
-        """Every component that the tab's events change."""
+        """Components that the tab's events change."""
         return [self.session, self.notice, self.planned, self.check]
 
     def inputs(self) -> list[Any]:
-        """The components whose values `form` takes, in its order."""
+        """Components whose values `form` takes, in its order."""
         return [
             self.model, self.image, self.hd_num, self.prompt_tokens, self.new_tokens, self.batch, self.half,
             self.memory,
         ]  # fmt: skip
 
     def shown(self, session: PlanSession, language: str) -> dict[Any, Any]:
-        """Component -> value for all that shows `session` in `language`, and what is known of the machine."""
+        """Component -> value that shows `session` and the machine's check in `language`."""
         return {
             self.notice: notice(session.notice, language),
             self.planned: plan_view(session, language),
@@ -64,7 +64,7 @@ class PlanTab:
         model: str | None, image: str | None, hd_num: int | None, prompt_tokens: int | None, new_tokens: int | None,
         batch: int | None, half: str | None, memory_gib: float | None,
     ) -> PlanForm:  # fmt: skip
-        """What the controls say; 0 tiles and 0 GiB, which an emptied box says too, leave it to the lab."""
+        """The form of the controls' values; 0 or empty tiles and memory leave the choice to the lab."""
         counts: dict[str, Any] = {"prompt_tokens": prompt_tokens, "new_tokens": new_tokens, "batch": batch}
         return PlanForm(
             model or "", image or "none", hd_num=hd_num or None, half=half or "auto", memory_gib=memory_gib or None,
@@ -127,7 +127,7 @@ class PlanTab:
         form = self.form(*values)
         yield self._step(PlanSession(planning=short_name(form.model)), spoken())
         session = planned(self.plans, form, self.settings, self.runner.status())
-        if session.notice is not None:  # what was there stays to be read beside the mistake
+        if session.notice is not None:  # the last plan stays visible beside the mistake
             session = PlanSession(plan=before.plan, notice=session.notice)
         yield self._step(session, spoken())
 

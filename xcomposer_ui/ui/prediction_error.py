@@ -1,12 +1,11 @@
-"""The pairs of a visit's runs: the newest is predicted now, the older ones were."""
+"""Predicted and measured memory of a session's runs: the newest is predicted now, older ones come from the cache."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from xcomposer_ui.core.errors import UserError
-from xcomposer_ui.planning.prediction_error import PredictionError
-from xcomposer_ui.planning.predictions import Predictions, prediction_error_of
+from xcomposer_ui.planning.predictions import PredictionError, Predictions, prediction_error_of
 from xcomposer_ui.ui.session import SessionRun
 from xcomposer_ui.ui.views.notices import notice
 from xcomposer_ui.ui.views.plan import pairs_view
@@ -15,7 +14,7 @@ MOST_SHOWN = 20
 
 
 def pairs_of(runs: Sequence[SessionRun], predictions: Predictions, *, ask: bool = True) -> tuple[PredictionError, ...]:
-    """The pairs of the last runs, oldest first; with `ask`, the newest run's is asked for, which takes seconds.
+    """The pairs of the last runs, oldest first. ask: whether to predict the newest run, which takes seconds.
 
     Raises UserError where it cannot be predicted.
     """
@@ -28,7 +27,7 @@ def pairs_of(runs: Sequence[SessionRun], predictions: Predictions, *, ask: bool 
 
 
 def pairs_shown(runs: Sequence[SessionRun], predictions: Predictions, language: str, *, ask: bool = True) -> str:
-    """The pairs as the page shows them, or why there is none."""
+    """The pairs as HTML, or the reason why there are none."""
     try:
         return pairs_view(pairs_of(runs, predictions, ask=ask), language)
     except UserError as error:

@@ -1,4 +1,4 @@
-"""What the page knows of runs before they are begun: plans, predictions, and whether a run fits."""
+"""Checks before a run: plans, predicted peak memory, and whether the run fits."""
 
 from __future__ import annotations
 
@@ -12,51 +12,52 @@ from xcomposer_ui.compare.execution import Runs
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.request import MemoryRequest
 from xcomposer_ui.planning.fit import DoesNotFit, FitChecker
-from xcomposer_ui.planning.planner_process import PlannerProcess, RunShape
+from xcomposer_ui.planning.plan import RunShape
+from xcomposer_ui.planning.planner_process import PlannerProcess
 from xcomposer_ui.planning.predictions import Predictions
 from xcomposer_ui.runtime.runner import Runner
 from xcomposer_ui.ui.plan_handlers import Plans
 
 Step = TypeVar("Step")
-"""What a page shows at a moment."""
+"""A session as a handler yields it."""
 
 
 @dataclass(frozen=True)
 class Preflight:
-    """One for the whole page: what one visitor's run was predicted to take, another's like it was too."""
+    """Shared by all sessions of a page, so that equal runs of two visitors are predicted once."""
 
     plans: Plans
     predictions: Predictions
     fitting: FitChecker
-    asking: set[RunShape] = field(default_factory=set)
-    """What is being predicted for a run in progress."""
+    pending: set[RunShape] = field(default_factory=set)
+    """Shapes that a thread is predicting."""
 
     def expected(self, wanted: MemoryRequest, device: str) -> int | None:
-        """The peak of a run that comes to all its tokens, in bytes; asked for in the background where it is not known.
+        """Predicted peak memory in bytes of a run that generates all its tokens. Does not wait.
 
-        Answers at once, with None until then.
+        None until it is known; a thread then predicts it.
         """
         shape = RunShape(
             wanted.model, device, wanted.strategy, wanted.half, wanted.picture, None, wanted.text_length,
             wanted.new_tokens, wanted.hd_num,
         )  # fmt: skip
         known = self.predictions.known(shape)
-        if known is None and shape not in self.asking:
-            self.asking.add(shape)
-            threading.Thread(target=self._ask, args=(shape,), name="prediction", daemon=True).start()
+        if known is None and shape not in self.pending:
+            self.pending.add(shape)
+            threading.Thread(target=self._predict, args=(shape,), name="prediction", daemon=True).start()
         return known
 
-    def _ask(self, shape: RunShape) -> None:
+    def _predict(self, shape: RunShape) -> None:
         try:
-            with contextlib.suppress(UserError):  # the chart goes without its line
+            with contextlib.suppress(UserError):  # the chart is drawn without its line
                 self.predictions.of(shape)
         finally:
-            self.asking.discard(shape)
+            self.pending.discard(shape)
 
     def judged(
         self, runner: Runs, wanted: Sequence[MemoryRequest], judging: Step
     ) -> Generator[Step, None, tuple[DoesNotFit, ...]]:
-        """Why some of `wanted` should not be begun; yields `judging` before what takes seconds."""
+        """Those of `wanted` that do not fit. Yields `judging` before each step that takes seconds."""
         if runner.status().device is None:
             yield judging
             runner.open()
@@ -67,6 +68,6 @@ class Preflight:
 
 
 def preflight(runner: Runner, plans: Plans | None = None) -> Preflight:
-    """For a page on `runner`. plans: who plans; a process of its own where nobody else does, started when needed."""
+    """The checks of a page on `runner`. plans: what makes plans; None for a PlannerProcess."""
     plans = plans or PlannerProcess()
     return Preflight(plans, Predictions(plans.predict), FitChecker(plans, runner.room))

@@ -1,4 +1,4 @@
-"""The page's look that Gradio wants in Python: fonts without any download, quiet surfaces, one accent."""
+"""The Gradio theme: fonts that need no download, quiet surfaces, one accent colour."""
 
 from __future__ import annotations
 

@@ -8,14 +8,13 @@ from PIL import Image
 
 from xcomposer_ui.backends.local import open_local
 from xcomposer_ui.backends.planning.configuration import configuration_of
-from xcomposer_ui.backends.planning.prediction import predicted_bytes
+from xcomposer_ui.backends.planning.planner import predicted_bytes
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.result import Measurement
 from xcomposer_ui.core.strategies import STRATEGIES
 from xcomposer_ui.models.xcomposer2 import InternLMXComposer2Config
-from xcomposer_ui.planning.plan import PlanRequest
-from xcomposer_ui.planning.planner_process import RunShape
-from xcomposer_ui.planning.prediction_error import PredictionError, prediction_error
+from xcomposer_ui.planning.plan import PlanRequest, RunShape
+from xcomposer_ui.planning.predictions import PredictionError, prediction_error
 from xcomposer_ui.runtime.backend import Progress
 
 QUESTIONS = (("What is there?", 4), ("What is in the picture? Describe every shape that you see, and its colour.", 48))

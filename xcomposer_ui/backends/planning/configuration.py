@@ -11,7 +11,7 @@ from transformers import AutoConfig
 import xcomposer_ui.models  # noqa: F401  (registers the families)
 from xcomposer_ui.backends import hub
 from xcomposer_ui.core.errors import UserError, first_line
-from xcomposer_ui.core.settings import EMBEDDED, EMBEDDED_PATH
+from xcomposer_ui.core.settings import is_hub_id, model_path
 from xcomposer_ui.models.xcomposer2 import InternLMXComposer2Config
 from xcomposer_ui.models.xcomposer2.weights import fit_to_weights
 from xcomposer_ui.planning.published import PUBLISHED_SIZES
@@ -23,20 +23,19 @@ def configuration_of(name: str) -> InternLMXComposer2Config:
     A folder with weights is asked for the member they are of, by their names and shapes alone.
     Raises UserError where there is no such configuration, or none of this family.
     """
-    if name in PUBLISHED_SIZES and not Path(name).exists():
-        return InternLMXComposer2Config(**PUBLISHED_SIZES[name])
-    path = EMBEDDED_PATH if name == EMBEDDED else Path(name).expanduser()
-    if path.is_file():
+    path = model_path(name)
+    if path is not None and path.is_file():
         return _read(path, path.parent.name)
-    if path.is_dir():
+    if path is not None:
         if not (path / "config.json").is_file():
             raise UserError("incomplete_checkpoint", name=path.name, missing="config.json")
         config = _read(path / "config.json", path.name)
         fit_to_weights(config, str(path))
         return config
-    owner, _, repository = name.partition("/")
-    if not owner or not repository or "/" in repository or owner.startswith((".", "~")):
-        raise UserError("no_such_model", name=path.name)
+    if name in PUBLISHED_SIZES:
+        return InternLMXComposer2Config(**PUBLISHED_SIZES[name])
+    if not is_hub_id(name):
+        raise UserError("no_such_model", name=Path(name).name)
     return _read(hub.configuration(name), name)
 
 

@@ -16,10 +16,10 @@ from xcomposer_ui.backends.planning.allocation_recorder import DtypeClash, Event
 from xcomposer_ui.backends.planning.fake_model import LANGUAGE, FakeModel
 from xcomposer_ui.backends.planning.kernels import scratch_bytes
 from xcomposer_ui.core.memory_timeline import DECODE, PHASES, PREFILL, TOWER
+from xcomposer_ui.core.strategies import HALF_DTYPES, Strategy
 from xcomposer_ui.models.xcomposer2 import InternLMXComposer2Config
 from xcomposer_ui.models.xcomposer2.cache import CACHE_NAME, GROWTH
 from xcomposer_ui.models.xcomposer2.tiles import TILE_RULES, tiled_size
-from xcomposer_ui.planning.plan import PlannedStrategy
 
 REFILL = "refill"
 """Between prefill and the last decoding step: the cache becomes as long as it will be. No moment of a real run."""
@@ -70,7 +70,7 @@ def pixels_for(
     return (height, width) if picture[0] >= picture[1] else (width, height)
 
 
-def dry_run(twin: FakeModel, scene: DryRunInputs, strategy: PlannedStrategy, half: str, mode: FakeTensorMode) -> DryRun:
+def dry_run(twin: FakeModel, scene: DryRunInputs, strategy: Strategy, half: str, mode: FakeTensorMode) -> DryRun:
     """Rehearse `scene` under `strategy`; `twin` has the strategy's weights and was built under `mode`."""
     recorder = Recorder()
     stage = _Stage(twin, scene, recorder, getattr(torch, strategy.image_dtype(half)))
@@ -83,6 +83,11 @@ def dry_run(twin: FakeModel, scene: DryRunInputs, strategy: PlannedStrategy, hal
             try:
                 stage.run()
             except DtypeClash:
+                failed_in = recorder.phase
+            except RuntimeError:
+                # autocast refuses tensors of the other 16-bit dtype in some operations, fake or real.
+                if not (strategy.autocast and strategy.weights_dtype(half) in set(HALF_DTYPES) - {half}):
+                    raise
                 failed_in = recorder.phase
             events = tuple(recorder.events)
     finally:
@@ -99,7 +104,7 @@ def dry_run(twin: FakeModel, scene: DryRunInputs, strategy: PlannedStrategy, hal
     )
 
 
-def _arithmetic(strategy: PlannedStrategy, half: str) -> AbstractContextManager[object]:
+def _arithmetic(strategy: Strategy, half: str) -> AbstractContextManager[object]:
     if not strategy.autocast:
         return nullcontext()
     return torch.autocast("cpu", getattr(torch, half), cache_enabled=strategy.caches_weights)

@@ -1,10 +1,10 @@
-"""`plan`: every strategy rehearsed, and what of it fits where."""
+"""Plans: a dry run under every strategy, and what fits where; predictions of a run's peak memory."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -16,15 +16,15 @@ from xcomposer_ui.backends.planning.dry_run import DryRun, DryRunInputs, dry_run
 from xcomposer_ui.backends.planning.fake_model import FakeModel, fake_model
 from xcomposer_ui.backends.planning.search import largest
 from xcomposer_ui.core.request import MOST_TILES
+from xcomposer_ui.core.strategies import PLANNED, Strategy
 from xcomposer_ui.models.xcomposer2 import InternLMXComposer2Config
 from xcomposer_ui.planning.cards import fits
 from xcomposer_ui.planning.plan import (
     MOST_BATCH,
-    PLANNED,
     PhasePeak,
     Plan,
-    PlannedStrategy,
     PlanRequest,
+    RunShape,
     StrategyPlan,
     checked_request,
 )
@@ -32,7 +32,7 @@ from xcomposer_ui.planning.plan import (
 
 @dataclass(frozen=True)
 class AvailableMemory:
-    """What a run has to fit. on_card: whether the driver's count is compared with it, or that of live tensors."""
+    """Memory that a run has to fit. on_card: compared with the driver's count, else with that of live tensors."""
 
     bytes: int | None
     name: str | None
@@ -40,9 +40,9 @@ class AvailableMemory:
 
 
 def plan(request: PlanRequest) -> Plan:
-    """What `request` will need under every strategy. Takes seconds and some 400 MB; reads no weights, wants no GPU.
+    """Memory of `request` under every strategy. Takes seconds and some 400 MB; reads no weights, needs no GPU.
 
-    Raises UserError where the request is none, or there is no such model.
+    Raises UserError for a request beyond its limits or a model that does not exist.
     """
     started = time.perf_counter()
     request = checked_request(request)
@@ -53,7 +53,7 @@ def plan(request: PlanRequest) -> Plan:
     return Plan(
         model=request.model,
         device=device,
-        parameters=planner.twin("float32").parameters,
+        parameters=planner.fake_model("float32").parameters,
         planned_sec=time.perf_counter() - started,
         prompt_tokens=min(image_tokens + request.prompt_tokens, planner.config.max_prompt_tokens),
         image_tokens=image_tokens,
@@ -65,7 +65,7 @@ def plan(request: PlanRequest) -> Plan:
 
 
 def memory_here(request: PlanRequest, device: str) -> AvailableMemory:
-    """What the request names, else this machine's: the total of a CUDA card, or what is free on another device."""
+    """The request's memory, else this machine's: the total of a CUDA card, or what is free on another device."""
     if request.memory_bytes is not None:
         return AvailableMemory(request.memory_bytes, "as asked", on_card=request.memory_of == "card")
     if device == "cuda":
@@ -75,7 +75,7 @@ def memory_here(request: PlanRequest, device: str) -> AvailableMemory:
 
 
 class Planner:
-    """One configuration's twins, one a dtype, and what was rehearsed with them."""
+    """One configuration's fake models, one for each dtype, and the dry runs made with them."""
 
     def __init__(
         self, config: InternLMXComposer2Config, request: PlanRequest, device: str, memory: AvailableMemory
@@ -83,15 +83,15 @@ class Planner:
         self.config, self.request, self.memory = config, request, memory
         self._scratch = device == "cpu"
         self._mode = FakeTensorMode()
-        self._twins: dict[str, FakeModel] = {}
-        self._rehearsed: dict[tuple[PlannedStrategy, int, int | None], DryRun] = {}
+        self._fake_models: dict[str, FakeModel] = {}
+        self._dry_runs: dict[tuple[Strategy, int, int | None], DryRun] = {}
 
-    def twin(self, dtype: str) -> FakeModel:
+    def fake_model(self, dtype: str) -> FakeModel:
         """The model without storage, its weights in `dtype`."""
-        if dtype not in self._twins:
+        if dtype not in self._fake_models:
             with self._mode:
-                self._twins[dtype] = fake_model(self.config, getattr(torch, dtype))
-        return self._twins[dtype]
+                self._fake_models[dtype] = fake_model(self.config, getattr(torch, dtype))
+        return self._fake_models[dtype]
 
     def image_tokens(self) -> int:
         """Tokens of the request's picture, 0 for text only."""
@@ -100,9 +100,9 @@ class Planner:
             return 0
         return self.config.image_tokens(*(n // self.config.tower_side for n in pixels))
 
-    def planned(self, strategy: PlannedStrategy) -> StrategyPlan:
-        """The request under one strategy."""
-        seen = self.rehearsed(strategy, self.request.batch, self.request.hd_num)
+    def planned(self, strategy: Strategy) -> StrategyPlan:
+        """The plan of the request under one strategy."""
+        seen = self.dry_run(strategy, self.request.batch, self.request.hd_num)
         phases = phase_peaks(seen, scratch=self._scratch)
         card = on_card(seen)
         known = self.memory.bytes is not None
@@ -121,26 +121,26 @@ class Planner:
             fails_in=seen.failed_in,
         )
 
-    def rehearsed(self, strategy: PlannedStrategy, batch: int, hd_num: int | None) -> DryRun:
-        """The request with another batch or number of tiles, rehearsed once."""
+    def dry_run(self, strategy: Strategy, batch: int, hd_num: int | None) -> DryRun:
+        """The dry run of the request with another batch or number of tiles, made once."""
         key = strategy, batch, hd_num
-        if key not in self._rehearsed:
+        if key not in self._dry_runs:
             request = self.request
-            scene = DryRunInputs(
+            inputs = DryRunInputs(
                 pixels_for(self.config, request.image, hd_num), request.prompt_tokens, request.new_tokens, batch
             )
-            twin = self.twin(strategy.weights_dtype(request.half))
-            self._rehearsed[key] = dry_run(twin, scene, strategy, request.half, self._mode)
-        return self._rehearsed[key]
+            model = self.fake_model(strategy.weights_dtype(request.half))
+            self._dry_runs[key] = dry_run(model, inputs, strategy, request.half, self._mode)
+        return self._dry_runs[key]
 
     def needed(self, seen: DryRun) -> int:
-        """Bytes to compare with the memory."""
+        """Bytes of a dry run that are compared with the available memory."""
         if self.memory.on_card:
             return on_card(seen).total_bytes
         return max(peak.total_bytes for peak in phase_peaks(seen, scratch=self._scratch).values())
 
     def fits_memory(self, seen: DryRun) -> bool | None:
-        """Whether what was rehearsed fits the memory; None where that is not known."""
+        """Whether a dry run fits the available memory; None where that is unknown."""
         return None if self.memory.bytes is None else self.needed(seen) <= self.memory.bytes
 
     def _fit(self, needed: int) -> bool:
@@ -152,27 +152,42 @@ class Planner:
             own = {f"{self.memory.name} (here)": self._fit(needed)}
         return {**fits(needed), **own}
 
-    def _largest_batch(self, strategy: PlannedStrategy) -> int:
+    def _largest_batch(self, strategy: Strategy) -> int:
         def needed(batch: int) -> int:
-            return self.needed(self.rehearsed(strategy, batch, self.request.hd_num))
+            return self.needed(self.dry_run(strategy, batch, self.request.hd_num))
 
         assert self.memory.bytes is not None
         return largest(needed, self.memory.bytes, 1, MOST_BATCH)
 
-    def _largest_hd_num(self, strategy: PlannedStrategy) -> int | None:
+    def _largest_hd_num(self, strategy: Strategy) -> int | None:
         if self.config.tiles is None or self.request.image is None:
             return None
 
         def needed(hd_num: int) -> int:
-            return self.needed(self.rehearsed(strategy, self.request.batch, hd_num))
+            return self.needed(self.dry_run(strategy, self.request.batch, hd_num))
 
         assert self.memory.bytes is not None
         return largest(needed, self.memory.bytes, 1, MOST_TILES, guess=MOST_TILES)
 
 
 def phase_peaks(seen: DryRun, *, scratch: bool) -> dict[str, PhasePeak]:
-    """Phase -> what it needs at most, weights included."""
+    """Phase -> its peak, weights included."""
     return {
         phase: PhasePeak(seen.weights_bytes + peak.live_bytes, peak.cache_bytes, peak.live_bytes - peak.cache_bytes)
         for phase, peak in peaks(seen, scratch=scratch).items()
     }
+
+
+def predicted_bytes(shape: RunShape, config: InternLMXComposer2Config | None = None) -> int:
+    """Peak memory of a run in bytes, weights included, counted as its measurement is; no weights are read.
+
+    config: the model's where it is at hand. Raises UserError where there is no such model.
+    """
+    request = PlanRequest(shape.model, shape.picture, shape.hd_num, half=shape.half, device=shape.device)
+    memory = AvailableMemory(None, None, on_card=False)
+    planner = Planner(config or configuration_of(shape.model), request, shape.device, memory)
+    image_tokens = planner.image_tokens()
+    prompt = shape.prompt_tokens or shape.text_length + image_tokens
+    planner.request = replace(request, prompt_tokens=max(1, prompt - image_tokens), new_tokens=shape.new_tokens)
+    seen = planner.dry_run(PLANNED[shape.strategy], 1, shape.hd_num)
+    return max(peak.total_bytes for peak in phase_peaks(seen, scratch=shape.device == "cpu").values())

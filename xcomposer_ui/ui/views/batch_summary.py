@@ -9,6 +9,7 @@ from xcomposer_ui.compare.schedule import Variant
 from xcomposer_ui.compare.summary import summarize
 from xcomposer_ui.compare.verdict import variant_name
 from xcomposer_ui.core.messages import text
+from xcomposer_ui.core.strategies import REFERENCE
 from xcomposer_ui.core.units import UNKNOWN, joined, memory, seconds, significant
 from xcomposer_ui.ui.views.charts import Box, boxes
 from xcomposer_ui.ui.views.marks import dtype_chip, escaped
@@ -50,7 +51,7 @@ def _row(variant: Variant, entry: Mapping[str, Any], language: str) -> str:
     agreed = UNKNOWN if rate is None else f"{rate:.0%} ({entry['agreed']} / {entry['compared']})"
     cells = (
         f"{entry['answered']} / {entry['questions']}",
-        text("compare.itself", language) if variant.strategy == "full" else agreed,
+        text("compare.itself", language) if variant.strategy == REFERENCE else agreed,
         UNKNOWN if kl is None else f"{kl['median']:.2e} ({kl['lowest']:.1e} – {kl['highest']:.1e})",
         UNKNOWN if peak is None else joined(memory(round(peak["median"]))),
     )

@@ -9,6 +9,7 @@ from xcomposer_ui.compare.verdict import variant_name, verdict
 from xcomposer_ui.core.events import Loading, Waiting
 from xcomposer_ui.core.messages import text
 from xcomposer_ui.core.result import RunResult
+from xcomposer_ui.core.strategies import REFERENCE, STRATEGIES
 from xcomposer_ui.core.units import UNKNOWN, joined, memory, rate, seconds, significant
 from xcomposer_ui.ui.compare_session import CompareSession
 from xcomposer_ui.ui.views.batch_summary import batch_summary, name_of
@@ -131,7 +132,7 @@ def _row(comparison: Comparison, run: ComparedRun, language: str) -> str:
 def _like_full(comparison: Comparison, run: ComparedRun, language: str) -> str:
     if run.result.failure is not None:
         return text("compare.failed", language)
-    if run.variant.strategy == "full":
+    if run.variant.strategy == REFERENCE:
         return text("compare.itself", language)
     if not run.answers_agree:
         return text("compare.unsteady", language)
@@ -181,9 +182,14 @@ def _divergence(comparison: Comparison, language: str) -> str:
     if not named:
         return ""
     rows = "".join(_divergence_row(name_of(run.variant, language), entry, language) for run, entry in named)
-    lines = {"autocast": "dotted"}  # where autocast and unified compute the same, both are seen
     curves = [
-        Curve(name_of(run.variant, language), run.variant.half, entry.layers, lines.get(run.variant.strategy, "solid"))
+        # Dotted, so that both curves are seen where autocast and unified compute the same.
+        Curve(
+            name_of(run.variant, language),
+            run.variant.half,
+            entry.layers,
+            "dotted" if STRATEGIES[run.variant.strategy].autocast else "solid",
+        )
         for run, entry in named
     ]
     if found.floor is not None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
-from xcomposer_ui.core.messages import Message, text, worded
+from xcomposer_ui.core.messages import Message, worded
 from xcomposer_ui.core.result import Explanation, Failure, Fix
-from xcomposer_ui.core.strategies import STRATEGIES
+from xcomposer_ui.core.strategies import strategy_name
 from xcomposer_ui.core.units import UNKNOWN
 from xcomposer_ui.ui.html import render
 
@@ -31,7 +31,7 @@ def failure_card(failure: Failure, language: str, strategy: str | None = None) -
 
 def strategy_label(name: str, language: str) -> str:
     """The name of the strategy `name` in `language`; any other name unchanged."""
-    return text(f"strategy.{name}", language) if name in STRATEGIES else name
+    return strategy_name(name, language)
 
 
 def _fixes(explanation: Explanation, failed: str | None, language: str) -> list[tuple[Fix, str, Message]]:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
 from xcomposer_ui.core.events import Status
-from xcomposer_ui.core.messages import Message, text
-from xcomposer_ui.core.strategies import STRATEGIES
+from xcomposer_ui.core.messages import Message, sentences, text
+from xcomposer_ui.core.strategies import HALF_WEIGHTS, STRATEGIES, WeightsFormat, strategy_name, weights_formats
 from xcomposer_ui.core.units import UNKNOWN, joined, memory
 from xcomposer_ui.planning.catalogue import TEXT_TOKENS, Entry
 from xcomposer_ui.ui.html import render
 
-COLUMNS = ("name", "disk", "half", "full", "fits", "state")
+Fitting = Mapping[str, tuple[str, ...] | None]
+"""Model -> the strategies that fit this machine, None where that is unknown."""
 
 
 def head_line(status: Status, language: str) -> Markup:
@@ -21,11 +22,8 @@ def head_line(status: Status, language: str) -> Markup:
     return render("head", language, status=status)
 
 
-def models_table(entries: Sequence[Entry], status: Status, budget_bytes: int | None, language: str) -> Markup:
-    """`entries` with their sizes, whether they fit, and their state.
-
-    budget_bytes: memory that a run may take on this machine, None where it is not known yet.
-    """
+def models_table(entries: Sequence[Entry], status: Status, fitting: Fitting, language: str) -> Markup:
+    """`entries` with their sizes, the strategies that fit, and their state."""
     notes = text("models.note", language, tokens=TEXT_TOKENS)
     if len(entries) == 1:
         notes += " " + text("models.one", language)
@@ -33,22 +31,37 @@ def models_table(entries: Sequence[Entry], status: Status, budget_bytes: int | N
         (
             entry,
             [joined(memory(size)) for size in _sizes(entry)],
-            _fits(entry, budget_bytes),
+            _fits(fitting.get(entry.name), language),
             [dtype for model, dtype in status.loaded if model == entry.name],
         )
         for entry in entries
     ]
-    return render("models", language, heads=[Message(f"models.{name}") for name in COLUMNS], rows=rows, notes=notes)
+    return render("models", language, heads=_heads(), rows=rows, notes=notes)
 
 
 def _sizes(entry: Entry) -> tuple[int | None, ...]:
-    """Bytes on disk, with 16-bit weights in memory, and with float32 weights in memory."""
-    return entry.disk_bytes, *(entry.needed_bytes(STRATEGIES[name]) for name in ("unified", "full"))
+    """Bytes on disk, and in memory with each weights format."""
+    return entry.disk_bytes, *(entry.needed_bytes(weights) for weights in weights_formats())
 
 
-def _fits(entry: Entry, budget_bytes: int | None) -> Message | str:
-    fitting = entry.fitting(budget_bytes)
+def _heads() -> list[Message]:
+    needs = [_needs(weights) for weights in weights_formats()]
+    return [Message("models.name"), Message("models.disk"), *needs, Message("models.fits"), Message("models.state")]
+
+
+def _needs(weights: WeightsFormat) -> Message:
+    key = f"models.{weights.name}"
+    return Message(key) if key in sentences("en") else Message("models.needs", weights=weights.name)
+
+
+def _fits(fitting: tuple[str, ...] | None, language: str) -> Message | str:
+    """Which strategies fit, in as few words as say it: all, none, those with 16-bit weights, or their names."""
     if fitting is None:
         return UNKNOWN
-    kind = "all" if len(fitting) == len(STRATEGIES) else "half" if fitting else "none"
-    return Message(f"models.fits.{kind}")
+    if not fitting:
+        return Message("models.fits.none")
+    if set(fitting) == set(STRATEGIES):
+        return Message("models.fits.all")
+    if set(fitting) == {name for name, strategy in STRATEGIES.items() if strategy.weights == HALF_WEIGHTS}:
+        return Message("models.fits.half")
+    return ", ".join(strategy_name(name, language) for name in fitting)

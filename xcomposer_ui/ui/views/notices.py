@@ -7,11 +7,11 @@ from markupsafe import Markup
 from xcomposer_ui.compare.schedule import Variant
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.messages import text
+from xcomposer_ui.core.strategies import REFERENCE, strategy_name
 from xcomposer_ui.core.units import joined, memory
 from xcomposer_ui.planning.fit import DoesNotFit, largest_hd_num
 from xcomposer_ui.ui.compare_session import ComparisonDoesNotFit
 from xcomposer_ui.ui.html import macro
-from xcomposer_ui.ui.plan_names import strategy_name
 from xcomposer_ui.ui.views.batch_summary import name_of
 
 
@@ -60,7 +60,7 @@ def _comparison_sentences(unfit: ComparisonDoesNotFit, language: str) -> list[st
     if unfit.fitting:
         names = text("compare.unfit.comma", language).join(name_of(variant, language) for variant in unfit.fitting)
         sentences.append(text("compare.unfit.fits", language, variants=names))
-        if not any(variant.strategy == "full" for variant in unfit.fitting):
+        if not any(variant.strategy == REFERENCE for variant in unfit.fitting):
             sentences.append(text("compare.unfit.no_full", language))
     if (hd_num := largest_hd_num(unfit.misfits)) is not None:
         sentences.append(text("fit.hd_num", language, n=hd_num))

@@ -8,13 +8,13 @@ from markupsafe import Markup
 
 from xcomposer_ui.core.memory_timeline import PHASES
 from xcomposer_ui.core.messages import Message, text
+from xcomposer_ui.core.strategies import strategy_name
 from xcomposer_ui.core.units import UNKNOWN, joined, memory, seconds, significant
 from xcomposer_ui.planning.hardware import Check
 from xcomposer_ui.planning.plan import Plan, StrategyPlan
-from xcomposer_ui.planning.prediction_error import PredictionError
+from xcomposer_ui.planning.predictions import PredictionError
 from xcomposer_ui.ui.html import macro, render
 from xcomposer_ui.ui.plan_handlers import PlanSession
-from xcomposer_ui.ui.plan_names import strategy_name
 from xcomposer_ui.ui.views.charts import MemoryBar, memory_bars
 
 MEMORY_NAMES = {"as asked": "plan.memory.as_asked", "free here": "plan.memory.free_here"}

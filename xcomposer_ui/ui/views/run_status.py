@@ -5,7 +5,7 @@ from __future__ import annotations
 from markupsafe import Markup
 
 from xcomposer_ui.core.events import Loading, Waiting
-from xcomposer_ui.core.messages import Message, text
+from xcomposer_ui.core.messages import Message, sentences, text
 from xcomposer_ui.core.result import RunResult
 from xcomposer_ui.core.strategies import STRATEGIES
 from xcomposer_ui.core.units import joined, seconds
@@ -38,7 +38,9 @@ def loading_label(loading: Loading, language: str) -> str:
 def answered(result: RunResult, with_picture: bool, language: str) -> Markup:
     """The dtypes of picture, weights and arithmetic in a run that answered or was stopped."""
     strategy = STRATEGIES[result.strategy]
-    key = "path.as_is.text_only" if strategy.name == "as_is" and not with_picture else f"path.{strategy.name}"
+    key = strategy.key("path.{name}")
+    if not with_picture and f"{key}.text_only" in sentences("en"):
+        key += ".text_only"
     return render(
         "answered",
         language,
@@ -47,7 +49,7 @@ def answered(result: RunResult, with_picture: bool, language: str) -> Markup:
         picture=strategy.image_dtype(result.half) if with_picture else None,
         autocast=strategy.autocast,
         products=result.half if strategy.autocast else result.weights_dtype,
-        why=Message(key, half=result.half),
+        why=key if key == strategy.name else Message(key, half=result.half),
         facts=" · ".join(_facts(result, language)),
     )
 

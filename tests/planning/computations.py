@@ -1,0 +1,30 @@
+"""What the planning process computes in tests. Imports little: the process imports this module each time it starts."""
+
+from __future__ import annotations
+
+import os
+
+from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.planning.plan import Plan, PlanRequest, RunShape
+
+SHAPE = RunShape("m", "cpu", "full", "float16", (64, 48), 80, 12, 9)
+
+
+def pid_of(shape: RunShape) -> int:
+    return os.getpid()
+
+
+def niceness_of(shape: RunShape) -> int:
+    return os.nice(0)
+
+
+def mistaken(request: PlanRequest) -> Plan:
+    raise UserError("no_such_model", name=request.model)
+
+
+def broken(shape: RunShape) -> int:
+    raise KeyError(1)
+
+
+def killed(shape: RunShape) -> int:
+    os._exit(3)
