@@ -77,11 +77,15 @@ def trees() -> Iterator[ast.AST]:
             yield from ast.walk(ast.parse(path.read_text("utf-8")))
 
 
-def written_keys() -> Iterator[str]:
-    """Regular expressions of the keys that the package's source writes out, in full or with a part that varies.
+def templates() -> Iterator[str]:
+    yield from (path.read_text("utf-8") for path in (PACKAGE / "ui" / "templates").rglob("*.html"))
 
-    A key whose first part varies ("{name}.info") counts where it is made of a text of the file's own.
-    """
+
+def written_keys() -> Iterator[str]:
+    """Regular expressions of the keys that source and templates write out, in full or with a part that varies."""
+    for template in templates():
+        for key, varies in re.findall(r"""["']([\w.]+)["'](\s*~)?""", template):
+            yield re.escape(key) + (r"[\w.]+" if varies else "")
     for node in trees():
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield re.escape(node.value)
@@ -115,6 +119,8 @@ def test_no_text_is_missing() -> None:
                 code = f"{prefix}{node.args[index].value}"  # type: ignore[attr-defined]
             if code is not None and code not in sentences("en"):
                 missing.add(code)
+    for template in templates():
+        missing |= set(re.findall(r"""\btext\(\s*["']([\w.]+)["']\s*[,)]""", template)) - set(sentences("en"))
     assert missing == set()
 
 
