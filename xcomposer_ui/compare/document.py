@@ -47,9 +47,8 @@ def about(
 
 def document_of_run(question: Question, result: RunResult, *, file: str | Path | None = None) -> dict[str, Any]:
     """One run as a self-contained document, of the kind that `comparison_as_json` and `about` make of several."""
-    run = {**result_as_json(result), "weights_bytes": result.measurement.weights_bytes}
     return {
-        "runs": [run],
+        "runs": [result_as_json(result)],
         "question": question_as_json(question, file=file),
         "environment": environment(result.device, result.reasons.get("device")),
     }
