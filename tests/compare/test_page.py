@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
+from markupsafe import escape
 from PIL import Image
 
 from tests.compare.scripted import ScriptedRunner, divergence, layers
@@ -30,7 +31,6 @@ from xcomposer_ui.ui.examples import Example
 from xcomposer_ui.ui.serve import launch
 from xcomposer_ui.ui.views.charts import Bar, Box, Curve, bars, boxes, depth
 from xcomposer_ui.ui.views.comparison import compared
-from xcomposer_ui.ui.views.marks import escaped
 
 NASTY = '<img src=x onerror="alert(1)">'
 
@@ -210,7 +210,7 @@ def test_the_failures_card_speaks_the_pages_language(form: dict[str, Any], monke
     monkeypatch.setattr("tests.compare.scripted.FAILURE", replace(FAILURE, explanation=explanation))
     session = last(form)
     for language in ("en", "zh"):
-        assert escaped(worded(explanation.title, language)) in compared(session, language)
+        assert escape(worded(explanation.title, language)) in compared(session, language)
 
 
 def test_the_picture_is_in_the_report_only_when_asked(form: dict[str, Any]) -> None:

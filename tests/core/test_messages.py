@@ -89,10 +89,15 @@ def written_keys() -> Iterator[str]:
     for node in trees():
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield re.escape(node.value)
+            if re.fullmatch(r"[a-z]+\.\{name\}[a-z.]*", node.value):  # filled in by `Strategy.key`
+                yield re.escape(node.value).replace(r"\{name\}", r"[\w.]+")
         elif isinstance(node, ast.JoinedStr):
             parts = [part.value if isinstance(part, ast.Constant) else None for part in node.values]
             if any(part and re.search(r"[a-z]\.|\.[a-z]", str(part)) for part in parts):
                 yield "".join(r"[\w.]+" if part is None else re.escape(str(part)) for part in parts)
+    for template in PACKAGE.rglob("*.html"):  # in Jinja a part that varies is joined with "~"
+        for before, key, after in re.findall(r"(~ )?[\"']([\w.]+)[\"'](?=( ~)?)", template.read_text("utf-8")):
+            yield (r"[\w.]+" if before else "") + re.escape(key) + (r"[\w.]+" if after else "")
 
 
 def test_no_text_is_unused() -> None:

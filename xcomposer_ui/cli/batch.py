@@ -10,7 +10,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from xcomposer_ui.cli.output import loading_line, mebibytes, note, print_json, seconds
+from xcomposer_ui.cli.output import figures, loading_line, note, print_json
 from xcomposer_ui.cli.request_arguments import refuse_what_does_not_fit, settings_given
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.events import Loading
@@ -115,5 +115,4 @@ def _describe(event: BatchEvent, tally: _Tally) -> None:
 def _outcome(record: dict[str, Any]) -> str:
     if record["failure"] is not None:
         return f"{record['failure']['type']}: {record['failure']['message']}"
-    figures = f"{seconds(record['latency_sec'])}, {mebibytes(record['peak_memory_bytes'])}"
-    return f"answered in {figures}, {record['batch_size']} at once"
+    return f"answered, {figures(record)}, {record['batch_size']} at once"

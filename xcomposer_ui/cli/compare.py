@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from xcomposer_ui.cli.output import loading_line, mebibytes, note, print_json, seconds, tell
+from xcomposer_ui.cli.output import figures, loading_line, note, print_json, tell
 from xcomposer_ui.cli.request_arguments import (
     add_request_arguments,
     add_settings,
@@ -99,19 +99,15 @@ def describe(comparison: Comparison, *, as_json: bool) -> None:
     """The figures and the verdict, for the person at the terminal."""
     say = partial(tell, as_json=as_json)
     for run in comparison.runs:
-        m, result = run.result.measurement, run.result
+        result = run.result
         name = f"{variant_name(run.variant, 'en'):<26}"
         if result.failure is not None:
             say(f"{name}{result.failure.line()}")
             continue
-        rate = "—" if m.tokens_per_sec is None else f"{m.tokens_per_sec:.1f} tokens/s"
-        say(f"{name}{seconds(m.latency_sec)}, {rate}, {mebibytes(m.peak_memory_bytes)}: {result.answer}")
+        say(f"{name}{figures(vars(result.measurement))}: {result.answer}")
         divergence = comparison.divergence_of(run)
         if divergence is not None:
-            kl = divergence.mean_kl_divergence
-            shown_kl = "not finite" if kl is None else f"{kl:.3g} nats"
-            first = divergence.first_different_token
-            say(f"{'':<26}KL {shown_kl}, first different token: {'none' if first is None else first}")
+            say(f"{'':<26}{figures(vars(divergence), 'divergence')}")
     say(verdict(comparison))
 
 

@@ -1,4 +1,4 @@
-"""Where a command's words go: its result to stdout and the rest to stderr; with --json stdout has the JSON alone."""
+"""Output of the commands: the result on stdout and the rest on stderr; with --json stdout has the JSON alone."""
 
 from __future__ import annotations
 
@@ -8,38 +8,36 @@ from collections.abc import Mapping
 from typing import Any
 
 from xcomposer_ui.core.events import Loading
+from xcomposer_ui.core.metrics import Record, Source, metrics
 
 
 def print_json(document: Mapping[str, Any]) -> None:
-    """`document` as one line on stdout, in any locale."""
+    """Print `document` as one line on stdout, in ASCII: any locale's encoding has it."""
     sys.stdout.write(json.dumps(document, ensure_ascii=True) + "\n")
     sys.stdout.flush()
 
 
 def note(text: str = "") -> None:
-    """A line for the person at the terminal."""
+    """Print a line on stderr."""
     sys.stderr.write(text + "\n")
     sys.stderr.flush()
 
 
 def tell(text: str, *, as_json: bool) -> None:
-    """A line of the result: on stdout, or beside the JSON document that is the result."""
+    """Print a line of the result on stdout, or on stderr where the result is a JSON document."""
     if as_json:
         note(text)
     else:
         print(text, flush=True)
 
 
-def seconds(value: float | None) -> str:
-    return "—" if value is None else f"{value:.3f} s"
-
-
-def mebibytes(value: int | None) -> str:
-    return "—" if value is None else f"{value / 2**20:,.1f} MiB"
+def figures(record: Record, source: Source = "run") -> str:
+    """The figures of a run or a divergence that a terminal shows, as one line."""
+    return ", ".join(metric.labelled(record) for metric in metrics("terminal", source))
 
 
 def loading_line(loading: Loading) -> str:
-    """What is being brought, a new line for each tenth of a download."""
+    """The model that is being downloaded or loaded; a new line for each tenth of a download."""
     if loading.stage == "download":
         return f"downloading {loading.model}: {int((loading.fraction or 0) * 10) * 10} %"
     return f"loading {loading.model} in {loading.dtype}"

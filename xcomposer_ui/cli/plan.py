@@ -13,7 +13,7 @@ from xcomposer_ui.cli.output import print_json, tell
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.settings import DEVICES, settings_from
 from xcomposer_ui.core.strategies import HALF_DTYPES
-from xcomposer_ui.core.units import GIB, gibibytes
+from xcomposer_ui.core.units import GIB, joined, memory
 from xcomposer_ui.planning.fit import advise
 from xcomposer_ui.planning.plan import Plan, PlanRequest, StrategyPlan, checked_request, picture_size, plan_as_json
 from xcomposer_ui.planning.predictions import PredictionError, prediction_error_as_json
@@ -111,7 +111,7 @@ def as_text(plan: Plan) -> str:
         *(_line(strategy) for strategy in plan.strategies),
     ]
     if plan.memory_bytes is not None:
-        lines.append(f"“batch” is the largest that fits {gibibytes(plan.memory_bytes)} ({plan.memory_name})")
+        lines.append(f"“batch” is the largest that fits {joined(memory(plan.memory_bytes))} ({plan.memory_name})")
     for name in ("autocast", "full"):
         advice = advise(plan, name)
         if advice.fits is False and advice.strategy:
@@ -123,8 +123,11 @@ def _line(plan: StrategyPlan) -> str:
     card = next((name for name, enough in plan.fits.items() if enough), "none")
     batch = "—" if plan.largest_batch is None else str(plan.largest_batch)
     ending = f"  (dtypes clash in the {plan.fails_in})" if plan.fails_in else ""
+    sizes = (
+        plan.weights_bytes, plan.kv_cache_bytes, plan.activation_peak_bytes, plan.total_bytes, plan.on_card.total_bytes,
+    )  # fmt: skip
+    weights, cache, activations, total, on_card = (joined(memory(size)) for size in sizes)
     return (
-        f"{plan.strategy:<30}{gibibytes(plan.weights_bytes):>10}{gibibytes(plan.kv_cache_bytes):>10}"
-        f"{gibibytes(plan.activation_peak_bytes):>13}{gibibytes(plan.total_bytes):>10}  {plan.peak_phase:<8}"
-        f"{gibibytes(plan.on_card.total_bytes):>10}{batch:>7}  {card}{ending}"
+        f"{plan.strategy:<30}{weights:>10}{cache:>10}{activations:>13}{total:>10}  {plan.peak_phase:<8}{on_card:>10}"
+        f"{batch:>7}  {card}{ending}"
     )

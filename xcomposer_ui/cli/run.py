@@ -9,7 +9,7 @@ import argparse
 from typing import Any
 
 from xcomposer_ui.cli import batch
-from xcomposer_ui.cli.output import loading_line, mebibytes, note, print_json, seconds
+from xcomposer_ui.cli.output import figures, loading_line, note, print_json
 from xcomposer_ui.cli.request_arguments import (
     add_request_arguments,
     refuse_what_does_not_fit,
@@ -73,11 +73,7 @@ def describe(result: RunResult) -> None:
     m = result.measurement
     note(f"{result.strategy}, {result.weights_dtype} weights on {result.device} ({result.reasons.get('device', '')})")
     if result.failure is None:
-        rate = "—" if m.tokens_per_sec is None else f"{m.tokens_per_sec:.1f} tokens/s"
-        note(
-            f"latency {seconds(m.latency_sec)}, first token {seconds(m.time_to_first_token_sec)}, {rate}, "
-            f"peak memory {mebibytes(m.peak_memory_bytes)} ({m.peak_memory_kind or 'not measured'})"
-        )
+        note(f"{figures(vars(m))} ({m.peak_memory_kind or 'memory not measured'})")
         return
     failure = result.failure
     note(failure.line())

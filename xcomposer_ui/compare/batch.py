@@ -8,14 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from xcomposer_ui.compare.comparison import comparison_as_json
-from xcomposer_ui.compare.csv_table import FIELDS, as_csv, rows
 from xcomposer_ui.compare.document import question_as_json
 from xcomposer_ui.compare.execution import ComparisonProgress, ComparisonSettings, Runs, compare
+from xcomposer_ui.compare.report import as_csv, csv_fields, csv_rows
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.jsonl import Line, ResultLines, read_lines, request_of
 from xcomposer_ui.core.request import Request
-
-CSV_FIELDS = ("line", "id", "question", *FIELDS)
 
 
 @dataclass(frozen=True)
@@ -55,14 +53,15 @@ class Results(ResultLines):
     def __init__(self, stem: Path, settings: dict[str, Any]) -> None:
         super().__init__(stem.with_name(stem.name + ".jsonl"), settings)
         self.csv = stem.with_name(stem.name + ".csv")
-        table = as_csv(CSV_FIELDS, (row for record in self.records for row in _csv_rows(record)))
+        self._fields = ("line", "id", "question", *csv_fields())
+        table = as_csv(self._fields, (row for record in self.records for row in _csv_rows(record)))
         self.csv.write_text(table, encoding="utf-8", newline="")
 
     def add(self, line: Line, entry: dict[str, Any]) -> dict[str, Any]:
         """Write one line's record to both files."""
         record = super().add(line, entry)
         with self.csv.open("a", encoding="utf-8", newline="") as file:
-            file.write(as_csv(CSV_FIELDS, _csv_rows(record), heading=False))
+            file.write(as_csv(self._fields, _csv_rows(record), heading=False))
         return record
 
 
@@ -123,4 +122,4 @@ def _compared(
 
 def _csv_rows(record: dict[str, Any]) -> list[dict[str, Any]]:
     head = {"line": record["line"], "id": record["id"], "question": record["question"]["text"]}
-    return [{**head, **row} for row in rows(record)]
+    return [{**head, **row} for row in csv_rows(record)]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from xcomposer_ui.compare.report import UNKNOWN
+from xcomposer_ui.compare.report import variant
 from xcomposer_ui.compare.script import script
+from xcomposer_ui.core.units import UNKNOWN
 
 
 def bug_report(document: Mapping[str, Any]) -> str:
@@ -16,7 +17,7 @@ def bug_report(document: Mapping[str, Any]) -> str:
     run = failed[0] if failed else document["runs"][0]
     environment = document.get("environment") or {}
     versions = "\n".join(f"- {name}: {value}" for name, value in environment.items() if value is not None)
-    answered = [f"{r['strategy']} ({r.get('half')})" for r in document["runs"] if r.get("answer") is not None]
+    answered = [variant(run) for run in document["runs"] if run.get("answer") is not None]
     return "\n\n".join((
         title,
         f"**What I did**\n\nAsked `{run.get('model')}` on {run.get('device')} one question"

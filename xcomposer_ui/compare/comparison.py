@@ -9,23 +9,21 @@ from typing import Any
 
 from xcomposer_ui.compare.divergence import Divergence, Divergences, divergence_as_json
 from xcomposer_ui.compare.schedule import Variant
-from xcomposer_ui.core.result import Measurement, RunResult, result_as_json
+from xcomposer_ui.core.metrics import metric_of, repeated, weights_share
+from xcomposer_ui.core.result import RunResult, result_as_json
 from xcomposer_ui.core.strategies import REFERENCE
-
-REPEATED = ("latency_sec", "time_to_first_token_sec", "tokens_per_sec", "peak_memory_bytes")
-"""The figures of a Measurement that are taken anew in each repeat."""
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Of one figure over the repeats, in the figure's own unit."""
+    """The range and median of one figure over the repeats, in the figure's own unit."""
 
     lowest: float
     median: float
     highest: float
 
     def overlaps(self, other: Spread) -> bool:
-        """Whether the two ranges have a value in common: then the figures are not told apart."""
+        """Whether the two ranges have a value in common, so that the difference is within the noise."""
         return self.lowest <= other.highest and other.lowest <= self.highest
 
 
@@ -40,10 +38,12 @@ class ComparedRun:
     def result(self) -> RunResult:
         """The first repeat, its figures the medians over all repeats."""
         first = self.repeats[0]
-        medians = {name: spread.median for name in REPEATED if (spread := self.spread(name))}
-        if "peak_memory_bytes" in medians:
-            medians["peak_memory_bytes"] = round(medians["peak_memory_bytes"])
-        return replace(first, measurement=Measurement(**{**vars(first.measurement), **medians}))
+        medians: dict[str, Any] = {}
+        for metric in repeated():
+            spread = None if metric.compute else self.spread(metric.field)
+            if spread is not None:
+                medians[metric.field] = round(spread.median) if isinstance(spread.lowest, int) else spread.median
+        return replace(first, measurement=replace(first.measurement, **medians))
 
     @property
     def answer(self) -> str | None:
@@ -51,29 +51,27 @@ class ComparedRun:
 
     @property
     def answers_agree(self) -> bool:
-        """Whether every repeat gave the same answer, as one seed should."""
+        """Whether every repeat gave the same answer, as the same seed should."""
         return len({r.answer for r in self.repeats}) == 1
 
     @property
     def weights_share(self) -> float | None:
-        """The weights' share of the peak memory, 0..1; None where either is not known."""
-        m = self.result.measurement
-        if m.weights_bytes is None or not m.peak_memory_bytes:
-            return None
-        return m.weights_bytes / m.peak_memory_bytes
+        """The weights' share of the peak memory, 0..1; None where either is unknown."""
+        return weights_share(vars(self.result.measurement))
 
     def spread(self, name: str) -> Spread | None:
-        """Of the figure `name` of the measurement; None where no repeat has it."""
-        values = [v for r in self.repeats if (v := getattr(r.measurement, name)) is not None]
+        """The spread of the figure `name`; None where no repeat has it."""
+        metric = metric_of(name)
+        values = [v for r in self.repeats if (v := metric.value(vars(r.measurement))) is not None]
         return Spread(min(values), float(median(values)), max(values)) if values else None
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What is known so far. runs: in the order of `variants`, those that have run.
+    """The runs and divergences so far. runs: the variants that have run, in the order of `variants`.
 
     order: "interleaved", or "grouped" where the weights do not fit beside each other.
-    stopped: ended before all was measured; what was done is kept.
+    stopped: ended before everything was measured; the finished runs are kept.
     """
 
     variants: tuple[Variant, ...]
@@ -108,7 +106,7 @@ class Comparison:
 
 
 def comparison_as_json(comparison: Comparison, about: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """`{runs, divergence}` in the field names that scripts rely on, and what else is known.
+    """`{runs, divergence}` and the settings of the comparison, in the field names that scripts rely on.
 
     about: further top-level entries (the question, the environment) that make the document self-contained.
     """
@@ -127,12 +125,11 @@ def comparison_as_json(comparison: Comparison, about: Mapping[str, Any] | None =
 
 
 def _run_as_json(comparison: Comparison, run: ComparedRun) -> dict[str, Any]:
-    spreads = {name: run.spread(name) for name in REPEATED}
+    spreads = {name: run.spread(name) for name in (metric.field for metric in repeated())}
     return {
         **result_as_json(run.result),
         "repeats": len(run.repeats),
         "spread": {name: None if s is None else [s.lowest, s.highest] for name, s in spreads.items()},
-        "weights_bytes": run.result.measurement.weights_bytes,
         "weights_share": run.weights_share,
         "answers_agree": run.answers_agree,
         "same_as_full": comparison.same_as_full(run),

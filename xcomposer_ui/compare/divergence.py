@@ -1,4 +1,4 @@
-"""How far a variant's numbers are from full precision's: frozen records, and their JSON."""
+"""The distance of a variant's numbers from full precision's: frozen records, and their JSON."""
 
 from __future__ import annotations
 
@@ -64,10 +64,10 @@ class Divergence:
 class Divergences:
     """What one measurement of divergence found.
 
-    entries: of the variants that answered, as asked, full precision itself left out.
+    entries: one for each variant that answered, without full precision itself, in the order of the request.
     floor: full precision against float64: what float32's own rounding does. None where float64 would not fit, or
         the device has none.
-    tokens: the texts of full precision's tokens. failures: "strategy/half" -> "Type: message" of what failed.
+    tokens: the texts of full precision's tokens. failures: "strategy/half" -> "Type: message" of each failure.
     reasons: why something was left out ("floor", "no_float64", "layers", "full").
     """
 
@@ -85,7 +85,7 @@ class Divergences:
 
 @dataclass(frozen=True)
 class Diverging:
-    """The divergence is being measured. Told again and again, so that whoever listens can stop it."""
+    """The divergence is being measured. Sent between modules, so that the receiver can stop the measurement."""
 
 
 @dataclass(frozen=True)
@@ -97,17 +97,5 @@ class Diverged:
 
 def divergence_as_json(divergence: Divergence) -> dict[str, Any]:
     """`divergence` in the field names that scripts rely on; null, never NaN, where a figure does not exist."""
-    return {
-        "strategy": divergence.strategy,
-        "half": divergence.half,
-        "max_abs_logit_difference": divergence.max_abs_logit_difference,
-        "mean_kl_divergence": divergence.mean_kl_divergence,
-        "top1_agreement": divergence.top1_agreement,
-        "first_different_token": divergence.first_different_token,
-        "largest_activation_share": divergence.largest_activation_share,
-        "largest_activation_module": divergence.largest_activation_module,
-        "non_finite_positions": divergence.non_finite_positions,
-        "first_non_finite_module": divergence.first_non_finite_module,
-        "tokens": list(divergence.tokens),
-        "layers": [vars(layer).copy() for layer in divergence.layers],
-    }
+    layers = [vars(layer).copy() for layer in divergence.layers]
+    return {**vars(divergence), "tokens": list(divergence.tokens), "layers": layers}

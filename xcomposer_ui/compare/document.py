@@ -45,9 +45,8 @@ def about(request: Request, comparison: Comparison, *, with_picture: bool = Fals
 
 def document_of_run(result: RunResult) -> dict[str, Any]:
     """One run as a self-contained document, with the fields of a comparison's. Its request must have its image."""
-    run = {**result_as_json(result), "weights_bytes": result.measurement.weights_bytes}
     return {
-        "runs": [run],
+        "runs": [result_as_json(result)],
         "question": question_as_json(result.request),
         "environment": environment(result.device, result.reasons.get("device")),
     }

@@ -1,19 +1,21 @@
-"""A run's or a comparison's document as a report to keep or to hand on: Markdown, JSON, CSV."""
+"""A run's or a comparison's document as a file: Markdown, JSON, CSV."""
 
 from __future__ import annotations
 
+import csv
+import io
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from xcomposer_ui.compare.csv_table import FIELDS, as_csv, rows
 from xcomposer_ui.compare.script import script
 from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.metrics import Metric, metrics
 from xcomposer_ui.core.request import Request, settings_of
+from xcomposer_ui.core.units import UNKNOWN
 
-UNKNOWN = "—"
 SURROUNDINGS = ("question", "environment")
-"""What stands beside a run's own fields in its JSON."""
+"""The entries of a run's JSON that are not its own fields."""
 
 
 def as_document(found: object) -> dict[str, Any]:
@@ -23,15 +25,15 @@ def as_document(found: object) -> dict[str, Any]:
         surroundings = {name: found[name] for name in SURROUNDINGS if name in found}
         run = {name: value for name, value in found.items() if name not in SURROUNDINGS}
         document = {"runs": [run], **surroundings}
-    if not isinstance(document, dict) or not _whole(document.get("runs"), document.get("question")):
+    if not isinstance(document, dict) or not _complete(document.get("runs"), document.get("question")):
         raise UserError("no_report")
     return document
 
 
-def _whole(runs: object, question: object) -> bool:
-    """Whether `runs` are some, and of `question` it is known what was asked: without it nothing can be repeated."""
-    asked = isinstance(question, dict) and isinstance(question.get("text"), str)
-    if not asked or not isinstance(runs, list):
+def _complete(runs: object, question: object) -> bool:
+    """Whether there are runs, and the question's text, without which nothing can be repeated."""
+    known = isinstance(question, dict) and isinstance(question.get("text"), str)
+    if not known or not isinstance(runs, list):
         return False
     return bool(runs) and all(isinstance(run, dict) and "strategy" in run for run in runs)
 
@@ -59,7 +61,7 @@ def as_json(document: Mapping[str, Any]) -> str:
 
 def as_table(document: Mapping[str, Any]) -> str:
     """One CSV row a run."""
-    return as_csv(FIELDS, rows(document))
+    return as_csv(csv_fields(), csv_rows(document))
 
 
 FORMATS: dict[str, Callable[[Mapping[str, Any]], str]] = {
@@ -68,7 +70,58 @@ FORMATS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "csv": as_table,
     "py": script,
 }
-"""A format's name, which its files end in -> what makes it from a document."""
+"""A format's name, which is its files' ending -> what makes it from a document."""
+
+
+def csv_fields() -> tuple[str, ...]:
+    """The columns of a document's CSV."""
+    return (
+        "strategy", "half", "model", "device", "weights_dtype", "answer", "same_as_full", "repeats",
+        *(metric.field for metric in metrics("csv")), "seed", "hd_num", "stopped",
+        *(name for metric in metrics("csv") if metric.spread for name in metric.spread_fields()), "failure",
+        *(metric.field for metric in metrics("csv", "divergence")),
+    )  # fmt: skip
+
+
+def csv_rows(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """One row a run, with its divergence beside it; None for what was not measured."""
+    entries = {(d.get("strategy"), d.get("half")): d for d in document.get("divergence") or ()}
+    return [_csv_row(run, entries.get((run.get("strategy"), run.get("half")), {})) for run in document["runs"]]
+
+
+def _csv_row(run: Mapping[str, Any], divergence: Mapping[str, Any]) -> dict[str, Any]:
+    row = {**run, "failure": failure_line(run.get("failure"))}
+    for metric in metrics("csv"):
+        row[metric.field] = metric.value(run)
+        if metric.spread:
+            row |= zip(metric.spread_fields(), _spread(metric, run), strict=True)
+    return row | {metric.field: metric.value(divergence) for metric in metrics("csv", "divergence")}
+
+
+def failure_line(failure: Mapping[str, Any] | None) -> str | None:
+    """A failure's type and message; None for none."""
+    return f"{failure['type']}: {failure['message']}" if failure else None
+
+
+def as_csv(fields: Sequence[str], rows: Iterable[Mapping[str, Any]], *, heading: bool = True) -> str:
+    """`rows` as CSV: seconds and bytes as plain numbers, an empty cell for None.
+
+    Text that a spreadsheet would read as a formula begins with an apostrophe.
+    """
+    out = io.StringIO()
+    writer = csv.DictWriter(out, fields, lineterminator="\r\n")
+    if heading:
+        writer.writeheader()
+    for row in rows:
+        writer.writerow({field: _csv_cell(row.get(field)) for field in fields})
+    return out.getvalue()
+
+
+def _csv_cell(value: object) -> object:
+    # A measured number may be negative; only text can be a formula.
+    if isinstance(value, str) and value.lstrip().startswith(("=", "+", "-", "@", "\t", "\r")):
+        return f"'{value}"
+    return "" if value is None else value
 
 
 def _question(question: Mapping[str, Any] | None) -> str:
@@ -97,29 +150,29 @@ def _hashes(image: Mapping[str, Any]) -> str:
 
 
 def _figures(document: Mapping[str, Any]) -> str:
-    heads = ("strategy", "weights", "latency (s)", "lowest–highest (s)", "first token (s)", "tokens/s",
-             "peak memory (MiB)", "weights' share", "like full precision")  # fmt: skip
-    table = [_line(heads), _line("---" for _ in heads)]
-    for run in document["runs"]:
-        low, high = (run.get("spread") or {}).get("latency_sec") or (None, None)
-        memory = run.get("peak_memory_bytes")
-        share = run.get("weights_share")
-        table.append(_line((
-            f"{run['strategy']} ({run.get('half')})", run.get("weights_dtype"), _number(run.get("latency_sec")),
-            f"{_number(low)}–{_number(high)}" if low is not None else UNKNOWN,
-            _number(run.get("time_to_first_token_sec")), _number(run.get("tokens_per_sec")),
-            UNKNOWN if memory is None else f"{memory / 2**20:.2f}", UNKNOWN if share is None else f"{share:.0%}",
-            {True: "yes", False: "no"}.get(run.get("same_as_full"), UNKNOWN),
-        )))  # fmt: skip
-    first = document["runs"][0]
-    said = f"{first.get('model')} on {first.get('device')}; medians of the repeats. "
-    kinds = {run.get("peak_memory_kind") for run in document["runs"]} - {None}
-    return "## Figures\n\n" + said + f"Memory: {', '.join(sorted(kinds)) or UNKNOWN}.\n\n" + "\n".join(table)
+    runs = document["runs"]
+    heads, columns = (
+        ["strategy", "weights"],
+        [[variant(run) for run in runs], [run.get("weights_dtype") for run in runs]],
+    )
+    for metric in metrics("markdown"):
+        heads.append(metric.heading)
+        columns.append([metric.cell_of(run) for run in runs])
+        if metric.spread:
+            heads.append(f"lowest–highest {metric.heading.split()[-1]}")
+            columns.append([_range(metric, run) for run in runs])
+    heads.append("like full precision")
+    columns.append([{True: "yes", False: "no"}.get(run.get("same_as_full"), UNKNOWN) for run in runs])
+    kinds = {run.get("peak_memory_kind") for run in runs} - {None}
+    return (
+        f"## Figures\n\n{runs[0].get('model')} on {runs[0].get('device')}; medians of the repeats. "
+        f"Memory: {', '.join(sorted(kinds)) or UNKNOWN}.\n\n{_table(heads, zip(*columns, strict=True))}"
+    )
 
 
 def _answers(document: Mapping[str, Any]) -> str:
     answered = [run for run in document["runs"] if run.get("answer") is not None]
-    blocks = [f"**{run['strategy']} ({run.get('half')})**\n\n{_fenced(run['answer'])}" for run in answered]
+    blocks = [f"**{variant(run)}**\n\n{_fenced(run['answer'])}" for run in answered]
     return "## Answers\n\n" + "\n\n".join(blocks) if blocks else ""
 
 
@@ -130,41 +183,52 @@ def _failures(document: Mapping[str, Any]) -> str:
         if failure:
             where = f"\n\nat `{_inline(failure['module'])}` ({failure['operation']})" if failure.get("module") else ""
             blocks.append(
-                f"**{run['strategy']} ({run.get('half')})**\n\n{_fenced(failure['type'] + ': ' + failure['message'])}"
+                f"**{variant(run)}**\n\n{_fenced(failure_line(failure) or '')}"
                 f"{where}\n\n{_inline((failure.get('explanation') or {}).get('cause', ''))}"
             )
     return "## Failures\n\n" + "\n\n".join(blocks) if blocks else ""
 
 
 def _divergence(document: Mapping[str, Any]) -> str:
-    entries = list(document.get("divergence") or ())
+    entries = [(variant(entry), entry) for entry in document.get("divergence") or ()]
     if not entries:
         return ""
-    floor = document.get("floor")
-    heads = ("against full precision", "max |Δ logit|", "mean KL (nats)", "top-1 agreement", "first different token",
-             "largest activation / dtype's limit", "not finite")  # fmt: skip
-    table = [_line(heads), _line("---" for _ in heads)]
-    for entry in [*entries, *([floor] if floor else [])]:
-        name = "float32 against float64 (the floor)" if entry is floor else f"{entry['strategy']} ({entry['half']})"
-        first = entry.get("first_different_token")
-        share = entry.get("largest_activation_share")
-        table.append(_line((
-            name, _number(entry.get("max_abs_logit_difference")), _number(entry.get("mean_kl_divergence")),
-            _number(entry.get("top1_agreement")), UNKNOWN if first is None else first,
-            _share(share), entry.get("first_non_finite_module") or "none",
-        )))  # fmt: skip
+    if document.get("floor"):
+        entries.append(("float32 against float64 (the floor)", document["floor"]))
+    shown = metrics("markdown", "divergence")
+    heads = ("against full precision", *(metric.heading for metric in shown))
+    rows = ((name, *(metric.cell_of(entry) for metric in shown)) for name, entry in entries)
     forced = "By teacher forcing full precision's own tokens; token indices from 0, in free running."
-    return f"## Divergence\n\n{forced}\n\n" + "\n".join(table)
+    return f"## Divergence\n\n{forced}\n\n{_table(heads, rows)}"
 
 
-def _environment(found: Mapping[str, Any] | None) -> str:
-    if not found:
+def _environment(environment: Mapping[str, Any] | None) -> str:
+    if not environment:
         return ""
-    return "## Environment\n\n" + "\n".join(f"- {k}: {UNKNOWN if v is None else _inline(v)}" for k, v in found.items())
+    return "## Environment\n\n" + "\n".join(
+        f"- {k}: {UNKNOWN if v is None else _inline(v)}" for k, v in environment.items()
+    )
 
 
-def _line(cells: Any) -> str:
-    return "| " + " | ".join(_inline(cell) for cell in cells) + " |"
+def variant(entry: Mapping[str, Any]) -> str:
+    """The strategy and the 16-bit dtype of a run or a divergence: "autocast (float16)"."""
+    return f"{entry['strategy']} ({entry.get('half')})"
+
+
+def _spread(metric: Metric, run: Mapping[str, Any]) -> tuple[float | None, float | None]:
+    """The lowest and highest of the repeats."""
+    lowest, highest = (run.get("spread") or {}).get(metric.field) or (None, None)
+    return lowest, highest
+
+
+def _range(metric: Metric, run: Mapping[str, Any]) -> str:
+    lowest, highest = _spread(metric, run)
+    return UNKNOWN if lowest is None or highest is None else f"{metric.cell(lowest)}–{metric.cell(highest)}"
+
+
+def _table(heads: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
+    lines = (heads, ["---"] * len(heads), *rows)
+    return "\n".join("| " + " | ".join(_inline(cell) for cell in line) + " |" for line in lines)
 
 
 def _inline(value: object) -> str:
@@ -179,11 +243,3 @@ def _fenced(text: str, language: str = "") -> str:
     while fence in text:
         fence += "`"
     return f"{fence}{language}\n{text.rstrip()}\n{fence}"
-
-
-def _share(share: float | None) -> str:
-    return UNKNOWN if share is None else f"{share:.2%}" if share == 0 or share >= 1e-4 else "< 0.01%"
-
-
-def _number(value: float | None) -> str:
-    return UNKNOWN if value is None else f"{value:.4g}"

@@ -1,4 +1,4 @@
-"""Over many comparisons: how often each variant agrees with full precision, and how its figures are distributed."""
+"""Statistics over many comparisons: each variant's agreement with full precision, and quartiles of its figures."""
 
 from __future__ import annotations
 
@@ -6,10 +6,7 @@ from collections.abc import Iterable, Mapping
 from statistics import median, quantiles
 from typing import Any
 
-DISTRIBUTED = (
-    "latency_sec", "time_to_first_token_sec", "tokens_per_sec", "peak_memory_bytes", "max_abs_logit_difference",
-    "mean_kl_divergence", "top1_agreement", "first_different_token", "largest_activation_share",
-)  # fmt: skip
+from xcomposer_ui.core.metrics import distributed
 
 
 def summarize(documents: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -54,5 +51,5 @@ def _of_variant(strategy: str, half: str, runs: list[dict[str, Any]]) -> dict[st
         "compared": len(compared),
         "agreed": sum(compared),
         "agreement_rate": sum(compared) / len(compared) if compared else None,
-        "distributions": {name: distribution(run.get(name) for run in runs) for name in DISTRIBUTED},
+        "distributions": {metric.field: distribution(metric.value(run) for run in runs) for metric in distributed()},
     }

@@ -19,8 +19,9 @@ from PIL import Image
 
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.image_headers import ImageHeader, image_header, is_cut_off, other_kind
+from xcomposer_ui.core.units import MIB, joined, memory
 
-MAX_FILE_BYTES = 50 * 2**20
+MAX_FILE_BYTES = 50 * MIB
 """The largest file that is read: a photo of 50 megapixels as a fine JPEG has about half of that."""
 
 MAX_MEGAPIXELS = 50
@@ -215,7 +216,7 @@ def _bounded(image: Image.Image) -> Image.Image:
 
 
 def _too_many_bytes(name: str, size: int) -> UserError:
-    return UserError("picture_bytes", name=name, size=f"{size / 2**20:,.1f}", limit=MAX_FILE_BYTES // 2**20)
+    return UserError("picture_bytes", name=name, size=joined(memory(size)), limit=MAX_FILE_BYTES // MIB)
 
 
 def _sayable(name: str) -> str:

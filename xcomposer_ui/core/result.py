@@ -234,7 +234,6 @@ def explanation_as_json(explanation: Explanation, language: str = "en") -> dict[
 
 def result_as_json(result: RunResult) -> dict[str, Any]:
     """`result` in the field names that scripts rely on, flat."""
-    m = result.measurement
     return {
         "strategy": result.strategy,
         "half": result.half,
@@ -243,17 +242,7 @@ def result_as_json(result: RunResult) -> dict[str, Any]:
         "device": result.device,
         "weights_dtype": result.weights_dtype,
         "answer": result.answer,
-        "new_tokens": m.new_tokens,
-        "prompt_tokens": m.prompt_tokens,
-        "load_sec": m.load_sec,
-        "latency_sec": m.latency_sec,
-        "time_to_first_token_sec": m.time_to_first_token_sec,
-        "tokens_per_sec": m.tokens_per_sec,
-        "peak_memory_bytes": m.peak_memory_bytes,
-        "peak_memory_kind": m.peak_memory_kind,
-        "reused_tokens": m.reused_tokens,
-        "reused_picture": m.reused_picture,
-        "batch_size": m.batch_size,
+        **vars(result.measurement),
         "seed": result.request.seed,
         **result.request.tile_settings,
         "failure": failure_as_json(result.failure),

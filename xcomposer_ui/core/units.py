@@ -1,9 +1,14 @@
-"""Figures as text: three significant digits with a unit, and "—" for what was not measured."""
+"""Numbers as text. A figure is a number with three significant digits and its unit; "—" is what was not measured."""
 
 from __future__ import annotations
 
 UNKNOWN = "—"
-_BINARY = (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10))
+GIB = 1 << 30
+MIB = 1 << 20
+_BINARY = (("GiB", GIB), ("MiB", MIB), ("KiB", 1 << 10))
+
+Figure = tuple[str, str]
+"""A number and its unit, each as text; the unit of a share or a count is ""."""
 
 
 def significant(value: float) -> str:
@@ -18,36 +23,42 @@ def significant(value: float) -> str:
     return f"{value:.{decimals}f}"
 
 
-def seconds(value: float | None) -> tuple[str, str]:
-    """(figure, unit) of a time in seconds; below a second in milliseconds."""
+def small(value: float) -> str:
+    """`value` with three significant digits, in exponents below a thousandth: 1.00e-04, 0.0841."""
+    return significant(value) if value == 0 or abs(value) >= 1e-3 else f"{value:.2e}"
+
+
+def share(value: float) -> str:
+    """`value`, 0..1, in percent with two decimals; what would round to nothing is "< 0.01%"."""
+    return f"{value:.2%}" if value == 0 or value >= 1e-4 else "< 0.01%"
+
+
+def seconds(value: float | None) -> Figure:
+    """The figure of a time in seconds; below a second in milliseconds."""
     if value is None:
         return UNKNOWN, "s"
     return (significant(value), "s") if value >= 1 else (significant(value * 1000), "ms")
 
 
-def rate(value: float | None) -> tuple[str, str]:
-    """(figure, unit) of tokens per second."""
+def rate(value: float | None) -> Figure:
+    """The figure of tokens per second."""
     return (UNKNOWN if value is None else significant(value)), "tok/s"
 
 
-def memory(value: int | None) -> tuple[str, str]:
-    """(figure, unit) of a number of bytes, in binary units: 1 MiB is 1,048,576 bytes."""
+def memory(value: float | None, decimals: int | None = None) -> Figure:
+    """The figure of a number of bytes, in binary units: 1 MiB is 1,048,576 bytes.
+
+    Args:
+        decimals: of the number, in place of three significant digits.
+    """
     if value is None:
         return UNKNOWN, "MiB"
     for unit, size in _BINARY:
         if value >= size:
-            return significant(value / size), unit
-    return str(value), "B"
+            return significant(value / size) if decimals is None else f"{value / size:.{decimals}f}", unit
+    return f"{value:.0f}", "B"
 
 
-def joined(figure: tuple[str, str]) -> str:
-    """Figure and unit as one text; only the dash where nothing was measured."""
-    return figure[0] if figure[0] == UNKNOWN else f"{figure[0]} {figure[1]}"
-
-
-GIB = 1 << 30
-
-
-def gibibytes(size: int) -> str:
-    """`size` bytes in GiB, or MiB where that is less than a tenth."""
-    return f"{size / GIB:.2f} GiB" if size >= GIB / 10 else f"{size / 2**20:.2f} MiB"
+def joined(figure: Figure) -> str:
+    """Number and unit as one text; only the dash where nothing was measured."""
+    return figure[0] if figure[0] == UNKNOWN else f"{figure[0]} {figure[1]}".rstrip()

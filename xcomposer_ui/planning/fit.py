@@ -12,7 +12,7 @@ from xcomposer_ui.core.request import MemoryRequest
 from xcomposer_ui.core.result import RunResult
 from xcomposer_ui.core.settings import model_path
 from xcomposer_ui.core.strategies import STRATEGIES
-from xcomposer_ui.core.units import gibibytes
+from xcomposer_ui.core.units import joined, memory
 from xcomposer_ui.planning.plan import Plan, PlanRequest, StrategyPlan
 
 
@@ -222,11 +222,11 @@ def refusal(misfits: Sequence[DoesNotFit], wanted: Sequence[MemoryRequest]) -> U
     It names the strategies that fit, the requested ones before an advised one, and the number of tiles at which all do.
     """
     needs = ", ".join(
-        f"{misfit.wanted.strategy} {gibibytes(misfit.needed_bytes)}"
+        f"{misfit.wanted.strategy} {joined(memory(misfit.needed_bytes, 2))}"
         for misfit in misfits
         if misfit.needed_bytes is not None
     )
-    room = gibibytes(misfits[0].room.bytes)
+    room = joined(memory(misfits[0].room.bytes, 2))
     fits = fitting_strategies(misfits, wanted)
     tiles = largest_hd_num(misfits)
     fits += [] if tiles is None else [f"hd_num={tiles}"]

@@ -1,6 +1,10 @@
-"""A comparison on the page: verdict, table, charts, answers, distance from full precision, what to take away."""
+"""A comparison on the page: verdict, table, charts, answers, distance from full precision, downloads."""
 
 from __future__ import annotations
+
+from typing import Any
+
+from markupsafe import Markup
 
 from xcomposer_ui.compare.comparison import ComparedRun, Comparison
 from xcomposer_ui.compare.divergence import Divergence
@@ -8,125 +12,107 @@ from xcomposer_ui.compare.execution import ComparisonProgress
 from xcomposer_ui.compare.verdict import variant_name, verdict
 from xcomposer_ui.core.events import Loading, Waiting
 from xcomposer_ui.core.messages import text
-from xcomposer_ui.core.result import RunResult
+from xcomposer_ui.core.metrics import metric_of, metrics
 from xcomposer_ui.core.strategies import REFERENCE, STRATEGIES
-from xcomposer_ui.core.units import UNKNOWN, joined, memory, rate, seconds, significant
+from xcomposer_ui.core.units import UNKNOWN
 from xcomposer_ui.ui.compare_session import CompareSession
+from xcomposer_ui.ui.html import render
 from xcomposer_ui.ui.views.batch_summary import batch_summary, name_of
 from xcomposer_ui.ui.views.charts import Bar, Curve, bars, depth
 from xcomposer_ui.ui.views.downloads import downloads, downloads_of_many
 from xcomposer_ui.ui.views.explanation import failure_card
-from xcomposer_ui.ui.views.marks import dtype_chip, escaped
 from xcomposer_ui.ui.views.run_status import loading_label
 
-COLUMNS = ("variant", "weights", "answer", "like_full", "latency", "first", "rate", "memory")
-DIVERGENCE_COLUMNS = ("variant", "max_logit", "kl", "top1", "activation")
+CHARTS = {"latency_sec": "compare.chart.latency", "peak_memory_bytes": "compare.chart.memory"}
+"""The figures that are drawn as bars, each with the text code of its title."""
 
 
-def compared(session: CompareSession, language: str, link: str = "") -> str:
-    """All that the tab shows of `session`. link: the address that restores its settings."""
-    if session.many_total:
-        return _stage(session, language) + _many(session, language)
-    parts = [_stage(session, language)]
-    comparison = session.comparison
-    if comparison is not None and comparison.runs:
-        parts += [
-            f'<p class="xl-verdict-line">{escaped(verdict(comparison, language))}</p>',
-            _notes(comparison, language),
-            _table(comparison, language),
-            _bars(comparison, language),
-            _answers(comparison, language),
-            _divergence(comparison, language),
-            _failures(comparison, language),
-        ]
-    if session.step is None and session.document is not None:
-        parts.append(downloads(session.document, "comparison", link, language))
-    shown = "".join(part for part in parts if part)
-    return shown or f'<p class="xl-quiet">{escaped(text("compare.empty", language))}</p>'
-
-
-def _many(session: CompareSession, language: str) -> str:
-    """Of many questions the tally alone: each one's own comparison is in the file."""
-    if not session.many:
-        return ""
-    shown = batch_summary(session.many, session.many_total, language)
-    if session.step is not None:
-        return shown
-    stopped = len(session.many) < session.many_total
-    said = " ".join(text(key, language) for key in ("compare.stopped", "compare.many.on"))
-    return (f'<p class="xl-quiet">{escaped(said)}</p>' if stopped else "") + shown + downloads_of_many(
-        session.many, language
-    )  # fmt: skip
-
-
-def _stage(session: CompareSession, language: str) -> str:
-    if session.judging:
-        said = escaped(text("fit.checking", language))
-        return f'<div class="xl-happened xl-comparing" aria-live="polite"><p class="xl-stage">{said}</p></div>'
-    step = session.step
-    if step is None:
-        return ""
-    said = escaped(_said(session, step, language))
-    share = step.done / step.total if step.total else 0.0
-    asked = ""
-    if session.many_total:
-        share = (len(session.many) + share) / session.many_total
-        asked = f'<p class="xl-quiet">{escaped(session.request.question.text if session.request else "")}</p>'
-    return (
-        f'<div class="xl-happened xl-comparing" aria-live="polite"><p class="xl-stage">{said}</p>{asked}'
-        f'<progress max="1" value="{share:.3f}" aria-label="{said}"></progress></div>'
+def compared(session: CompareSession, language: str, link: str = "") -> Markup:
+    """Everything that the tab shows of `session`. link: the address that restores its settings."""
+    comparison, many = session.comparison, session.many_total > 0
+    has_runs = comparison is not None and bool(comparison.runs) and not many
+    return render(
+        "comparison",
+        language,
+        stage=_stage(session, language),
+        many=_many(session, language) if many else None,
+        results=_results(comparison, language) if comparison is not None and has_runs else None,
+        downloads=downloads(session.document, "comparison", link, language)
+        if session.step is None and session.document is not None and not many
+        else None,
     )
 
 
-def _said(session: CompareSession, step: ComparisonProgress, language: str) -> str:
-    batch_summary = text("compare.stage.many", language, n=len(session.many) + 1, total=session.many_total) + " · "
-    head = batch_summary if session.many_total else ""
+def _many(session: CompareSession, language: str) -> dict[str, Any]:
+    """Of many questions the summary alone: each one's own comparison is in the files."""
+    ended = session.step is None and bool(session.many)
+    return {
+        "summary": batch_summary(session.many, session.many_total, language) if session.many else "",
+        "stopped": ended and len(session.many) < session.many_total,
+        "downloads": downloads_of_many(session.many, language) if ended else "",
+    }
+
+
+def _stage(session: CompareSession, language: str) -> dict[str, Any] | None:
+    """What is being done, and the share of it that is done; None where nothing is."""
+    step = session.step
+    if session.judging:
+        return {"text": text("fit.checking", language), "share": None, "question": None}
+    if step is None:
+        return None
+    share = step.done / step.total if step.total else 0.0
+    if not session.many_total:
+        return {"text": _stage_text(step, language), "share": share, "question": None}
+    position = text("compare.stage.many", language, n=len(session.many) + 1, total=session.many_total)
+    return {
+        "text": f"{position} · {_stage_text(step, language)}",
+        "share": (len(session.many) + share) / session.many_total,
+        "question": session.request.question.text if session.request else "",
+    }
+
+
+def _stage_text(step: ComparisonProgress, language: str) -> str:
     if isinstance(step.event, Waiting):
-        return head + text("compare.stage.waiting", language)
+        return text("compare.stage.waiting", language)
     if isinstance(step.event, Loading):
         share = "" if step.event.fraction is None else f" {step.event.fraction:.0%}"
-        return head + loading_label(step.event, language) + share
+        return loading_label(step.event, language) + share
     if step.variant is None:
-        return head + text("compare.stage.divergence", language)
-    return head + text(f"compare.stage.{step.stage}", language, variant=variant_name(step.variant, language))
+        return text("compare.stage.divergence", language)
+    return text(f"compare.stage.{step.stage}", language, variant=variant_name(step.variant, language))
 
 
-def _notes(comparison: Comparison, language: str) -> str:
-    notes = [text("compare.stopped", language)] if comparison.stopped else []
-    notes += [text("compare.grouped", language)] if comparison.order == "grouped" else []
-    return "".join(f'<p class="xl-quiet">{escaped(said)}</p>' for said in notes)
+def _results(comparison: Comparison, language: str) -> dict[str, Any]:
+    heads = [text(f"compare.{name}", language) for name in ("variant", "weights", "answer", "like_full")]
+    return {
+        "verdict": verdict(comparison, language),
+        "comparison": comparison,
+        "heads": heads + [text(metric.label, language) for metric in metrics("comparison")],
+        "rows": [_row(comparison, run, language) for run in comparison.runs],
+        "charts": [_bars(field, comparison, language) for field in CHARTS],
+        "answers": _answers(comparison, language),
+        "divergence": _divergence(comparison, language),
+    }
 
 
-def _table(comparison: Comparison, language: str) -> str:
-    rows = "".join(_row(comparison, run, language) for run in comparison.runs)
-    return _section("compare.table", _tabled(COLUMNS, rows, language), language)
-
-
-def _row(comparison: Comparison, run: ComparedRun, language: str) -> str:
-    result, m = run.result, run.result.measurement
-    spread = run.spread("latency_sec")
-    several = spread is not None and len(run.repeats) > 1
-    latency = escaped(joined(seconds(m.latency_sec)))
-    if spread is not None and several:
-        ends = (joined(seconds(spread.lowest)), joined(seconds(spread.highest)))
-        latency += f"<small>{escaped(text('compare.range', language, lowest=ends[0], highest=ends[1]))}</small>"
-    share = run.weights_share
-    peak = escaped(joined(memory(m.peak_memory_bytes)))
-    if share is not None:
-        peak += f"<small>{escaped(text('compare.share', language, share=f'{share:.0%}'))}</small>"
-    first, speed = escaped(joined(seconds(m.time_to_first_token_sec))), escaped(joined(rate(m.tokens_per_sec)))
-    figures = (latency, first, speed, peak)
-    failure = result.failure
-    answer = (result.answer or "") if failure is None else failure.line(language)
-    failed = "" if failure is None else " xl-failed"
-    name = escaped(name_of(run.variant, language))
-    return (
-        f'<tr><td class="xl-name">{name}</td><td>{dtype_chip(result.weights_dtype)}</td>'
-        f'<td class="xl-long{failed}" title="{escaped(answer)}"><span>{escaped(answer)}</span></td>'
-        f"<td>{escaped(_like_full(comparison, run, language))}</td>"
-        + "".join(f'<td class="xl-number">{figure}</td>' for figure in figures)
-        + "</tr>"
-    )
+def _row(comparison: Comparison, run: ComparedRun, language: str) -> dict[str, Any]:
+    result, record = run.result, vars(run.result.measurement)
+    notes = {}
+    for metric in metrics("comparison"):
+        spread = run.spread(metric.field) if metric.spread else None
+        if spread is not None and len(run.repeats) > 1:
+            ends = {"lowest": metric.shown(spread.lowest), "highest": metric.shown(spread.highest)}
+            notes[metric.field] = text("compare.range", language, **ends)
+    if run.weights_share is not None:
+        notes["peak_memory_bytes"] = text("compare.share", language, share=f"{run.weights_share:.0%}")
+    return {
+        "name": name_of(run.variant, language),
+        "dtype": result.weights_dtype,
+        "answer": result.failure.line(language) if result.failure else result.answer or "",
+        "like_full": _like_full(comparison, run, language),
+        "figures": [(metric.of(record, language), notes.get(metric.field, "")) for metric in metrics("comparison")],
+        "failure_card": failure_card(result.failure, language, result.strategy) if result.failure else None,
+    }
 
 
 def _like_full(comparison: Comparison, run: ComparedRun, language: str) -> str:
@@ -136,52 +122,55 @@ def _like_full(comparison: Comparison, run: ComparedRun, language: str) -> str:
         return text("compare.itself", language)
     if not run.answers_agree:
         return text("compare.unsteady", language)
-    found, same = comparison.divergence_of(run), comparison.same_as_full(run)
-    if found is not None and found.first_different_token is not None:
-        return text("compare.same_text" if same else "compare.parts", language, n=found.first_different_token)
+    entry, same = comparison.divergence_of(run), comparison.same_as_full(run)
+    if entry is not None and entry.first_different_token is not None:
+        return text("compare.same_text" if same else "compare.parts", language, n=entry.first_different_token)
     return UNKNOWN if same is None else text("compare.same" if same else "compare.other", language)
 
 
-def _bars(comparison: Comparison, language: str) -> str:
-    time, space = [], []
+def _bars(field: str, comparison: Comparison, language: str) -> Markup:
+    """One bar a run: its value, the lowest and highest of the repeats, and the weights' part of the memory."""
+    metric = metric_of(field)
+    drawn = []
     for run in comparison.runs:
-        m, name, dtype = run.result.measurement, name_of(run.variant, language), run.result.weights_dtype
-        spread = run.spread("latency_sec")
-        low, high = (spread.lowest, spread.highest) if spread else (None, None)
-        time.append(Bar(name, dtype, joined(seconds(m.latency_sec)), m.latency_sec, low=low, high=high))
-        space.append(Bar(name, dtype, joined(memory(m.peak_memory_bytes)), m.peak_memory_bytes, m.weights_bytes))
-    charts = (("compare.chart.latency", time), ("compare.chart.memory", space))
-    return f'<div class="xl-charts">{"".join(bars(text(key, language), values) for key, values in charts)}</div>'
+        measurement = run.result.measurement
+        value = metric.value(vars(measurement))
+        spread = run.spread(field) if metric.spread else None
+        part = measurement.weights_bytes if field == "peak_memory_bytes" else None
+        ends = (spread.lowest, spread.highest) if spread else (None, None)
+        name = name_of(run.variant, language)
+        drawn.append(Bar(name, run.result.weights_dtype, metric.shown(value), value, part, *ends))
+    return bars(text(CHARTS[field], language), drawn)
 
 
-def _answers(comparison: Comparison, language: str) -> str:
-    """Each whole, full precision's first; what was not compared token by token has no mark."""
-    rows = ""
-    for run in sorted(comparison.runs, key=lambda run: run is not comparison.full):
-        if run.answer is not None:
-            entry = comparison.divergence_of(run)
-            answer = escaped(run.answer) if entry is None else _marked(entry, language)
-            rows += f"<dt>{escaped(name_of(run.variant, language))}</dt><dd>{answer}</dd>"
-    return _section("compare.answers", f'<dl class="xl-answers">{rows}</dl>', language) if rows else ""
+def _answers(comparison: Comparison, language: str) -> list[dict[str, Any]]:
+    """Each whole, full precision's first; without a divergence there is no token to mark."""
+    answered = [run for run in comparison.runs if run.answer is not None]
+    return [
+        {"name": name_of(run.variant, language), **_marked(run.answer or "", comparison.divergence_of(run), language)}
+        for run in sorted(answered, key=lambda run: run is not comparison.full)
+    ]
 
 
-def _marked(entry: Divergence, language: str) -> str:
-    n = entry.first_different_token
-    if n is None:
-        return escaped("".join(entry.tokens))
-    here = entry.tokens[n] if n < len(entry.tokens) else ""
-    shown = here if here.strip() else here + text("compare.end", language)
-    title = escaped(f"{text('compare.differs', language)}: {n}")
-    before, after = escaped("".join(entry.tokens[:n])), escaped("".join(entry.tokens[n + 1 :]))
-    return f'{before}<mark class="xl-parts" title="{title}">{escaped(shown)}</mark>{after}'
+def _marked(answer: str, entry: Divergence | None, language: str) -> dict[str, Any]:
+    """The answer before, at and after the first token that differs from full precision's."""
+    n = None if entry is None else entry.first_different_token
+    if entry is None or n is None:
+        return {"before": answer if entry is None else "".join(entry.tokens), "token": None}
+    token = entry.tokens[n] if n < len(entry.tokens) else ""
+    return {
+        "before": "".join(entry.tokens[:n]),
+        "token": token if token.strip() else token + text("compare.end", language),
+        "index": n,
+        "after": "".join(entry.tokens[n + 1 :]),
+    }
 
 
-def _divergence(comparison: Comparison, language: str) -> str:
+def _divergence(comparison: Comparison, language: str) -> dict[str, Any] | None:
     found = comparison.divergences
     named = [(run, entry) for run in comparison.runs if (entry := comparison.divergence_of(run)) is not None]
     if not named:
-        return ""
-    rows = "".join(_divergence_row(name_of(run.variant, language), entry, language) for run, entry in named)
+        return None
     curves = [
         # Dotted, so that both curves are seen where autocast and unified compute the same.
         Curve(
@@ -192,66 +181,24 @@ def _divergence(comparison: Comparison, language: str) -> str:
         )
         for run, entry in named
     ]
+    rows = [_divergence_row(name_of(run.variant, language), entry, language) for run, entry in named]
     if found.floor is not None:
         floor = text("compare.floor", language)
-        rows += _divergence_row(floor, found.floor, language)
+        rows.append(_divergence_row(floor, found.floor, language))
         curves.append(Curve(floor, "float32", found.floor.layers, "floor"))
     regions = (text("compare.depth.tower", language), text("compare.depth.language", language))
-    chart = depth(text("compare.depth", language), regions, curves, text("compare.not_finite", language))
-    how = f'<p class="xl-quiet">{escaped(text("compare.divergence.how", language))}</p>'
-    left_out = [
-        text(f"compare.reason.{name}", language) for name in ("floor", "no_float64", "layers") if name in found.reasons
-    ]
-    reasons = "".join(f'<p class="xl-quiet">{escaped(reason)}</p>' for reason in left_out)
-    table = _tabled(DIVERGENCE_COLUMNS, rows, language)
-    return _section("compare.divergence", f"{how}{table}{chart}{reasons}", language)
+    labels = [metric.label for metric in metrics("divergence", "divergence")]
+    return {
+        "heads": [text(code, language) for code in ("compare.variant", *labels)],
+        "rows": rows,
+        "chart": depth(text("compare.depth", language), regions, curves, text("compare.not_finite", language)),
+        "left_out": [name for name in ("floor", "no_float64", "layers") if name in found.reasons],
+    }
 
 
-def _divergence_row(name: str, entry: Divergence, language: str) -> str:
-    kl, share = entry.mean_kl_divergence, entry.largest_activation_share
-    broken = entry.first_non_finite_module
-    not_finite = text("compare.not_finite", language)
-    largest = f"{share:.2%}" if share is not None and share >= 1e-4 else UNKNOWN if share is None else "< 0.01%"
-    if broken is not None:
-        largest = text("compare.non_finite", language, module=broken)
-    cells = (
-        not_finite if entry.max_abs_logit_difference is None else _small(entry.max_abs_logit_difference),
-        not_finite if kl is None else text("compare.nats", language, value=_small(kl)),
-        f"{entry.top1_agreement:.1%}",
-        largest,
-    )
-    numbers = "".join(f'<td class="xl-number">{escaped(cell)}</td>' for cell in cells)
-    return f'<tr><td class="xl-name">{escaped(name)}</td>{numbers}</tr>'
-
-
-def _small(value: float) -> str:
-    """A figure that may be tiny: with an exponent below a thousandth."""
-    return significant(value) if value == 0 or abs(value) >= 1e-3 else f"{value:.2e}"
-
-
-def _failure(result: RunResult, language: str) -> str:
-    if result.failure is None:
-        return ""
-    return failure_card(result.failure, language, result.strategy)
-
-
-def _failures(comparison: Comparison, language: str) -> str:
-    shown, said = "", escaped(text("compare.failed", language))
-    for run in comparison.runs:
-        if run.result.failure is not None:
-            head = f"{escaped(name_of(run.variant, language))}: {said}"
-            card = _failure(run.result, language)
-            shown += f'<details class="xl-happened xl-comparing"><summary>{head}</summary>{card}</details>'
-    return shown
-
-
-def _tabled(columns: tuple[str, ...], rows: str, language: str) -> str:
-    heads = "".join(f'<th scope="col">{escaped(text(f"compare.{name}", language))}</th>' for name in columns)
-    return (
-        f'<div class="xl-scroll" role="region" tabindex="0" aria-label="{escaped(text("compare.table", language))}">'
-        f'<table class="xl-table"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>'
-    )
-
-
-def _section(key: str, content: str, language: str) -> str:
-    return f'<section class="xl-runs"><h3>{escaped(text(key, language))}</h3>{content}</section>'
+def _divergence_row(name: str, entry: Divergence, language: str) -> tuple[str, list[str]]:
+    cells = {metric.field: metric.of(vars(entry), language) for metric in metrics("divergence", "divergence")}
+    if entry.first_non_finite_module is not None:
+        module = entry.first_non_finite_module
+        cells["largest_activation_share"] = text("compare.non_finite", language, module=module)
+    return name, list(cells.values())

@@ -1,4 +1,4 @@
-"""What there is to take away of a run or a comparison: files, and a link to its settings."""
+"""The files of a run or a comparison to download, and a link to its settings."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from markupsafe import Markup
+
 from xcomposer_ui.compare.bug_report import bug_report
-from xcomposer_ui.compare.csv_table import FIELDS, as_csv, rows
-from xcomposer_ui.compare.report import FORMATS
-from xcomposer_ui.core.messages import text
-from xcomposer_ui.ui.views.marks import escaped
+from xcomposer_ui.compare.report import FORMATS, as_csv, csv_fields, csv_rows
+from xcomposer_ui.ui.html import render
 
 MIME = {
     "md": "text/markdown", "json": "application/json", "csv": "text/csv", "py": "text/x-python",
@@ -19,39 +19,40 @@ MIME = {
 }  # fmt: skip
 
 
-def downloads(document: Mapping[str, Any], stem: str, link: str, language: str) -> str:
-    """Links that download `document` in each format, as files called `stem`; a bug report where there is one to make.
+def downloads(document: Mapping[str, Any], stem: str, link: str, language: str) -> Markup:
+    """Links that download `document` in each format, as files called `stem`, and a bug report of a failure or of more
+    than one run.
 
     link: the address that restores the settings; "" for none.
     """
-    files = [(kind, f"{stem}.{kind}", made(document)) for kind, made in FORMATS.items()]
-    links = [_file(text(f"compare.report.{kind}", language), name, MIME[kind], made) for kind, name, made in files]
+    files = [(f"compare.report.{kind}", f"{stem}.{kind}", kind, made(document)) for kind, made in FORMATS.items()]
     if len(document["runs"]) > 1 or document["runs"][0].get("failure"):
-        links.append(_file(text("compare.report.issue", language), "bug-report.md", MIME["md"], bug_report(document)))
-    if link:
-        links.append(f'<a class="xl-download" href="{escaped(link)}">{escaped(text("compare.link", language))}</a>')
-    title = escaped(text("compare.report", language))
-    return f'<nav class="xl-takeaway" aria-label="{title}"><b>{title}</b>{"".join(links)}</nav>'
+        files.append(("compare.report.issue", "bug-report.md", "md", bug_report(document)))
+    return _links("compare.report", files, language, link)
 
 
-def downloads_of_many(documents: Sequence[Mapping[str, Any]], language: str) -> str:
+def downloads_of_many(documents: Sequence[Mapping[str, Any]], language: str) -> Markup:
     """Links that download all of `documents`: one a line as JSONL, and one row a run as CSV."""
     lines = "".join(json.dumps(document, ensure_ascii=False, allow_nan=False) + "\n" for document in documents)
     table = as_csv(
-        ("question", *FIELDS),
-        ({"question": document["question"]["text"], **row} for document in documents for row in rows(document)),
+        ("question", *csv_fields()),
+        ({"question": document["question"]["text"], **row} for document in documents for row in csv_rows(document)),
     )
-    links = (
-        _file(text("compare.report.jsonl", language), "examples.jsonl", MIME["jsonl"], lines),
-        _file(text("compare.report.csv", language), "examples.csv", MIME["csv"], table),
+    files = (
+        ("compare.report.jsonl", "examples.jsonl", "jsonl", lines),
+        ("compare.report.csv", "examples.csv", "csv", table),
     )
-    title = escaped(text("compare.many", language))
-    return f'<nav class="xl-takeaway" aria-label="{title}"><b>{title}</b>{"".join(links)}</nav>'
+    return _links("compare.many", files, language)
 
 
-def _file(label: str, name: str, mime: str, content: str) -> str:
-    # The file travels inside the page: nothing of a visitor's is left on the server. A spreadsheet needs the mark at
-    # the start to read it as UTF-8.
-    data = base64.b64encode((("\ufeff" if mime == MIME["csv"] else "") + content).encode()).decode()
-    href = f"data:{mime};charset=utf-8;base64,{data}"
-    return f'<a class="xl-download" download="{escaped(name)}" href="{href}">{escaped(label)}</a>'
+def data_url(kind: str, content: str) -> str:
+    """`content` as a URL: the page holds the file itself, so nothing of a visitor's stays on the server."""
+    mark = "\ufeff" if kind == "csv" else ""  # a spreadsheet reads UTF-8 only with a byte order mark
+    data = base64.b64encode((mark + content).encode()).decode()
+    return f"data:{MIME[kind]};charset=utf-8;base64,{data}"
+
+
+def _links(title: str, files: Sequence[tuple[str, str, str, str]], language: str, link: str = "") -> Markup:
+    """files: (the text code of the label, file name, kind, content) of each."""
+    links = [(label, name, data_url(kind, content)) for label, name, kind, content in files]
+    return render("downloads", language, title=title, files=links, link=link)
