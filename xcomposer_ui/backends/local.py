@@ -11,9 +11,11 @@ from typing import Any
 import torch
 
 from xcomposer_ui.backends import batch_generation, checkpoint, divergence, generation
-from xcomposer_ui.backends.devices import budget_bytes, choose_device, free_bytes
+from xcomposer_ui.backends.devices import budget_bytes, choose_device, free_bytes, free_unused
 from xcomposer_ui.backends.memory import weights_bytes
 from xcomposer_ui.backends.prefix_cache import PrefixCache
+from xcomposer_ui.backends.run_control import Stopped
+from xcomposer_ui.backends.tracing.traced_run import traced_flow
 from xcomposer_ui.compare.divergence import Divergences
 from xcomposer_ui.core.errors import out_of_memory
 from xcomposer_ui.core.messages import Sentence
@@ -23,7 +25,7 @@ from xcomposer_ui.runtime.backend import BatchCallResult, CallResult, Progress
 from xcomposer_ui.tracing.dtype_flow import DtypeFlow
 
 SMALL_PARAMETERS = 100_000_000
-"""Below this, another strategy is tried in a second or two on any machine, its weights loaded if need be."""
+"""Parameters below which another strategy takes a second or two on any machine, loading included."""
 
 
 def open_local(model: str, device: str) -> LocalBackend:
@@ -37,7 +39,7 @@ def open_local(model: str, device: str) -> LocalBackend:
 
 
 class LocalBackend:
-    """One checkpoint on one device. Weights are loaded when first asked for, once a dtype, and kept while they fit."""
+    """One checkpoint on one device. Weights are loaded on first use, once for each dtype, and kept while they fit."""
 
     def __init__(self, model: str, device: str, reasons: dict[str, Sentence]) -> None:
         self.model = model
@@ -46,7 +48,7 @@ class LocalBackend:
         self.revision: str | None = None
         self._folder: Path | None = None
         self._models: dict[str, Any] = {}
-        self._conversations = PrefixCache()
+        self._prefixes = PrefixCache()
         self._tokenizer: Any = None
 
     def loaded(self) -> tuple[str, ...]:
@@ -56,12 +58,12 @@ class LocalBackend:
         if self._folder is not None:
             return
 
-        def tell(fraction: float) -> None:
+        def report(fraction: float) -> None:
             if progress.stop.is_set():
-                raise generation.Stopped
+                raise Stopped
             progress.stage, progress.fraction = "download", fraction
 
-        self._folder, self.revision = checkpoint.fetch(self.model, tell)
+        self._folder, self.revision = checkpoint.fetch(self.model, report)
         progress.stage, progress.fraction = "load", None
 
     def load(self, dtype: str, progress: Progress) -> float | None:
@@ -71,11 +73,13 @@ class LocalBackend:
         self._make_room(dtype)
         started = time.perf_counter()
 
-        def tell(fraction: float) -> None:
+        def report(fraction: float) -> None:
             progress.fraction = fraction
 
         shown = self.model if self.revision else None
-        self._models[dtype], self._tokenizer = checkpoint.load(str(self._folder), dtype, self.device, tell, shown=shown)
+        self._models[dtype], self._tokenizer = checkpoint.load(
+            str(self._folder), dtype, self.device, report, shown=shown
+        )
         return time.perf_counter() - started
 
     def weights(self, dtype: str) -> tuple[Any, Any]:
@@ -85,14 +89,13 @@ class LocalBackend:
     def answer(self, question: Question, strategy: Strategy, half: str, progress: Progress) -> CallResult:
         dtype = strategy.weights_dtype(half)
         model, tokenizer = self.weights(dtype)
-        others = self._other_bytes(dtype)
-        kept = self._conversations
-        outcome = generation.answer(model, tokenizer, question, strategy, half, progress, others, kept)
-        if kept.nbytes and out_of_memory(outcome.failure_type, str(outcome.message)):
-            self.forget()  # what was kept may be just what is missing
-            generation.free_unused(self.device)
-            outcome = generation.answer(model, tokenizer, question, strategy, half, progress, others, kept)
-        return outcome
+        arguments = model, tokenizer, question, strategy, half, progress, self._other_bytes(dtype), self._prefixes
+        result = generation.answer(*arguments)
+        if self._prefixes.nbytes and out_of_memory(result.failure_type, str(result.message)):
+            self.forget()  # the prefix cache may take just what is missing
+            free_unused(self.device)
+            result = generation.answer(*arguments)
+        return result
 
     def answer_first(
         self, questions: Sequence[Question], strategy: Strategy, half: str, progress: Progress
@@ -102,7 +105,7 @@ class LocalBackend:
         def alone(question: Question) -> CallResult:
             return generation.answer(model, tokenizer, question, strategy, half, progress, self._other_bytes(dtype))
 
-        self.forget()  # a batch wants all the memory there is
+        self.forget()  # a batch uses all the memory there is
         model, tokenizer = self.weights(dtype)
         return batch_generation.answer_first(
             model, tokenizer, questions, strategy, half, progress, alone, self._other_bytes(dtype)
@@ -125,36 +128,36 @@ class LocalBackend:
         self.load(dtype, progress)
         model, tokenizer = self.weights(dtype)
         shorter = replace(question, max_new_tokens=tokens)
-        apart = Progress(stop=progress.stop)  # what is told goes on being about the run itself
+        apart = Progress(stop=progress.stop)  # `progress` stays the run's own
         return generation.answer(model, tokenizer, shorter, strategy, half, apart, self._other_bytes(dtype))
 
     def flow(self, question: Question, strategy: Strategy, half: str, progress: Progress, tokens: int) -> DtypeFlow:
         model, tokenizer = self.weights(strategy.weights_dtype(half))
-        return generation.flow(model, tokenizer, replace(question, max_new_tokens=tokens), strategy, half, progress)
+        return traced_flow(model, tokenizer, question, strategy, half, progress, tokens)
 
     def budget_bytes(self) -> int | None:
         return budget_bytes(self.device, sum(weights_bytes(model) for model in list(self._models.values())))
 
     def forget(self) -> None:
-        self._conversations.clear()
+        self._prefixes.clear()
 
     def unload(self) -> None:
-        self._conversations.clear()
+        self._prefixes.clear()
         self._models.clear()
         self._tokenizer = None
-        generation.free_unused(self.device)
+        free_unused(self.device)
 
     def _other_bytes(self, dtype: str) -> int:
         return sum(weights_bytes(model) for name, model in self._models.items() if name != dtype)
 
     def _make_room(self, dtype: str) -> None:
-        """Let go of the weights in other dtypes unless the new ones fit beside them, with a fifth to spare."""
+        """Unload the weights in other dtypes unless the new ones fit beside them, with a fifth to spare."""
         if not self._models:
             return
-        held = next(iter(self._models.values()))
-        needed = held.num_parameters() * torch.empty((), dtype=getattr(torch, dtype)).element_size()
+        loaded = next(iter(self._models.values()))
+        needed = loaded.num_parameters() * torch.empty((), dtype=getattr(torch, dtype)).element_size()
         free = free_bytes(self.device)
         if free is not None and needed * 1.2 > free:
-            self._conversations.clear()
+            self._prefixes.clear()
             self._models.clear()
-            generation.free_unused(self.device)
+            free_unused(self.device)

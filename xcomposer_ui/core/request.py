@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.families import control_tokens, image_marks
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -41,11 +42,6 @@ MOST_NEW_TOKENS = 4096
 MOST_TILES = 96
 """Of one picture. The published members take 24 and 55 unless told otherwise; each tile is hundreds of tokens."""
 
-CONTROL_TOKENS = ("[UNUSED_TOKEN_145]", "[UNUSED_TOKEN_146]", "<s>", "</s>", "<unk>")
-"""What the family's tokenizer reads as control tokens: in a question they would end its turn or start another."""
-
-IMAGE_MARK = "<ImageHere>"
-
 
 def checked_question(question: Question) -> Question:
     """`question` if a model can be asked it. Raises UserError with what is wrong and what to do."""
@@ -54,10 +50,10 @@ def checked_question(question: Question) -> Question:
         raise UserError("empty_question")
     if len(text) > LONGEST_QUESTION:
         raise UserError("long_question", length=len(text), longest=LONGEST_QUESTION)
-    for token in CONTROL_TOKENS:
+    for token in control_tokens():
         if token in text:
             raise UserError("control_token", token=token)
-    marks = text.count(IMAGE_MARK)
+    marks = sum(text.count(mark) for mark in image_marks())
     if marks > (question.image is not None):
         raise UserError("image_marks", marks=marks, pictures=int(question.image is not None))
     for name, value, lowest, highest in (
