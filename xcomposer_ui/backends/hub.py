@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from httpx import HTTPError
 from huggingface_hub import HfApi, constants, snapshot_download
 from huggingface_hub import errors as hub_errors
 from tqdm import tqdm  # type: ignore[import-untyped]  # comes with the hub's client
@@ -57,7 +56,7 @@ def _downloaded(name: str, patterns: Callable[[Sequence[str]], list[str]], repor
         info = HfApi().model_info(name, timeout=constants.HF_HUB_ETAG_TIMEOUT)
     except hub_errors.HFValidationError as error:
         raise UserError("no_such_model", name=name) from error
-    except (HTTPError, OSError) as error:
+    except Exception as error:  # the HTTP client's own among them, and which client that is depends on the release
         cached_folder = _complete_in_cache(name, patterns)
         if cached_folder is None:
             raise _mistake(name, error) from error
@@ -65,7 +64,7 @@ def _downloaded(name: str, patterns: Callable[[Sequence[str]], list[str]], repor
     wanted_files = patterns([file.rfilename for file in info.siblings or ()])
     try:
         return Path(snapshot_download(name, allow_patterns=wanted_files, tqdm_class=_bar(report)))
-    except (HTTPError, OSError) as error:
+    except Exception as error:
         raise _mistake(name, error) from error
 
 
