@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from xcomposer_ui.backends import generation
+from xcomposer_ui.backends import run_control
 
 TOWER_SEC, STEP_SEC = 2.0, 0.5
 """What the picture's tower takes, and what each step of the language model takes: exact as binary fractions."""
@@ -29,7 +29,7 @@ class ModelClock:
 def model_clock(model: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModelClock]:
     """Within, `answering` measures by a clock that stands still unless `model` computes."""
     clock = ModelClock()
-    monkeypatch.setattr(generation, "time", SimpleNamespace(perf_counter=lambda: clock.now))
+    monkeypatch.setattr(run_control, "time", SimpleNamespace(perf_counter=lambda: clock.now))
     hooks = [
         model.vit.register_forward_hook(lambda *_: clock.advance(TOWER_SEC)),
         model.get_output_embeddings().register_forward_hook(lambda *_: clock.advance(STEP_SEC)),

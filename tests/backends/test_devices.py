@@ -14,7 +14,7 @@ from xcomposer_ui.backends.devices import (
     budget_bytes,
     choose_device,
     free_bytes,
-    give_back_cached,
+    free_unused,
     synchronize,
 )
 from xcomposer_ui.core.errors import UserError
@@ -112,5 +112,5 @@ def test_a_gpu_is_waited_for_and_gives_back_what_it_keeps(kind: str, monkeypatch
     monkeypatch.setattr(getattr(torch, kind), "empty_cache", lambda: done.append("gave back"))
     for device in ("cpu", kind):
         synchronize(device)
-        give_back_cached(device)
+        free_unused(device)
     assert done == ["waited", "gave back"]

@@ -15,12 +15,11 @@ from PIL import Image
 from tests.backends.model_clock import STEP_SEC, TOWER_SEC, model_clock
 from tests.checkpoints import tiny_model, write_checkpoint
 from tests.requests import under
-from xcomposer_ui.backends import distances
 from xcomposer_ui.backends import divergence as measured
-from xcomposer_ui.backends.distances import first_difference, logit_figures
+from xcomposer_ui.backends import module_outputs
 from xcomposer_ui.backends.local import LocalBackend, open_local
 from xcomposer_ui.backends.memory import CpuPeak, weights_bytes
-from xcomposer_ui.backends.module_outputs import block_names
+from xcomposer_ui.backends.module_outputs import block_names, first_difference, logit_figures
 from xcomposer_ui.compare.divergence import Divergences, divergence_as_json
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.strategies import STRATEGIES
@@ -274,7 +273,7 @@ def test_latency_is_within_what_an_outside_clock_shows(backend: LocalBackend) ->
 def test_on_a_device_without_float64_the_figures_are_the_same_and_the_floor_is_left_out(
     backend: LocalBackend, found: Divergences, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (measured, distances):
+    for module in (measured, module_outputs):
         monkeypatch.setattr(module, "has_float64", lambda device: False)
     without = diverged(backend, ASK, "float16")
     assert without.floor is None and "float64" in str(without.reasons["no_float64"])

@@ -13,7 +13,7 @@ from packaging.version import Version
 from torch import Tensor, nn
 
 from tests.backends.published import CONFIGS, write_config
-from xcomposer_ui.backends.lint import _answered, lint
+from xcomposer_ui.backends.lint import _accepted_inputs, lint
 from xcomposer_ui.backends.tiny_models.build import NoTinyModelError, configuration, loaded_in, tiny_model
 from xcomposer_ui.backends.tiny_models.casting_tracer import CastingTracer
 from xcomposer_ui.backends.tiny_models.inputs import inputs_for
@@ -119,7 +119,7 @@ def test_a_class_s_default_sizes_make_a_twin_that_answers(family: str) -> None:
     skip_on_older_transformers(family)
     twin = tiny_model(*configuration(f"{family}ForConditionalGeneration"))
     assert sum(weight.numel() for weight in twin.parameters()) < 20_000_000
-    inputs = _answered(twin)
+    inputs = _accepted_inputs(twin)
     assert {"pixel_values", "flattened_patches"} & set(inputs)
 
 

@@ -14,10 +14,10 @@ from tests.checkpoints import write_checkpoint
 from tests.requests import under
 from xcomposer_ui.backends import generation
 from xcomposer_ui.backends.local import LocalBackend, open_local
-from xcomposer_ui.backends.memory import LISTENED_STEPS, CpuPeak, NoPeak, meter_of, weights_bytes
+from xcomposer_ui.backends.memory import RECORDED_STEPS, CpuPeak, NoPeak, meter_of, weights_bytes
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.strategies import STRATEGIES
-from xcomposer_ui.models.xcomposer2.cache import GROWTH
+from xcomposer_ui.models.cache import GROWTH
 from xcomposer_ui.runtime.backend import Progress
 
 MIB = 2**20
@@ -108,7 +108,7 @@ def peak(backend: LocalBackend, strategy: str, meter: type[CpuPeak], patch: pyte
     return outcome.measurement.peak_memory_bytes
 
 
-@pytest.mark.parametrize("tokens", [1, LISTENED_STEPS, LISTENED_STEPS + 1, 60, GROWTH])
+@pytest.mark.parametrize("tokens", [1, RECORDED_STEPS, RECORDED_STEPS + 1, 60, GROWTH])
 @pytest.mark.parametrize(("strategy", "temperature"), [("full", 0.0), ("autocast", 0.0), ("unified", 1.5)])
 def test_counting_on_gives_the_figure_that_listening_to_the_end_gives(
     backend: LocalBackend, strategy: str, temperature: float, tokens: int, monkeypatch: pytest.MonkeyPatch

@@ -17,7 +17,7 @@ from xcomposer_ui.backends.planning.allocation_recorder import Recorder
 from xcomposer_ui.backends.planning.caching_allocator import MIB, CachingAllocator
 from xcomposer_ui.backends.planning.calibration import beside
 from xcomposer_ui.backends.planning.configuration import configuration_of
-from xcomposer_ui.backends.planning.dry_run import DryRunInputs, dry_run, peaks, pixels_for
+from xcomposer_ui.backends.planning.dry_run import DryRunInputs, dry_run, peaks
 from xcomposer_ui.backends.planning.fake_model import fake_model
 from xcomposer_ui.backends.planning.kernels import kernel, scratch_bytes
 from xcomposer_ui.backends.planning.planner import Planner, memory_here, plan
@@ -221,10 +221,10 @@ def test_the_largest_batch_fits_and_one_more_does_not(tmp_path: Path) -> None:
 
 def test_tiled_members_take_more_with_more_tiles(tmp_path: Path) -> None:
     config = tiny_config(tiles="2.5")
-    one, four = (pixels_for(config, (200, 100), n) for n in (1, 8))
+    one, four = (config.pixel_size((200, 100), n) for n in (1, 8))
     assert one == (56, 56)
     assert four is not None and four[1] > four[0]
-    assert pixels_for(config, (100, 200), 8) == four[::-1]
+    assert config.pixel_size((100, 200), 8) == four[::-1]
     small, large = (
         max(p.live_bytes for p in peaks(rehearsed("unified", config, DryRunInputs(p, 20, 4)), scratch=False).values())
         for p in (one, four)

@@ -102,7 +102,7 @@ def test_a_card_tells_what_it_allocated_and_reserved_since_it_was_asked(monkeypa
         monkeypatch.setattr(torch.cuda, name, value)
     model: Any = nn.Linear(2, 2, bias=False)
     model.device = torch.device("cpu")
-    model.vit = nn.Identity()
+    model.tower = nn.Identity()
     meter = CudaPeak(model, others_bytes=100)
     clock = iter(range(100))
     writer = TimelineRecorder(model, meter, lambda: float(next(clock)), lambda: -50)

@@ -17,8 +17,8 @@ from PIL import Image
 
 from tests.benchmarks.measure import alternating, median, paired_ratio, report
 from tests.requests import under
-from xcomposer_ui.backends import memory
-from xcomposer_ui.backends.generation import sampling
+from xcomposer_ui.backends import torch_private
+from xcomposer_ui.backends.arithmetic import sampling
 from xcomposer_ui.backends.local import open_local
 from xcomposer_ui.core.events import Finished, TextSoFar
 from xcomposer_ui.core.request import Request
@@ -117,7 +117,7 @@ def cost_of_the_meter(folder: str, repeats: int) -> None:
     question = Request("Go on.", PICTURE, max_new_tokens=100, repetition_penalty=1.3)
 
     def shown(listening: bool) -> float:
-        with patch.object(memory._Listener, "there", listening):
+        with patch.object(torch_private.AllocatorEvents, "available", listening):
             outcome = backend.generate(under(question, "full"), Progress())
         return outcome.measurement.latency_sec or float("nan")
 

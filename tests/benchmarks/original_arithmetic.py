@@ -20,8 +20,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tests.benchmarks.measure import alternating, median, paired_ratio, report
+from xcomposer_ui.models.cache import PreallocatedCache
 from xcomposer_ui.models.xcomposer2 import InternLMXComposer2Config, InternLMXComposer2ForCausalLM
-from xcomposer_ui.models.xcomposer2.cache import PreallocatedCache
 from xcomposer_ui.models.xcomposer2.language import Attention, Block, PLoRALinear, rotary_table
 
 IMAGE_TOKENS = 1225

@@ -21,7 +21,7 @@ from xcomposer_ui.compare.report import as_table, markdown
 from xcomposer_ui.compare.summary import summarize
 from xcomposer_ui.core import metrics
 from xcomposer_ui.core.messages import LANGUAGES, sentences
-from xcomposer_ui.core.request import Question
+from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.units import seconds
 from xcomposer_ui.ui.compare_session import CompareSession
 from xcomposer_ui.ui.session import SessionRun
@@ -29,7 +29,7 @@ from xcomposer_ui.ui.views.comparison import compared
 from xcomposer_ui.ui.views.metric_tiles import metric_tiles
 from xcomposer_ui.ui.views.runs import runs_csv, runs_table
 
-QUESTION = Question("What is there?", Image.new("RGB", (4, 3), "red"))
+QUESTION = Request("What is there?", Image.new("RGB", (4, 3), "red"))
 DECODE = metrics.Metric(
     "decode_sec", "metric.decode", seconds, "decoding (s)", compute=lambda run: run["latency_sec"] and 12.5,
     places=metrics.EVERYWHERE | {"tiles"}, repeated=True, spread=True, distributed=True,

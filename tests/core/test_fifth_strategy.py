@@ -19,7 +19,7 @@ from xcomposer_ui.compare.report import markdown
 from xcomposer_ui.compare.schedule import variants_for
 from xcomposer_ui.compare.verdict import verdict
 from xcomposer_ui.core.events import Finished, Status
-from xcomposer_ui.core.request import Question
+from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.result import RunResult
 from xcomposer_ui.core.settings import Settings
 from xcomposer_ui.core.strategies import HALF_DTYPES, STRATEGIES, Strategy, WeightsFormat
@@ -38,7 +38,7 @@ from xcomposer_ui.ui.views.run_status import answered
 
 NAME = "bfloat16_weights"
 CLASH = "RuntimeError: mat1 and mat2 must have the same dtype, but got Float and Half"
-QUESTION = Question("What is there?", Image.new("RGB", (28, 28), "red"), max_new_tokens=2)
+QUESTION = Request("What is there?", Image.new("RGB", (28, 28), "red"), max_new_tokens=2)
 
 
 @pytest.fixture(autouse=True)

@@ -12,9 +12,9 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 import xcomposer_ui.models  # noqa: F401
-from xcomposer_ui.backends.generation import arithmetic
+from xcomposer_ui.backends.arithmetic import arithmetic
 from xcomposer_ui.core.strategies import STRATEGIES
-from xcomposer_ui.models.xcomposer2.penalty import BosRepetitionPenalty
+from xcomposer_ui.models.generation import BosRepetitionPenalty
 
 pytestmark = pytest.mark.cuda
 

@@ -15,10 +15,10 @@ from tests.cuda.conftest import ask
 from tests.requests import under
 from xcomposer_ui.backends.local import LocalBackend, open_local
 from xcomposer_ui.backends.planning.calibration import beside
+from xcomposer_ui.core.families.xcomposer2 import PUBLISHED
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.strategies import STRATEGIES
 from xcomposer_ui.models.xcomposer2 import InternLMXComposer2Config, InternLMXComposer2ForCausalLM
-from xcomposer_ui.planning.published import PUBLISHED_SIZES
 from xcomposer_ui.runtime.backend import CallResult, Progress
 
 pytestmark = pytest.mark.cuda
@@ -37,7 +37,7 @@ def config_for(device: str) -> InternLMXComposer2Config:
     if device == "cpu":
         return tiny_config()
     return InternLMXComposer2Config(
-        **PUBLISHED_SIZES["internlm/internlm-xcomposer2-vl-1_8b"],
+        **PUBLISHED["internlm/internlm-xcomposer2-vl-1_8b"],
         vocab_size=320,
         meta_instruction="",
         architectures=["InternLMXComposer2ForCausalLM"],

@@ -9,7 +9,7 @@ import torch
 
 from tests.cuda.conftest import CIRCLE, CIRCLE_ANSWER, ask
 from tests.requests import under
-from xcomposer_ui.backends import generation
+from xcomposer_ui.backends import arithmetic
 from xcomposer_ui.backends.local import LocalBackend, open_local
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.strategies import STRATEGIES
@@ -67,9 +67,9 @@ def test_peak_memory_is_pytorchs_own_figure(strategy: str) -> None:
     model, tokenizer = backend.weights(chosen.weights_dtype("float16"))
     torch.cuda.synchronize()
     torch.cuda.reset_peak_memory_stats()
-    with torch.no_grad(), generation.arithmetic(chosen, "float16", "cuda"):
-        inputs = generation.prompt(model, tokenizer, CIRCLE, chosen, "float16")
-        model.answer_ids(tokenizer, inputs, **generation.sampling(CIRCLE))
+    with torch.no_grad(), arithmetic.arithmetic(chosen, "float16", "cuda"):
+        inputs = arithmetic.prompt(model, tokenizer, CIRCLE, chosen, "float16")
+        model.answer_ids(tokenizer, inputs, **arithmetic.sampling(CIRCLE))
     torch.cuda.synchronize()
     assert reported.peak_memory_kind == "cuda_allocated"
     assert reported.peak_memory_bytes == pytest.approx(torch.cuda.max_memory_allocated(), abs=MIB)

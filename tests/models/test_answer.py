@@ -7,10 +7,10 @@ import random
 import pytest
 
 from tests.checkpoints import write_tokenizer
+from xcomposer_ui.core.families.xcomposer2 import TURN_END
 from xcomposer_ui.core.settings import EMBEDDED_PATH
+from xcomposer_ui.models.answer import GrowingAnswer, answer_text
 from xcomposer_ui.models.xcomposer2 import InternLMXComposer2Tokenizer
-from xcomposer_ui.models.xcomposer2.answer import GrowingAnswer, answer_text
-from xcomposer_ui.models.xcomposer2.tokenizer import TURN_END
 
 SPELT = "é图😀"
 
@@ -52,22 +52,22 @@ def anything(tokenizer: InternLMXComposer2Tokenizer, seed: int) -> list[int]:
 @pytest.mark.parametrize("seed", range(60))
 def test_the_growing_answer_is_always_the_whole_one(tokenizer: InternLMXComposer2Tokenizer, seed: int) -> None:
     ids = anything(tokenizer, seed)
-    growing, looks = GrowingAnswer(tokenizer), random.Random(seed)
+    growing, looks = GrowingAnswer(tokenizer, TURN_END), random.Random(seed)
     end = 0
     while end < len(ids):
         end = min(len(ids), end + looks.choice((1, 1, 1, 2, 5)))
-        assert growing.text(ids[:end]) == answer_text(tokenizer, ids[:end])
+        assert growing.text(ids[:end]) == answer_text(tokenizer, ids[:end], TURN_END)
 
 
 def test_a_character_shows_when_its_last_byte_is_there(tokenizer: InternLMXComposer2Tokenizer) -> None:
-    growing, ids = GrowingAnswer(tokenizer), in_bytes(tokenizer, "图中")
+    growing, ids = GrowingAnswer(tokenizer, TURN_END), in_bytes(tokenizer, "图中")
     assert [growing.text(ids[: n + 1]) for n in range(6)] == ["", "", "图", "图", "图", "图中"]
 
 
 def test_nothing_of_what_follows_the_turns_end_is_shown(tokenizer: InternLMXComposer2Tokenizer) -> None:
     ids = [*in_bytes(tokenizer, "a"), *ids_of(tokenizer, TURN_END), *in_bytes(tokenizer, "b")]
-    assert answer_text(tokenizer, ids) == "a"
-    assert GrowingAnswer(tokenizer).text(ids) == "a"
+    assert answer_text(tokenizer, ids, TURN_END) == "a"
+    assert GrowingAnswer(tokenizer, TURN_END).text(ids) == "a"
 
 
 def test_a_long_answer_is_not_decoded_anew_at_each_look(tokenizer: InternLMXComposer2Tokenizer) -> None:
@@ -80,8 +80,8 @@ def test_a_long_answer_is_not_decoded_anew_at_each_look(tokenizer: InternLMXComp
             decoded += len(ids)
             return str(plain(ids, **options))
 
-    growing, ids = GrowingAnswer(Counting()), tokenizer("There is a red circle. " * 20).input_ids[1:]
+    growing, ids = GrowingAnswer(Counting(), TURN_END), tokenizer("There is a red circle. " * 20).input_ids[1:]
     for end in range(1, len(ids) + 1):
         shown = growing.text(ids[:end])
-    assert shown == answer_text(tokenizer, ids)
+    assert shown == answer_text(tokenizer, ids, TURN_END)
     assert decoded < 10 * len(ids)

@@ -12,8 +12,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
 
 import xcomposer_ui.models  # noqa: F401
 from tests.checkpoints import tiny_model, write_checkpoint
-from xcomposer_ui.models.xcomposer2.cache import CACHE_NAME, PreallocatedCache
-from xcomposer_ui.models.xcomposer2.prompt import IMAGE_MARK, prompt_text, with_marks
+from xcomposer_ui.core.families.xcomposer2 import IMAGE_MARK
+from xcomposer_ui.models.cache import CACHE_NAME, PreallocatedCache
+from xcomposer_ui.models.xcomposer2.prompt import prompt_text, with_marks
 
 GREEDY: dict[str, Any] = {"do_sample": False, "max_new_tokens": 12}
 

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import xcomposer_ui.models  # noqa: F401
-from xcomposer_ui.models.xcomposer2.penalty import BosRepetitionPenalty
+from xcomposer_ui.models.generation import BosRepetitionPenalty
 
 DATA = Path(__file__).parent.parent / "data"
 ORIGINAL_TOKENIZER = Path(__file__).parents[3] / "shared" / "fidelity" / "tokenizer"

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode, resolve_name
 
 from tests.checkpoints import tiny_model
-from xcomposer_ui.models.xcomposer2.cache import PreallocatedCache
+from xcomposer_ui.models.cache import PreallocatedCache
 
 KERNELS = frozenset(
     "linear scaled_dot_product_attention conv2d layer_norm embedding silu gelu sigmoid softmax interpolate matmul "

@@ -11,8 +11,9 @@ import torch
 from safetensors.torch import load_file
 
 from tests.checkpoints import tiny_model, write_checkpoint
+from xcomposer_ui.core.families.xcomposer2 import cache_bytes, parameters
 from xcomposer_ui.core.strategies import FULL_WEIGHTS, HALF_WEIGHTS
-from xcomposer_ui.planning.catalogue import Entry, cache_bytes_of, entry_of, parameters_of, tiled
+from xcomposer_ui.planning.catalogue import TEXT_TOKENS, Entry, entry_of, tiled
 
 
 @pytest.mark.parametrize(
@@ -31,7 +32,7 @@ def test_parameters_are_counted_from_the_configuration_and_from_the_headers(
     folder = write_checkpoint(tmp_path / "a folder.with dots", model, max_shard_size="100KB")
     config = json.loads((folder / "config.json").read_text())
     expected = model.num_parameters()
-    assert parameters_of(config, tiled=bool(changes.get("tiles"))) == expected
+    assert parameters(config, tiled=bool(changes.get("tiles"))) == expected
     entry = entry_of(str(folder))
     assert entry.parameters == expected
     assert entry.here
@@ -83,7 +84,7 @@ def test_the_cache_is_what_the_model_keeps() -> None:
     model = tiny_model()
     tokens = model.config.image_tokens() + 512
     one = 2 * model.config.num_hidden_layers * model.config.num_key_value_heads * model.config.head_dim * 2
-    assert cache_bytes_of(model.config.to_dict()) == one * tokens
+    assert cache_bytes(model.config.to_dict(), False, TEXT_TOKENS) == one * tokens
 
 
 @pytest.mark.parametrize("name", ["nowhere", "a/b/c", "someone/never-heard-of"])

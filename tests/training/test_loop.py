@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from xcomposer_ui.core.families.xcomposer2 import IMAGE_MARK, TURN_END, TURN_START
 from xcomposer_ui.core.settings import EMBEDDED_PATH
 from xcomposer_ui.models.xcomposer2.language import PLoRALinear
-from xcomposer_ui.models.xcomposer2.prompt import IMAGE_MARK, prompt_text, with_marks
-from xcomposer_ui.models.xcomposer2.tokenizer import TURN_END, TURN_START, InternLMXComposer2Tokenizer
+from xcomposer_ui.models.xcomposer2.prompt import prompt_text, with_marks
+from xcomposer_ui.models.xcomposer2.tokenizer import InternLMXComposer2Tokenizer
 from xcomposer_ui.training.attention_supervision import StateProbe, attention_loss, probe_loss
 from xcomposer_ui.training.batching import answer_logits, length_groups, picture_cache
 from xcomposer_ui.training.conversations import Conversation, ConversationEncoder, KindSampler, sample_conversations

@@ -13,13 +13,14 @@ import torch
 from torch import Tensor
 
 from xcomposer_ui.backends import silent_failures
-from xcomposer_ui.backends.generation import EXPECTED, BlockWatch, Stopped, arithmetic, free_unused, prompt, sampling
+from xcomposer_ui.backends.arithmetic import EXPECTED, arithmetic, prompt, sampling
+from xcomposer_ui.backends.devices import free_unused
 from xcomposer_ui.backends.memory import Meter, meter_of
+from xcomposer_ui.backends.run_control import BlockWatch, Stopped
 from xcomposer_ui.core.errors import out_of_memory
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.result import Measurement
 from xcomposer_ui.core.strategies import Strategy
-from xcomposer_ui.models.xcomposer2.answer import answer_text
 from xcomposer_ui.runtime.backend import BatchCallResult, CallResult, Progress
 
 Alone = Callable[[Request], CallResult]
@@ -27,7 +28,7 @@ Alone = Callable[[Request], CallResult]
 
 
 class BatchClock:
-    """A streamer for `generate` on several rows: notes the time of each step, and ends the run when told to."""
+    """A streamer for `generate` on several rows: records the time of each step, and ends a stopped run."""
 
     def __init__(self, stop: Callable[[], bool]) -> None:
         self.times: list[float] = []
@@ -35,7 +36,7 @@ class BatchClock:
         self._prompt_seen = False
 
     def put(self, value: Tensor) -> None:
-        if not self._prompt_seen:  # `generate` hands over the prompt first
+        if not self._prompt_seen:  # `generate` passes the prompt first
             self._prompt_seen = True
             return
         self.times.append(time.perf_counter())
@@ -54,7 +55,7 @@ class FiniteRows:
 
     @contextmanager
     def on(self, model: Any) -> Iterator[FiniteRows]:
-        """Within, every logits tensor that `model` computes is looked at."""
+        """Within, every logits tensor that `model` computes is checked."""
 
         def look(_module: Any, _inputs: Any, logits: Tensor) -> None:
             self._steps.append(torch.isfinite(logits).flatten(1).all(dim=1))  # (B,)
@@ -82,11 +83,11 @@ def answer_first(
 ) -> BatchCallResult:
     """Answer the first of `questions` together: all of them, or, where memory runs out, a half, a quarter, …
 
-    They are to be asked alike: with the same settings, and greedily. Where the call fails otherwise, or a row breaks
-    in silence, the question is asked `alone`, so that its failure is its own and is explained. others: bytes of other
-    weights on the device. Fewer outcomes than questions answered where it was stopped.
+    They have the same settings, and are greedy. Where the call fails otherwise, or a row fails silently, the question
+    is run `alone`, so that its failure is its own and is explained. others: bytes of other weights on the device.
+    There are fewer outcomes than questions where it was stopped.
     """
-    progress.text = lambda: ""  # what each says is known at the end
+    progress.text = lambda: ""  # the answers are known at the end
     size = len(questions)
     while size > 1:
         if progress.stop.is_set():
@@ -100,7 +101,7 @@ def answer_first(
 
 @dataclass(frozen=True)
 class _Call:
-    """One call of the model on several questions, as it went.
+    """One call of the model on several questions.
 
     ids: each row's tokens, its end token the last. prompts: each row's tokens of prompt. started, times: of the call
     and of each step, in seconds. meter: of the whole call.
@@ -117,7 +118,7 @@ class _Call:
 def _each(
     rows: Sequence[CallResult | None], questions: Sequence[Request], progress: Progress, alone: Alone
 ) -> tuple[CallResult, ...]:
-    """The outcome of each question, asked alone where its row has none; a stop ends them."""
+    """The outcome of each question, run alone where its row has none; a stop ends them."""
     outcomes: list[CallResult] = []
     for row, question in zip(rows, questions, strict=True):
         outcome = row or (None if progress.stop.is_set() else alone(question))
@@ -136,7 +137,7 @@ def _together(
     progress: Progress,
     others: int,
 ) -> tuple[list[CallResult | None], bool]:
-    """(each question's outcome, None where it has to be asked alone; whether memory ran out)."""
+    """(each question's outcome, None where it has to be run alone; whether memory ran out)."""
     meter = meter_of(model, others)
     clock, finite = BatchClock(progress.stop.is_set), FiniteRows()
     call: _Call | None = None
@@ -149,24 +150,24 @@ def _together(
             ids = model.batch_ids(tokenizer, rows, streamer=clock, **sampling(questions[0]))
             call = _Call(ids, prompts, started, clock.times, meter, finite)
     except Stopped:
-        pass  # a batch that was stopped has no answers: they are asked for again
+        pass  # a batch that was stopped has no answers: they are run again
     except EXPECTED as error:
         ran_out = out_of_memory(type(error).__name__, str(error))
         traceback.clear_frames(error.__traceback__)  # they hold the activations
     if call is None:
         free_unused(model.device.type)
         return [None] * len(questions), ran_out
-    return [_outcome(call, n, question, tokenizer) for n, question in enumerate(questions)], False
+    return [_outcome(call, n, question, model, tokenizer) for n, question in enumerate(questions)], False
 
 
-def _outcome(call: _Call, row: int, question: Request, tokenizer: Any) -> CallResult | None:
-    """What came of one row; None where it broke in silence."""
+def _outcome(call: _Call, row: int, question: Request, model: Any, tokenizer: Any) -> CallResult | None:
+    """The outcome of one row; None where it failed silently."""
     ids = call.ids[row]
-    said = answer_text(tokenizer, ids)
+    text = model.answer_text(tokenizer, ids)
     repeated = silent_failures.repeated_to_the_end(ids, question.max_new_tokens)
-    if not call.finite.finite(row, len(ids)) or repeated or not said.strip():
+    if not call.finite.finite(row, len(ids)) or repeated or not text.strip():
         return None
-    return CallResult(_measurement(call, row), answer=said)
+    return CallResult(_measurement(call, row), answer=text)
 
 
 def _measurement(call: _Call, row: int) -> Measurement:

@@ -1,4 +1,4 @@
-"""Finds a checkpoint, judges it before anything is computed, and loads it in the dtype asked for."""
+"""Finds a checkpoint, checks its files before anything is computed, and loads it in a dtype on a device."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from zipfile import is_zipfile
 
 import torch
 from safetensors import SafetensorError, safe_open
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from torch import Tensor
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 from transformers.utils import logging as transformers_logging
 
-import xcomposer_ui.models  # noqa: F401  (registers the families)
 from xcomposer_ui.backends import hub
-from xcomposer_ui.backends.mapped_files import give_back_pages
+from xcomposer_ui.core import families
 from xcomposer_ui.core.errors import UserError, first_line
 from xcomposer_ui.core.settings import is_hub_id, model_path
-from xcomposer_ui.models.xcomposer2 import InternLMXComposer2Config
-from xcomposer_ui.models.xcomposer2.weights import WEIGHT_FILES
+from xcomposer_ui.models import family_of
+from xcomposer_ui.models.base import WEIGHT_FILES
 
-FAMILIES = (InternLMXComposer2Config,)
-"""The configurations of what the lab can ask. Any other would be built all the same, at its full size."""
+HEADER_DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "F64": torch.float64}
+"""safetensors' names of floating-point types."""
 
-PAGES_GIVEN_BACK_EVERY = 8
-"""Tensors. A block of a 7B model has some fifteen of them, half a gigabyte."""
+TENSORS_A_MAPPING = 8
+"""Tensors read through one mapping of a .bin file; a block of a 7B model has some fifteen, half a gigabyte."""
 
 
 def locate(name: str) -> str:
@@ -45,10 +45,10 @@ def locate(name: str) -> str:
 
 
 def fetch(name: str, progress: Callable[[float], None]) -> tuple[Path, str | None]:
-    """(the checkpoint's folder on this machine, its revision): a hub id is downloaded where it is not here yet.
+    """(the checkpoint's folder on this machine, its revision): a hub id is downloaded if need be.
 
-    The revision is the hub's commit; None for a folder, which has none. progress: is given the download's fraction.
-    Raises UserError, with a sentence, where there is no such model, or no whole one.
+    The revision is the hub's commit; None for a folder, which has none. progress: takes the downloaded fraction.
+    Raises UserError where there is no such model, or no whole one.
     """
     source = locate(name)
     if Path(source).is_dir():
@@ -61,36 +61,102 @@ def fetch(name: str, progress: Callable[[float], None]) -> tuple[Path, str | Non
 def load(
     name: str, dtype: str, device: str, progress: Callable[[float], None], *, shown: str | None = None
 ) -> tuple[Any, Any]:
-    """(model, tokenizer), in evaluation mode, weights in `dtype` on `device`. shown: how errors call it.
+    """(model, tokenizer), in evaluation mode, weights in `dtype` on `device`. shown: its name in errors.
 
     Each weight is read, cast and put on the device one by one; no float32 copy of the whole exists. Where the stored
-    dtype is the one asked for, and the device the CPU, the weights stay in the mapped file and take no memory.
-    Raises UserError, with a sentence, for whatever is wrong with the checkpoint.
+    dtype is `dtype`, and the device the CPU, the weights stay in the mapped file and take no memory.
+    Raises UserError for whatever is wrong with the checkpoint.
     """
-    source = str(fetch(name, lambda fraction: None)[0])
-    shown = shown or (Path(source).name if Path(locate(name)).is_dir() else name)
+    folder = fetch(name, lambda fraction: None)[0]
+    shown = shown or (folder.name if Path(locate(name)).is_dir() else name)
+    wanted = getattr(torch, dtype)
     try:
-        with _telling(progress):
-            config = AutoConfig.from_pretrained(source)
-            if not isinstance(config, FAMILIES):
-                raise UserError("other_family", name=shown, what=str(config.model_type))
-            tokenizer = AutoTokenizer.from_pretrained(source)
-            model = AutoModelForCausalLM.from_pretrained(
-                source, config=config, dtype=getattr(torch, dtype), device_map={"": device} if device != "cpu" else None
-            )
+        config = AutoConfig.from_pretrained(folder)
+        if family_of(config) is None:
+            raise UserError("other_family", name=shown, what=str(config.model_type))
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        if device == "cpu" and _stored_dtypes(folder) != {wanted}:
+            model = _load_converted(folder, config, wanted, progress)
+        else:
+            with _progress_of_transformers(progress):
+                model = AutoModelForCausalLM.from_pretrained(
+                    folder, config=config, dtype=wanted, device_map={"": device} if device != "cpu" else None
+                )
     except pickle.UnpicklingError as error:
         raise UserError("more_than_weights", name=shown) from error
     except (OSError, ValueError, SafetensorError, KeyError, EOFError, RuntimeError) as error:
         if isinstance(error, torch.OutOfMemoryError):
             raise
-        raise UserError("broken_checkpoint", name=shown, what=_without_folders(first_line(error), source)) from error
+        what = _without_folders(first_line(error), str(folder))
+        raise UserError("broken_checkpoint", name=shown, what=what) from error
     return model.eval(), tokenizer
+
+
+def _load_converted(folder: Path, config: Any, dtype: torch.dtype, progress: Callable[[float], None]) -> Any:
+    """The model on the CPU, its weights cast to `dtype`.
+
+    transformers would map the files: pages of a mapping stay with the process once they are read, which makes one and
+    a half times to twice the weights in the end. Here no more than a few stored tensors are in memory at once.
+    """
+    family = family_of(config)
+    assert family is not None
+    family.fit_to_weights(config, str(folder))
+    weights: dict[str, Tensor] = {}
+    for name, stored, fraction in _tensors(folder):
+        weights[name] = stored.to(dtype if stored.is_floating_point() else stored.dtype, copy=True)
+        progress(fraction)
+    with _progress_of_transformers(lambda fraction: None):
+        model = family.model_class(config).from_pretrained(None, config=config, state_dict=weights, dtype=dtype)
+    if (folder / "generation_config.json").is_file():
+        model.generation_config = GenerationConfig.from_pretrained(folder)
+    return model
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    """The files that the weights are in."""
+    first = next(folder / name for name in WEIGHT_FILES if (folder / name).is_file())
+    return [folder / shard for shard in _shards(first, folder.name)] if first.suffix == ".json" else [first]
+
+
+def _stored_dtypes(folder: Path) -> set[torch.dtype | None]:
+    """The types of the stored weights, from the files' headers; None for one that is not a floating-point type."""
+    found: set[torch.dtype | None] = set()
+    for file in _weight_files(folder):
+        if file.suffix == ".safetensors":
+            with safe_open(file, "pt") as handle:
+                found |= {HEADER_DTYPES.get(handle.get_slice(name).get_dtype()) for name in handle.keys()}  # noqa: SIM118
+        else:
+            found |= {weight.dtype for weight in _mapped(file, "meta").values()}
+    return found
+
+
+def _tensors(folder: Path) -> Iterator[tuple[str, Tensor, float]]:
+    """(name, stored tensor, fraction of all that has been read then)."""
+    files = _weight_files(folder)
+    for done, file in enumerate(files):
+        if file.suffix == ".safetensors":
+            with safe_open(file, "pt", backend="pread") as handle:
+                names = list(handle.keys())
+                for n, name in enumerate(names, 1):
+                    yield name, handle.get_tensor(name), (done + n / len(names)) / len(files)
+            continue
+        names = list(_mapped(file, "meta"))
+        for start in range(0, len(names), TENSORS_A_MAPPING):
+            weights = _mapped(file, "cpu")  # a new mapping, as the pages of the one before are freed with it
+            for n, name in enumerate(names[start : start + TENSORS_A_MAPPING], start + 1):
+                yield name, weights[name], (done + n / len(names)) / len(files)
+
+
+def _mapped(file: Path, device: str) -> dict[str, Tensor]:
+    """The tensors of a .bin file, mapped and not read; on "meta" only their shapes and types."""
+    weights: dict[str, Tensor] = torch.load(file, map_location=device, weights_only=True, mmap=True)
+    return weights
 
 
 def _check_folder(folder: Path, shown: str | None = None) -> None:
     """Raises UserError, naming what is missing or cut off, unless `folder` can be loaded. shown: how it is called."""
     shown = shown or folder.name
-    missing = [name for name in ("config.json", "tokenizer.model") if not (folder / name).is_file()]
+    missing = [name for name in ("config.json", *_tokenizer_files(folder)) if not (folder / name).is_file()]
     if not any((folder / name).is_file() for name in WEIGHT_FILES):
         missing.append("model.safetensors")
     for index in folder.glob("*.index.json"):
@@ -107,6 +173,16 @@ def _check_folder(folder: Path, shown: str | None = None) -> None:
     for file in folder.glob("pytorch_model*.bin"):
         if not is_zipfile(file):  # what it has been since PyTorch 1.6, its table of contents at the end
             raise UserError("cut_off_file", name=shown, file=file.name)
+
+
+def _tokenizer_files(folder: Path) -> tuple[str, ...]:
+    """What the family of the folder's config.json needs beside it; all families' files where that is not readable."""
+    try:
+        facts = families.family_of(json.loads((folder / "config.json").read_text(encoding="utf-8"))["model_type"])
+    except (OSError, ValueError, LookupError, TypeError):
+        facts = None
+    known = families.families() if facts is None else (facts,)
+    return tuple(dict.fromkeys(file for family in known for file in family.tokenizer_files))
 
 
 def _shards(index: Path, shown: str) -> list[str]:
@@ -126,7 +202,7 @@ def _read_json(file: Path, shown: str) -> Any:
 
 
 @contextmanager
-def _telling(progress: Callable[[float], None]) -> Iterator[None]:
+def _progress_of_transformers(progress: Callable[[float], None]) -> Iterator[None]:
     """Report transformers' own progress bars as fractions; a release without the hook reports none."""
     set_hook = getattr(transformers_logging, "set_tqdm_hook", None)
     if set_hook is None:
@@ -134,7 +210,7 @@ def _telling(progress: Callable[[float], None]) -> Iterator[None]:
         return
 
     def hook(factory: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        return _tell_each(args[0], progress) if args else factory(*args, **kwargs)
+        return _reporting(args[0], progress) if args else factory(*args, **kwargs)
 
     previous = set_hook(hook)
     try:
@@ -143,15 +219,12 @@ def _telling(progress: Callable[[float], None]) -> Iterator[None]:
         set_hook(previous)
 
 
-def _tell_each(items: Any, progress: Callable[[float], None]) -> Iterator[Any]:
+def _reporting(items: Any, progress: Callable[[float], None]) -> Iterator[Any]:
     total = len(items) if hasattr(items, "__len__") else None
     for n, item in enumerate(items, 1):
         yield item
-        if n % PAGES_GIVEN_BACK_EVERY == 0:
-            give_back_pages()
         if total:
             progress(n / total)
-    give_back_pages()
 
 
 def _without_folders(line: str, source: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import psutil
 import torch
 
@@ -79,7 +81,8 @@ def synchronize(device_type: str) -> None:
         torch.get_device_module(device_type).synchronize()
 
 
-def give_back_cached(device_type: str) -> None:
-    """Return the memory that PyTorch's allocator caches to the device."""
+def free_unused(device_type: str) -> None:
+    """Free what a failed or stopped run left in cycles, and return PyTorch's cached memory to the device."""
+    gc.collect()
     if device_type != "cpu":
         torch.get_device_module(device_type).empty_cache()

@@ -1,8 +1,8 @@
-"""How far a variant's numbers are from full precision's, module by module and at the logits.
+"""The divergence of each variant from full precision, module by module and at the logits.
 
-Each variant answers freely once, so that it is known where the answers part. Then full precision's own tokens are put
-after the prompt (teacher forcing) and one forward over both gives, in every variant, the same positions to compare:
-one early difference does not drown the rest. Picture and prompt are computed anew in each variant.
+Each variant first answers by itself, which shows where the answers part. Then full precision's own tokens are put
+after the prompt (teacher forcing), and one forward over both has the same positions in every variant: one early
+difference does not hide the others. Picture and prompt are computed anew in each variant.
 """
 
 from __future__ import annotations
@@ -15,49 +15,43 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xcomposer_ui.backends.devices import free_bytes
-from xcomposer_ui.backends.distances import (
+from xcomposer_ui.backends.arithmetic import EXPECTED, arithmetic, prompt, run
+from xcomposer_ui.backends.devices import free_bytes, free_unused
+from xcomposer_ui.backends.memory import weights_bytes
+from xcomposer_ui.backends.module_outputs import (
+    Key,
+    block_names,
     first_difference,
     has_float64,
     largest_share,
     layer_divergence,
     logit_figures,
+    outputs_of,
 )
-from xcomposer_ui.backends.generation import (  # fmt: skip
-    EXPECTED,
-    BlockWatch,
-    Stopped,
-    TokenClock,
-    arithmetic,
-    free_unused,
-    prompt,
-    sampling,
-)
-from xcomposer_ui.backends.memory import weights_bytes
-from xcomposer_ui.backends.module_outputs import Key, block_names, listening
+from xcomposer_ui.backends.run_control import BlockWatch, Stopped, TokenClock
 from xcomposer_ui.compare.divergence import Divergence, Divergences, LayerDivergence
 from xcomposer_ui.core.messages import Message, Sentence
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.strategies import REFERENCE, STRATEGIES, Strategy, WeightsFormat
-from xcomposer_ui.models.xcomposer2.tokenizer import TURN_END
+from xcomposer_ui.models.answer import token_texts
 from xcomposer_ui.runtime.backend import Progress
 
 MOST_KEPT_BYTES = 2 << 30
-"""Of the reference's activations; above it, those of the blocks alone are kept."""
+"""Most bytes of the reference's activations; above it, only those of the blocks are kept."""
 
 FLOOR_WEIGHTS_BYTES = 512 << 20
-"""Of float32 weights; up to it, a float64 copy is made for the floor."""
+"""Bytes of float32 weights up to which a float64 copy is made for the floor."""
 
 FULL = STRATEGIES[REFERENCE]
 FLOAT64 = Strategy("float64", WeightsFormat("float64", "float64", 8), "float64", autocast=False)
 
 Ready = Callable[[str], tuple[Any, Any]]
-"""Weights' dtype to (model, tokenizer), loaded if need be; what was given out before may be gone then."""
+"""Weights' dtype -> (model, tokenizer), loaded if need be; earlier ones may have been unloaded then."""
 
 
 @dataclass
 class Reference:
-    """What the reference gave: its tokens, its logits at them (positions, vocabulary), its modules' outputs.
+    """The reference: its tokens, its logits at them (positions, vocabulary), its modules' outputs.
 
     outputs: on the CPU. blocks_only: whether the outputs of modules inside the blocks were left out.
     """
@@ -105,12 +99,12 @@ def _diverge(
 def _of_variant(
     ready: Ready, reference: Reference, question: Request, strategy: Strategy, half: str, progress: Progress
 ) -> Divergence:
-    """One entry. The weights are let go of with this function, so that the next ones find room."""
+    """One entry. The weights are referenced by this function alone, so that the next ones find memory."""
     model, tokenizer = ready(strategy.weights_dtype(half))
     ids = answer_ids(model, tokenizer, question, strategy, half, progress)
     entry = against(reference, model, tokenizer, question, strategy, half, progress)
     parts = first_difference(reference.ids, ids)
-    return replace(entry, first_different_token=parts, tokens=token_texts(tokenizer, ids))
+    return replace(entry, first_different_token=parts, tokens=token_texts(tokenizer, ids, model.turn_end))
 
 
 def _of_full(
@@ -133,22 +127,19 @@ def _of_full(
         wide = copy.deepcopy(model).to(torch.float64)
         exact = reference_of(wide, tokenizer, question, FLOAT64, half, ids, progress)
         floor = against(exact, model, tokenizer, question, FULL, half, progress)
-    return reference, token_texts(tokenizer, ids), floor
+    return reference, token_texts(tokenizer, ids, model.turn_end), floor
 
 
 def answer_ids(
     model: Any, tokenizer: Any, question: Request, strategy: Strategy, half: str, progress: Progress
 ) -> list[int]:
-    """The tokens of the free-running answer, as a run with the same settings and seed gives them."""
+    """The tokens of the free-running answer, as a run with the same settings and seed has them."""
     clock = TokenClock(progress.stop.is_set, lambda: None)
     with BlockWatch(model, progress), arithmetic(strategy, half, model.device.type):
-        torch.manual_seed(question.seed)
-        inputs = prompt(model, tokenizer, question, strategy, half)
-        model.answer_ids(tokenizer, inputs, streamer=clock, **sampling(question))
-    ends = {tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids(TURN_END)}
-    # The end token is compared too: an answer that goes on differs from one that ends.
-    last = next((n for n, token in enumerate(clock.ids) if token in ends), len(clock.ids) - 1)
-    return clock.ids[: last + 1]
+        run(model, tokenizer, question, strategy, half, streamer=clock)
+    # The end token is compared too: an answer that continues differs from one that ends.
+    ids: list[int] = model.until_end(tokenizer, clock.ids)
+    return ids
 
 
 @torch.no_grad()
@@ -173,7 +164,7 @@ def forced_logits(
 def reference_of(
     model: Any, tokenizer: Any, question: Request, strategy: Strategy, half: str, ids: list[int], progress: Progress
 ) -> Reference:
-    """What `model` gives on its way to each of `ids`."""
+    """The outputs and logits of `model` at each of `ids`."""
     blocks = block_names(model)
     outputs: dict[Key, Tensor] = {}
     free = free_bytes("cpu")
@@ -182,11 +173,11 @@ def reference_of(
     blocks_only = False
     last: list[Tensor | None] = [None]
 
-    def hear(key: Key, output: Tensor) -> None:
+    def each(key: Key, output: Tensor) -> None:
         nonlocal kept, blocks_only
         if blocks_only and key[0] not in blocks:
             return
-        # A module inside a stage that hands on what its last child gave says nothing new.
+        # A module inside a stage that returns its last child's output adds nothing.
         if output is last[0] and key[0] not in blocks:
             return
         last[0] = output
@@ -197,7 +188,7 @@ def reference_of(
             for other in [key for key in outputs if key[0] not in blocks]:
                 del outputs[other]
 
-    with BlockWatch(model, progress), listening(model, hear):
+    with BlockWatch(model, progress), outputs_of(model, each):
         logits = forced_logits(model, tokenizer, question, strategy, half, ids)
     return Reference(ids, logits.cpu(), outputs, blocks_only)
 
@@ -215,11 +206,11 @@ def against(
     blocks = block_names(model)
     layers: list[LayerDivergence] = []
 
-    def hear(key: Key, output: Tensor) -> None:
+    def each(key: Key, output: Tensor) -> None:
         if key in reference.outputs:
             layers.append(layer_divergence(key, output, reference.outputs[key], key[0] in blocks))
 
-    with BlockWatch(model, progress), listening(model, hear):
+    with BlockWatch(model, progress), outputs_of(model, each):
         logits = forced_logits(model, tokenizer, question, strategy, half, reference.ids)
     difference, kl, agreement, non_finite = logit_figures(reference.logits.to(logits.device), logits)
     share, module = largest_share(layers)
@@ -236,14 +227,6 @@ def against(
         first_non_finite_module=next((layer.module for layer in layers if layer.non_finite), None),
         layers=tuple(layers),
     )
-
-
-def token_texts(tokenizer: Any, ids: Sequence[int]) -> tuple[str, ...]:
-    """What each token adds to the answer's text; joined they are the answer, special tokens left out."""
-    texts = [tokenizer.decode(list(ids[: n + 1]), skip_special_tokens=True).split(TURN_END)[0] for n in range(len(ids))]
-    # A character whose bytes are not all there yet belongs to the token that completes it.
-    whole = [text.rstrip("\ufffd") for text in texts]
-    return tuple(text[len(before) :] for before, text in zip(["", *whole], whole, strict=False))
 
 
 def _named(error: BaseException) -> str:

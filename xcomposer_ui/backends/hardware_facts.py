@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from xcomposer_ui.backends.devices import free_bytes
+from xcomposer_ui.backends.torch_private import cuda_driver_version
 from xcomposer_ui.core.processor import processor_name
 from xcomposer_ui.core.versions import PACKAGES, installed
 from xcomposer_ui.planning.hardware import Check, Facts, Gpu, judged
@@ -77,5 +78,5 @@ def driver_version(
         return next(word for word in words if word.count(".") >= 1 and word.replace(".", "").isdigit())
     except (OSError, IndexError, StopIteration):
         pass
-    supported = int((ask or torch._C._cuda_getDriverVersion)())  # 12040 is 12.4
+    supported = int((ask or cuda_driver_version)())  # 12040 is 12.4
     return f"for CUDA {supported // 1000}.{supported % 1000 // 10}" if supported else None

@@ -1,4 +1,4 @@
-"""Brings a checkpoint from the hub into its cache: told as it goes, resumed where it broke off, offline if there."""
+"""Downloads a checkpoint from the hub into its cache: with progress, resumed, and without a network if complete."""
 
 from __future__ import annotations
 
@@ -17,30 +17,26 @@ SMALL_FILES = ("config.json", "generation_config.json", "tokenizer.model", "toke
 SAFETENSORS = ("*.safetensors", "*.safetensors.index.json")
 PYTORCH = ("pytorch_model*.bin", "pytorch_model.bin.index.json")
 
-HTTP_ERROR: type[Exception] = hub_errors.HfHubHTTPError.__mro__[1]
-"""What the hub's own HTTP client raises where no answer came; which client that is hangs on the hub's release."""
 
-
-def fetched(name: str, tell: Callable[[float], None]) -> Path:
+def fetched(name: str, report: Callable[[float], None]) -> Path:
     """The folder of the hub's `name`, downloaded where it is not in the cache yet. Its last part is the revision.
 
-    tell: is given the fraction of what is being downloaded, 0..1. A connection that breaks is taken up where it broke;
-    after an end in the middle, files that are whole are not downloaded again. Raises UserError, with a sentence, where
-    the hub does not give it, or cannot be reached and the cache has no whole copy.
+    report: is called with the downloaded fraction, 0..1. A broken download is resumed, and complete files are not
+    downloaded again. Raises UserError where the hub refuses it, or is out of reach and the cache has no whole copy.
     """
-    return _brought(name, wanted, tell)
+    return _downloaded(name, wanted, report)
 
 
 def configuration(name: str) -> Path:
     """The config.json of the hub's `name`, and nothing more of it is downloaded. Raises UserError as `fetched` does."""
-    file = _brought(name, lambda files: ["config.json"], lambda fraction: None) / "config.json"
+    file = _downloaded(name, lambda files: ["config.json"], lambda fraction: None) / "config.json"
     if not file.is_file():
         raise UserError("incomplete_checkpoint", name=name, missing="config.json")
     return file
 
 
 def cached(name: str) -> Path | None:
-    """The folder of the hub's `name` where it is on this machine; asks nobody."""
+    """The folder of the hub's `name` where it is on this machine; uses no network."""
     try:
         return Path(snapshot_download(name, local_files_only=True, allow_patterns=["config.json"]))
     except (hub_errors.LocalEntryNotFoundError, OSError, ValueError):
@@ -53,26 +49,26 @@ def wanted(files: Sequence[str]) -> list[str]:
     return [*SMALL_FILES, *(SAFETENSORS if safe or not files else PYTORCH)]
 
 
-def _brought(name: str, patterns: Callable[[Sequence[str]], list[str]], tell: Callable[[float], None]) -> Path:
+def _downloaded(name: str, patterns: Callable[[Sequence[str]], list[str]], report: Callable[[float], None]) -> Path:
     """The folder of the hub's `name` with the files that `patterns` picks from its list. Raises as `fetched` does."""
     try:
-        # Asked once and with a limit: the hub's client tries its downloads six times over, for half a minute.
-        told = HfApi().model_info(name, timeout=constants.HF_HUB_ETAG_TIMEOUT)
+        # One request with a time limit: the hub's client tries its downloads six times, for half a minute.
+        info = HfApi().model_info(name, timeout=constants.HF_HUB_ETAG_TIMEOUT)
     except hub_errors.HFValidationError as error:
         raise UserError("no_such_model", name=name) from error
-    except (HTTP_ERROR, OSError) as error:
-        held = _held(name, patterns)
-        if held is None:
+    except Exception as error:  # the HTTP client's own among them, and which client that is depends on the release
+        cached_folder = _complete_in_cache(name, patterns)
+        if cached_folder is None:
             raise _mistake(name, error) from error
-        return held
-    wanted_files = patterns([file.rfilename for file in told.siblings or ()])
+        return cached_folder
+    wanted_files = patterns([file.rfilename for file in info.siblings or ()])
     try:
-        return Path(snapshot_download(name, allow_patterns=wanted_files, tqdm_class=_bar(tell)))
-    except (HTTP_ERROR, OSError) as error:
+        return Path(snapshot_download(name, allow_patterns=wanted_files, tqdm_class=_bar(report)))
+    except Exception as error:
         raise _mistake(name, error) from error
 
 
-def _held(name: str, patterns: Callable[[Sequence[str]], list[str]]) -> Path | None:
+def _complete_in_cache(name: str, patterns: Callable[[Sequence[str]], list[str]]) -> Path | None:
     """The cache's folder of `name`; None where it holds none, or not all that `patterns` picks of it."""
     folder = cached(name)
     if folder is None:
@@ -85,43 +81,43 @@ def _held(name: str, patterns: Callable[[Sequence[str]], list[str]]) -> Path | N
 
 
 def _mistake(name: str, error: Exception) -> UserError:
-    """What the user is told of `error`, which the hub's client raised."""
+    """The user's mistake that `error`, which the hub's client raised, stands for."""
     if isinstance(error, hub_errors.GatedRepoError):
         return UserError("hub_gated", name=name)
     if isinstance(error, hub_errors.RepositoryNotFoundError):
         return UserError("hub_missing", name=name)
-    # Where the cache lacks something too, what the hub said is the cause.
-    for said in (error, error.__cause__):
-        if isinstance(said, hub_errors.HfHubHTTPError) and not isinstance(said, hub_errors.LocalEntryNotFoundError):
-            return UserError("hub_refused", name=name, what=_status(said))
+    # Where the cache is incomplete too, the hub's answer is the cause.
+    for cause in (error, error.__cause__):
+        if isinstance(cause, hub_errors.HfHubHTTPError) and not isinstance(cause, hub_errors.LocalEntryNotFoundError):
+            return UserError("hub_refused", name=name, what=_status(cause))
     return UserError("hub_out_of_reach", name=name, what=first_line(error))
 
 
-def _bar(tell: Callable[[float], None]) -> Any:
-    """A progress bar that is not drawn and tells the share of bytes; a bar that counts files tells nothing."""
+def _bar(report: Callable[[float], None]) -> Any:
+    """A progress bar that is not drawn and reports the fraction of bytes; one that counts files reports nothing."""
 
-    class Told(tqdm):  # type: ignore[misc]
+    class Reporting(tqdm):  # type: ignore[misc]
         # No thread that redraws slow bars: each class of bars has its own, which stays, and tqdm holds its lock while
-        # it starts one: where that thread first collects an old bar, which wants the lock, both wait for ever.
+        # it starts one. If that thread first collects an old bar, which needs the lock, both wait for ever.
         monitor_interval = 0
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             kwargs.pop("name", None)
             kwargs["disable"] = False
-            kwargs["file"] = _Nowhere()
+            kwargs["file"] = _NoFile()
             super().__init__(*args, **kwargs)
 
         def update(self, n: float | None = 1) -> bool | None:
             drawn: bool | None = super().update(n)
             if self.unit == "B" and self.total:
-                tell(min(1.0, self.n / self.total))
+                report(min(1.0, self.n / self.total))
             return drawn
 
-    return Told
+    return Reporting
 
 
-class _Nowhere:
-    """Where a bar that nobody looks at is drawn."""
+class _NoFile:
+    """Discards what is written."""
 
     def write(self, text: str) -> int:
         return len(text)

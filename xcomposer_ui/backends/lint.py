@@ -1,4 +1,4 @@
-"""The pre-flight check: every strategy in both half types on a small real twin, and each boundary that clashes.
+"""The pre-flight check: every strategy in both half types on a tiny model, and each boundary that clashes.
 
 Real tensors on the CPU: meta and fake ones do not raise the commonest clash of all, a linear layer's.
 """
@@ -18,10 +18,14 @@ from xcomposer_ui.backends.tiny_models.casting_tracer import CastingTracer
 from xcomposer_ui.backends.tiny_models.inputs import Inputs, inputs_for
 from xcomposer_ui.core.errors import first_line
 from xcomposer_ui.core.strategies import HALF_DTYPES, STRATEGIES, Strategy
+from xcomposer_ui.models.base import FamilyModel
 from xcomposer_ui.tracing.lint import Lint, LintCase
 
 NEW_TOKENS = 2
-"""The prompt and one step of decoding: what follows takes the same way."""
+"""The prompt and one step of decoding; all further steps compute the same operations."""
+
+SMALL_PICTURE = (64, 64)
+"""(width, height) in pixels; tiled members make one tile of it."""
 
 EXPECTED = (RuntimeError, TypeError, ValueError, IndexError, AttributeError, KeyError, AssertionError)
 """What a model may raise at inputs that are not laid out for it."""
@@ -30,28 +34,28 @@ EXPECTED = (RuntimeError, TypeError, ValueError, IndexError, AttributeError, Key
 def lint(named: str, halves: Sequence[str] = HALF_DTYPES) -> Lint:
     """Check the model that a folder's config.json or a class describes, under every strategy in each of `halves`.
 
-    Raises UserError where there is no such folder or class, NoTwinError where no twin can be built or run.
+    Raises UserError where there is no such folder or class, NoTinyModelError where none can be built or run.
     """
     transformers_logging.set_verbosity_error()
-    twin = tiny_model(*configuration(named))
-    inputs = _answered(twin)
+    tiny = tiny_model(*configuration(named))
+    inputs = _accepted_inputs(tiny)
     cases = []
     for half in halves:
-        weights = {"float32": twin}
+        weights = {"float32": tiny}
         for strategy in STRATEGIES.values():
             if half != halves[0] and not strategy.uses_half:
                 continue  # no half type has a part in it: once is enough
             dtype = strategy.weights_dtype(half)
             if dtype not in weights:
-                weights[dtype] = _loaded(twin, dtype)
+                weights[dtype] = _loaded(tiny, dtype)
             cases.append(_case(weights[dtype], inputs, strategy, half))
-    return Lint(named, type(twin).__name__, sum(w.numel() for w in twin.parameters()), tuple(cases))
+    return Lint(named, type(tiny).__name__, sum(w.numel() for w in tiny.parameters()), tuple(cases))
 
 
-def ask(model: Any, inputs: Inputs) -> None:
-    """One picture and a few words through the model, as its users ask it: `generate` where it has that."""
+def run(model: Any, inputs: Inputs) -> None:
+    """Run one picture and a few words through the model, by `generate` where it has that."""
     with torch.no_grad():
-        if hasattr(model, "encode_image") and "inputs_embeds" not in inputs:  # the lab's own family
+        if isinstance(model, FamilyModel):
             made = model.joined_inputs([[1, 3], [4, 5]], [inputs["pixel_values"]])
             model.generate(**made, **_generation(model))
         elif model.can_generate():
@@ -67,42 +71,42 @@ def _generation(model: Any) -> dict[str, Any]:
     return {"max_new_tokens": NEW_TOKENS, "min_new_tokens": NEW_TOKENS, "do_sample": False}
 
 
-def _answered(twin: Any) -> Inputs:
-    """Inputs that the float32 twin answers to."""
+def _accepted_inputs(tiny: Any) -> Inputs:
+    """Inputs that the float32 model accepts."""
     try:
-        if hasattr(twin, "encode_image"):
-            side = twin.config.tower_side
-            inputs = {"pixel_values": torch.rand(1, 3, side, side)}
+        if isinstance(tiny, FamilyModel):
+            pixels = tiny.config.pixel_size(SMALL_PICTURE, 1)
+            inputs = {"pixel_values": torch.rand(1, 3, *pixels)}
         else:
-            inputs = inputs_for(twin)
-        ask(twin, inputs)
+            inputs = inputs_for(tiny)
+        run(tiny, inputs)
     except EXPECTED as error:
         raise NoTinyModelError(
-            f"a small {type(twin).__name__} was built, and does not answer the picture and the words that it was given"
+            f"a small {type(tiny).__name__} was built, and does not answer the picture and the words that it was given"
             f": {first_line(error)}"
         ) from error
     return inputs
 
 
-def _loaded(twin: Any, half: str) -> Any:
+def _loaded(tiny: Any, half: str) -> Any:
     try:
-        return loaded_in(twin, getattr(torch, half))
+        return loaded_in(tiny, getattr(torch, half))
     except EXPECTED as error:
-        raise NoTinyModelError(f"a small {type(twin).__name__} cannot be loaded in {half}: {error}") from error
+        raise NoTinyModelError(f"a small {type(tiny).__name__} cannot be loaded in {half}: {error}") from error
 
 
 def _case(model: Any, inputs: Inputs, strategy: Strategy, half: str) -> LintCase:
     given = {name: _cast(value, strategy.image_dtype(half)) for name, value in inputs.items()}
     autocast = torch.autocast("cpu", getattr(torch, half)) if strategy.autocast else nullcontext()
-    mender = CastingTracer(model)
+    tracer = CastingTracer(model)
     stopped_by = None
     try:
-        with autocast, mender:
-            ask(model, given)
+        with autocast, tracer:
+            run(model, given)
     except EXPECTED as error:
         stopped_by = f"{type(error).__name__}: {error}"
-        mender.forget(error)
-    return LintCase(strategy.name, half, mender.boundaries, stopped_by)
+        tracer.forget(error)
+    return LintCase(strategy.name, half, tracer.boundaries, stopped_by)
 
 
 def _cast(value: Tensor, dtype: str) -> Tensor:

@@ -10,9 +10,11 @@ from typing import Any
 import torch
 
 from xcomposer_ui.backends import batch_generation, checkpoint, divergence, generation
-from xcomposer_ui.backends.devices import budget_bytes, choose_device, free_bytes
+from xcomposer_ui.backends.devices import budget_bytes, choose_device, free_bytes, free_unused
 from xcomposer_ui.backends.memory import weights_bytes
 from xcomposer_ui.backends.prefix_cache import PrefixCache
+from xcomposer_ui.backends.run_control import Stopped
+from xcomposer_ui.backends.tracing.traced_run import traced_flow
 from xcomposer_ui.compare.divergence import Divergences
 from xcomposer_ui.core.errors import out_of_memory
 from xcomposer_ui.core.messages import Sentence
@@ -22,7 +24,7 @@ from xcomposer_ui.runtime.backend import BatchCallResult, CallResult, Progress
 from xcomposer_ui.tracing.dtype_flow import DtypeFlow
 
 SMALL_PARAMETERS = 100_000_000
-"""Below this, another strategy is tried in a second or two on any machine, its weights loaded if need be."""
+"""Parameters below which another strategy takes a second or two on any machine, loading included."""
 
 
 def open_local(model: str, device: str) -> LocalBackend:
@@ -36,7 +38,7 @@ def open_local(model: str, device: str) -> LocalBackend:
 
 
 class LocalBackend:
-    """One checkpoint on one device. Weights are loaded when first asked for, once a dtype, and kept while they fit."""
+    """One checkpoint on one device. Weights are loaded on first use, once for each dtype, and kept while they fit."""
 
     def __init__(self, model: str, device: str, reasons: dict[str, Sentence]) -> None:
         self.model = model
@@ -45,7 +47,7 @@ class LocalBackend:
         self.revision: str | None = None
         self._folder: Path | None = None
         self._models: dict[str, Any] = {}
-        self._conversations = PrefixCache()
+        self._prefixes = PrefixCache()
         self._tokenizer: Any = None
 
     def loaded(self) -> tuple[str, ...]:
@@ -55,12 +57,12 @@ class LocalBackend:
         if self._folder is not None:
             return
 
-        def tell(fraction: float) -> None:
+        def report(fraction: float) -> None:
             if progress.stop.is_set():
-                raise generation.Stopped
+                raise Stopped
             progress.stage, progress.fraction = "download", fraction
 
-        self._folder, self.revision = checkpoint.fetch(self.model, tell)
+        self._folder, self.revision = checkpoint.fetch(self.model, report)
         progress.stage, progress.fraction = "load", None
 
     def load(self, dtype: str, progress: Progress) -> float | None:
@@ -70,11 +72,13 @@ class LocalBackend:
         self._make_room(dtype)
         started = time.perf_counter()
 
-        def tell(fraction: float) -> None:
+        def report(fraction: float) -> None:
             progress.fraction = fraction
 
         shown = self.model if self.revision else None
-        self._models[dtype], self._tokenizer = checkpoint.load(str(self._folder), dtype, self.device, tell, shown=shown)
+        self._models[dtype], self._tokenizer = checkpoint.load(
+            str(self._folder), dtype, self.device, report, shown=shown
+        )
         return time.perf_counter() - started
 
     def weights(self, dtype: str) -> tuple[Any, Any]:
@@ -82,13 +86,12 @@ class LocalBackend:
         return self._models[dtype], self._tokenizer
 
     def generate(self, request: Request, progress: Progress) -> CallResult:
-        kept = self._conversations
-        outcome = self._generated(request, progress, kept)
-        if kept.nbytes and out_of_memory(outcome.failure_type, str(outcome.message)):
+        result = self._generated(request, progress, self._prefixes)
+        if self._prefixes.nbytes and out_of_memory(result.failure_type, str(result.message)):
             self.forget()  # the prefix cache may be just the memory that is missing
-            generation.free_unused(self.device)
-            outcome = self._generated(request, progress, kept)
-        return outcome
+            free_unused(self.device)
+            result = self._generated(request, progress, self._prefixes)
+        return result
 
     def generate_batch(self, requests: Sequence[Request], progress: Progress) -> BatchCallResult:
         first = requests[0]
@@ -119,19 +122,19 @@ class LocalBackend:
 
     def trace_dtypes(self, request: Request, progress: Progress) -> DtypeFlow:
         model, tokenizer = self.weights(request.weights_dtype)
-        return generation.flow(model, tokenizer, request, request.method, request.half_dtype, progress)
+        return traced_flow(model, tokenizer, request, request.method, request.half_dtype, progress)
 
     def budget_bytes(self) -> int | None:
         return budget_bytes(self.device, sum(weights_bytes(model) for model in list(self._models.values())))
 
     def forget(self) -> None:
-        self._conversations.clear()
+        self._prefixes.clear()
 
     def unload(self) -> None:
-        self._conversations.clear()
+        self._prefixes.clear()
         self._models.clear()
         self._tokenizer = None
-        generation.free_unused(self.device)
+        free_unused(self.device)
 
     def _generated(self, request: Request, progress: Progress, kept: PrefixCache | None = None) -> CallResult:
         dtype = request.weights_dtype
@@ -143,13 +146,13 @@ class LocalBackend:
         return sum(weights_bytes(model) for name, model in self._models.items() if name != dtype)
 
     def _make_room(self, dtype: str) -> None:
-        """Let go of the weights in other dtypes unless the new ones fit beside them, with a fifth to spare."""
+        """Unload the weights in other dtypes unless the new ones fit beside them, with a fifth to spare."""
         if not self._models:
             return
-        held = next(iter(self._models.values()))
-        needed = held.num_parameters() * torch.empty((), dtype=getattr(torch, dtype)).element_size()
+        loaded = next(iter(self._models.values()))
+        needed = loaded.num_parameters() * torch.empty((), dtype=getattr(torch, dtype)).element_size()
         free = free_bytes(self.device)
         if free is not None and needed * 1.2 > free:
-            self._conversations.clear()
+            self._prefixes.clear()
             self._models.clear()
-            generation.free_unused(self.device)
+            free_unused(self.device)

@@ -4,7 +4,7 @@
     torch.cuda's own peak of allocated bytes, reset before the run.
 "cpu_tensors"
     Bytes in live tensors: the weights, plus the highest sum of the allocations and frees that PyTorch's CPU allocator
-    reports while the run goes on.
+    makes during the run.
 
 On any other device (Apple's GPU, which keeps no peak) nothing is measured, and the peak is None.
 """
@@ -18,11 +18,11 @@ from typing import Any, TypeAlias
 
 import torch
 from torch import nn
-from torch._C import _autograd
-from torch._C._profiler import ProfilerConfig, ProfilerState, _ExperimentalConfig
 
-LISTENED_STEPS = 4
-"""Steps that are listened to: the prefill, and as many of decoding as show that each is like the one before."""
+from xcomposer_ui.backends.torch_private import AllocatorEvents
+
+RECORDED_STEPS = 4
+"""Steps that are recorded: the prefill, and as many of decoding as show that each is like the one before."""
 
 
 def weights_bytes(model: nn.Module) -> int:
@@ -34,14 +34,14 @@ def weights_bytes(model: nn.Module) -> int:
 class CpuPeak:
     """`with CpuPeak(model) as peak: …`, then `peak.peak_bytes`. Per thread: enter it where the model runs.
 
-    Every allocation is listened to, unless `token` tells of an answer's tokens. From the second step of decoding on,
-    each makes the same allocations as the one before, some larger by a fixed number of bytes: after LISTENED_STEPS,
-    the last two of them alike, the meter counts each of them on at its pace instead of listening. A small model makes
-    hundreds of allocations a token, and to write each down would take a tenth of its time. The sum is the same to the
-    byte (the tests compare) until the cache first grows (ROOM tokens, see `models.xcomposer2.cache`); then what it
-    grew by is added, and the copy of one layer, made while it grows, is left out.
+    Every allocation is recorded, unless `token` reports an answer's tokens. From the second step of decoding on, each
+    makes the same allocations as the one before, some larger by a fixed number of bytes: after RECORDED_STEPS, the last
+    two of them alike, the meter extrapolates instead of recording. A small model makes hundreds of allocations a token,
+    and to record each would take a tenth of its time. The sum is the same to the byte (the tests compare) until the
+    cache first grows (`models.cache.GROWTH`); then what it grew by is added, and the copy of one layer, made while it
+    grows, is left out.
 
-    peak_bytes stays None where PyTorch was built without what this listens with.
+    peak_bytes stays None where PyTorch was built without the profiler that records allocations.
     """
 
     kind = "cpu_tensors"
@@ -49,84 +49,84 @@ class CpuPeak:
     def __init__(self, model: nn.Module) -> None:
         self.weights_bytes = weights_bytes(model)
         self.peak_bytes: int | None = None
-        self._listener = _Listener()
+        self._events = AllocatorEvents()
         self._live = self._highest = self._recent = 0
-        self._tokens = self._counted_from = 0
+        self._tokens = self._recorded_tokens = 0
         self._cache_bytes: Callable[[], int] = int
-        self._cache_then = 0
-        self._paces: list[tuple[int, int]] = []
-        # Reports of the last two steps that were heard whole, and of the one that goes on.
+        self._recorded_cache_bytes = 0
+        self._growths: list[tuple[int, int]] = []
+        # Events of the last two whole steps, and of the current one.
         self._step_before: list[int] = []
         self._step: list[int] = []
-        self._heard: list[int] = []
+        self._current: list[int] = []
 
     def __enter__(self) -> CpuPeak:
-        if _Listener.there:
-            self._listener.start()
+        if AllocatorEvents.available:
+            self._events.start()
         return self
 
     def token(self, cache_bytes: Callable[[], int]) -> None:
-        """One more token has come. Call it at each token of an answer. cache_bytes: asked what the cache takes."""
+        """Count one more token of the answer. cache_bytes: returns the size of the KV cache."""
         self._tokens += 1
         self._cache_bytes = cache_bytes
-        if self._listener.on:
+        if self._events.on:
             self._take()
-            self._step_before, self._step, self._heard = self._step, self._heard, []
-            if self._tokens < LISTENED_STEPS or not _alike(self._step_before, self._step):
-                self._listener.start()
+            self._step_before, self._step, self._current = self._step, self._current, []
+            if self._tokens < RECORDED_STEPS or not _alike(self._step_before, self._step):
+                self._events.start()
             else:
-                self._counted_from = self._tokens
-                self._paces = self._paces_of_a_step()
+                self._recorded_tokens = self._tokens
+                self._growths = self._growths_of_a_step()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if not _Listener.there:
+        if not AllocatorEvents.available:
             return
-        if self._listener.on:
+        if self._events.on:
             self._take()
         else:
-            self._highest = max(self._highest, self._counted_on())
+            self._highest = max(self._highest, self._extrapolated())
         self.peak_bytes = self.weights_bytes + self._highest
 
     def recent(self) -> tuple[int, int | None] | None:
-        """(the most bytes in use since this was last asked, None), weights included; None where nothing listens.
+        """(most bytes in use since the last call, None), weights included; None where nothing is recorded.
 
-        Asked while it listens, what was heard is added up and the listening goes on: some microseconds, and a fraction
-        of one for each report.
+        While events are recorded, they are added up and the recording continues: some microseconds, and a fraction of
+        one for each event.
         """
-        if not _Listener.there:
+        if not AllocatorEvents.available:
             return None
-        if self._listener.on:
+        if self._events.on:
             self._take()
-            self._listener.start()
-        elif self._tokens > self._counted_from:
-            self._recent = self._counted_on()
+            self._events.start()
+        elif self._tokens > self._recorded_tokens:
+            self._recent = self._extrapolated()
         found, self._recent = self._recent, self._live
         return self.weights_bytes + found, None
 
     def _take(self) -> None:
-        """Stop listening, and add up what was heard since it began."""
-        reports = self._listener.stop()
-        self._heard += reports
-        heard = list(accumulate(reports, initial=self._live))
-        self._live = heard[-1]
-        self._cache_then = self._cache_bytes()
-        self._recent = max([self._recent, *heard])
+        """Stop recording, and add up the events."""
+        events = self._events.stop()
+        self._current += events
+        levels = list(accumulate(events, initial=self._live))
+        self._live = levels[-1]
+        self._recorded_cache_bytes = self._cache_bytes()
+        self._recent = max([self._recent, *levels])
         self._highest = max(self._highest, self._recent)
 
-    def _counted_on(self) -> int:
-        """The highest sum of the last step, from the pace of the last two that were listened to."""
-        steps = self._tokens - self._counted_from
-        highest = max(then + steps * pace for then, pace in self._paces)
-        return highest + self._cache_bytes() - self._cache_then
+    def _extrapolated(self) -> int:
+        """The highest level of the last step, from the growth between the last two recorded steps."""
+        steps = self._tokens - self._recorded_tokens
+        highest = max(live + steps * growth for live, growth in self._growths)
+        return highest + self._cache_bytes() - self._recorded_cache_bytes
 
-    def _paces_of_a_step(self) -> list[tuple[int, int]]:
-        """(bytes live, by how many more each step) at reports of the last step that may be a later one's highest."""
+    def _growths_of_a_step(self) -> list[tuple[int, int]]:
+        """(live bytes, growth a step) at the events of the last step that may be the highest of a later one."""
         now = accumulate(self._step, initial=self._live - sum(self._step))
         before = accumulate(self._step_before, initial=self._live - sum(self._step) - sum(self._step_before))
         kept: list[tuple[int, int]] = []
-        for then, pace in sorted(((n, n - b) for b, n in zip(before, now, strict=True)), reverse=True):
-            if not kept or pace > kept[-1][1]:  # lower, and no faster, than one that is kept: never the highest
-                kept.append((then, pace))
+        for live, growth in sorted(((n, n - b) for b, n in zip(before, now, strict=True)), reverse=True):
+            if not kept or growth > kept[-1][1]:  # lower and growing no faster than a kept one: never the highest
+                kept.append((live, growth))
         return kept
 
 
@@ -138,52 +138,13 @@ def _alike(step: list[int], other: list[int]) -> bool:
     return len(step) == len(other) and all((a > 0) == (b > 0) for a, b in zip(step, other, strict=True))
 
 
-class _Listener:
-    """The allocator's reports of one thread, kept by PyTorch's own older profiler: it keeps a list and nothing else.
-
-    The newer one sorts each report into a tree of operations at its end, which takes twenty times as long, and warns
-    on stderr that it found no operations; recording operations is what slows a run, so none is recorded here.
-    """
-
-    there = all(
-        hasattr(_autograd, name)
-        for name in ("_enable_profiler_legacy", "_disable_profiler_legacy", "_enable_record_function")
-    )
-
-    def __init__(self) -> None:
-        self.on = False
-
-    def start(self) -> None:
-        _autograd._enable_record_function(False)
-        _autograd._enable_profiler_legacy(_MEMORY_ALONE)
-        self.on = True
-
-    def stop(self) -> list[int]:
-        """Bytes by which each report changed what is live, in their order."""
-        self.on = False
-        threads = _autograd._disable_profiler_legacy()
-        _autograd._enable_record_function(True)
-        return [event.cpu_memory_usage() for events in threads for event in events]
-
-
-_MEMORY_ALONE = ProfilerConfig(
-    ProfilerState.CPU,
-    False,  # input shapes
-    True,  # memory
-    False,  # stacks
-    False,  # flops
-    False,  # modules
-    _ExperimentalConfig(),
-)
-
-
 class CudaPeak:
     """`with CudaPeak(model) as peak: …`, then `peak.peak_bytes`."""
 
     kind = "cuda_allocated"
 
     def __init__(self, model: Any, others_bytes: int = 0) -> None:
-        """others_bytes: of other weights on the device, which are no part of this run and are taken out."""
+        """others_bytes: of other weights on the device, which are not part of this run and are subtracted."""
         self._device = model.device
         self._others = others_bytes
         self._highest = 0
@@ -199,9 +160,9 @@ class CudaPeak:
         """Nothing to do: torch.cuda keeps the peak itself."""
 
     def recent(self) -> tuple[int, int | None] | None:
-        """(the most bytes allocated since this was last asked, bytes reserved now), by the host's order of events.
+        """(most bytes allocated since the last call, bytes reserved now), by the host's order of events.
 
-        Asking does not wait for the device: allocations are made when work is handed to it, which may be ahead of it.
+        This does not wait for the device: allocations are made when work is queued, which may be ahead of it.
         """
         allocated = torch.cuda.max_memory_allocated(self._device)
         torch.cuda.reset_peak_memory_stats(self._device)
@@ -215,9 +176,9 @@ class CudaPeak:
 
 
 class NoPeak:
-    """Stands for a meter on a device that keeps no peak: only the weights are counted.
+    """The meter for a device that keeps no peak: only the weights are counted.
 
-    PyTorch tells what is allocated on Apple's GPU at a moment (`torch.mps.current_allocated_memory`), never the most.
+    PyTorch reports what is allocated on Apple's GPU at a moment (`torch.mps.current_allocated_memory`), never the most.
     """
 
     kind = "unmeasured"
@@ -243,7 +204,7 @@ Meter: TypeAlias = CpuPeak | CudaPeak | NoPeak
 
 
 def meter_of(model: Any, others_bytes: int = 0) -> Meter:
-    """The meter for where `model` is. others_bytes: of other weights beside it, which a card's meter takes out."""
+    """The meter for where `model` is. others_bytes: of other weights beside it, which a card's meter subtracts."""
     if model.device.type == "cuda":
         return CudaPeak(model, others_bytes)
     return CpuPeak(model) if model.device.type == "cpu" else NoPeak(model)

@@ -1,4 +1,4 @@
-"""Keeps recent conversations' KV caches and picture embeddings, and reuses them for the next turn."""
+"""Keeps the KV caches and picture embeddings of recent conversations, and reuses them for the next turn."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from torch import Tensor
 
 from xcomposer_ui.backends.memory import Meter
 from xcomposer_ui.core.request import Request
-from xcomposer_ui.models.xcomposer2.cache import PreallocatedCache
-from xcomposer_ui.models.xcomposer2.turns import PictureSource, PromptTurn, common_length, digest_of
+from xcomposer_ui.models.cache import PreallocatedCache
+from xcomposer_ui.models.turns import PictureSource, PromptTurn, common_length, digest_of
 
 MOST = 2
-"""Conversations kept: one visitor's, and another's who takes turns with them."""
+"""Conversations kept, so that two visitors can take turns."""
 
 MOST_BYTES = 2 << 30
-"""Kept at most; a conversation that is larger alone is not kept."""
+"""Most bytes of all kept conversations; a larger one is not kept."""
 
 Arithmetic = tuple[str, str]
-"""(strategy, half): what was computed under another one is of no use."""
+"""(strategy, half): what was computed under another one cannot be reused."""
 
 
 @dataclass(frozen=True)
 class CachedPrefix:
-    """A prompt's keys and values: `cache` holds as many as `turn` is long."""
+    """A prompt's keys and values: `cache` has as many as `turn` is long."""
 
     arithmetic: Arithmetic
     turn: PromptTurn
@@ -34,35 +34,35 @@ class CachedPrefix:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of memory that it holds."""
+        """Bytes of memory that it takes."""
         return self.cache.nbytes + sum(picture.untyped_storage().nbytes() for picture in self.turn.pictures.values())
 
 
 class PrefixCache:
-    """For one model's weights. A turn takes its conversation out and puts it back longer, when it has gone well.
+    """The conversations of one model's weights. A turn takes its conversation out and, if it succeeds, puts it back.
 
     Used by the thread that computes; `clear` by any.
     """
 
     def __init__(self, most: int = MOST, most_bytes: int = MOST_BYTES) -> None:
         self._most, self._most_bytes = most, most_bytes
-        self._kept: list[CachedPrefix] = []  # the one used last at the end
+        self._kept: list[CachedPrefix] = []  # least recently used first
         self._cleared = 0
         self._lock = threading.Lock()
 
     @property
     def nbytes(self) -> int:
-        """Bytes of memory that the kept ones hold."""
+        """Bytes of memory that all take."""
         with self._lock:
             return sum(kept.nbytes for kept in self._kept)
 
     @property
     def cleared(self) -> int:
-        """How often all were let go; `put` wants it as it was when the turn began."""
+        """How often `clear` was called; `put` takes the number from when the turn began."""
         return self._cleared
 
     def picture(self, arithmetic: Arithmetic, digest: str) -> Tensor | None:
-        """The picture's embeddings, where a kept conversation has them."""
+        """The picture's embeddings, None where no kept conversation has them."""
         with self._lock:
             for kept in reversed(self._kept):
                 if kept.arithmetic == arithmetic and digest in kept.turn.pictures:
@@ -70,7 +70,7 @@ class PrefixCache:
         return None
 
     def take(self, arithmetic: Arithmetic, turn: PromptTurn) -> tuple[PreallocatedCache, int]:
-        """(a cache that holds the first so many tokens of `turn`, how many): the longest there is, taken out."""
+        """(a cache of the first tokens of `turn`, how many): the longest there is, which is removed from here."""
         with self._lock:
             best, length = None, 0
             for kept in self._kept:
@@ -80,16 +80,16 @@ class PrefixCache:
             if best is None:
                 return PreallocatedCache(), 0
             self._kept.remove(best)
-        best.cache.keep(length)
+        best.cache.crop(length - best.cache.get_seq_length())
         return best.cache, length
 
     def put(self, arithmetic: Arithmetic, turn: PromptTurn, cache: PreallocatedCache, cleared: int) -> None:
-        """Keep `turn`, whose keys and values `cache` begins with; the oldest go where there are too many.
+        """Keep `turn`, whose keys and values `cache` begins with; the least recently used go where there are too many.
 
-        cleared: what `cleared` was as the turn began; what was let go since then is not kept after all.
+        cleared: `cleared` when the turn began; if it has changed since, nothing is kept.
         """
-        cache.keep(turn.length)
-        # The prompt's own embeddings are not needed again: the next turn brings its own.
+        cache.crop(min(0, turn.length - cache.get_seq_length()))
+        # The prompt's own embeddings are not needed again: the next turn makes its own.
         slim = PromptTurn({}, turn.positions, turn.ends, turn.pictures)
         with self._lock:
             if cleared != self._cleared:
@@ -99,17 +99,16 @@ class PrefixCache:
                 del self._kept[0]
 
     def clear(self) -> None:
-        """Let all go."""
+        """Remove all."""
         with self._lock:
             self._kept.clear()
             self._cleared += 1
 
 
 class PromptReader:
-    """One question's prompt and the cache that it is read into.
+    """Reads one question's prompt into a KV cache, from where the prefix cache ends.
 
-    A question without a history takes nothing from the conversations, so that its figures are those of a whole run;
-    it only leaves its own there.
+    A question without a history reuses nothing, so that its figures are those of a whole run; it only adds its own.
 
     prompt_tokens, reused_tokens: None until they are known. reused_picture: None where there is no picture.
     """
@@ -121,30 +120,30 @@ class PromptReader:
         question: Request,
         arithmetic: Arithmetic,
         pixels: Callable[[], Tensor],
-        conversations: PrefixCache,
+        prefixes: PrefixCache,
     ) -> None:
-        """pixels: makes the question's picture into pixels of the strategy's dtype."""
+        """pixels: returns the question's picture as pixels of the strategy's dtype."""
         self.cache = PreallocatedCache()
         self.prompt_tokens: int | None = None
         self.reused_tokens: int | None = None
         self.reused_picture: bool | None = None
         self._model, self._tokenizer, self._question = model, tokenizer, question
-        self._arithmetic, self._pixels, self._conversations = arithmetic, pixels, conversations
-        self._cleared = conversations.cleared
+        self._arithmetic, self._pixels, self._prefixes = arithmetic, pixels, prefixes
+        self._cleared = prefixes.cleared
         self._taken_bytes = self._unused_bytes = 0
         self._turn: PromptTurn | None = None
 
     def read(self) -> dict[str, Tensor]:
         """The prompt as the model's inputs, all but its last piece in `cache`."""
-        question, scene = self._question, None
+        question, picture = self._question, None
         if question.image is not None:
-            scene = PictureSource(
+            picture = PictureSource(
                 digest_of(question.image, question.hd_num), lambda: self._model.encode_image(self._pixels())
             )
             self.reused_picture = False
-        before = self._conversations.nbytes
-        turn = self._model.next_turn(self._tokenizer, question.text, scene, question.history, self._kept_picture)
-        self.cache, self.reused_tokens = self._conversations.take(self._arithmetic, turn)
+        before = self._prefixes.nbytes
+        turn = self._model.next_turn(self._tokenizer, question.text, picture, question.history, self._kept_picture)
+        self.cache, self.reused_tokens = self._prefixes.take(self._arithmetic, turn)
         self._taken_bytes = self.cache.nbytes
         if self.reused_picture:
             self._taken_bytes += sum(p.untyped_storage().nbytes() for p in turn.pictures.values())
@@ -155,24 +154,24 @@ class PromptReader:
         return turn.inputs
 
     def peak_bytes(self, meter: Meter) -> int | None:
-        """The meter's peak, with what this run took from before it, and without what it left there."""
-        return None if meter.peak_bytes is None else meter.peak_bytes + self.unseen_bytes(meter)
+        """The meter's peak, corrected for what earlier turns left."""
+        return None if meter.peak_bytes is None else meter.peak_bytes + self.correction_bytes(meter)
 
-    def unseen_bytes(self, meter: Meter) -> int:
-        """What to add to the meter's figures, below 0 for what to take out."""
-        # The CPU's meter adds up what is allocated while it listens; the card's sees all that is there.
+    def correction_bytes(self, meter: Meter) -> int:
+        """What to add to the meter's figures; below 0 to subtract: what is reused counts, what others keep does not."""
+        # The CPU's meter adds up what is allocated during the run; a card's sees all that is allocated.
         return self._taken_bytes if meter.kind == "cpu_tensors" else -self._unused_bytes
 
     def close(self, keep: bool) -> None:
-        """Leave the prompt to the conversations if `keep`, and let go of what it holds."""
+        """Add the prompt to the prefix cache if `keep`, and release it here."""
         turn, cache = self._turn, self.cache
         self._turn, self.cache = None, PreallocatedCache()
         if keep and turn is not None:
-            self._conversations.put(self._arithmetic, turn, cache, self._cleared)
+            self._prefixes.put(self._arithmetic, turn, cache, self._cleared)
 
     def _kept_picture(self, digest: str) -> Tensor | None:
         if not self._question.history:
             return None
-        found = self._conversations.picture(self._arithmetic, digest)
+        found = self._prefixes.picture(self._arithmetic, digest)
         self.reused_picture = found is not None
         return found

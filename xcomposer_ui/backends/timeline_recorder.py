@@ -1,7 +1,7 @@
-"""Writes down how a run's memory goes: a sample at each change of phase, and now and then between.
+"""Records a run's memory over time: a sample at each change of phase, and at intervals between.
 
-The run's own thread asks its meter, at the start of a block or at a token; no other thread looks into the allocator,
-and the time that it takes is taken out of the run's clock.
+The run's own thread reads its meter, at the start of a block or at a token; no other thread reads the allocator, and
+the time that it takes is not part of the run's clock.
 """
 
 from __future__ import annotations
@@ -15,53 +15,53 @@ from xcomposer_ui.backends.memory import Meter
 from xcomposer_ui.core.memory_timeline import DECODE, PREFILL, TOWER, MemorySample, MemoryTimeline
 
 EVERY_SEC = 0.01
-"""Between two samples of one phase, at least."""
+"""Shortest interval between two samples of one phase."""
 
 MOST_KEPT = 240
-"""Samples of a course that is told or kept, about: more than a chart has pixels for would only take time."""
+"""About how many samples of a timeline are shown or kept: more than a chart has pixels for are of no use."""
 
 
 class TimelineRecorder:
-    """now: the run's clock in seconds. shift_bytes: what the meter does not see of the run, or sees beside it."""
+    """now: the run's clock in seconds. correction_bytes: what to add to the meter's figures."""
 
-    def __init__(self, model: Any, meter: Meter, now: Callable[[], float], shift_bytes: Callable[[], int]) -> None:
-        self._meter, self._now, self._shift = meter, now, shift_bytes
-        self._tower = {id(module) for module in model.vit.modules()}
+    def __init__(self, model: Any, meter: Meter, now: Callable[[], float], correction_bytes: Callable[[], int]) -> None:
+        self._meter, self._now, self._correction = meter, now, correction_bytes
+        self._tower = {id(module) for module in model.tower.modules()}
         self._samples: list[MemorySample] = []
         self._phase = PREFILL
         self._started = self._last = now()
 
     def start(self, with_picture: bool) -> None:
-        """The run begins now."""
+        """Start the timeline now."""
         self._phase = TOWER if with_picture else PREFILL
         self._started = self._last = self._now()
 
     def block(self, block: nn.Module) -> None:
-        """`block` of the tower or of the language model is about to read the prompt."""
-        self._look(TOWER if id(block) in self._tower else PREFILL)
+        """Sample where `block`, of the tower or the language model, is about to read the prompt."""
+        self._sample_if_due(TOWER if id(block) in self._tower else PREFILL)
 
     def token(self) -> None:
-        """One more token has come."""
-        self._look(DECODE)
+        """Sample at a token."""
+        self._sample_if_due(DECODE)
 
     def end(self) -> None:
-        """The run is over, or broke off."""
-        self._write()
+        """Take the last sample."""
+        self._sample()
 
     def so_far(self) -> MemoryTimeline | None:
-        """The course as it is now, from any thread; None where nothing was measured."""
-        samples, shift = tuple(self._samples), self._shift()
+        """The timeline up to now, from any thread; None where nothing was measured."""
+        samples, shift = tuple(self._samples), self._correction()
         if not samples:
             return None
         shifted = tuple(MemorySample(s.at_sec, s.phase, s.allocated_bytes + shift, s.reserved_bytes) for s in samples)
         return MemoryTimeline(self._meter.kind, self._meter.weights_bytes, shifted).thinned(MOST_KEPT)
 
-    def _look(self, phase: str) -> None:
+    def _sample_if_due(self, phase: str) -> None:
         if phase != self._phase or self._now() - self._last >= EVERY_SEC:
-            self._write()
+            self._sample()
         self._phase = phase
 
-    def _write(self) -> None:
+    def _sample(self) -> None:
         at = self._last = self._now()
         if (found := self._meter.recent()) is not None:
             self._samples.append(MemorySample(at - self._started, self._phase, *found))

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.families import control_tokens, image_marks
 from xcomposer_ui.core.settings import DEVICES
 from xcomposer_ui.core.strategies import Strategy, checked_half, strategy_named
 
@@ -23,11 +24,6 @@ MOST_TILES = 96
 
 LONGEST_QUESTION = 8000
 """Characters. The family's prompts end at 4096 tokens, a picture takes up to 1225, a token a character or more."""
-
-CONTROL_TOKENS = ("[UNUSED_TOKEN_145]", "[UNUSED_TOKEN_146]", "<s>", "</s>", "<unk>")
-"""What the family's tokenizer reads as control tokens: in a question they would end its turn or start another."""
-
-IMAGE_MARK = "<ImageHere>"
 
 
 @dataclass(frozen=True)
@@ -221,10 +217,10 @@ class Request:
             raise UserError("empty_question")
         if len(self.text) > LONGEST_QUESTION:
             raise UserError("long_question", length=len(self.text), longest=LONGEST_QUESTION)
-        for token in CONTROL_TOKENS:
+        for token in control_tokens():
             if token in self.text:
                 raise UserError("control_token", token=token)
-        marks = self.text.count(IMAGE_MARK)
+        marks = sum(self.text.count(mark) for mark in image_marks())
         if marks > self.has_picture:
             raise UserError("image_marks", marks=marks, pictures=int(self.has_picture))
 

@@ -1,9 +1,43 @@
 """The model families, as transformers classes. Importing this registers them with transformers' Auto classes.
 
-A family is one folder with a `register` function, and one line here.
+A family is one folder that makes a `Family`, and one line here.
 """
 
-from xcomposer_ui.models import xcomposer2
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer
 
-for family in (xcomposer2,):
-    family.register()
+from xcomposer_ui.core import families as known
+from xcomposer_ui.models import xcomposer2
+from xcomposer_ui.models.base import Family, FamilyConfig
+
+_FAMILIES: list[Family] = []
+
+
+def register(family: Family) -> None:
+    """Add `family` to the lab, and to transformers' Auto classes, which then load it without remote code."""
+    known.register(family.facts)
+    _FAMILIES.append(family)
+    for config, model in family.classes:
+        AutoConfig.register(config.model_type, config, exist_ok=True)
+        AutoModel.register(config, model, exist_ok=True)
+        AutoModelForCausalLM.register(config, model, exist_ok=True)
+        AutoTokenizer.register(config, slow_tokenizer_class=family.tokenizer, exist_ok=True)
+
+
+def unregister(family: Family) -> None:
+    """Remove a family from the lab; transformers' Auto classes keep it."""
+    known.unregister(family.facts)
+    _FAMILIES.remove(family)
+
+
+def family_of(config: object) -> Family | None:
+    """The family that has `config` as one of its configurations; None for one that the lab does not have."""
+    return next((f for f in _FAMILIES if isinstance(config, tuple(kind for kind, _ in f.classes))), None)
+
+
+def published_configuration(name: str) -> FamilyConfig | None:
+    """The configuration of the published checkpoint `name`, without a download; None for any other name."""
+    family = next((family for family in _FAMILIES if name in family.facts.published), None)
+    return None if family is None else family.classes[0][0](**family.facts.published[name])
+
+
+register(xcomposer2.FAMILY)

@@ -14,23 +14,15 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
+from xcomposer_ui.core.families import family_of, publisher_of
+from xcomposer_ui.core.families.facts import FamilyFacts
 from xcomposer_ui.core.settings import is_hub_id, model_path
 from xcomposer_ui.core.strategies import WeightsFormat
-from xcomposer_ui.planning.published import PUBLISHED_SIZES
 
 WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
-PARTS = ("model.", "output.", "vit.", "vision_proj.", "plora_glb_GN", "plora_sub_GN")
-"""How the names of a member's tensors begin; others in a checkpoint are not loaded."""
 
 TEXT_TOKENS = 512
 """Of question and answer, for which the KV cache is counted beside the picture's."""
-
-LANGUAGE = {
-    "vocab_size": 92544, "hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32,
-    "num_attention_heads": 32, "num_key_value_heads": 8, "plora_rank": 256, "img_size": 490,
-}  # fmt: skip
-VISION = {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "patch_size": 14}
-"""What a configuration that leaves them out means: the single-image 7B member, and CLIP ViT-L/14."""
 
 
 @dataclass(frozen=True)
@@ -58,17 +50,25 @@ class Entry:
 def entry_of(name: str) -> Entry:
     """What is known of `name` ("embedded", a folder or a hub id) without loading or downloading anything."""
     folder = folder_of(name)
-    config = _config(folder) if folder is not None else None
-    here = config is not None
-    config = PUBLISHED_SIZES.get(name) if config is None else config
+    found = _config(folder) if folder is not None else None
+    publisher = publisher_of(name)
+    config = publisher.published[name] if found is None and publisher else found
+    facts = publisher or _facts(config)
     files = _weight_files(folder) if folder is not None else []
-    parameters = _counted(files) or (None if config is None else parameters_of(config, _is_tiled(config, files)))
+    parameters = _counted(files, facts)
+    cache_bytes = None
+    if config is not None and facts is not None:
+        is_tiled = _is_tiled(config, files, facts)
+        if parameters is None and facts.parameters is not None:
+            parameters = facts.parameters(config, is_tiled)
+        if facts.cache_bytes is not None:
+            cache_bytes = facts.cache_bytes(config, is_tiled, TEXT_TOKENS)
     return Entry(
         name=name,
-        here=here and bool(files),
+        here=found is not None and bool(files),
         disk_bytes=sum(file.stat().st_size for file in files) or None,
         parameters=parameters,
-        cache_bytes=None if config is None else cache_bytes_of(config, _is_tiled(config, files)),
+        cache_bytes=cache_bytes,
     )
 
 
@@ -76,14 +76,16 @@ def tiled(name: str) -> bool | None:
     """Whether `name` cuts pictures into tiles, without loading it; None where that is unknown here."""
     folder = folder_of(name)
     if folder is None:
-        return bool(PUBLISHED_SIZES[name].get("tiles")) if name in PUBLISHED_SIZES else None
+        publisher = publisher_of(name)
+        return bool(publisher.published[name].get("tiles")) if publisher else None
     config, files = _config(folder), _weight_files(folder)
-    if config is None:
+    facts = _facts(config)
+    if config is None or facts is None:
         return None
-    if _is_tiled(config, files):
-        return True
+    if facts.tiled_by is None or _is_tiled(config, files, facts):
+        return facts.tiled_by is not None
     # Only headers that could all be read show that the separators are not there.
-    return False if _counted(files) and not _lacks_files(folder) else None
+    return False if _counted(files, facts) and not _lacks_files(folder) else None
 
 
 def folder_of(name: str) -> Path | None:
@@ -102,53 +104,12 @@ def folder_of(name: str) -> Path | None:
     return Path(found).parent if isinstance(found, str) else None
 
 
-def parameters_of(config: Mapping[str, Any], tiled: bool = False) -> int:
-    """Parameters of a member with this configuration, counted."""
-    c = {**LANGUAGE, **{name: value for name, value in config.items() if value is not None}}
-    h, inner, rank = c["hidden_size"], c["intermediate_size"], c["plora_rank"]
-    width = h // c["num_attention_heads"]
-    queries, packed = (
-        c["num_attention_heads"] * width,
-        (c["num_attention_heads"] + 2 * c["num_key_value_heads"]) * width,
-    )
-
-    def plora(ins: int, outs: int) -> int:
-        return int(ins * outs + rank * (ins + outs))
-
-    block = plora(h, packed) + plora(queries, h) + 2 * plora(h, inner) + plora(inner, h) + 2 * h
-    language = 2 * c["vocab_size"] * h + c["num_hidden_layers"] * block + h
-    return int(language + _vision_parameters(c, tiled))
+def _facts(config: Mapping[str, Any] | None) -> FamilyFacts | None:
+    return None if config is None else family_of(config.get("model_type"))
 
 
-def cache_bytes_of(config: Mapping[str, Any], tiled: bool = False) -> int:
-    """Keys and values, in 16 bits, of one picture (one tile's and the whole's, if tiled) and TEXT_TOKENS."""
-    c = {**LANGUAGE, **{name: value for name, value in config.items() if value is not None}}
-    tokens = (_side(c) // _vision(c)["patch_size"]) ** 2
-    tokens = tokens // 2 if tiled else tokens  # merged by four, of the whole picture and of one tile
-    width = c["hidden_size"] // c["num_attention_heads"]
-    return int(2 * 2 * c["num_hidden_layers"] * c["num_key_value_heads"] * width * (tokens + TEXT_TOKENS))
-
-
-def _vision_parameters(c: Mapping[str, Any], tiled: bool) -> int:
-    v = _vision(c)
-    w, inner, patch = v["hidden_size"], v["intermediate_size"], v["patch_size"]
-    embeddings = w + 3 * patch * patch * w + ((_side(c) // patch) ** 2 + 1) * w
-    block = 4 * (w * w + w) + 4 * w + (w * inner + inner) + (inner * w + w)
-    features = 4 * w if tiled else w
-    projector = features * c["hidden_size"] + c["hidden_size"] ** 2 + 2 * c["hidden_size"]
-    return int(embeddings + 4 * w + v["num_hidden_layers"] * block + projector + (2 * features if tiled else 0))
-
-
-def _vision(c: Mapping[str, Any]) -> dict[str, Any]:
-    return {**VISION, **{name: value for name, value in (c.get("vision_config") or {}).items() if value is not None}}
-
-
-def _side(c: Mapping[str, Any]) -> int:
-    return int(_vision(c).get("image_size") or c["img_size"])
-
-
-def _is_tiled(config: Mapping[str, Any], files: list[Path]) -> bool:
-    return bool(config.get("tiles")) or any("plora_glb_GN" in _shapes(file) for file in files)
+def _is_tiled(config: Mapping[str, Any], files: list[Path], facts: FamilyFacts) -> bool:
+    return bool(config.get("tiles")) or any(facts.tiled_by in _shapes(file) for file in files)
 
 
 def _config(folder: Path) -> dict[str, Any] | None:
@@ -164,14 +125,14 @@ def _weight_files(folder: Path) -> list[Path]:
     return next((files for pattern in WEIGHTS if (files := sorted(folder.glob(pattern)))), [])
 
 
-def _counted(files: list[Path]) -> int | None:
+def _counted(files: list[Path], facts: FamilyFacts | None) -> int | None:
     """Parameters by the headers of safetensors files; None where one is not readable."""
     headers = [_shapes(file) for file in files]
     if not all(headers):
         return None
-    return (
-        sum(math.prod(shape) for header in headers for name, shape in header.items() if name.startswith(PARTS)) or None
-    )
+    prefixes = facts.tensor_prefixes if facts and facts.tensor_prefixes else ("",)
+    shapes = [shape for header in headers for name, shape in header.items() if name.startswith(prefixes)]
+    return sum(map(math.prod, shapes)) or None
 
 
 def _lacks_files(folder: Path) -> bool:

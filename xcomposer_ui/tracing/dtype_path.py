@@ -5,26 +5,26 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
+from xcomposer_ui.core.families import families
+from xcomposer_ui.core.families.facts import FamilyFacts
 from xcomposer_ui.tracing.alignment import paired
 from xcomposer_ui.tracing.dtype_flow import Cast, DtypeFlow, ModuleCall
 
 TEXT, PIXELS, TOWER, PROJECTOR, PROMPT = "text", "pixels", "tower", "projector", "prompt"
 BLOCK, NORM, LOGITS, CHOICE, MODULE = "block", "norm", "logits", "choice", "module"
 
-STAGES: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
-    (stage, re.compile(rf"(?:^|\.)(?:{names})$"))
-    for stage, names in (
-        (TOWER, "vit|vision_tower|vision_model|visual"),
-        (PROJECTOR, "vision_proj|multi_modal_projector|connector|merger|language_projection"),
-        (TEXT, "tok_embeddings|embed_tokens"),
-        (BLOCK, r"layers\.\d+"),
-        (NORM, r"(?:model|language_model)\.norm"),
-        (LOGITS, "output|lm_head"),
-    )
-)
-"""Stage -> the names of the modules that are it, in this family and in most others. The outermost match counts."""
+OTHER_FAMILIES: dict[str, tuple[str, ...]] = {
+    TOWER: ("vision_tower", "vision_model", "visual"),
+    PROJECTOR: ("multi_modal_projector", "connector", "merger", "language_projection"),
+    TEXT: ("embed_tokens",),
+    BLOCK: (r"layers\.\d+",),
+    NORM: (r"(?:model|language_model)\.norm",),
+    LOGITS: ("lm_head",),
+}
+"""Stage -> patterns of the modules that compute it in most of transformers' families. The outermost match counts."""
 
 
 @dataclass(frozen=True)
@@ -92,8 +92,20 @@ def step_as_json(step: PathStep) -> dict[str, Any]:
 
 
 def stage_of(name: str) -> str | None:
-    """The stage that the module `name` is by itself, None for its parts and for all else."""
-    return next((stage for stage, pattern in STAGES if pattern.search(name)), None)
+    """The stage that the module `name` computes, None for parts of a stage and for all other modules."""
+    return next((stage for stage, pattern in _stages(families()) if pattern.search(name)), None)
+
+
+@lru_cache
+def _stages(known: tuple[FamilyFacts, ...]) -> tuple[tuple[str, re.Pattern[str]], ...]:
+    """(stage, pattern of the names of its modules) for the lab's own families and for most others."""
+    own = {
+        stage: [re.escape(facts.stages[stage]) for facts in known if stage in facts.stages] for stage in OTHER_FAMILIES
+    }
+    return tuple(
+        (stage, re.compile(rf"(?:^|\.)(?:{'|'.join((*own[stage], *names))})$"))
+        for stage, names in OTHER_FAMILIES.items()
+    )
 
 
 def _merged(flow: DtypeFlow) -> Iterator[PathStep]:

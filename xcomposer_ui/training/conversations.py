@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import sentencepiece
 
-from xcomposer_ui.models.xcomposer2.tokenizer import TURN_END, TURN_START
+from xcomposer_ui.core.families.xcomposer2 import TURN_END, TURN_START
 from xcomposer_ui.training.questions import KINDS, Turn, sample_turn
 from xcomposer_ui.training.world import LANGUAGES, Rng, Scene
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import sentencepiece
 
-from xcomposer_ui.models.xcomposer2.tokenizer import TURN_END, TURN_START
+from xcomposer_ui.core.families.xcomposer2 import TURN_END, TURN_START
 from xcomposer_ui.training.phrases import REFUSAL
 from xcomposer_ui.training.pictures import sample_any_scene
 from xcomposer_ui.training.questions import KINDS, sample_turn

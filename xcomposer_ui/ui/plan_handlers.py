@@ -7,11 +7,11 @@ from typing import Protocol
 
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.events import Status
+from xcomposer_ui.core.families import published_names
 from xcomposer_ui.core.settings import Settings
 from xcomposer_ui.core.strategies import HALF_DTYPES
 from xcomposer_ui.core.units import GIB
 from xcomposer_ui.planning.plan import Plan, PlanRequest, RunShape, checked_request, picture_size
-from xcomposer_ui.planning.published import PUBLISHED_SIZES
 
 DEFAULTS = PlanRequest(model="")
 
@@ -55,7 +55,7 @@ class PlanSession:
 
 def offered(settings: Settings) -> tuple[str, ...]:
     """The models that can be planned: those that the page offers, and the published ones, whose sizes are known."""
-    return tuple(dict.fromkeys((*settings.models, *PUBLISHED_SIZES)))
+    return tuple(dict.fromkeys((*settings.models, *published_names())))
 
 
 def request_of(form: PlanForm, settings: Settings, status: Status) -> PlanRequest:

@@ -1,19 +1,13 @@
-"""What a rehearsal allocates and gives back, event by event: the one place that knows PyTorch's private MemTracker.
-
-The tracker follows every storage that an operation brings into being, and is told when the last tensor on it is gone.
-Only that part of it is used: its module statistics want hooks on every module of the process, which a run in another
-thread would meet too. `tests/backends/test_planning.py` notices when a PyTorch release changes what is built on.
-"""
+"""The allocations and frees of a dry run, event by event."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
-from torch.distributed._tools.mem_tracker import MemTracker
 
 from xcomposer_ui.backends.planning.kernels import Kernel, clash, kernel
+from xcomposer_ui.backends.torch_private import StorageTracker
 
 
 class Event(NamedTuple):
@@ -35,66 +29,22 @@ class DtypeClash(Exception):
     """The operation would raise on real tensors: its operands' dtypes differ. Fake tensors let most of them pass."""
 
 
-class _NoModules:
-    """Stands where MemTracker keeps its module tracker: no hooks, no module statistics, never in a backward."""
-
-    is_bw = False
-    parents = frozenset({"Global"})
-
-    def register_user_hooks(self, *hooks: Any) -> None:
-        """Registers none."""
-
-    def clear_user_hooks(self) -> None:
-        """There are none."""
-
-    def __enter__(self) -> _NoModules:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        """Nothing to take down."""
-
-
-class Recorder(MemTracker):
+class Recorder(StorageTracker):
     """`with recorder: …` under a FakeTensorMode; `events` grows as operations run.
 
     Raises DtypeClash at the operation that would fail on real tensors.
     """
 
     def __init__(self) -> None:
-        super().__init__()
-        self._mod_tracker = cast(Any, _NoModules())
+        super().__init__(self._record)
         self.events: list[Event] = []
         self.phase = "weights"
         self.layer: tuple[str, int] | None = None
         self.image_positions = 0
-        """How many image tokens the prompt has: their indices are data, which fake tensors do not hold."""
-        self._blocks = 0
+        """How many image tokens the prompt has: their indices are data, which fake tensors do not have."""
 
-    def hold(self, module: nn.Module) -> None:
-        """Count `module`'s parameters and buffers as held from the start."""
-        self.track_external(module)
-
-    def block_of(self, tensor: Tensor) -> int:
-        """The number of the block that `tensor` lies in."""
-        return int(self._WINFO[tensor.untyped_storage()][0].block)
-
-    def _update_snap(
-        self, u_type: Any, winfo: Any, old_mem_consumed: int | None = None, old_reftype: Any = None
-    ) -> None:
-        if u_type.name == "REF":
-            return
-        if u_type.name == "ADD":
-            self._blocks += 1
-            winfo.block = self._blocks
-        change = {
-            "ADD": lambda: winfo.mem_consumed,
-            "DEL": lambda: -winfo.mem_consumed,
-            "SIZE": lambda: winfo.mem_consumed - (old_mem_consumed or 0),
-        }[u_type.name]()
-        self.events.append(Event(change, winfo.block, self.phase, self.layer))
-
-    def _update_peak_stats(self, peak_state: Any) -> None:
-        """Peaks are worked out from the events."""
+    def _record(self, change: int, block: int) -> None:
+        self.events.append(Event(change, block, self.phase, self.layer))
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is torch.ops.aten.nonzero.default:

@@ -12,7 +12,7 @@ from xcomposer_ui.backends.planning.planner import predicted_bytes
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.result import Measurement
 from xcomposer_ui.core.strategies import STRATEGIES
-from xcomposer_ui.models.xcomposer2 import InternLMXComposer2Config
+from xcomposer_ui.models.base import FamilyConfig
 from xcomposer_ui.planning.plan import PlanRequest, RunShape
 from xcomposer_ui.planning.predictions import PredictionError, prediction_error
 from xcomposer_ui.runtime.backend import Progress
@@ -41,7 +41,7 @@ def calibrate(request: PlanRequest) -> Iterator[PredictionError]:
 
 
 def beside(
-    config: InternLMXComposer2Config,
+    config: FamilyConfig,
     device: str,
     strategy: str,
     half: str,

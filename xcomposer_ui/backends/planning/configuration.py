@@ -8,20 +8,18 @@ from typing import Any
 
 from transformers import AutoConfig
 
-import xcomposer_ui.models  # noqa: F401  (registers the families)
 from xcomposer_ui.backends import hub
 from xcomposer_ui.core.errors import UserError, first_line
 from xcomposer_ui.core.settings import is_hub_id, model_path
-from xcomposer_ui.models.xcomposer2 import InternLMXComposer2Config
-from xcomposer_ui.models.xcomposer2.weights import fit_to_weights
-from xcomposer_ui.planning.published import PUBLISHED_SIZES
+from xcomposer_ui.models import family_of, published_configuration
+from xcomposer_ui.models.base import FamilyConfig
 
 
-def configuration_of(name: str) -> InternLMXComposer2Config:
+def configuration_of(name: str) -> FamilyConfig:
     """The configuration of "embedded", a folder, a config.json or a hub id; published members' are known here.
 
-    A folder with weights is asked for the member they are of, by their names and shapes alone.
-    Raises UserError where there is no such configuration, or none of this family.
+    What a folder's config.json leaves out is set by its weights' names and shapes.
+    Raises UserError where there is no such configuration, or of no family that the lab has.
     """
     path = model_path(name)
     if path is not None and path.is_file():
@@ -29,31 +27,30 @@ def configuration_of(name: str) -> InternLMXComposer2Config:
     if path is not None:
         if not (path / "config.json").is_file():
             raise UserError("incomplete_checkpoint", name=path.name, missing="config.json")
-        config = _read(path / "config.json", path.name)
-        fit_to_weights(config, str(path))
-        return config
-    if name in PUBLISHED_SIZES:
-        return InternLMXComposer2Config(**PUBLISHED_SIZES[name])
+        return _read(path / "config.json", path.name, fit_to=path)
+    published = published_configuration(name)
+    if published is not None:
+        return published
     if not is_hub_id(name):
         raise UserError("no_such_model", name=Path(name).name)
     return _read(hub.configuration(name), name)
 
 
-def _read(file: Path, shown: str) -> InternLMXComposer2Config:
+def _read(file: Path, shown: str, fit_to: Path | None = None) -> FamilyConfig:
     try:
-        given = json.loads(file.read_text(encoding="utf-8"))
+        sizes = json.loads(file.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
         raise UserError("cut_off_file", name=shown, file=file.name) from error
-    if not isinstance(given, dict):
+    if not isinstance(sizes, dict):
         raise UserError("cut_off_file", name=shown, file=file.name)
-    return _checked(shown, lambda: AutoConfig.from_pretrained(str(file)))
-
-
-def _checked(shown: str, read: Any) -> InternLMXComposer2Config:
     try:
-        config = read()
+        config: Any = AutoConfig.from_pretrained(str(file))
     except (ValueError, KeyError, TypeError) as error:
         raise UserError("broken_checkpoint", name=shown, what=first_line(error)) from error
-    if not isinstance(config, InternLMXComposer2Config):
+    family = family_of(config)
+    if family is None:
         raise UserError("other_family", name=shown, what=str(config.model_type))
-    return config
+    if fit_to is not None:
+        family.fit_to_weights(config, str(fit_to))
+    known: FamilyConfig = config
+    return known

@@ -10,16 +10,18 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensorMode
 
 from xcomposer_ui.backends.planning.allocation_recorder import DtypeClash, Event, Recorder
-from xcomposer_ui.backends.planning.fake_model import LANGUAGE, FakeModel
+from xcomposer_ui.backends.planning.fake_model import FakeModel
 from xcomposer_ui.backends.planning.kernels import scratch_bytes
+from xcomposer_ui.backends.torch_private import FakeTensorMode
 from xcomposer_ui.core.memory_timeline import DECODE, PHASES, PREFILL, TOWER
 from xcomposer_ui.core.strategies import HALF_DTYPES, Strategy
-from xcomposer_ui.models.xcomposer2 import InternLMXComposer2Config
-from xcomposer_ui.models.xcomposer2.cache import CACHE_NAME, GROWTH
-from xcomposer_ui.models.xcomposer2.tiles import TILE_RULES, tiled_size
+from xcomposer_ui.explain import explain
+from xcomposer_ui.models.cache import CACHE_NAME, GROWTH
+
+LANGUAGE = "language"
+"""The kind of layer that has a KV cache."""
 
 REFILL = "refill"
 """Between prefill and the last decoding step: the cache becomes as long as it will be. No moment of a real run."""
@@ -55,21 +57,6 @@ class DryRun:
     failed_in: str | None
 
 
-def pixels_for(
-    config: InternLMXComposer2Config, picture: tuple[int, int] | None, hd_num: int | None
-) -> tuple[int, int] | None:
-    """(height, width) that a picture of (width, height) is brought to, by the member's own rules."""
-    if picture is None:
-        return None
-    side = config.tower_side
-    if config.tiles is None:
-        return side, side
-    rules = TILE_RULES[config.tiles]
-    width, height = tiled_size(max(picture), min(picture), side, hd_num or rules.hd_num, rules)
-    height += -height % side
-    return (height, width) if picture[0] >= picture[1] else (width, height)
-
-
 def dry_run(twin: FakeModel, scene: DryRunInputs, strategy: Strategy, half: str, mode: FakeTensorMode) -> DryRun:
     """Rehearse `scene` under `strategy`; `twin` has the strategy's weights and was built under `mode`."""
     recorder = Recorder()
@@ -84,9 +71,11 @@ def dry_run(twin: FakeModel, scene: DryRunInputs, strategy: Strategy, half: str,
                 stage.run()
             except DtypeClash:
                 failed_in = recorder.phase
-            except RuntimeError:
+            except RuntimeError as error:
                 # autocast refuses tensors of the other 16-bit dtype in some operations, fake or real.
-                if not (strategy.autocast and strategy.weights_dtype(half) in set(HALF_DTYPES) - {half}):
+                other_half = strategy.autocast and strategy.weights_dtype(half) in set(HALF_DTYPES) - {half}
+                # Others check dtypes before they are dispatched.
+                if not other_half and len(explain(f"RuntimeError: {error}").dtypes) < 2:
                     raise
                 failed_in = recorder.phase
             events = tuple(recorder.events)
@@ -152,7 +141,7 @@ class _Stage:
         joined = self.twin.model.joined_embeddings([[1], [1] * (self.scene.text_tokens - 1)], [picture])
         del picture
         embeds, self._im_mask = joined["inputs_embeds"], joined["im_mask"]
-        tokens = self.twin.config.image_tokens(*(n // self.twin.config.tower_side for n in self.scene.pixels))
+        tokens = self.twin.config.image_tokens_of(self.scene.pixels)
         self.prompt_tokens = embeds.shape[1]
         self.recorder.image_positions = batch * min(tokens, self.prompt_tokens - 1)
         if batch == 1:

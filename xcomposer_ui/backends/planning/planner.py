@@ -7,17 +7,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
-from torch._subclasses.fake_tensor import FakeTensorMode
 
 from xcomposer_ui.backends.devices import choose_device, free_bytes
 from xcomposer_ui.backends.planning.card_memory import on_card
 from xcomposer_ui.backends.planning.configuration import configuration_of
-from xcomposer_ui.backends.planning.dry_run import DryRun, DryRunInputs, dry_run, peaks, pixels_for
+from xcomposer_ui.backends.planning.dry_run import DryRun, DryRunInputs, dry_run, peaks
 from xcomposer_ui.backends.planning.fake_model import FakeModel, fake_model
 from xcomposer_ui.backends.planning.search import largest
+from xcomposer_ui.backends.torch_private import FakeTensorMode
 from xcomposer_ui.core.request import MOST_TILES
 from xcomposer_ui.core.strategies import PLANNED, Strategy
-from xcomposer_ui.models.xcomposer2 import InternLMXComposer2Config
+from xcomposer_ui.models.base import FamilyConfig
 from xcomposer_ui.planning.cards import fits
 from xcomposer_ui.planning.plan import (
     MOST_BATCH,
@@ -77,9 +77,7 @@ def memory_here(request: PlanRequest, device: str) -> AvailableMemory:
 class Planner:
     """One configuration's fake models, one for each dtype, and the dry runs made with them."""
 
-    def __init__(
-        self, config: InternLMXComposer2Config, request: PlanRequest, device: str, memory: AvailableMemory
-    ) -> None:
+    def __init__(self, config: FamilyConfig, request: PlanRequest, device: str, memory: AvailableMemory) -> None:
         self.config, self.request, self.memory = config, request, memory
         self._scratch = device == "cpu"
         self._mode = FakeTensorMode()
@@ -95,10 +93,12 @@ class Planner:
 
     def image_tokens(self) -> int:
         """Tokens of the request's picture, 0 for text only."""
-        pixels = pixels_for(self.config, self.request.image, self.request.hd_num)
-        if pixels is None:
-            return 0
-        return self.config.image_tokens(*(n // self.config.tower_side for n in pixels))
+        pixels = self._pixels(self.request.hd_num)
+        return 0 if pixels is None else self.config.image_tokens_of(pixels)
+
+    def _pixels(self, hd_num: int | None) -> tuple[int, int] | None:
+        picture = self.request.image
+        return None if picture is None else self.config.pixel_size(picture, hd_num)
 
     def planned(self, strategy: Strategy) -> StrategyPlan:
         """The plan of the request under one strategy."""
@@ -126,9 +126,7 @@ class Planner:
         key = strategy, batch, hd_num
         if key not in self._dry_runs:
             request = self.request
-            inputs = DryRunInputs(
-                pixels_for(self.config, request.image, hd_num), request.prompt_tokens, request.new_tokens, batch
-            )
+            inputs = DryRunInputs(self._pixels(hd_num), request.prompt_tokens, request.new_tokens, batch)
             model = self.fake_model(strategy.weights_dtype(request.half))
             self._dry_runs[key] = dry_run(model, inputs, strategy, request.half, self._mode)
         return self._dry_runs[key]
@@ -160,7 +158,7 @@ class Planner:
         return largest(needed, self.memory.bytes, 1, MOST_BATCH)
 
     def _largest_hd_num(self, strategy: Strategy) -> int | None:
-        if self.config.tiles is None or self.request.image is None:
+        if not self.config.cuts_tiles or self.request.image is None:
             return None
 
         def needed(hd_num: int) -> int:
@@ -178,7 +176,7 @@ def phase_peaks(seen: DryRun, *, scratch: bool) -> dict[str, PhasePeak]:
     }
 
 
-def predicted_bytes(shape: RunShape, config: InternLMXComposer2Config | None = None) -> int:
+def predicted_bytes(shape: RunShape, config: FamilyConfig | None = None) -> int:
     """Peak memory of a run in bytes, weights included, counted as its measurement is; no weights are read.
 
     config: the model's where it is at hand. Raises UserError where there is no such model.

@@ -1,4 +1,4 @@
-"""From a folder or a class to a twin, and from a twin to the same model as a checkpoint of any dtype would load it."""
+"""Builds a tiny model from a folder or a class, and loads it in any dtype as a checkpoint would be."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from xcomposer_ui.core.errors import UserError, first_line
 from xcomposer_ui.core.settings import EMBEDDED, EMBEDDED_PATH
 
 LARGEST = 200_000_000
-"""Parameters of a twin: one that stays larger was not made small, and would take minutes and gigabytes."""
+"""Parameters: a model that stays larger was not made small, and would take minutes and gigabytes."""
 
 
 NOT_BUILT = (
@@ -31,14 +31,14 @@ NOT_BUILT = (
 
 
 class NoTinyModelError(Exception):
-    """A twin cannot be built or run, in a sentence that says why: nothing is known of the model then."""
+    """A tiny model cannot be built or run, in a sentence that says why."""
 
 
 def configuration(named: str) -> tuple[type[Any] | None, Any]:
     """(class or None, configuration) for a folder with a config.json, or a class such as
     "LlavaForConditionalGeneration" or "my_package.model:MyModel".
 
-    Raises UserError where there is no such folder or class, NoTwinError where transformers does not know the type.
+    Raises UserError where there is no such folder or class, NoTinyModelError where transformers does not know the type.
     """
     folder = EMBEDDED_PATH if named == EMBEDDED else Path(named).expanduser()
     if folder.is_file() and folder.name == "config.json":
@@ -59,7 +59,7 @@ def configuration(named: str) -> tuple[type[Any] | None, Any]:
 
 
 def tiny_model(found: type[Any] | None, config: Any) -> Any:
-    """A small float32 model of the same architecture with random weights. Raises NoTwinError where there is none."""
+    """A small float32 model of the same architecture with random weights. Raises NoTinyModelError."""
     try:
         # A class comes with its defaults, a folder with sizes that were run.
         tree = config.to_dict() if found is None else fitted(config.to_dict())
@@ -77,15 +77,15 @@ def tiny_model(found: type[Any] | None, config: Any) -> Any:
         ) from error
 
 
-def loaded_in(twin: Any, dtype: torch.dtype) -> Any:
-    """`twin` as `from_pretrained(..., dtype=dtype)` loads its checkpoint.
+def loaded_in(model: Any, dtype: torch.dtype) -> Any:
+    """`model` as `from_pretrained(..., dtype=dtype)` loads its checkpoint.
 
-    Which is not `twin.to(dtype)`: some families keep modules in float32, and tables that no checkpoint holds are made
+    Which is not `model.to(dtype)`: some families keep modules in float32, and tables that no checkpoint holds are made
     anew in float32.
     """
     with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        twin.save_pretrained(folder)
-        return type(twin).from_pretrained(folder, dtype=dtype, local_files_only=True).eval()
+        model.save_pretrained(folder)
+        return type(model).from_pretrained(folder, dtype=dtype, local_files_only=True).eval()
 
 
 def _read(folder: Path) -> Any:

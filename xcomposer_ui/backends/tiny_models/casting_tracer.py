@@ -1,12 +1,12 @@
-"""A tracer that mends a clash and goes on, so that one run tells every boundary and not the first alone."""
+"""A tracer that casts at a clash and continues, so that one run shows every boundary and not only the first."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from torch import Tensor, nn
-from torch.utils._pytree import tree_map
 
+from xcomposer_ui.backends.torch_private import tree_map, writes_into_an_operand
 from xcomposer_ui.backends.tracing.tensor_origins import tensors_in
 from xcomposer_ui.backends.tracing.tracer import Tracer
 from xcomposer_ui.explain import explain
@@ -15,16 +15,16 @@ from xcomposer_ui.tracing.lint import Boundary
 
 
 class CastingTracer(Tracer):
-    """Where floating-point types clash it notes the boundary and casts, as a person would mend it there.
+    """Records each boundary where floating-point types clash, and casts there.
 
-    What is written into keeps its dtype; else the operands take the weight's. Only errors that the table of
-    explanations knows are mended, and each operation once: what fails then too, raises.
+    An operand that is written into keeps its dtype; else the operands take the weight's. Only errors that the rules
+    explain are handled, and each operation once: what fails again, raises.
     """
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__(model)
         self._found: dict[tuple[object, ...], Boundary] = {}
-        self._handed_on: BaseException | None = None
+        self._passed_on: BaseException | None = None
 
     @property
     def boundaries(self) -> tuple[Boundary, ...]:
@@ -35,30 +35,30 @@ class CastingTracer(Tracer):
         try:
             return super().operation(operation, args, kwargs)
         except Exception as error:
-            self._handed_on = error
-            written = operation._schema.is_mutable
-            mended = self._mended(error, args, kwargs, written=written)
-            if mended is None:
+            self._passed_on = error
+            written = writes_into_an_operand(operation)
+            cast = self._cast_to_one(error, args, kwargs, written=written)
+            if cast is None:
                 raise
             self.forget(error)
-        return super().operation(operation, *mended)
+        return super().operation(operation, *cast)
 
     def call(self, function: Any, args: Any, kwargs: Any) -> Any:
         try:
             return super().call(function, args, kwargs)
         except Exception as error:
-            # What an operation raised was looked at there; the rest are checks that come before any operation.
-            if error is self._handed_on:
+            # What an operation raised was handled there; the rest are checks that come before any operation.
+            if error is self._passed_on:
                 raise
-            self._handed_on = error
-            mended = self._mended(error, args, kwargs, written=False)
-            if mended is None:
+            self._passed_on = error
+            cast = self._cast_to_one(error, args, kwargs, written=False)
+            if cast is None:
                 raise
             self.forget(error)
-        return super().call(function, *mended)
+        return super().call(function, *cast)
 
-    def _mended(self, error: Exception, args: Any, kwargs: Any, *, written: bool) -> tuple[Any, Any] | None:
-        """The arguments in one dtype, None where that is not what is wrong."""
+    def _cast_to_one(self, error: Exception, args: Any, kwargs: Any, *, written: bool) -> tuple[Any, Any] | None:
+        """The arguments in one dtype, None where the error has another cause."""
         tensors = [tensor for tensor in tensors_in((args, kwargs)) if tensor.is_floating_point()]
         if self.is_paused or len({tensor.dtype for tensor in tensors}) < 2:
             return None

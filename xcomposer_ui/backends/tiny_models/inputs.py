@@ -1,4 +1,4 @@
-"""What a twin is asked: a picture and a few words, laid out as its family's processor lays them out. All float32."""
+"""A tiny model's inputs: a picture and a few words, in the layout of its family's processor. All float32."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def inputs_for(model: Any) -> Inputs:
 
 
 def _beside(model: Any, made: Inputs) -> Inputs:
-    """What single families want besides."""
+    """Arguments that single families need besides."""
     accepted = inspect.signature(model.forward).parameters
     words, beside = made["input_ids"], Inputs()
     if "qformer_input_ids" in accepted:

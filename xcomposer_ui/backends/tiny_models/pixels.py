@@ -1,4 +1,4 @@
-"""A picture as a family's processor hands it over: a square, tiles, patches in a row. All float32."""
+"""A picture as a family's processor returns it: a square, tiles, patches in a row. All float32."""
 
 from __future__ import annotations
 

@@ -10,6 +10,8 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+from xcomposer_ui.core.families import families
+
 LAYERS = 2
 HEADS = 2
 VOCABULARY = 512
@@ -47,7 +49,7 @@ INNER: tuple[str, ...] = (
 )
 INNER += ("shared_expert_intermediate_size",)
 AT_MOST = {
-    "num_experts": 4, "num_local_experts": 4, "n_routed_experts": 4, "num_experts_per_tok": 2, "plora_rank": 8,
+    "num_experts": 4, "num_local_experts": 4, "n_routed_experts": 4, "num_experts_per_tok": 2,
     "image_text_hidden_size": 64,
 }  # fmt: skip
 LEFT_OUT = ("dtype", "torch_dtype", "quantization_config", "auto_map", "_name_or_path", "transformers_version")
@@ -159,7 +161,8 @@ def _small_number(key: str, value: int, part: Tree, widths: dict[int, int], laye
         return _near(value, layers)
     if key == "image_size":
         return _small_side(value, part)
-    return min(value, AT_MOST.get(key, value))
+    own = next((facts.small_sizes[key] for facts in families() if key in facts.small_sizes), value)
+    return min(value, AT_MOST.get(key, own))
 
 
 def _small_side(side: int, part: Tree) -> int:

@@ -1,4 +1,4 @@
-"""What is known of each tensor: its name, and where it got its dtype."""
+"""The origin of each tensor of a run: its name, and what gave it its dtype."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.multiprocessing.reductions import StorageWeakRef
 
+from xcomposer_ui.backends.torch_private import StorageWeakRef, storage_key
 from xcomposer_ui.core.messages import Message
 from xcomposer_ui.core.result import BUFFER, PARAMETER, Operand
 
@@ -60,7 +60,7 @@ class TensorOrigins:
             self._enter_weight(name, BUFFER, buffer)
 
     def _enter_weight(self, name: str, origin: Message, weight: Tensor) -> None:
-        key = _storage_of(weight)
+        key = storage_key(weight)
         if key is None:
             return
         start = int(weight.storage_offset())
@@ -71,22 +71,22 @@ class TensorOrigins:
 
     def weight(self, tensor: Tensor) -> tuple[str, Message] | None:
         """(full name, `PARAMETER` or `BUFFER`) of the weight that `tensor` is or is a view of; None for others."""
-        key = _storage_of(tensor)
+        key = storage_key(tensor)
         for weight in self._weights.get(key, ()) if key is not None else ():
             if weight.start <= tensor.storage_offset() < max(weight.end, weight.start + 1):
                 return weight.name, weight.origin
         return None
 
     def source(self, tensor: Tensor) -> Source | None:
-        key = _storage_of(tensor)
+        key = storage_key(tensor)
         entry = self._sources.get(key) if key is not None else None
         return entry[1] if entry else None
 
     def note_outputs(self, operation: str, module: str, inputs: list[Tensor], outputs: list[Tensor]) -> None:
         """Enter what an operation made. What it changed in place, and views, keep the source they had."""
-        taken = {_storage_of(tensor) for tensor in inputs}
+        taken = {storage_key(tensor) for tensor in inputs}
         for output in outputs:
-            key = _storage_of(output)
+            key = storage_key(output)
             if key is not None and key not in taken and key not in self._weights:
                 source = self._source_of_output(operation, module, inputs, output)
                 self._sources[key] = (StorageWeakRef(output.untyped_storage()), source)
@@ -105,7 +105,7 @@ class TensorOrigins:
     def note_returned(self, module: str, outputs: list[Tensor]) -> None:
         """Enter that `module` returned these; of nested modules that return one tensor the outermost counts."""
         for output in outputs:
-            key = _storage_of(output)
+            key = storage_key(output)
             if key in self._sources and key is not None:
                 ref, known = self._sources[key]
                 returned = Source(known.made_by, module, known.dtype_since, returned=True, copy_of=known.copy_of)
@@ -140,14 +140,6 @@ def _name(source: Source) -> Message:
     if source.made_in == OUTSIDE:
         return Message("activation.outside", operation=source.made_by)
     return Message("activation.inside", operation=source.made_by, module=source.made_in)
-
-
-def _storage_of(tensor: Tensor) -> int | None:
-    """The storage's identity, or None for tensors that have none of their own (sparse, and some subclasses)."""
-    try:
-        return int(tensor.untyped_storage()._cdata)
-    except (NotImplementedError, RuntimeError):
-        return None
 
 
 def tensors_in(tree: Any) -> list[Tensor]:

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode, resolve_name
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from xcomposer_ui.backends.torch_private import TorchDispatchMode
 from xcomposer_ui.backends.tracing.tensor_origins import OUTSIDE, TensorOrigins, dtype_name, tensors_in
 from xcomposer_ui.runtime.backend import FailureSite
 
@@ -36,7 +36,7 @@ class Tracer:
     def __init__(self, model: nn.Module, on_cast: OnCast | None = None) -> None:
         # The model itself has no name of its own in torch; its class's stands for it.
         self.names = {module: name or type(model).__name__ for name, module in model.named_modules()}
-        self._ledger = TensorOrigins(model)
+        self._origins = TensorOrigins(model)
         self._stack: list[str] = []
         self._on_cast = on_cast
         self.is_paused = False
@@ -75,7 +75,7 @@ class Tracer:
         def leave(module: nn.Module, args: Any, output: Any) -> None:
             del module, args
             if get_ident() == self._thread and self._stack:
-                self._ledger.note_returned(name, tensors_in(output))
+                self._origins.note_returned(name, tensors_in(output))
                 self.left(name, output)
                 self._stack.pop()
 
@@ -121,7 +121,7 @@ class Tracer:
             self._note_failure(error, name, inputs)
             raise
         outputs = tensors_in(output)
-        self._ledger.note_outputs(name, self.module, inputs, outputs)
+        self._origins.note_outputs(name, self.module, inputs, outputs)
         if self._on_cast and inputs and outputs:
             self._note_cast(self._on_cast, name, inputs, outputs[0])
         return output
@@ -161,13 +161,13 @@ class Tracer:
 
     def is_weight(self, tensor: Tensor) -> bool:
         """Whether `tensor` is a parameter or a buffer of the model, or a view of one."""
-        return self._ledger.weight(tensor) is not None
+        return self._origins.weight(tensor) is not None
 
     def _note_failure(self, error: BaseException, operation: str, inputs: list[Tensor]) -> None:
         if self._failed is not None and self._failed[0] is error:
             return
         with self.paused():
-            operands = tuple(self._ledger.operand(tensor) for tensor in inputs)
+            operands = tuple(self._origins.operand(tensor) for tensor in inputs)
         self._failed = (error, FailureSite(self.module or None, operation, operands))
 
     def site(self, error: BaseException) -> FailureSite:

@@ -1,21 +1,20 @@
 """InternLM-XComposer2, natively: its checkpoints load without remote code, on today's transformers."""
 
-from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer
-
+from xcomposer_ui.core.families.xcomposer2 import FACTS
+from xcomposer_ui.models.base import Family
 from xcomposer_ui.models.xcomposer2.configuration import InternLM2TypedConfig, InternLMXComposer2Config
 from xcomposer_ui.models.xcomposer2.modeling import InternLM2TypedForCausalLM, InternLMXComposer2ForCausalLM
 from xcomposer_ui.models.xcomposer2.tokenizer import InternLMXComposer2Tokenizer
+from xcomposer_ui.models.xcomposer2.weights import fit_to_weights
 
-__all__ = ["InternLMXComposer2Config", "InternLMXComposer2ForCausalLM", "InternLMXComposer2Tokenizer", "register"]
+__all__ = ["FAMILY", "InternLMXComposer2Config", "InternLMXComposer2ForCausalLM", "InternLMXComposer2Tokenizer"]
 
-
-def register() -> None:
-    """Make transformers' Auto classes know this family; with local classes they leave remote code alone."""
-    for config, model in (
+FAMILY = Family(
+    facts=FACTS,
+    classes=(
         (InternLMXComposer2Config, InternLMXComposer2ForCausalLM),
         (InternLM2TypedConfig, InternLM2TypedForCausalLM),
-    ):
-        AutoConfig.register(config.model_type, config, exist_ok=True)
-        AutoModel.register(config, model, exist_ok=True)
-        AutoModelForCausalLM.register(config, model, exist_ok=True)
-        AutoTokenizer.register(config, slow_tokenizer_class=InternLMXComposer2Tokenizer, exist_ok=True)
+    ),
+    tokenizer=InternLMXComposer2Tokenizer,
+    fit_to_weights=fit_to_weights,
+)

@@ -5,22 +5,17 @@ from __future__ import annotations
 import threading
 from collections.abc import Generator, Sequence
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import torch
 from PIL import Image
 from torch import Tensor
-from transformers import LogitsProcessorList, StoppingCriteriaList
+from transformers import StoppingCriteriaList
 
-from xcomposer_ui.models.xcomposer2.answer import answer_text
-from xcomposer_ui.models.xcomposer2.cache import CACHE_NAME, PreallocatedCache
-from xcomposer_ui.models.xcomposer2.penalty import BosRepetitionPenalty
-from xcomposer_ui.models.xcomposer2.prompt import IMAGE_MARK, META_INSTRUCTION, History, prompt_text, with_marks
+from xcomposer_ui.core.families.xcomposer2 import IMAGE_MARK
+from xcomposer_ui.models.xcomposer2.prompt import META_INSTRUCTION, History, prompt_text, with_marks
 from xcomposer_ui.models.xcomposer2.streaming import StopWhenSet, TextQueue, thread_surroundings
 from xcomposer_ui.models.xcomposer2.tiles import HD_NUM_OF_MANY
-from xcomposer_ui.models.xcomposer2.tokenizer import TURN_END
-from xcomposer_ui.models.xcomposer2.vision import weights_device
 
 Picture = str | PathLike[str] | Image.Image | Tensor
 ChatHistory = list[tuple[str, str]]
@@ -74,50 +69,53 @@ class ChatMixin:
             streamer=streamer,
             **generate_arguments,
         )
-        answer = answer_text(tokenizer, ids)
+        answer = self.answer_text(tokenizer, ids)
         return answer, [*history, (query, answer)]
 
     @torch.no_grad()
-    def answer_ids(self, tokenizer: Any, inputs: dict[str, Tensor], **generate_arguments: Any) -> list[int]:
-        """The ids that the model generates after `inputs` (`prompt_inputs` makes them), the end token among them."""
-        ids = self._generated(tokenizer, inputs, [None], **generate_arguments)
-        prompt = inputs["input_ids"].shape[1] if "input_ids" in inputs else 0  # embeddings are not given back
-        new: list[int] = ids[0, prompt:].tolist()
-        return new
-
-    def _generated(
+    def chat_batch(
         self,
         tokenizer: Any,
-        inputs: dict[str, Tensor],
-        prompts: Sequence[Tensor | None],
+        queries: Sequence[str],
+        images: Sequence[Picture | Sequence[Picture] | None],
+        histories: Sequence[History] | None = None,
         *,
-        do_sample: bool,
-        max_new_tokens: int,
+        meta_instruction: str | None = None,
+        hd_num: int | None = None,
+        do_sample: bool = True,
+        max_new_tokens: int = 1024,
         temperature: float = 1.0,
-        top_p: float = 1.0,
-        repetition_penalty: float = 1.0,
+        top_p: float = 0.8,
+        repetition_penalty: float = 1.005,
         **generate_arguments: Any,
-    ) -> Tensor:
-        """What `generate` gives for `inputs`, (B, new tokens), after the prompt's ids where `inputs` are ids.
+    ) -> list[tuple[str, ChatHistory]]:
+        """Answer several questions at once, each as `chat` would alone; greedy answers in float32 are the same.
 
-        prompts: for each row the ids (1, T) that the repetition penalty sees beside the generated ones; None for none.
+        queries, images, histories: one each a question, of the kinds that `chat` takes.
+        Raises ValueError where their numbers differ or there is none, and what `chat` raises.
         """
-        if do_sample:
-            generate_arguments.update(temperature=temperature, top_p=top_p, top_k=0)
-        processors = LogitsProcessorList(generate_arguments.pop("logits_processor", None) or [])
-        if repetition_penalty != 1:
-            processors.append(BosRepetitionPenalty(repetition_penalty, tokenizer.bos_token_id, prompts))
-        generate_arguments.setdefault(CACHE_NAME, PreallocatedCache())
-        ids: Tensor = self.generate(
-            **inputs,
+        histories = [()] * len(queries) if histories is None else histories
+        if not queries or not len(queries) == len(images) == len(histories):
+            found = f"{len(queries)} queries, {len(images)} images and {len(histories)} histories"
+            raise ValueError(f"a batch needs as many queries as images and histories, at least one: {found}")
+        rows = [
+            self.prompt_inputs(tokenizer, query, image, history, meta_instruction, hd_num=hd_num)
+            for query, image, history in zip(queries, images, histories, strict=True)
+        ]
+        answers = self.batch_ids(
+            tokenizer,
+            rows,
             do_sample=do_sample,
             max_new_tokens=max_new_tokens,
-            logits_processor=processors,
-            eos_token_id=[tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids(TURN_END)],
-            pad_token_id=tokenizer.pad_token_id,
+            temperature=temperature,
+            top_p=top_p,
+            repetition_penalty=repetition_penalty,
             **generate_arguments,
         )
-        return ids
+        return [
+            (answer := self.answer_text(tokenizer, ids), [*history, (query, answer)])
+            for ids, history, query in zip(answers, histories, queries, strict=True)
+        ]
 
     def stream_chat(
         self, tokenizer: Any, query: str, *args: Any, history: History = (), **kwargs: Any
@@ -128,7 +126,7 @@ class ChatMixin:
         """
         if len(args) > 1:  # (image, history) may come by position, as in `chat`
             history, args = args[1], args[:1]
-        texts, stop, failed = TextQueue(tokenizer), threading.Event(), []
+        texts, stop, failed = TextQueue(self.growing_answer(tokenizer)), threading.Event(), []
         criteria = StoppingCriteriaList([*(kwargs.pop("stopping_criteria", None) or []), StopWhenSet(stop)])
         surroundings = thread_surroundings(self.device.type)
 
@@ -153,17 +151,6 @@ class ChatMixin:
             worker.join()
         if failed:
             raise failed[0]
-
-    def preprocess(self, image: str | PathLike[str] | Image.Image, hd_num: int | None = None) -> Tensor:
-        """Normalised pixels, (1, 3, H, W) float32, on the vision tower's device.
-
-        hd_num: the most tiles, for tiled members only: they give the resized and padded picture, not yet cut.
-        Raises OSError where a path is no picture.
-        """
-        if not isinstance(image, Image.Image):
-            with Image.open(Path(image)) as opened:
-                image = opened.convert("RGB")
-        return self.pixels_of(image, hd_num).to(self.vit.device)
 
     @torch.no_grad()
     def prompt_inputs(
@@ -208,34 +195,6 @@ class ChatMixin:
         if tiled:  # the start token stands first, and nowhere else
             return [tokenizer(part, add_special_tokens=n == 0).input_ids for n, part in enumerate(parts)]
         return [tokenizer(part).input_ids if part else [] for part in parts]
-
-    def joined_inputs(self, parts: Sequence[Sequence[int]], pixels: Sequence[Tensor]) -> dict[str, Tensor]:
-        """Token ids between pictures and the pictures' pixels to inputs_embeds (1, T, width) and im_mask (1, T).
-
-        parts: one more than pictures; an empty one adds nothing. The prompt is cut at the model's longest.
-        """
-        return self.joined_embeddings(parts, [self.encode_image(picture) for picture in pixels])
-
-    def joined_embeddings(self, parts: Sequence[Sequence[int]], pictures: Sequence[Tensor]) -> dict[str, Tensor]:
-        """As `joined_inputs`, the pictures given as `encode_image` gives them, (1, image tokens, width)."""
-        pieces: list[tuple[Tensor, bool]] = []
-        for n, ids in enumerate(parts):
-            if ids:
-                pieces.append((self.model.tok_embeddings(torch.tensor([list(ids)], device=self.text_device)), False))
-            if n < len(pictures):
-                pieces.append((pictures[n], True))
-        # Spread over several devices, text and picture come from two of them; the language model starts at the text's.
-        home = next((piece.device for piece, is_image in pieces if not is_image), self.text_device)
-        pieces = [(piece.to(home), is_image) for piece, is_image in pieces]
-        embeds = torch.cat([piece for piece, _ in pieces], dim=1)
-        mask = torch.cat([torch.full(p.shape[:2], kind, device=home) for p, kind in pieces], dim=1)
-        longest = self.config.max_prompt_tokens
-        return {"inputs_embeds": embeds[:, :longest], "im_mask": mask[:, :longest]}
-
-    @property
-    def text_device(self) -> torch.device:
-        """Where token ids should be: with their embeddings, which may be elsewhere than the vision tower."""
-        return weights_device(self.model.tok_embeddings.weight)
 
     def _meta_instruction(self, given: str | None, use_meta: bool = False) -> str:
         if given is not None:

@@ -6,9 +6,12 @@ are those values (https://huggingface.co/internlm/internlm-xcomposer2-vl-7b, con
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 from transformers import CLIPVisionConfig, PretrainedConfig
+
+from xcomposer_ui.models.xcomposer2.tiles import TILE_RULES, tiled_size
 
 ARCHITECTURE = "InternLMXComposer2ForCausalLM"
 
@@ -121,6 +124,36 @@ class InternLMXComposer2Config(PretrainedConfig):  # type: ignore[misc]
     def tower_side(self) -> int:
         """Side of the square pictures that the vision tower sees, in pixels."""
         return int(self.vision_config.image_size)
+
+    @property
+    def cuts_tiles(self) -> bool:
+        """Whether this is a tiled member."""
+        return self.tiles is not None
+
+    def pixel_size(self, picture: tuple[int, int], hd_num: int | None) -> tuple[int, int]:
+        """(height, width) in pixels that a picture of (width, height) is resized and padded to."""
+        side = self.tower_side
+        if self.tiles is None:
+            return side, side
+        rules = TILE_RULES[self.tiles]
+        width, height = tiled_size(max(picture), min(picture), side, hd_num or rules.hd_num, rules)
+        height += -height % side
+        return (height, width) if picture[0] >= picture[1] else (width, height)
+
+    def image_tokens_of(self, pixels: tuple[int, int]) -> int:
+        """Tokens that a picture of `pixels`, (height, width) as `pixel_size` returns it, takes in the prompt."""
+        return self.image_tokens(*(n // self.tower_side for n in pixels))
+
+    def layer_counts(self) -> dict[str, int]:
+        """Blocks of the vision tower and of the language model."""
+        return {"tower": int(self.vision_config.num_hidden_layers), "language": int(self.num_hidden_layers)}
+
+    def with_layers(self, most: int) -> InternLMXComposer2Config:
+        """A copy with at most `most` blocks in each part."""
+        small = copy.deepcopy(self)
+        small.vision_config.num_hidden_layers = min(most, self.vision_config.num_hidden_layers)
+        small.num_hidden_layers = min(most, self.num_hidden_layers)
+        return small
 
     def image_tokens(self, rows: int = 1, columns: int = 1) -> int:
         """Tokens that one picture takes in the prompt; rows and columns of tiles count for tiled members only."""

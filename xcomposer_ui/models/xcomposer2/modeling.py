@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -11,23 +13,24 @@ from torch import Tensor, nn
 from transformers import GenerationMixin, PreTrainedModel
 from transformers.cache_utils import Cache
 from transformers.modeling_outputs import CausalLMOutputWithPast
+from transformers.utils import logging as transformers_logging
 
-from xcomposer_ui.models.xcomposer2.batching import BatchMixin
-from xcomposer_ui.models.xcomposer2.cache import CACHE_NAME, PreallocatedCache
+from xcomposer_ui.core.families.xcomposer2 import TURN_END, TURN_START
+from xcomposer_ui.models.base import FamilyModel
+from xcomposer_ui.models.cache import CACHE_NAME, PreallocatedCache
 from xcomposer_ui.models.xcomposer2.chat import ChatMixin
 from xcomposer_ui.models.xcomposer2.configuration import InternLM2TypedConfig, InternLMXComposer2Config
 from xcomposer_ui.models.xcomposer2.language import InternLM2Model, RMSNorm
 from xcomposer_ui.models.xcomposer2.tiles import TILE_RULES, tiled_features, tiled_pixels
-from xcomposer_ui.models.xcomposer2.turns import TurnMixin
 from xcomposer_ui.models.xcomposer2.vision import PatchEmbeddings, VisionTower, square_pixels
-from xcomposer_ui.models.xcomposer2.weights import fit_to_weights, without_load_report
+from xcomposer_ui.models.xcomposer2.weights import fit_to_weights
 
 log = logging.getLogger(__name__)
 
 HUB_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "revision", "subfolder", "token")
 
 
-class InternLMXComposer2ForCausalLM(ChatMixin, BatchMixin, TurnMixin, PreTrainedModel, GenerationMixin):  # type: ignore[misc]
+class InternLMXComposer2ForCausalLM(ChatMixin, FamilyModel, PreTrainedModel, GenerationMixin):  # type: ignore[misc]
     """Ask it with `chat` or `stream_chat`; `forward` and `generate` take embeddings with their image mask.
 
     Published checkpoints load by `from_pretrained` under their own names and layout, without remote code.
@@ -38,6 +41,8 @@ class InternLMXComposer2ForCausalLM(ChatMixin, BatchMixin, TurnMixin, PreTrained
     main_input_name = "input_ids"
     _no_split_modules = ["Block", "VisionBlock"]  # noqa: RUF012
     _supports_sdpa = True
+    turn_end = TURN_END
+    answer_prefix = f"{TURN_START}assistant\n"
 
     def __init__(self, config: InternLMXComposer2Config) -> None:
         super().__init__(config)
@@ -63,6 +68,22 @@ class InternLMXComposer2ForCausalLM(ChatMixin, BatchMixin, TurnMixin, PreTrained
     def get_output_embeddings(self) -> nn.Module:
         return self.output
 
+    @property
+    def tower(self) -> nn.Module:
+        return self.vit
+
+    def layer_stacks(self) -> dict[str, nn.ModuleList]:
+        return {"tower": self.vit.vision_tower.vision_model.encoder.layers, "language": self.model.layers}
+
+    def hidden_states(
+        self,
+        embeds: Tensor,
+        im_mask: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        cache: Cache | None = None,
+    ) -> Tensor:
+        return self.model(embeds, im_mask, attention_mask, cache)
+
     def pixels_of(self, image: Image.Image, hd_num: int | None = None) -> Tensor:
         """The picture as this member's tower wants it, float32, on the CPU.
 
@@ -76,7 +97,7 @@ class InternLMXComposer2ForCausalLM(ChatMixin, BatchMixin, TurnMixin, PreTrained
 
     def encode_image(self, pixels: Tensor) -> Tensor:
         """Pixels as `pixels_of` gives them to image embeddings, (1, image tokens, width)."""
-        pixels = pixels.to(self.vit.device)
+        pixels = pixels.to(self.picture_device)
         if self.config.tiles is None:
             return self.vision_proj(self.vit(pixels))
         side = self.config.tower_side
@@ -108,33 +129,6 @@ class InternLMXComposer2ForCausalLM(ChatMixin, BatchMixin, TurnMixin, PreTrained
         logits = self.output(hidden[:, -logits_to_keep:] if logits_to_keep else hidden)
         return CausalLMOutputWithPast(logits=logits, **{CACHE_NAME: cache})
 
-    def prepare_inputs_for_generation(
-        self,
-        input_ids: Tensor,
-        cache: Cache | None = None,
-        past_key_values: Cache | None = None,
-        attention_mask: Tensor | None = None,
-        inputs_embeds: Tensor | None = None,
-        im_mask: Tensor | None = None,
-        **kwargs: Any,
-    ) -> dict[str, Any]:
-        """The prompt first, from where the cache ends, then one token at a time; the picture counts in the prompt only.
-
-        input_ids: the prompt's and the new tokens' ids; with inputs_embeds, the prompt's embeddings, the latter's only.
-        """
-        cache = past_key_values if cache is None else cache
-        inputs: dict[str, Any] = {CACHE_NAME: cache, "use_cache": kwargs.get("use_cache", True)}
-        if input_ids.shape[0] > 1:  # alone, nothing is padded, and attention without a mask is quicker
-            inputs["attention_mask"] = attention_mask
-        inputs["logits_to_keep"] = 1
-        past = 0 if cache is None else cache.get_seq_length()
-        if inputs_embeds is None:
-            return {**inputs, "input_ids": input_ids[:, min(past, input_ids.shape[1] - 1) :]}
-        if past < inputs_embeds.shape[1]:
-            rest = None if im_mask is None else im_mask[:, past:]
-            return {**inputs, "inputs_embeds": inputs_embeds[:, past:], "im_mask": rest}
-        return {**inputs, "input_ids": input_ids[:, -1:]}
-
     def _init_weights(self, module: nn.Module) -> None:
         deviation = self.config.initializer_range
         if isinstance(module, (nn.Linear, nn.Embedding, nn.Conv2d)):
@@ -159,8 +153,9 @@ class InternLMXComposer2ForCausalLM(ChatMixin, BatchMixin, TurnMixin, PreTrained
         config = kwargs.pop("config", None)
         if not isinstance(config, InternLMXComposer2Config):
             config = cls.config_class.from_pretrained(config or source, **hub)
-        fit_to_weights(config, str(source), **hub)
-        with without_load_report():
+        if source is not None:  # else the weights come as a `state_dict`
+            fit_to_weights(config, str(source), **hub)
+        with errors_only():  # of the tensors that do not match, what matters is said below by name
             model, info = super().from_pretrained(source, *args, config=config, output_loading_info=True, **kwargs)
         if missing := sorted(info["missing_keys"]):
             raise ValueError(f"the checkpoint lacks {_tensors(missing)} that the model needs: {_some(missing)}")
@@ -170,6 +165,17 @@ class InternLMXComposer2ForCausalLM(ChatMixin, BatchMixin, TurnMixin, PreTrained
         if extra := info["unexpected_keys"]:
             log.warning("skipped %s of the checkpoint that this model does not use", _tensors(list(extra)))
         return (model, info) if output_loading_info else model
+
+
+@contextmanager
+def errors_only() -> Iterator[None]:
+    """Within, transformers logs errors only."""
+    before = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(before)
 
 
 def _tensors(names: list[str]) -> str:

@@ -6,11 +6,8 @@ picture's embeddings go.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from xcomposer_ui.models.xcomposer2.tokenizer import TURN_END, TURN_START
-
-IMAGE_MARK = "<ImageHere>"
+from xcomposer_ui.core.families.xcomposer2 import IMAGE_MARK, TURN_END, TURN_START
+from xcomposer_ui.models.turns import History
 
 META_INSTRUCTION = (
     "You are InternLM-XComposer (浦语·灵笔), a multimodal assistant that Shanghai AI Laboratory (上海人工智能实验室) "
@@ -18,8 +15,6 @@ META_INSTRUCTION = (
     "- You understand pictures and text, and answer in the language the user writes in, English or Chinese.\n"
     "- Where a picture is given, you base the answer on what it shows."
 )
-
-History = Sequence[tuple[str, str]]
 
 
 def prompt_text(query: str, history: History = (), meta_instruction: str = "") -> str:

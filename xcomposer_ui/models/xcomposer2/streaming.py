@@ -12,15 +12,15 @@ import torch
 from torch import Tensor
 from transformers import StoppingCriteria
 
-from xcomposer_ui.models.xcomposer2.answer import GrowingAnswer
+from xcomposer_ui.models.answer import GrowingAnswer
 
 
 class TextQueue:
     """A streamer for `generate` that decodes as it goes and hands each text so far to a queue."""
 
-    def __init__(self, tokenizer: Any) -> None:
+    def __init__(self, answer: GrowingAnswer) -> None:
         self.texts: queue.Queue[str | None] = queue.Queue()
-        self._answer = GrowingAnswer(tokenizer)
+        self._answer = answer
         self._ids: list[int] | None = None
 
     def put(self, value: Tensor) -> None:

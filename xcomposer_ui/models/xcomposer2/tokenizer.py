@@ -10,9 +10,6 @@ from typing import Any
 import sentencepiece
 from transformers import PreTrainedTokenizer
 
-TURN_START = "[UNUSED_TOKEN_146]"
-TURN_END = "[UNUSED_TOKEN_145]"
-
 # sentencepiece's log levels. It has one for the whole process, which cannot be read; ALL is what it starts with.
 _ALL, _ERRORS = 0, 2
 _LOADING = threading.Lock()

@@ -153,18 +153,8 @@ class VisionTower(nn.Module):
         """The dtype of the tower's weights."""
         return self.vision_tower.vision_model.embeddings.patch_embedding.weight.dtype
 
-    @property
-    def device(self) -> torch.device:
-        """Where pictures should be: with the tower's weights."""
-        return weights_device(self.vision_tower.vision_model.embeddings.patch_embedding.weight)
-
     def forward(self, pixels: Tensor) -> Tensor:
         features = self.vision_tower(pixels.to(self.dtype))[:, 1:]  # without the class token
         # Back to the picture's dtype, as the published code does. With half weights and a float32 picture the
         # features leave here in float32 and meet the projector's half weight: the mismatch this lab is about.
         return features.to(pixels.dtype)
-
-
-def weights_device(weights: Tensor) -> torch.device:
-    """Where the inputs of the module that has `weights` should be; the CPU while these wait on disk for their turn."""
-    return torch.device("cpu") if weights.device.type == "meta" else weights.device

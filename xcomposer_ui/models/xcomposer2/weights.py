@@ -1,39 +1,31 @@
-"""What a checkpoint's weights tell of its member, read from their names and shapes without loading them."""
+"""Which member a checkpoint is, from its weights' names and shapes, without loading them."""
 
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from safetensors import safe_open
 from transformers import CLIPVisionConfig
-from transformers.utils import cached_file
 
+from xcomposer_ui.core.families.xcomposer2 import SEPARATOR
+from xcomposer_ui.models.base import WEIGHT_FILES
 from xcomposer_ui.models.xcomposer2.configuration import InternLMXComposer2Config
 
-SEPARATOR = "plora_glb_GN"
 POSITIONS = "vit.vision_tower.vision_model.embeddings.position_embedding.weight"
 SIDE_OF_4KHD = 336
 """Pixels; the one tiled member with this tower is 4KHD, and it alone has its rules."""
-
-WEIGHT_FILES = (
-    "model.safetensors",
-    "model.safetensors.index.json",
-    "pytorch_model.bin",
-    "pytorch_model.bin.index.json",
-)
 
 
 def fit_to_weights(config: InternLMXComposer2Config, source: str, **hub: Any) -> None:
     """Set `config`'s tower side and tile rules by the checkpoint at `source`, a folder or a hub id.
 
-    Tiled members carry separators among their weights; the tower's position embeddings are side² + 1 in patches.
-    Leaves `config` as it is where the checkpoint has no such weights: loading will name what is missing.
+    Tiled members have separators among their weights; the tower has side² + 1 position embeddings, side in patches.
+    `config` stays as it is where the checkpoint has no such weights: loading names what is missing.
     """
     shapes = _shapes(source, (SEPARATOR, POSITIONS), **hub)
     if POSITIONS in shapes:
@@ -44,21 +36,6 @@ def fit_to_weights(config: InternLMXComposer2Config, source: str, **hub: Any) ->
             config.vision_config = CLIPVisionConfig(**fields)
     if SEPARATOR in shapes and config.tiles is None:
         config.tiles = "4khd" if config.tower_side == SIDE_OF_4KHD else "2.5"
-
-
-@contextmanager
-def without_load_report() -> Iterator[None]:
-    """Within, the library's table of tensors that do not match is not logged: what matters of it is said by name."""
-    logger = logging.getLogger("transformers.modeling_utils")
-
-    def wanted(record: logging.LogRecord) -> bool:
-        return "LOAD REPORT" not in record.getMessage()
-
-    logger.addFilter(wanted)
-    try:
-        yield
-    finally:
-        logger.removeFilter(wanted)
 
 
 def _shapes(source: str, names: tuple[str, ...], **hub: Any) -> dict[str, tuple[int, ...]]:
@@ -87,12 +64,11 @@ def _shapes_in(file: Path, names: tuple[str, ...]) -> dict[str, tuple[int, ...]]
 
 
 def _file(source: str, name: str, **hub: Any) -> Path | None:
-    found = cached_file(
-        source,
-        name,
-        _raise_exceptions_for_missing_entries=False,
-        _raise_exceptions_for_gated_repo=False,
-        _raise_exceptions_for_connection_errors=False,
-        **hub,
-    )
-    return None if found is None else Path(found)
+    """The checkpoint's file `name`, downloaded where `source` is a hub id; None where it has none, or out of reach."""
+    if Path(source).is_dir():
+        found = Path(source, hub.get("subfolder") or "", name)
+        return found if found.is_file() else None
+    try:
+        return Path(hf_hub_download(source, name, **hub))
+    except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError, OSError):
+        return None

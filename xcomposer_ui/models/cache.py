@@ -1,4 +1,4 @@
-"""A KV cache with room ahead: a new token is written into it, where concatenation would copy all earlier ones."""
+"""A KV cache with spare capacity: a new token is written in place, where concatenation would copy all earlier ones."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from transformers.cache_utils import Cache, DynamicLayer
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 CACHE_NAME = "cache" if "cache" in {field.name for field in fields(CausalLMOutputWithPast)} else "past_key_values"
-"""What transformers calls a cache among a model's arguments and outputs: `cache` since 5.24, before `past_key_values`.
+"""transformers' name for the cache among a model's arguments and outputs: `cache` since 5.24, before `past_key_values`.
 """
 
 GROWTH = 256
-"""Tokens by which the room grows; a growth copies one layer's keys or values once."""
+"""Tokens by which the capacity grows; a growth copies one layer's keys or values once."""
 
 
 class PreallocatedLayer(DynamicLayer):  # type: ignore[misc]
@@ -28,7 +28,7 @@ class PreallocatedLayer(DynamicLayer):  # type: ignore[misc]
 
     @property
     def nbytes(self) -> int:
-        """Bytes of keys and values, the room ahead included."""
+        """Bytes of keys and values, spare capacity included."""
         return sum(room.nbytes for room in self._rooms if room is not None)
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
@@ -39,11 +39,15 @@ class PreallocatedLayer(DynamicLayer):  # type: ignore[misc]
         self.values = self._longer(1, self.values, value_states)
         return self.keys, self.values
 
-    def keep(self, length: int) -> None:
-        """Forget all but the first `length` tokens; the room that the others took is kept for new ones."""
-        keys, values = self.keys, self.values
-        if keys is not None and values is not None and self.is_initialized and length < keys.shape[-2]:
-            self.keys, self.values = self._shortened(0, keys, length), self._shortened(1, values, length)
+    def crop(self, tokens: int) -> None:
+        """Remove the last tokens, -`tokens` of them; above 0, keep the first `tokens`. The capacity stays as it is.
+
+        Releases of transformers differ in which of the two they pass.
+        """
+        keys, values, length = self.keys, self.values, self.get_seq_length()
+        kept = tokens if tokens > 0 else length + tokens
+        if keys is not None and values is not None and kept < length:
+            self.keys, self.values = self._shortened(0, keys, kept), self._shortened(1, values, kept)
 
     def _shortened(self, which: int, held: Tensor, length: int) -> Tensor:
         shown = held[..., :length, :]
@@ -69,18 +73,12 @@ class PreallocatedLayer(DynamicLayer):  # type: ignore[misc]
 
 
 class PreallocatedCache(Cache):  # type: ignore[misc]
-    """What `generate` and the model take as CACHE_NAME."""
+    """The cache that `generate` and the model take as CACHE_NAME."""
 
     def __init__(self) -> None:
         super().__init__(layer_class_to_replicate=PreallocatedLayer)
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all layers' keys and values, the room ahead included."""
+        """Bytes of all layers' keys and values, spare capacity included."""
         return sum(layer.nbytes for layer in self.layers if isinstance(layer, PreallocatedLayer))
-
-    def keep(self, length: int) -> None:
-        """Forget all but the first `length` tokens."""
-        for layer in self.layers:
-            if isinstance(layer, PreallocatedLayer):
-                layer.keep(length)

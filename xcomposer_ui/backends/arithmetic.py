@@ -1,0 +1,74 @@
+"""A question under a strategy: the picture's cast, autocast, and the settings of `generate`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.request import Request
+from xcomposer_ui.core.strategies import Strategy
+
+EXPECTED = (RuntimeError, TypeError, ValueError, MemoryError)
+"""What a call of the model may raise; running out of memory is a RuntimeError too. Anything else is a bug."""
+
+
+def prompt(model: Any, tokenizer: Any, question: Request, strategy: Strategy, half: str) -> dict[str, Tensor]:
+    """The question as the model's inputs, read in one piece."""
+    pixels = None if question.image is None else picture_pixels(model, question, strategy, half)
+    inputs: dict[str, Tensor] = model.prompt_inputs(tokenizer, question.text, pixels, question.history)
+    return inputs
+
+
+def picture_pixels(model: Any, question: Request, strategy: Strategy, half: str) -> Tensor:
+    """The picture's pixels in the strategy's dtype. The one cast of the lab.
+
+    Raises UserError where `hd_num` is set and the model cuts no tiles: of some checkpoints only the weights show it.
+    """
+    if question.hd_num is not None and not model.config.cuts_tiles:
+        raise UserError("no_tiles")
+    pixels: Tensor = model.preprocess(question.image, question.hd_num).to(getattr(torch, strategy.image_dtype(half)))
+    return pixels
+
+
+@contextmanager
+def arithmetic(strategy: Strategy, half: str, device_type: str) -> Iterator[None]:
+    """torch.autocast to the half type where the strategy has it; float32 is float32 throughout.
+
+    By default cuDNN computes float32 convolutions in TF32, with 10 bits of mantissa. The vision tower begins with one:
+    on an H200 its features then differ from float32's by up to 1.6e-3, sixteen times the bound of the fidelity cases.
+    """
+    cudnn = torch.backends.cudnn
+    before = cudnn.allow_tf32
+    cudnn.allow_tf32 = False
+    try:
+        with torch.autocast(device_type, getattr(torch, half)) if strategy.autocast else nullcontext():
+            yield
+    finally:
+        cudnn.allow_tf32 = before
+
+
+def run(
+    model: Any, tokenizer: Any, question: Request, strategy: Strategy, half: str, streamer: Any | None = None
+) -> list[int]:
+    """The ids of the answer, the prompt read in one piece. Call it within `arithmetic`."""
+    torch.manual_seed(question.seed)
+    inputs = prompt(model, tokenizer, question, strategy, half)
+    ids: list[int] = model.answer_ids(tokenizer, inputs, streamer=streamer, **sampling(question))
+    return ids
+
+
+def sampling(question: Request) -> dict[str, Any]:
+    """The question's settings as `answer_ids` takes them; temperature 0 is greedy."""
+    settings: dict[str, Any] = {
+        "do_sample": question.temperature > 0,
+        "max_new_tokens": question.max_new_tokens,
+        "repetition_penalty": question.repetition_penalty,
+    }
+    if question.temperature > 0:
+        settings.update(temperature=question.temperature, top_p=question.top_p)
+    return settings

@@ -1,0 +1,113 @@
+"""What follows a run of the model and can end it: the clock of its tokens, and a hook before each block."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from xcomposer_ui.runtime.backend import Progress
+
+
+class Stopped(BaseException):
+    """Raised inside the model to end a run in the middle of a forward. Nothing that guards the model catches it."""
+
+
+class TokenClock:
+    """A streamer for `generate`: records each token and its time.
+
+    each: called at each token, for measuring. The time that recording and measuring take is counted in `apart_sec`
+    and not part of the clock. first_at, last_at: seconds of `now`; None before the first token. step_sec: between the
+    last two tokens.
+    """
+
+    def __init__(self, stop: Callable[[], bool], each: Callable[[], None]) -> None:
+        self.ids: list[int] = []
+        self.first_at: float | None = None
+        self.last_at: float | None = None
+        self.step_sec = math.inf
+        self.apart_sec = 0.0
+        self._still_at: float | None = None  # the clock's time while it stands still
+        self._stop, self._each = stop, each
+        self._prompt_seen = False
+
+    def now(self) -> float:
+        """Seconds since an arbitrary moment, without the time of measuring."""
+        return time.perf_counter() - self.apart_sec if self._still_at is None else self._still_at
+
+    def put(self, value: Tensor) -> None:
+        if not self._prompt_seen:  # `generate` passes the prompt first
+            self._prompt_seen = True
+            return
+        began = time.perf_counter()
+        now = began - self.apart_sec
+        if self.last_at is None:
+            self.first_at = now
+        else:
+            self.step_sec = now - self.last_at
+        self.last_at = self._still_at = now
+        try:  # `apart`, written out: a context manager is a measurable part of a small model's token
+            self.ids += value.tolist()
+            self._each()
+            if self._stop():
+                raise Stopped
+        finally:
+            self._still_at = None
+            self.apart_sec += time.perf_counter() - began
+
+    @contextmanager
+    def apart(self) -> Iterator[None]:
+        """Within, the clock stands still."""
+        began = time.perf_counter()
+        self._still_at = self.now()
+        try:
+            yield
+        finally:
+            self._still_at = None
+            self.apart_sec += time.perf_counter() - began
+
+    def end(self) -> None:
+        """Nothing to flush."""
+
+    @property
+    def tokens_per_sec(self) -> float | None:
+        """The rate after the first token; None below two tokens."""
+        if self.first_at is None or self.last_at is None or len(self.ids) < 2:
+            return None
+        return (len(self.ids) - 1) / (self.last_at - self.first_at)
+
+
+class BlockWatch:
+    """Within, every block of the model first checks whether the run was stopped: prefill alone may take a minute.
+
+    each: called with each block before it computes.
+    """
+
+    def __init__(self, model: nn.Module, progress: Progress, each: Callable[[nn.Module], None] | None = None) -> None:
+        self._model, self._progress, self._each = model, progress, each
+        self._hooks: list[RemovableHandle] = []
+
+    def __enter__(self) -> BlockWatch:
+        blocks = [m for m in self._model.modules() if type(m).__name__ in self._model._no_split_modules]
+        self._hooks = [block.register_forward_pre_hook(self._before) for block in blocks]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def release(self) -> None:
+        """Remove the hooks: a module without hooks is called in half the time, which a small model notices."""
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks = []
+
+    def _before(self, block: nn.Module, _: Any) -> None:
+        if self._progress.stop.is_set():
+            raise Stopped
+        if self._each is not None:
+            self._each(block)

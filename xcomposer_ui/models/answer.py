@@ -1,0 +1,57 @@
+"""The text of an answer from its ids, whole or as it grows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+UNFINISHED = "\ufffd"
+"""What the bytes of a character decode to until the last of them is there."""
+
+
+def answer_text(tokenizer: Any, ids: Sequence[int], turn_end: str | None) -> str:
+    """The answer that generated `ids` spell, up to `turn_end`: no special tokens, no character that is incomplete."""
+    return _shown(_decoded(tokenizer, ids), turn_end)
+
+
+class GrowingAnswer:
+    """`answer_text` for ids that only grow: each is decoded a few times, not once per call.
+
+    The ids before an id decide how it is read (a first space is dropped, bytes join to a character), so new ids are
+    decoded together with some that were decoded before, whose text is then cut off.
+    """
+
+    def __init__(self, tokenizer: Any, turn_end: str | None) -> None:
+        self._tokenizer, self._turn_end = tokenizer, turn_end
+        self._text = ""
+        self._from = self._done = 0  # ids decoded again each time: from .. done; those from done on are new
+
+    def text(self, ids: Sequence[int]) -> str:
+        """The answer so far. `ids`: those of the last call and any that came since."""
+        end = len(ids)
+        before = _decoded(self._tokenizer, ids[self._from : self._done])
+        added = _decoded(self._tokenizer, ids[self._from : end])[len(before) :]
+        if not added or added.endswith(UNFINISHED):
+            return _shown(self._text + added, self._turn_end)
+        self._text += added
+        # Only where a piece begins with a single space, or none, is it read alike at the start of a text.
+        if not added.removeprefix(" ")[:1].isspace():
+            self._from = self._done
+        self._done = end
+        return _shown(self._text, self._turn_end)
+
+
+def token_texts(tokenizer: Any, ids: Sequence[int], turn_end: str | None) -> tuple[str, ...]:
+    """What each token adds to the answer's text; joined they are the answer, special tokens left out."""
+    whole = [answer_text(tokenizer, ids[: n + 1], turn_end) for n in range(len(ids))]
+    # A character whose bytes are not all there yet belongs to the token that completes it.
+    return tuple(text[len(before) :] for before, text in zip(["", *whole], whole, strict=False))
+
+
+def _decoded(tokenizer: Any, ids: Sequence[int]) -> str:
+    text: str = tokenizer.decode(list(ids), skip_special_tokens=True) if len(ids) else ""
+    return text
+
+
+def _shown(text: str, turn_end: str | None) -> str:
+    return (text.split(turn_end)[0] if turn_end else text).rstrip(UNFINISHED)
