@@ -57,6 +57,7 @@ def test_every_kind_of_layer_is_left_and_what_counts_layers_follows() -> None:
 def test_layers_that_are_named_by_number_are_among_those_left() -> None:
     made = small(depth=32, fullatt_block_indexes=[7, 15, 23, 31], vision_feature_layer=[-7, 20, 1])
     assert (made["depth"], made["fullatt_block_indexes"], made["vision_feature_layer"]) == (2, [1], [-2, 2, 1])
+    assert small(depth=32, vision_feature_layers=[-5, 6])["vision_feature_layers"] == [-2, 2]
 
 
 def test_token_ids_move_into_the_small_vocabulary_and_stay_apart() -> None:

@@ -48,6 +48,9 @@ INNER: tuple[str, ...] = (
     "moe_intermediate_size",
 )
 INNER += ("shared_expert_intermediate_size",)
+FEATURE_LAYERS = ("vision_feature_layer", "vision_feature_layers")
+"""The tower's layers that the text reads, counted from either end: one or a list. VipLlava's has the second name in
+transformers 5.20."""
 AT_MOST = {
     "num_experts": 4, "num_local_experts": 4, "n_routed_experts": 4, "num_experts_per_tok": 2,
     "image_text_hidden_size": 64,
@@ -157,7 +160,7 @@ def _small_number(key: str, value: int, part: Tree, widths: dict[int, int], laye
         return min(value, MOST_INNER)
     if key in ("vocab_size", "vocab_size_per_layer_input"):
         return min(value, VOCABULARY)
-    if key == "vision_feature_layer":
+    if key in FEATURE_LAYERS:
         return _near(value, layers)
     if key == "image_size":
         return _small_side(value, part)
@@ -185,7 +188,7 @@ def _small_list(key: str, value: list[Any], part: Tree, layers: int) -> list[Any
     old = part[count] if count else None
     if old is not None and old > layers and len(value) == old:
         return value[:layers]
-    if key == "vision_feature_layer":
+    if key in FEATURE_LAYERS:
         return [_near(index, layers) for index in value]
     if key in INNER:
         return [min(inner, MOST_INNER) for inner in value]
