@@ -59,7 +59,7 @@ def test_it_is_a_column_of_the_pages_tables_and_a_tile(comparison: Comparison, l
     result = comparison.runs[1].result
     for shown in (
         compared(CompareSession(comparison=comparison), language),
-        runs_table((SessionRun("What?", None, result),), language),
+        runs_table((SessionRun(result.request, result),), language),
     ):
         heads, *rows = columns(shown)
         assert heads[-1] == "Decoding"
@@ -73,7 +73,7 @@ def test_it_is_a_column_of_every_csv(comparison: Comparison, tmp_path: Path) -> 
     results = Results(tmp_path / "out", {})
     tables = (
         as_table(document),
-        runs_csv((SessionRun("What?", None, comparison.runs[1].result),)),
+        runs_csv((SessionRun(comparison.runs[1].result.request, comparison.runs[1].result),)),
         results.csv.read_text(encoding="utf-8"),
     )
     for table in tables:

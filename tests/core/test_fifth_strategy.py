@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -64,7 +65,7 @@ def runner(folder: Path) -> Runner:
 
 
 def run(runner: Runner, strategy: str) -> RunResult:
-    *_, last = runner.run(QUESTION, strategy)
+    *_, last = runner.run(replace(QUESTION, strategy=strategy))
     assert isinstance(last, Finished)
     return last.result
 
