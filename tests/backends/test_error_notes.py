@@ -178,3 +178,36 @@ def test_the_package_does_not_load_torch_by_itself() -> None:
     run = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert run.stdout.split() == ["True", "False"]
     assert error_notes.explain_dtypes is explain_dtypes
+
+
+@pytest.mark.parametrize(
+    ("product", "verdict"),
+    [
+        (torch.bmm, "yes"),
+        (lambda x, weight: torch.lerp(x, weight, 0.5), "no"),
+        (lambda x, weight: torch.bmm(x, weight, out=x.clone()), "no"),
+        (lambda x, weight: x.clone().baddbmm_(x, weight), "no"),
+    ],
+    ids=["bmm", "lerp", "out=", "in-place"],
+)
+def test_the_verdict_on_autocast_is_that_of_the_operation_that_raised(product: Any, verdict: str) -> None:
+    class Product(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(2, 3, 3, dtype=torch.float16))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y: torch.Tensor = product(x, self.weight)
+            return y
+
+    model = Product()
+    with pytest.raises(RuntimeError) as caught, explain_dtypes(model), torch.no_grad():
+        model(torch.ones(2, 3, 3))
+    assert re.search(rf"^  {verdict} +autocast ", told(caught.value), re.MULTILINE)
+    # The verdict is what autocast does.
+    with torch.autocast("cpu", torch.float16), torch.no_grad():
+        if verdict == "yes":
+            model(torch.ones(2, 3, 3))
+        else:
+            with pytest.raises(RuntimeError):
+                model(torch.ones(2, 3, 3))

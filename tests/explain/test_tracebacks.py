@@ -7,7 +7,9 @@ import json
 
 import pytest
 
+from xcomposer_ui.cli.explain import as_text
 from xcomposer_ui.core.messages import worded
+from xcomposer_ui.core.result import explanation_as_json
 from xcomposer_ui.explain import explain
 
 MESSAGE = "RuntimeError: mat1 and mat2 must have the same dtype, but got Float and Half"
@@ -187,3 +189,16 @@ def test_a_frame_without_a_name_is_called_as_python_calls_it(function: str) -> N
     for text in (pasted, html.escape(pasted)):
         assert where_in(text) == f"a.py, line 3, in {function}: `y = a @ b`."
         assert f"（{function}）" in where_in(text, "zh")
+
+
+def test_the_first_known_error_is_explained_and_later_ones_are_named() -> None:
+    traceback = 'Traceback (most recent call last):\n  File "/srv/{0}.py", line 3, in {0}\n    {0}(x)\n{1}\n\n'
+    first = "RuntimeError: mat1 and mat2 must have the same dtype, but got Float and Half"
+    later = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 20.00 MiB."
+    log = "".join(traceback.format(*error) for error in (("load", first), ("retry", first), ("serve", later)))
+    found = explain(log)
+    assert found.family == explain(first).family
+    assert found.also == (explain(later).title,)
+    assert explain(first).also == ()
+    assert explanation_as_json(found)["also"] == [str(explain(later).title)]
+    assert str(explain(later).title) in as_text(found)

@@ -29,9 +29,10 @@ def explain_dtypes(model: nn.Module, *, language: str = "en") -> Iterator[None]:
         with tracer:
             yield
     except Exception as error:
-        explanation = explain(_message(error), device=_device(model))
+        site = tracer.site(error)
+        explanation = explain(_message(error), device=_device(model), operation=site.operation)
         if explanation.recognised and not _is_explained(error, explanation):
-            _add(error, _note(explanation, tracer.site(error), language_of(language)))
+            _add(error, _note(explanation, site, language_of(language)))
         raise
 
 

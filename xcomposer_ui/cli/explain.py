@@ -55,6 +55,8 @@ def as_text(explanation: Explanation, language: str = "en") -> str:
     lines = [worded(explanation.title, language), "", worded(explanation.cause, language)]
     if explanation.where:
         lines += ["", worded(explanation.where, language)]
+    if explanation.also:
+        lines += ["", text("terminal.also", language), *(f"  {worded(title, language)}" for title in explanation.also)]
     if explanation.fixes:
         lines += ["", text("terminal.fixes", language)]
     for fix in explanation.fixes:

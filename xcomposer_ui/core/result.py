@@ -43,6 +43,7 @@ class Explanation:
 
     dtypes: in torch's spelling, in their order of first appearance, without repeats.
     where: the frame and the module that a pasted traceback names, as a sentence, or None.
+    also: the titles of other errors in the same text that are known, without repeats.
     """
 
     recognised: bool
@@ -53,6 +54,7 @@ class Explanation:
     fixes: tuple[Fix, ...] = ()
     references: tuple[Reference, ...] = ()
     where: Sentence | None = None
+    also: tuple[Sentence, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -229,6 +231,7 @@ def explanation_as_json(explanation: Explanation, language: str = "en") -> dict[
         ],
         "references": [{"title": r.title, "url": r.url} for r in explanation.references],
         "where": said(explanation.where),
+        "also": [said(title) for title in explanation.also],
     }
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
-from xcomposer_ui.core.messages import Message, Text, text
+from xcomposer_ui.core.messages import Message, Sentence, Text, text
 from xcomposer_ui.core.result import Explanation, Fix
 from xcomposer_ui.core.strategies import STRATEGIES
 from xcomposer_ui.explain.autocast_operations import operation_in, operation_named
@@ -25,15 +26,26 @@ def explain(text: str, *, device: str | None = None, operation: str | None = Non
 
     device: "cpu", "cuda" or "mps" where it is known and the text does not tell.
     operation: that raised, such as "aten.addmm", where it is known.
-    An Explanation with `recognised=False` where no rule matches: then nothing is guessed.
+
+    Of several independent errors in `text`, the first one that a rule matches is explained and the later ones are
+    named in `also`, as they usually follow from it. Where no rule matches, `recognised` is False: nothing is guessed.
     """
     pasted = read(text)
+    known: Explanation | None = None
+    also: dict[str, Sentence] = {}
+    seen: set[str] = set()
     for error in pasted.errors or [[]]:
-        for raised in _candidates(error, pasted):
-            device_here = device or _device(raised.text)
-            for rule in RULES:
-                if facts := _match(rule, raised, device_here, operation):
-                    return _explanation(rule, facts)
+        message = error[0].text if error else ""
+        if message in seen:
+            continue
+        seen.add(message)
+        found = _explained(error, pasted, device, operation)
+        if found is not None and known is None:
+            known = found
+        elif found is not None and str(found.title) != str(known and known.title):
+            also[str(found.title)] = found.title
+    if known is not None:
+        return replace(known, also=tuple(also.values()))
     last = pasted.errors[-1][0].frames if pasted.errors else pasted.frames
     return Explanation(
         recognised=False,
@@ -42,6 +54,15 @@ def explain(text: str, *, device: str | None = None, operation: str | None = Non
         cause=Message("explain.unknown.cause"),
         where=place(last),
     )
+
+
+def _explained(error: list[Raised], pasted: Pasted, device: str | None, operation: str | None) -> Explanation | None:
+    for raised in _candidates(error, pasted):
+        device_here = device or _device(raised.text)
+        for rule in RULES:
+            if facts := _match(rule, raised, device_here, operation):
+                return _explanation(rule, facts)
+    return None
 
 
 def _candidates(error: list[Raised], pasted: Pasted) -> list[Raised]:

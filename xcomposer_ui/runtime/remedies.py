@@ -45,7 +45,9 @@ def failure_of(
 
 def _explanation(outcome: CallResult, backend: Backend, request: Request, progress: Progress) -> Explanation:
     """The failure's explanation, with the outcome of each other strategy that could be tried."""
-    explanation = explain(f"{outcome.failure_type}: {outcome.message}", device=backend.device)
+    explanation = explain(
+        f"{outcome.failure_type}: {outcome.message}", device=backend.device, operation=outcome.site.operation
+    )
     known = {fix.strategy: fix for fix in explanation.fixes}
     # A clash shows in a prefill and one step of decoding; that a token is repeated shows after many.
     tokens = request.max_new_tokens if outcome.failure_type == "RepeatedToken" else 2

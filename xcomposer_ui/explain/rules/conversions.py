@@ -114,6 +114,7 @@ RESULT = Rule(
         rf"[\w:]+ and )?dtype {DTYPE}",
         rf"Expected out tensor to have dtype {DTYPE}, but got {DTYPE} instead",
         rf"Expected out type to be {DTYPE} but got {DTYPE}",
+        rf"Bad in-place call: input tensor dtype {DTYPE} and output tensor dtype {DTYPE} should match",
         rf"result dtype {DTYPE} does not match input dtype {DTYPE}",
         r"Expected out tensor to have scalar type (\w+) but got scalar type ?(\w+)",
         rf"self and out expected to have the same dtype, but got self\.dtype = {DTYPE} and out\.dtype = {DTYPE}",
