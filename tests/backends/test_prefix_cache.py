@@ -206,7 +206,7 @@ def test_what_is_kept_is_bounded_and_let_go(backend: LocalBackend, monkeypatch: 
     for _ in range(3):
         for picture in (ROUND, STRIPED, None):
             Visit(backend, picture).ask(TEXTS[0])
-    store = backend._conversations
+    store = backend._prefixes
     assert len(store._kept) == prefix_cache.MOST
     assert store.nbytes > 0
     backend.forget()
@@ -238,7 +238,7 @@ def test_what_is_cleared_while_a_turn_runs_is_not_kept_after_it(backend: LocalBa
     outcome = backend.generate(under(Request("Go on.", ROUND, max_new_tokens=9), "full"), progress)
     hook.remove()
     assert outcome.stopped
-    assert backend._conversations.nbytes == 0
+    assert backend._prefixes.nbytes == 0
 
 
 def test_the_peak_counts_what_was_kept_for_it(backend: LocalBackend) -> None:
@@ -260,7 +260,7 @@ def test_no_memory_is_answered_by_letting_go_of_what_was_kept(
     whole = model.answer_ids
 
     def scarce(*given: object, **named: object) -> list[int]:
-        if backend._conversations._cleared == 0:
+        if backend._prefixes._cleared == 0:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return whole(*given, **named)
 

@@ -120,7 +120,7 @@ def test_a_card_tells_what_it_allocated_and_reserved_since_it_was_asked(monkeypa
 
 
 def test_where_nothing_is_measured_there_is_no_course() -> None:
-    model = SimpleNamespace(vit=nn.Identity())
+    model = SimpleNamespace(tower=nn.Identity())
     meter: Any = SimpleNamespace(kind="cpu_tensors", weights_bytes=0, recent=lambda: None)
     writer = TimelineRecorder(model, meter, lambda: 0.0, lambda: 0)
     writer.start(with_picture=True)
