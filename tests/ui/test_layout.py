@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,6 +44,20 @@ def test_otherwise_the_browser_chooses() -> None:
 
 def test_the_page_offers_the_settings_models() -> None:
     assert "org/some-model" in config(Settings(model="org/some-model"))
+
+
+def test_no_row_of_tabs_is_empty() -> None:
+    """An update that is written as a component while the page is built becomes a part of it, and breaks it."""
+    page = json.loads(config(Settings(language="en")))
+    types = {component["id"]: component["type"] for component in page["components"]}
+
+    def nodes(node: dict[str, Any]) -> list[dict[str, Any]]:
+        children = node.get("children") or []
+        return [node, *(below for child in children for below in nodes(child))]
+
+    rows = [node for node in nodes(page["layout"]) if types.get(node["id"]) == "tabs"]
+    assert len(rows) == 2
+    assert all(node["children"] for node in rows)
 
 
 def test_every_dtype_has_its_colour_in_light_and_dark() -> None:

@@ -149,7 +149,8 @@ class AskForm:
         self.strategy.input(lambda: True, outputs=self.chose, **QUIET)
         self.upload_tab.select(lambda: UPLOAD, outputs=self.source, **QUIET)
         self.draw_tab.select(lambda: DRAW, outputs=self.source, **QUIET)
-        more = {self.tabs: gr.Tabs(selected=UPLOAD), self.source: UPLOAD}
+        # `gr.Tabs(...)` here, where the page is built, would add a second, empty row of tabs to it.
+        more = {self.tabs: gr.update(selected=UPLOAD), self.source: UPLOAD}
         self.gallery.fill(self.picture, self.question, language, more)
 
 
