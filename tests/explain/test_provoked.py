@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 import warnings
 from collections.abc import Callable
@@ -38,11 +39,25 @@ def explained(call: Callable[[], Any]) -> Explanation:
     return explain(text)
 
 
+OLDER = {
+    "vector_product_dtype_mismatch": r"expected scalar type \w+ but found \w+",
+    "target_dtype": r"expected scalar type \w+ but found \w+",
+    "rnn_dtype_mismatch": "input must have the type",
+}
+"""Family -> PyTorch 2.8's words for it: they name no operation, or the dtypes in another order, or one more."""
+
+
 @pytest.mark.parametrize(("family", "call", "dtypes"), CASES)
 def test_is_recognised_with_its_dtypes(family: str, call: Callable[[], Any], dtypes: tuple[str, ...]) -> None:
-    explanation = explained(call)
-    assert explanation.family == family
-    assert explanation.dtypes == dtypes
+    text = raised_by(call)
+    assert text is not None, "this operation no longer raises"
+    explanation = explain(text)
+    if family in OLDER and re.search(OLDER[family], text):
+        assert explanation.family in (family, "operand_dtype_mismatch")
+        assert set(explanation.dtypes) >= set(dtypes)
+    else:
+        assert explanation.family == family
+        assert explanation.dtypes == dtypes
 
 
 @pytest.mark.parametrize(("call", "dtypes"), BY_PROCESSOR.values(), ids=BY_PROCESSOR.keys())

@@ -7,6 +7,21 @@ import pytest
 from xcomposer_ui.explain import explain
 
 WORDINGS = [
+    # PyTorch 2.8
+    (
+        "RuntimeError: attempting to assign a gradient with dtype 'c10::Half' to a tensor with dtype 'float'. Please "
+        "ensure that the gradient and the tensor have the same dtype",
+        "backward_dtype_mismatch",
+        ("float16", "float32"),
+        None,
+    ),
+    (
+        "TypeError: zeros() received an invalid combination of arguments - got (int, dtype=type), but expected one of:"
+        "\n * (tuple of ints size, *, Tensor out = None, torch.dtype dtype = None, bool requires_grad = False)",
+        "dtype_argument",
+        (),
+        False,
+    ),
     # InternLM-XComposer#348, PuLID#162: CUDA's wording of mm
     (
         "RuntimeError: expected mat1 and mat2 to have the same dtype, but got: float != c10::BFloat16",

@@ -130,7 +130,7 @@ BACKWARD = Rule(
         # fused and foreach optimizers
         r"params, grads, exp_avgs, and exp_avg_sqs must have same dtype",
         r"Tensors of the same index must be on the same device and the same dtype",
-        rf"assign a gradient with dtype '{DTYPE}' to a tensor with grad_dtype '{DTYPE}'",
+        rf"assign a gradient with dtype '{DTYPE}' to a tensor with (?:grad_)?dtype '{DTYPE}'",  # none in PyTorch 2.8
         r"assigned grad has data of a different type",
         rf"expected input and grad types to match, or input to be {DTYPE} and grad to be {DTYPE}",
         r"returned an invalid gradient at index \d+ - expected type ([\w.]+) but got ([\w.]+)",

@@ -198,6 +198,8 @@ ARGUMENT = Rule(
     patterns=(
         r"Cannot interpret '(torch\.\w+)' as a data type",
         r"argument 'dtype' must be torch\.dtype, not \w+",
+        # PyTorch 2.8
+        r"received an invalid combination of arguments - got \([^()]*\bdtype=(?!torch\.dtype|NoneType)(\w+)",
         r"Invalid device string: '(b?float(?:16|32|64)|half|u?int\d+)'",
     ),
     references=(DTYPES,),
