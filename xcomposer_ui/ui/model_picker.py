@@ -72,10 +72,14 @@ class ModelPicker:
         return {self.table: self._table(language), self.choice: self.runner.status().model}
 
     def judged(self, language: str) -> Generator[str, None, None]:
-        """The table after each model that had to be planned to tell whether it fits."""
+        """The table after each model that had to be planned to tell whether it fits, and at the end.
+
+        Gradio empties the outputs of a generator that yields nothing.
+        """
         for entry in [entry_of(name) for name in self.settings.models]:
             if self._fitting(entry, wait=False) is None and self._fitting(entry, wait=True) is not None:
                 yield self._table(language)
+        yield self._table(language)
 
     def at_rest(self, language: str) -> dict[Any, Any]:
         """Component -> value when nothing is being loaded."""
