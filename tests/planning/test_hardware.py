@@ -13,7 +13,7 @@ from packaging.specifiers import SpecifierSet
 
 from tests.planning.machines import A100, GOOD, facts
 from xcomposer_ui.backends import hardware_facts as probes
-from xcomposer_ui.core.versions import NEEDED, PACKAGES
+from xcomposer_ui.core.versions import PACKAGES, SUPPORTED
 from xcomposer_ui.planning.hardware import Check, Gpu, check_as_json, judged
 
 
@@ -107,7 +107,7 @@ def test_the_bounds_are_those_of_the_requirements() -> None:
     declared = re.search(r'requires-python = "(.*)"', Path("pyproject.toml").read_text())
     assert declared is not None
     bounds["Python"] = SpecifierSet(declared[1])
-    for name, needed in NEEDED.items():
+    for name, needed in SUPPORTED.items():
         refused = "".join(f",!={version}" for version in needed.refused)
         assert bounds[PACKAGES.get(name, name)] == SpecifierSet(f">={needed.lowest},<{needed.untried}{refused}")
 

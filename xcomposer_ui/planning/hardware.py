@@ -14,7 +14,7 @@ from packaging.version import Version
 
 from xcomposer_ui.core.messages import Message, Sentence
 from xcomposer_ui.core.strategies import HALF_DTYPES, STRATEGIES
-from xcomposer_ui.core.versions import NEEDED, release_of
+from xcomposer_ui.core.versions import SUPPORTED, release_of
 
 OK, NOTE, SLOW, BAD, UNKNOWN = "ok", "note", "slow", "bad", "unknown"
 
@@ -121,12 +121,12 @@ def as_text(check: Check) -> str:
 
 def judged(facts: Facts) -> Check:
     """Every fact with its verdict and its consequence."""
-    versions = (_version(name, facts) for name in NEEDED)
+    versions = (_version(name, facts) for name in SUPPORTED)
     return Check((*versions, *_gpu(facts), *_cpu(facts), *_known_combinations(facts)))
 
 
 def _version(name: str, facts: Facts) -> CheckItem:
-    found, needed = facts.versions.get(name), NEEDED[name]
+    found, needed = facts.versions.get(name), SUPPORTED[name]
 
     def item(verdict: str, case: str, **words: Any) -> CheckItem:
         return CheckItem(
