@@ -1,4 +1,4 @@
-"""Usual GPUs by their memory, and how much of it PyTorch finds there."""
+"""Common GPU memory sizes, and the capacity that PyTorch reports for each."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ DATA = Path(__file__).parent / "data" / "cards.json"
 
 @dataclass(frozen=True)
 class Card:
-    """name: as it is sold, in GB. usable_bytes: total capacity as PyTorch reports it, before anything is allocated.
+    """A size of GPU memory.
 
-    example, source: a card of that size, and a report in which PyTorch names its capacity.
+    name: as it is sold, in GB. usable_bytes: total capacity as PyTorch reports it, before anything is allocated.
+    example, source: a card of that size, and a report in which PyTorch states its capacity.
     """
 
     name: str
@@ -31,9 +32,9 @@ def _cards() -> tuple[Card, ...]:
 
 
 CARDS = _cards()
-"""Smallest first. The capacity is what out-of-memory messages say; of several cards of one size, one with little."""
+"""Smallest first. Capacities are from out-of-memory messages, of a card at the low end of its size."""
 
 
 def fits(needed_bytes: int, cards: tuple[Card, ...] = CARDS) -> Mapping[str, bool]:
-    """Card's name -> whether `needed_bytes`, as the driver counts them, fit it with nothing else on it."""
+    """Card's name -> whether `needed_bytes`, as the driver counts them, fit on the otherwise empty card."""
     return {card.name: needed_bytes <= card.usable_bytes for card in cards}

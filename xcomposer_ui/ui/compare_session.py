@@ -40,7 +40,7 @@ class ComparisonDoesNotFit:
     @property
     def without(self) -> tuple[Variant, ...]:
         """The variants that do not fit."""
-        return tuple(Variant(misfit.wanted.strategy, misfit.wanted.half) for misfit in self.misfits)
+        return tuple(Variant(misfit.request.strategy, misfit.request.half) for misfit in self.misfits)
 
     @property
     def fitting(self) -> tuple[Variant, ...]:
