@@ -20,7 +20,7 @@ _GIB = {
     "GB": 1e9 / 2**30,
 }
 _LARGE_GIB = 4.0
-"""A single allocation of at least this size is an operation's result, not a weight: a 7B model's largest weight is 0.7 GiB."""
+"""A single allocation of this size or more is an operation's result: a 7B model's largest weight is 0.7 GiB."""
 
 _OOM = (
     r"CUDA out of memory\. Tried to allocate (?P<asked>[\d.]+ \w+)",
