@@ -34,7 +34,9 @@ def add_to(commands: Any) -> None:
     parser.add_argument("--half", metavar="|".join(HALF_DTYPES), help="the 16-bit type")
     parser.add_argument("--device", metavar="|".join(DEVICES))
     parser.add_argument("--memory", type=float, metavar="GIB", help="of a card to fit; this machine's if not given")
-    parser.add_argument("--calibrate", action="store_true", help="run a few sizes here, and print how right this is")
+    parser.add_argument(
+        "--calibrate", action="store_true", help="run a few sizes here, and print the errors of the predictions"
+    )
     add_json_flag(parser)
     parser.set_defaults(execute=execute)
 

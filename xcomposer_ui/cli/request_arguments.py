@@ -22,7 +22,9 @@ def add_request_arguments(
     parser.add_argument("--question", required=question_required, metavar="TEXT")
     add_options(parser, ("half", "model", "device"))
     add_settings(parser, record)
-    parser.add_argument("--anyway", action="store_true", help="start what by its plan will not fit into memory")
+    parser.add_argument(
+        "--anyway", action="store_true", help="start runs that do not fit into memory according to their plan"
+    )
     add_json_flag(parser)
 
 

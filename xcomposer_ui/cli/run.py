@@ -31,7 +31,7 @@ def add_to(commands: Any) -> None:
     add_request_arguments(parser)
     parser.add_argument("--strategy", required=True, metavar="|".join(STRATEGIES), help="how dtypes are handled")
     parser.add_argument("--batch", metavar="FILE", help="JSONL, a question a line, instead of --question")
-    parser.add_argument("--batch-size", type=int, default=BATCH_SIZE, metavar="N", help="questions asked at once")
+    parser.add_argument("--batch-size", type=int, default=BATCH_SIZE, metavar="N", help="questions per batch")
     parser.add_argument("--output", metavar="FILE", help="of the batch, JSONL, resumed if there; without it, stdout")
     parser.set_defaults(execute=execute)
 

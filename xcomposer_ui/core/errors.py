@@ -31,7 +31,7 @@ class UserError(Exception):
         super().__init__(self.in_language("en"))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Exceptions pickle their `args`, here the sentence, which the constructor does not take.
+        # Exceptions pickle their `args`, which is the sentence; the constructor takes code and facts instead.
         return partial(UserError, self.code, **self.facts), ()
 
     def in_language(self, language: str) -> str:
@@ -52,4 +52,4 @@ def out_of_memory(failure_type: str | None, message: str) -> bool:
     """
     if failure_type is not None and ("OutOfMemory" in failure_type or failure_type == "MemoryError"):
         return True
-    return any(words in message.lower() for words in OUT_OF_MEMORY)
+    return any(part in message.lower() for part in OUT_OF_MEMORY)

@@ -177,7 +177,7 @@ class Request:
 
     @property
     def weights_dtype(self) -> str:
-        """The dtype that the weights are held in. Raises ValueError as `half_dtype` does."""
+        """The dtype of the weights in memory. Raises ValueError as `half_dtype` does."""
         return self.method.weights_dtype(self.half_dtype)
 
     @property

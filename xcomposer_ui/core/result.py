@@ -181,7 +181,7 @@ class RunResult:
 
     @property
     def weights_dtype(self) -> str:
-        """The dtype that the weights were held in."""
+        """The dtype of the weights in memory."""
         return self.request.weights_dtype
 
 
@@ -210,28 +210,28 @@ def operands_as_json(operands: Sequence[Operand]) -> list[dict[str, Any]]:
 def explanation_as_json(explanation: Explanation, language: str = "en") -> dict[str, Any]:
     """`explanation` in the field names that scripts rely on, its sentences in `language`."""
 
-    def said(sentence: Sentence | None) -> str | None:
+    def translated(sentence: Sentence | None) -> str | None:
         return None if sentence is None else worded(sentence, language)
 
     return {
         "recognised": explanation.recognised,
         "family": explanation.family,
-        "title": said(explanation.title),
-        "cause": said(explanation.cause),
+        "title": translated(explanation.title),
+        "cause": translated(explanation.cause),
         "dtypes": list(explanation.dtypes),
         "fixes": [
             {
                 "strategy": fix.strategy,
                 "cures": fix.cures,
-                "why": said(fix.why),
+                "why": translated(fix.why),
                 "tried": fix.tried,
-                "failed_with": said(fix.failed_with),
+                "failed_with": translated(fix.failed_with),
             }
             for fix in explanation.fixes
         ],
         "references": [{"title": r.title, "url": r.url} for r in explanation.references],
-        "where": said(explanation.where),
-        "also": [said(title) for title in explanation.also],
+        "where": translated(explanation.where),
+        "also": [translated(title) for title in explanation.also],
     }
 
 

@@ -1,4 +1,4 @@
-"""Strategies: how weights, picture and arithmetic get their dtype. Plain data; adding one is one entry here.
+"""Strategies: the dtypes of weights, picture and arithmetic. Plain data; a new strategy is one more entry.
 
 Dtypes are strings in torch's spelling; HALF stands for the 16-bit dtype of the run.
 """

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from functools import cache
 
+from xcomposer_ui.core.strategies import HALF_DTYPES
+
 # ScalarType names, as in "Half", c10::Half, torch.cuda.HalfTensor, CUDAHalfType and MPSHalfType.
 SCALAR_TYPES: dict[str, str] = {
     "Float8_e4m3fnuz": "float8_e4m3fnuz",
@@ -81,7 +83,7 @@ SHORT_NAMES: dict[str, str] = {
 ARRAY_CODES = {"f2": "float16", "f4": "float32", "f8": "float64", "i4": "int32", "i8": "int64", "u1": "uint8"}
 
 INTEGERS = frozenset({"int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool"})
-HALVES = frozenset({"float16", "bfloat16"})
+HALVES = frozenset(HALF_DTYPES)
 
 
 def _alternatives(names: dict[str, str]) -> str:

@@ -9,8 +9,6 @@ from pathlib import Path
 
 from xcomposer_ui.core.units import GIB
 
-DATA = Path(__file__).parent / "data" / "cards.json"
-
 
 @dataclass(frozen=True)
 class Card:
@@ -26,12 +24,10 @@ class Card:
     source: str
 
 
-def _cards() -> tuple[Card, ...]:
-    entries = json.loads(DATA.read_text(encoding="utf-8"))
-    return tuple(Card(e["name"], int(e["usable_gib"] * GIB), e["example"], e["source"]) for e in entries)
-
-
-CARDS = _cards()
+CARDS = tuple(
+    Card(entry["name"], int(entry["usable_gib"] * GIB), entry["example"], entry["source"])
+    for entry in json.loads((Path(__file__).parent / "data" / "cards.json").read_text(encoding="utf-8"))
+)
 """Smallest first. Capacities are from out-of-memory messages, of a card at the low end of its size."""
 
 
