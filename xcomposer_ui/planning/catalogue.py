@@ -54,7 +54,7 @@ def entry_of(name: str) -> Entry:
     publisher = publisher_of(name)
     config = publisher.published[name] if found is None and publisher else found
     facts = publisher or _facts(config)
-    files = _weight_files(folder) if folder is not None else []
+    files = weight_files(folder) if folder is not None else []
     parameters = _parameter_count(files, facts)
     cache_bytes = None
     if config is not None and facts is not None:
@@ -78,7 +78,7 @@ def tiled(name: str) -> bool | None:
     if folder is None:
         publisher = publisher_of(name)
         return bool(publisher.published[name].get("tiles")) if publisher else None
-    config, files = _config(folder), _weight_files(folder)
+    config, files = _config(folder), weight_files(folder)
     facts = _facts(config)
     if config is None or facts is None:
         return None
@@ -120,7 +120,7 @@ def _config(folder: Path) -> dict[str, Any] | None:
     return config if isinstance(config, dict) else None
 
 
-def _weight_files(folder: Path) -> list[Path]:
+def weight_files(folder: Path) -> list[Path]:
     """The files that would be loaded, those of the first format in WEIGHTS that exists."""
     return next((files for pattern in WEIGHTS if (files := sorted(folder.glob(pattern)))), [])
 

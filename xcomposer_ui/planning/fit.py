@@ -13,6 +13,7 @@ from xcomposer_ui.core.result import RunResult
 from xcomposer_ui.core.settings import model_path
 from xcomposer_ui.core.strategies import STRATEGIES
 from xcomposer_ui.core.units import joined, memory
+from xcomposer_ui.planning.catalogue import weight_files
 from xcomposer_ui.planning.plan import Plan, PlanRequest, StrategyPlan
 
 
@@ -65,7 +66,6 @@ USUAL_TOKENS = 256
 """Tokens of the question, and of the answer, of the run that the table of models is computed for."""
 
 MOST_CACHED = 32
-WEIGHTS = (".safetensors", ".bin")
 
 
 @dataclass(frozen=True)
@@ -198,7 +198,7 @@ def certainly_fits(model: str, budget: MemoryBudget) -> bool:
     folder = model_path(model)
     if folder is None or not folder.is_dir():
         return False
-    files = sum(file.stat().st_size for file in folder.iterdir() if file.suffix in WEIGHTS)
+    files = sum(file.stat().st_size for file in weight_files(folder))
     return 0 < files * CERTAIN_FACTOR <= budget.bytes
 
 
