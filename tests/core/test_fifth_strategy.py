@@ -14,7 +14,7 @@ from tests.planning.scripted import ScriptedPlans, a_plan
 from tests.ui.scripted import ScriptedRunner
 from xcomposer_ui.__main__ import main
 from xcomposer_ui.compare.comparison import comparison_as_json
-from xcomposer_ui.compare.document import about
+from xcomposer_ui.compare.document import context_as_json
 from xcomposer_ui.compare.execution import ComparisonSettings, compare
 from xcomposer_ui.compare.report import markdown
 from xcomposer_ui.compare.schedule import variants_for
@@ -111,7 +111,7 @@ def test_it_is_compared_and_reported(runner: Runner) -> None:
     for language in ("en", "zh"):
         assert NAME in verdict(found, language)
         assert NAME in compared(CompareSession(comparison=found), language)
-    document = json.loads(json.dumps(comparison_as_json(found, about(QUESTION, found))))
+    document = json.loads(json.dumps(comparison_as_json(found, context_as_json(QUESTION, found))))
     assert NAME in markdown(document)
 
 

@@ -22,14 +22,14 @@ SHAPE = RunShape("m", "cpu", "full", "float16", (64, 48), 80, 12, 9)
 
 def test_a_shape_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[RunShape] = []
-    monkeypatch.setattr(module, "MOST_KEPT", 2)
+    monkeypatch.setattr(module, "MOST_CACHED", 2)
     predictions = Predictions(lambda shape: asked.append(shape) or 7)  # type: ignore[func-returns-value]
-    assert predictions.known(SHAPE) is None
-    assert (predictions.of(SHAPE), predictions.of(SHAPE), predictions.known(SHAPE)) == (7, 7, 7)
+    assert predictions.cached(SHAPE) is None
+    assert (predictions.of(SHAPE), predictions.of(SHAPE), predictions.cached(SHAPE)) == (7, 7, 7)
     for tokens in (1, 2):
         predictions.of(replace(SHAPE, new_tokens=tokens))
     assert len(asked) == 3
-    assert predictions.known(SHAPE) is None  # the oldest went
+    assert predictions.cached(SHAPE) is None  # the oldest went
 
 
 def test_a_runs_shape_is_what_it_was_given_and_what_it_came_to() -> None:

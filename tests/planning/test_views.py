@@ -12,7 +12,7 @@ from xcomposer_ui.core.events import Status
 from xcomposer_ui.core.messages import sentences, worded
 from xcomposer_ui.core.settings import Settings
 from xcomposer_ui.core.strategies import PLANNED
-from xcomposer_ui.planning.hardware import Check, Gpu, judged
+from xcomposer_ui.planning.hardware import Check, Gpu, checked
 from xcomposer_ui.planning.plan import PlanRequest
 from xcomposer_ui.ui.plan_handlers import PlanForm, PlanSession, offered, planned, request_of
 from xcomposer_ui.ui.views.axis import memory_axis
@@ -115,7 +115,7 @@ def some_checks() -> list[Check]:
         {"versions": {**GOOD, "gradio": "unknown"}},
         *({"gpu": card, "cuda": "12.4"} for card in cards),
     ]
-    return [judged(facts(**change)) for change in changes]
+    return [checked(facts(**change)) for change in changes]
 
 
 def test_every_sentence_of_the_check_has_its_chinese() -> None:
@@ -134,6 +134,6 @@ def test_the_machines_bring_out_every_sentence_of_the_check() -> None:
 
 
 def test_the_check_shows_verdicts_in_words() -> None:
-    bad = judged(facts(versions={**GOOD, "PyTorch": "1.0"}))
+    bad = checked(facts(versions={**GOOD, "PyTorch": "1.0"}))
     assert "xl-mark-bad" in check_panel(bad, "en") and "正常" in check_panel(bad, "zh")
     assert "xl-table" not in check_panel(None, "en")

@@ -22,8 +22,8 @@ from xcomposer_ui.ui.views.models import models_table
 from xcomposer_ui.ui.views.run_status import loading_view
 
 STATUS = Status("embedded", "cpu", "float16", loaded=(("embedded", "float16"),))
-SMALL = Entry("embedded", here=True, disk_bytes=4 << 20, parameters=2_000_000, cache_bytes=1 << 20)
-LARGE = Entry("org/<large>", here=False, parameters=9_000_000_000, cache_bytes=1 << 30)
+SMALL = Entry("embedded", is_local=True, disk_bytes=4 << 20, parameters=2_000_000, cache_bytes=1 << 20)
+LARGE = Entry("org/<large>", is_local=False, parameters=9_000_000_000, cache_bytes=1 << 30)
 
 
 class FullDoesNotFit(ScriptedPlans):

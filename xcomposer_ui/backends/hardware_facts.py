@@ -14,12 +14,12 @@ from xcomposer_ui.backends.devices import free_bytes
 from xcomposer_ui.backends.torch_private import cuda_driver_version
 from xcomposer_ui.core.processor import processor_name
 from xcomposer_ui.core.versions import PACKAGES, installed
-from xcomposer_ui.planning.hardware import Check, Facts, Gpu, judged
+from xcomposer_ui.planning.hardware import Check, Facts, Gpu, checked
 
 
 def check() -> Check:
     """The check of this machine: milliseconds once torch is imported, and no CUDA context where there is no GPU."""
-    return judged(facts())
+    return checked(facts())
 
 
 def facts() -> Facts:

@@ -54,7 +54,7 @@ class TimelineRecorder:
         if not samples:
             return None
         shifted = tuple(MemorySample(s.at_sec, s.phase, s.allocated_bytes + shift, s.reserved_bytes) for s in samples)
-        return MemoryTimeline(self._meter.kind, self._meter.weights_bytes, shifted).thinned(MOST_KEPT)
+        return MemoryTimeline(self._meter.kind, self._meter.weights_bytes, shifted).downsampled(MOST_KEPT)
 
     def _sample_if_due(self, phase: str) -> None:
         if phase != self._phase or self._now() - self._last >= EVERY_SEC:

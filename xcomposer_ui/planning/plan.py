@@ -1,6 +1,6 @@
-"""A plan and its request: frozen records, their checks and their JSON. No torch.
+"""A memory plan and its request: frozen records, their checks and their JSON.
 
-At any moment a run needs weights + KV cache + activations; a plan gives the moment at which that is most.
+At any time a run needs weights + KV cache + activations; a plan gives the peak of that sum.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class RunShape:
 
 @dataclass(frozen=True)
 class PhasePeak:
-    """The moment of a phase that needs most memory: total_bytes = weights + cache_bytes + activation_bytes.
+    """Memory at the peak of a phase: total_bytes = weights + cache_bytes + activation_bytes.
 
     cache_bytes: of the KV cache as allocated by then. activation_bytes: everything but weights and cache.
     """
@@ -75,7 +75,7 @@ class OnCard:
     """Memory on a CUDA card, by part.
 
     allocated_bytes: as `torch.cuda.max_memory_allocated` counts, each tensor rounded up to 512 bytes, workspace
-    included. reserved_bytes: beside that, in the caching allocator's blocks. context_bytes: the driver's and kernels'.
+    included. reserved_bytes: additional bytes in the caching allocator's blocks. context_bytes: of driver and kernels.
     """
 
     allocated_bytes: int
@@ -85,7 +85,7 @@ class OnCard:
 
     @property
     def total_bytes(self) -> int:
-        """As the driver counts it."""
+        """As the driver counts."""
         return self.allocated_bytes + self.reserved_bytes + self.context_bytes
 
 

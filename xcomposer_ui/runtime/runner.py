@@ -105,7 +105,7 @@ class Runner:
         """`request` with its model and half dtype filled in from the settings.
 
         Raises UserError for a model that is not offered, and for tiles of a model that has none. Tiles of a model
-        that is not on this machine yet pass: they are judged when it is loaded.
+        that is not on this machine yet pass: they are checked when it is loaded.
         """
         model = self._allowed(request.model)
         if tiled(model) is False and any(value is not None for value in request.tile_settings.values()):

@@ -107,7 +107,7 @@ class AskResults:
         if session.running is not None or session.last is None:
             return memory_chart(session.timeline, session.expected_bytes, language)
         shape = shape_of(session.last, len(session.turns[-1].request.text))
-        predicted = None if shape is None else self.preflight.predictions.known(shape)
+        predicted = None if shape is None else self.preflight.predictions.cached(shape)
         return memory_chart(session.last.timeline, predicted, language)
 
     def _downloads(self, session: Session, language: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from xcomposer_ui.compare.comparison import Comparison, comparison_as_json
-from xcomposer_ui.compare.document import about
+from xcomposer_ui.compare.document import context_as_json
 from xcomposer_ui.compare.execution import ComparisonProgress, ComparisonSettings
 from xcomposer_ui.compare.schedule import Variant
 from xcomposer_ui.core.errors import UserError
@@ -40,7 +40,7 @@ class ComparisonDoesNotFit:
     @property
     def without(self) -> tuple[Variant, ...]:
         """The variants that do not fit."""
-        return tuple(Variant(misfit.wanted.strategy, misfit.wanted.half) for misfit in self.misfits)
+        return tuple(Variant(misfit.request.strategy, misfit.request.half) for misfit in self.misfits)
 
     @property
     def fitting(self) -> tuple[Variant, ...]:
@@ -95,4 +95,6 @@ class CompareSession:
 
 def document_of(request: ComparisonRequest, comparison: Comparison) -> dict[str, Any]:
     """The self-contained JSON of `comparison`. The request must have its picture open."""
-    return comparison_as_json(comparison, about(request.question, comparison, with_picture=request.with_picture))
+    return comparison_as_json(
+        comparison, context_as_json(request.question, comparison, with_picture=request.with_picture)
+    )

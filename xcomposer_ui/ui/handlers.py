@@ -67,7 +67,7 @@ def ask(
                 return
         session = yield from _steps(session, request, runner.run(request), clock, _expected(runner, preflight, query))
         if preflight is not None and session.last is not None and ran_out(session.last):
-            misfit = preflight.fitting.after(query, session.last)
+            misfit = preflight.fitting.after_run(query, session.last)
             yield session if misfit is None else session.with_misfit(request, misfit)
     except UserError as error:
         yield replace(before.idle(), notice=error)

@@ -20,7 +20,7 @@ def pairs_of(runs: Sequence[SessionRun], predictions: Predictions, *, ask: bool 
     """
     found = []
     for place, run in enumerate(reversed(runs[-MOST_SHOWN:])):
-        predict = predictions.of if ask and place == 0 else predictions.known
+        predict = predictions.of if ask and place == 0 else predictions.cached
         if pair := prediction_error_of(run.result, len(run.request.text), predict):
             found.append(pair)
     return tuple(reversed(found))

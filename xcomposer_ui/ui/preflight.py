@@ -41,7 +41,7 @@ class Preflight:
             wanted.model, device, wanted.strategy, wanted.half, wanted.picture, None, wanted.text_length,
             wanted.new_tokens, wanted.hd_num,
         )  # fmt: skip
-        known = self.predictions.known(shape)
+        known = self.predictions.cached(shape)
         if known is None and shape not in self.pending:
             self.pending.add(shape)
             threading.Thread(target=self._predict, args=(shape,), name="prediction", daemon=True).start()
@@ -61,10 +61,10 @@ class Preflight:
         if runner.status().device is None:
             yield judging
             runner.open()
-        if not any(self.fitting.in_doubt(run) for run in wanted):
+        if not any(self.fitting.needs_plan(run) for run in wanted):
             return ()
         yield judging
-        return self.fitting.before_each(wanted)
+        return self.fitting.misfits(wanted)
 
 
 def preflight(runner: Runner, plans: Plans | None = None) -> Preflight:

@@ -30,8 +30,8 @@ def does_not_fit_sentences(misfit: DoesNotFit | ComparisonDoesNotFit, language: 
     if isinstance(misfit, ComparisonDoesNotFit):
         return _comparison_sentences(misfit, language)
     facts = {
-        "strategy": strategy_name(misfit.wanted.strategy, language),
-        "room": joined(memory(misfit.room.bytes)),
+        "strategy": strategy_name(misfit.request.strategy, language),
+        "room": joined(memory(misfit.budget.bytes)),
         "needed": joined(memory(misfit.needed_bytes)),
         "measured": joined(memory(misfit.measured_bytes)),
     }
@@ -52,9 +52,9 @@ def does_not_fit_sentences(misfit: DoesNotFit | ComparisonDoesNotFit, language: 
 
 
 def _comparison_sentences(unfit: ComparisonDoesNotFit, language: str) -> list[str]:
-    sentences = [text("compare.unfit", language, room=joined(memory(unfit.misfits[0].room.bytes)))]
+    sentences = [text("compare.unfit", language, room=joined(memory(unfit.misfits[0].budget.bytes)))]
     for misfit in unfit.misfits:
-        name = name_of(Variant(misfit.wanted.strategy, misfit.wanted.half), language)
+        name = name_of(Variant(misfit.request.strategy, misfit.request.half), language)
         needed = joined(memory(misfit.needed_bytes))
         sentences.append(text("compare.unfit.needs", language, variant=name, needed=needed))
     if unfit.fitting:
