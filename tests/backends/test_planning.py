@@ -1,4 +1,4 @@
-"""Rehearsals against real runs on random weights, against whole twins, and against PyTorch's own tracker."""
+"""Dry runs compared with real runs on random weights, with whole fake models, and with PyTorch's own tracker."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from torch.distributed._tools.mem_tracker import MemTracker
 from tests.checkpoints import VOCABULARY, tiny_config, write_tokenizer
 from xcomposer_ui.backends import generation
 from xcomposer_ui.backends.planning.allocation_recorder import Recorder
-from xcomposer_ui.backends.planning.caching_allocator import MIB, CachingAllocator
 from xcomposer_ui.backends.planning.calibration import beside
+from xcomposer_ui.backends.planning.card_memory import MIB, CachingAllocator
 from xcomposer_ui.backends.planning.configuration import configuration_of
 from xcomposer_ui.backends.planning.dry_run import DryRunInputs, dry_run, peaks
 from xcomposer_ui.backends.planning.fake_model import fake_model
@@ -170,7 +170,7 @@ def test_the_allocator_uses_freed_blocks_again() -> None:
         for block in (1, 2, 3):
             allocator.allocate(block, 5 * MIB)
         for block in (2, 1, 3):
-            allocator.give_back(block)
+            allocator.free(block)
     assert (allocator.allocated_bytes, allocator.reserved_bytes) == (0, 20 * MIB)
 
 

@@ -81,7 +81,7 @@ def test_a_conversation_a_batch_and_text_alone_answer_too(backend: LocalBackend)
     alone = [under(Request(text, PICTURE, history, max_new_tokens=5), "full") for text in texts]
     answers = [backend.generate(request, Progress()).answer for request in alone]
     together = backend.generate_batch(alone, Progress())
-    assert [outcome.answer for outcome in together.outcomes] == answers
+    assert [outcome.answer for outcome in together.results] == answers
     assert together.size == 2
     assert backend.generate(under(Request("What?", max_new_tokens=4), "full"), Progress()).answer
 
