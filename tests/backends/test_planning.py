@@ -14,7 +14,7 @@ from torch.distributed._tools.mem_tracker import MemTracker
 from tests.checkpoints import VOCABULARY, tiny_config, write_tokenizer
 from xcomposer_ui.backends import generation
 from xcomposer_ui.backends.planning.allocation_recorder import Recorder
-from xcomposer_ui.backends.planning.calibration import beside
+from xcomposer_ui.backends.planning.calibration import error_of_run
 from xcomposer_ui.backends.planning.card_memory import MIB, CachingAllocator
 from xcomposer_ui.backends.planning.configuration import configuration_of
 from xcomposer_ui.backends.planning.dry_run import DryRunInputs, dry_run, peaks
@@ -60,10 +60,11 @@ def test_within_one_percent_of_what_a_run_takes(
     torch.manual_seed(0)
     model = InternLMXComposer2ForCausalLM(config).to(getattr(torch, chosen.weights_dtype(half))).eval()
     for picture in (PICTURE, None):
-        question = Request("What is there? Tell me all of it.", picture, max_new_tokens=12)
+        text = "What is there? Tell me all of it."
+        question = Request(text, picture, strategy=strategy, half=half, max_new_tokens=12)
         for _ in range(2):  # kernels keep what they made in their first call
-            measured = generation.answer(model, tokenizer, question, chosen, half, Progress()).measurement
-        pair = beside(config, "cpu", strategy, half, question, measured)
+            measured = generation.answer(model, tokenizer, question, Progress()).measurement
+        pair = error_of_run(config, "cpu", question, measured)
         assert pair is not None
         assert abs(pair.error) < 0.01, pair
 
@@ -77,10 +78,12 @@ def test_a_tiled_run_is_predicted_with_the_tiles_it_took(
     config.vision_config.image_size = 8 * config.vision_config.patch_size  # neighbours are merged by twos
     torch.manual_seed(0)
     model = InternLMXComposer2ForCausalLM(config).eval()
-    question = Request("What is there?", PICTURE.resize((480, 480)), max_new_tokens=4, hd_num=hd_num)
+    question = Request(
+        "What is there?", PICTURE.resize((480, 480)), strategy="full", half="float16", max_new_tokens=4, hd_num=hd_num
+    )
     for _ in range(2):  # kernels keep what they made in their first call
-        measured = generation.answer(model, tokenizer, question, STRATEGIES["full"], "float16", Progress()).measurement
-    pair = beside(config, "cpu", "full", "float16", question, measured)
+        measured = generation.answer(model, tokenizer, question, Progress()).measurement
+    pair = error_of_run(config, "cpu", question, measured)
     assert pair is not None
     assert abs(pair.error) < 0.01, pair
 

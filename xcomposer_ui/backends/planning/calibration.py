@@ -35,19 +35,12 @@ def calibrate(request: PlanRequest) -> Iterator[PredictionError]:
                     hd_num=request.hd_num if image else None,
                 )  # fmt: skip
                 measured = backend.generate(question, Progress()).measurement
-                pair = beside(config, backend.device, strategy.name, request.half, question, measured)
+                pair = error_of_run(config, backend.device, question, measured)
                 if pair is not None:
                     yield pair
 
 
-def beside(
-    config: FamilyConfig,
-    device: str,
-    strategy: str,
-    half: str,
-    question: Request,
-    measured: Measurement,
-) -> PredictionError | None:
+def error_of_run(config: FamilyConfig, device: str, question: Request, measured: Measurement) -> PredictionError | None:
     """The prediction for a finished run and its error; None if the run's memory was not measured.
 
     The question's length is used for the prompt's if the run failed before it had a prompt.
@@ -55,8 +48,9 @@ def beside(
     new_tokens = measured.new_tokens or 1
     picture = None if question.image is None else question.image.size
     shape = RunShape(
-        "", device, strategy, half, picture, measured.prompt_tokens, len(question.text), new_tokens, question.hd_num
-    )
+        "", device, question.strategy, question.half_dtype, picture, measured.prompt_tokens, len(question.text),
+        new_tokens, question.hd_num,
+    )  # fmt: skip
     if measured.peak_memory_bytes is None:
         return None
     return prediction_error(shape, measured, predicted_bytes(shape, config))
