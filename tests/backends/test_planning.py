@@ -88,22 +88,22 @@ def test_a_tiled_run_is_predicted_with_the_tiles_it_took(
     assert abs(pair.error) < 0.01, pair
 
 
-def rehearsed(strategy: str, config: InternLMXComposer2Config, scene: DryRunInputs, kept: int = 3):
+def dry_run_of(strategy: str, config: InternLMXComposer2Config, inputs: DryRunInputs, kept: int = 3):
     mode = FakeTensorMode()
     planned = PLANNED[strategy]
     with mode:
-        twin = fake_model(config, getattr(torch, planned.weights_dtype("float16")), kept)
-    return dry_run(twin, scene, planned, "float16", mode)
+        fake = fake_model(config, getattr(torch, planned.weights_dtype("float16")), kept)
+    return dry_run(fake, inputs, planned, "float16", mode)
 
 
-SCENE = DryRunInputs((56, 56), 20, 300)
+INPUTS = DryRunInputs((56, 56), 20, 300)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["unified", "autocast_full_weights"])
 def test_three_layers_tell_what_seven_do(strategy: str) -> None:
     config = tiny_config(num_hidden_layers=7)
-    short, whole = (rehearsed(strategy, config, SCENE, kept) for kept in (3, 7))
+    short, whole = (dry_run_of(strategy, config, INPUTS, kept) for kept in (3, 7))
     assert peaks(short, scratch=False) == peaks(whole, scratch=False)
     assert short.weights_bytes == whole.weights_bytes
     assert short.kv_cache_bytes == whole.kv_cache_bytes
@@ -112,17 +112,17 @@ def test_three_layers_tell_what_seven_do(strategy: str) -> None:
 def test_autocast_keeps_half_copies_of_float32_weights() -> None:
     config = tiny_config()
     cached, uncached = (
-        max(p.live_bytes for p in peaks(rehearsed(name, config, SCENE), scratch=False).values())
+        max(p.live_bytes for p in peaks(dry_run_of(name, config, INPUTS), scratch=False).values())
         for name in ("autocast_full_weights", "autocast_full_weights_uncached")
     )
-    weights = rehearsed("full", config, SCENE).weights_bytes
+    weights = dry_run_of("full", config, INPUTS).weights_bytes
     assert cached - uncached > 0.25 * weights
 
 
 def test_as_is_ends_where_the_dtypes_clash() -> None:
     config = tiny_config()
-    assert rehearsed("as_is", config, SCENE).failed_in == "tower"
-    assert rehearsed("as_is", config, DryRunInputs(None, 20, 4)).failed_in is None
+    assert dry_run_of("as_is", config, INPUTS).failed_in == "tower"
+    assert dry_run_of("as_is", config, DryRunInputs(None, 20, 4)).failed_in is None
 
 
 def test_the_recorder_sees_what_pytorchs_tracker_sees() -> None:
@@ -229,7 +229,7 @@ def test_tiled_members_take_more_with_more_tiles(tmp_path: Path) -> None:
     assert four is not None and four[1] > four[0]
     assert config.pixel_size((100, 200), 8) == four[::-1]
     small, large = (
-        max(p.live_bytes for p in peaks(rehearsed("unified", config, DryRunInputs(p, 20, 4)), scratch=False).values())
+        max(p.live_bytes for p in peaks(dry_run_of("unified", config, DryRunInputs(p, 20, 4)), scratch=False).values())
         for p in (one, four)
     )
     assert large > small
