@@ -139,7 +139,7 @@ class ScriptedRunner:
     def open(self) -> None:
         self.known = True
 
-    def room(self) -> MemoryBudget | None:
+    def memory_budget(self) -> MemoryBudget | None:
         return self.has_room
 
     def forget(self) -> None:

@@ -42,7 +42,7 @@ def runner() -> ScriptedRunner:
 def picker(runner: ScriptedRunner) -> ModelPicker:
     with gr.Blocks():
         settings = Settings(models=("embedded", "org/model"))
-        fitting = FitChecker(ScriptedPlans(), runner.room)
+        fitting = FitChecker(ScriptedPlans(), runner.memory_budget)
         return ModelPicker(Localization("en"), settings, runner, fitting, gr.Tab())  # type: ignore[arg-type]  # a double
 
 
@@ -72,7 +72,7 @@ def test_what_fits_is_what_the_plan_says(runner: ScriptedRunner, monkeypatch: py
     plans = FullDoesNotFit()
     with gr.Blocks():
         settings = Settings(models=("internlm/internlm-xcomposer2-vl-7b", "org/never-heard-of"))
-        fitting = FitChecker(plans, runner.room)
+        fitting = FitChecker(plans, runner.memory_budget)
         picker = ModelPicker(Localization("en"), settings, runner, fitting, gr.Tab())  # type: ignore[arg-type]
     assert "in 16 bits only" not in picker._table("en")
     table, last = picker.judged("en")  # the embedded model certainly fits, and of the other nothing is known

@@ -1,4 +1,4 @@
-"""A question under a strategy: the picture's cast, autocast, and the settings of `generate`."""
+"""Runs a question under a strategy: the picture's cast, autocast, and the settings of `generate`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.strategies import Strategy
 
 EXPECTED = (RuntimeError, TypeError, ValueError, MemoryError)
-"""What a call of the model may raise; running out of memory is a RuntimeError too. Anything else is a bug."""
+"""Expected failures of a model call, out of memory included; any other exception is a bug."""
 
 
 def prompt(model: Any, tokenizer: Any, question: Request, strategy: Strategy, half: str) -> dict[str, Tensor]:
@@ -37,7 +37,7 @@ def picture_pixels(model: Any, question: Request, strategy: Strategy, half: str)
 
 @contextmanager
 def arithmetic(strategy: Strategy, half: str, device_type: str) -> Iterator[None]:
-    """torch.autocast to the half type where the strategy has it; float32 is float32 throughout.
+    """torch.autocast to the half type if the strategy uses it, and no TF32: float32 is float32 throughout.
 
     By default cuDNN computes float32 convolutions in TF32, with 10 bits of mantissa. The vision tower begins with one:
     on an H200 its features then differ from float32's by up to 1.6e-3, sixteen times the bound of the fidelity cases.

@@ -15,7 +15,7 @@ from xcomposer_ui.cli.request_arguments import refuse_what_does_not_fit, setting
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.events import Loading
 from xcomposer_ui.core.jsonl import ResultLines, first_request
-from xcomposer_ui.runtime.batches import Answered, BatchEvent, Halved, Printed, Results, Skipped, run_file
+from xcomposer_ui.runtime.batches import Answered, BatchEvent, Halved, Results, Skipped, StreamedResults, run_file
 from xcomposer_ui.runtime.runner import Runner
 
 
@@ -24,7 +24,7 @@ def execute(runner: Runner, arguments: argparse.Namespace) -> int:
     if arguments.question or arguments.image:
         raise UserError("batch_or_question")
     settings = _settings(runner, arguments)
-    results: Results = Printed(settings, print_json)
+    results: Results = StreamedResults(settings, print_json)
     if arguments.output:
         results = ResultLines(Path(arguments.output), settings)
     shared = {"strategy": arguments.strategy, "half": arguments.half, **settings_given(arguments)}

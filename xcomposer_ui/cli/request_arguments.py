@@ -63,6 +63,6 @@ def refuse_what_does_not_fit(runner: Runner, arguments: argparse.Namespace, runs
     runner.open()
     plans = PlannerProcess()
     try:
-        refuse_unless_fits(FitChecker(plans, runner.room), runs)
+        refuse_unless_fits(FitChecker(plans, runner.memory_budget), runs)
     finally:
         plans.close()

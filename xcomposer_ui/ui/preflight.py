@@ -70,4 +70,4 @@ class Preflight:
 def preflight(runner: Runner, plans: Plans | None = None) -> Preflight:
     """The checks of a page on `runner`. plans: what makes plans; None for a PlannerProcess."""
     plans = plans or PlannerProcess()
-    return Preflight(plans, Predictions(plans.predict), FitChecker(plans, runner.room))
+    return Preflight(plans, Predictions(plans.predict), FitChecker(plans, runner.memory_budget))

@@ -100,4 +100,4 @@ def _warm_up(runner: Runner, plans: PlannerProcess) -> None:
 def _misfit(runner: Runner, plans: Plans) -> DoesNotFit | None:
     """Why the settings' model should not be loaded before a request: one short question would not fit."""
     query = runner.resolved(Request("What is this?")).memory_query()
-    return next(iter(FitChecker(plans, runner.room).misfits([query])), None)
+    return next(iter(FitChecker(plans, runner.memory_budget).misfits([query])), None)

@@ -32,7 +32,8 @@ from xcomposer_ui.planning.plan import (
 
 @dataclass(frozen=True)
 class AvailableMemory:
-    """Memory that a run has to fit. on_card: compared with the driver's count, else with that of live tensors."""
+    """Memory that a run has to fit into. on_card: whether it is a card's, to compare with the driver's count; else
+    with the bytes of live tensors."""
 
     bytes: int | None
     name: str | None
@@ -85,7 +86,7 @@ class Planner:
         self._dry_runs: dict[tuple[Strategy, int, int | None], DryRun] = {}
 
     def fake_model(self, dtype: str) -> FakeModel:
-        """The model without storage, its weights in `dtype`."""
+        """The fake model with weights in `dtype`."""
         if dtype not in self._fake_models:
             with self._mode:
                 self._fake_models[dtype] = fake_model(self.config, getattr(torch, dtype))
@@ -122,7 +123,7 @@ class Planner:
         )
 
     def dry_run(self, strategy: Strategy, batch: int, hd_num: int | None) -> DryRun:
-        """The dry run of the request with another batch or number of tiles, made once."""
+        """The dry run of the request with another batch or number of tiles, cached."""
         key = strategy, batch, hd_num
         if key not in self._dry_runs:
             request = self.request
@@ -132,22 +133,19 @@ class Planner:
         return self._dry_runs[key]
 
     def needed(self, seen: DryRun) -> int:
-        """Bytes of a dry run that are compared with the available memory."""
+        """Bytes of a dry run to compare with the available memory."""
         if self.memory.on_card:
             return on_card(seen).total_bytes
         return max(peak.total_bytes for peak in phase_peaks(seen, scratch=self._scratch).values())
 
     def fits_memory(self, seen: DryRun) -> bool | None:
-        """Whether a dry run fits the available memory; None where that is unknown."""
+        """Whether a dry run fits into the available memory; None if that is unknown."""
         return None if self.memory.bytes is None else self.needed(seen) <= self.memory.bytes
-
-    def _fit(self, needed: int) -> bool:
-        return self.memory.bytes is not None and needed <= self.memory.bytes
 
     def _fits(self, needed: int) -> Mapping[str, bool]:
         own = {}
         if self.memory.on_card and self.memory.name != "as asked":
-            own = {f"{self.memory.name} (here)": self._fit(needed)}
+            own = {f"{self.memory.name} (here)": self.memory.bytes is not None and needed <= self.memory.bytes}
         return {**fits(needed), **own}
 
     def _largest_batch(self, strategy: Strategy) -> int:
@@ -177,9 +175,9 @@ def phase_peaks(seen: DryRun, *, scratch: bool) -> dict[str, PhasePeak]:
 
 
 def predicted_bytes(shape: RunShape, config: FamilyConfig | None = None) -> int:
-    """Peak memory of a run in bytes, weights included, counted as its measurement is; no weights are read.
+    """Predict a run's peak memory in bytes, weights included, counted as it is measured; no weights are read.
 
-    config: the model's where it is at hand. Raises UserError where there is no such model.
+    config: the model's, if the caller has it. Raises UserError if there is no such model.
     """
     request = PlanRequest(shape.model, shape.picture, shape.hd_num, half=shape.half, device=shape.device)
     memory = AvailableMemory(None, None, on_card=False)
