@@ -108,7 +108,7 @@ class Runner:
         that is not on this machine yet pass: they are checked when it is loaded.
         """
         model = self._allowed(request.model)
-        if tiled(model) is False and any(value is not None for value in request.tile_settings.values()):
+        if tiled(model) is False and request.requests_tiles:
             raise UserError("no_tiles")
         return replace(request, model=model, half=self.half(request.half))
 

@@ -127,9 +127,9 @@ def fit_labels(misfit: DoesNotFit | None, language: str) -> tuple[str | None, ..
     """What the buttons of FITS say; None for one that offers nothing."""
     if misfit is None:
         return (None,) * len(FITS)
-    instead, tiles = misfit.advice.strategy, misfit.advice.hd_num
+    instead, tiles = misfit.advice.strategy, misfit.advice.tiles
     return (
         instead and text("fit.try", language, strategy=strategy_label(instead, language)),
-        text("fit.try_hd_num", language, n=tiles) if tiles else None,
+        text("fit.try_tiles", language, n=tiles) if tiles else None,
         text("fit.anyway", language) if misfit.measured_bytes is None else None,
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 import gradio as gr
 
+from xcomposer_ui.core.request import TILE_SETTINGS
 from xcomposer_ui.core.settings import Settings
 from xcomposer_ui.runtime.runner import Runner
 from xcomposer_ui.ui import handlers
@@ -193,9 +194,9 @@ def fitting_fields(session: Session, fields: Fields) -> Fields:
 
 def fewer_tiles_fields(session: Session, fields: Fields) -> Fields:
     """The request that did not fit, with as many tiles as do."""
-    if session.misfit is None or session.refused is None or not session.misfit.advice.hd_num:
+    if session.misfit is None or session.refused is None or not session.misfit.advice.tiles:
         return fields
-    return vars(session.refused) | dict.fromkeys(session.refused.tile_settings, session.misfit.advice.hd_num)
+    return vars(session.refused) | dict.fromkeys(TILE_SETTINGS, session.misfit.advice.tiles)
 
 
 def _remedy(strategy: str) -> Callable[[Session, Fields], Fields]:

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from xcomposer_ui.compare.execution import Runs
 from xcomposer_ui.core.errors import UserError
-from xcomposer_ui.core.request import MemoryRequest
+from xcomposer_ui.core.request import MemoryRequest, tile_settings
 from xcomposer_ui.planning.fit import DoesNotFit, FitChecker
 from xcomposer_ui.planning.plan import RunShape
 from xcomposer_ui.planning.planner_process import PlannerProcess
@@ -39,7 +39,7 @@ class Preflight:
         """
         shape = RunShape(
             wanted.model, device, wanted.strategy, wanted.half, wanted.picture, None, wanted.text_length,
-            wanted.new_tokens, wanted.hd_num,
+            wanted.new_tokens, **tile_settings(wanted),
         )  # fmt: skip
         known = self.predictions.cached(shape)
         if known is None and shape not in self.pending:

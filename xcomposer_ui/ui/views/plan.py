@@ -28,7 +28,7 @@ def plan_view(session: PlanSession, language: str) -> Markup:
     if session.plan is None:
         return macro("quiet", language, Message("plan.empty"))
     plan = session.plan
-    tiled = any(strategy.largest_hd_num is not None for strategy in plan.strategies)
+    tiled = any(strategy.largest_tiles is not None for strategy in plan.strategies)
     columns = (
         "strategy",
         "weights",
@@ -142,7 +142,7 @@ def _line(plan: Plan, language: str) -> tuple[int, str] | None:
 
 def _figures(plan: StrategyPlan, tiled: bool) -> list[str | Message]:
     phases = [plan.phases[phase].activation_bytes if phase in plan.phases else None for phase in PHASES]
-    counts = [plan.largest_batch, *([plan.largest_hd_num] if tiled else [])]
+    counts = [plan.largest_batch, *([plan.largest_tiles] if tiled else [])]
     return [
         *(joined(memory(size)) for size in (plan.weights_bytes, plan.kv_cache_bytes, *phases, plan.total_bytes)),
         Message(f"plan.column.{plan.peak_phase}"),
