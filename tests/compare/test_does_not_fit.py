@@ -59,7 +59,7 @@ def test_it_is_not_begun_and_says_what_does_not_fit(runner: ScriptedRunner, form
     judging, refused = compare_handlers.steps(runner, before, form, preflight=ahead(runner))
     assert "Planning whether it fits" in compared(judging, "en")
     assert len(runner.asked) == asked
-    assert not refused.judging and refused.comparison == before.comparison
+    assert not refused.checking_fit and refused.comparison == before.comparison
     assert refused.unfit is not None
     assert refused.unfit.without == (Variant("full", "float16"),)
     shown = does_not_fit_notice(refused.unfit, "en")
@@ -96,13 +96,13 @@ def test_the_examples_are_judged_once_by_the_largest_and_go_on_with_what_fits(
     examples = (Example(form["file"], "What? " * 60, "en"), Example(str(large), "Where?", "en"))
     plans = Tight()
     refused = last(
-        compare_handlers.steps_of_many(runner, CompareSession(), form, examples, preflight=ahead(runner, plans))
+        compare_handlers.batch_steps(runner, CompareSession(), form, examples, preflight=ahead(runner, plans))
     )
     assert [(request.image, request.prompt_tokens) for request in plans.asked] == [((40, 30), 512)] * 2  # a half each
-    assert refused.unfit is not None and refused.unfit.many
+    assert refused.unfit is not None and refused.unfit.batch
     assert runner.asked == []
     done = last(compare_handlers.steps_of_unfit(runner, refused, examples, only_fitting=True))
-    assert [len(document["runs"]) for document in done.many] == [5, 5]
+    assert [len(document["runs"]) for document in done.batch] == [5, 5]
 
 
 def test_where_nothing_fits_only_all_the_same_is_left(runner: ScriptedRunner, form: dict[str, Any]) -> None:
@@ -132,7 +132,7 @@ def test_a_mistake_comes_before_any_plan(runner: ScriptedRunner, form: dict[str,
     wrong = {**form, "hd_num": 97}
     for steps in (
         compare_handlers.steps(runner, CompareSession(), wrong, preflight=ahead(runner, plans)),
-        compare_handlers.steps_of_many(
+        compare_handlers.batch_steps(
             runner, CompareSession(), wrong, [Example(str(form["file"]), "What?", "en")], preflight=ahead(runner, plans)
         ),
     ):

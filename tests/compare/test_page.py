@@ -138,8 +138,8 @@ def test_what_is_taken_away_is_the_document(form: dict[str, Any]) -> None:
 
 def test_the_examples_are_tallied(form: dict[str, Any], picture: str) -> None:
     examples = (Example(picture, "What?", "en"), Example(picture, "Where?", "en"))
-    *_, session = compare_handlers.steps_of_many(ScriptedRunner(), CompareSession(), form, examples)
-    assert len(session.many) == 2
+    *_, session = compare_handlers.batch_steps(ScriptedRunner(), CompareSession(), form, examples)
+    assert len(session.batch) == 2
     view = compared(session, "en")
     assert "2 / 2" in view
     assert "100% (2 / 2)" in view
@@ -153,18 +153,18 @@ def test_the_examples_are_tallied(form: dict[str, Any], picture: str) -> None:
 
 def test_examples_that_were_stopped_go_on_where_they_were(form: dict[str, Any], picture: str) -> None:
     examples = tuple(Example(picture, f"What {n}?", "en") for n in range(3))
-    steps = compare_handlers.steps_of_many(ScriptedRunner(), CompareSession(), form, examples)
-    session = next(s for s in steps if len(s.many) == 1).ended(stopped=True)
+    steps = compare_handlers.batch_steps(ScriptedRunner(), CompareSession(), form, examples)
+    session = next(s for s in steps if len(s.batch) == 1).ended(stopped=True)
     steps.close()
     assert "It goes on where it was stopped." in compared(session, "en")
     assert 'download="examples.jsonl"' in compared(session, "en")
     runner = ScriptedRunner()
-    *_, last_one = compare_handlers.steps_of_many(runner, session, form, examples)
-    assert [found["question"]["text"] for found in last_one.many] == ["What 0?", "What 1?", "What 2?"]
+    *_, last_one = compare_handlers.batch_steps(runner, session, form, examples)
+    assert [found["question"]["text"] for found in last_one.batch] == ["What 0?", "What 1?", "What 2?"]
     assert [n for _, _, n in runner.asked].count(2) == 6  # each variant is warmed up once, not for each question
     other = {**form, "halves": ("float16",)}
-    anew = next(iter(compare_handlers.steps_of_many(ScriptedRunner(), session, other, examples)))
-    assert anew.many == ()
+    anew = next(iter(compare_handlers.batch_steps(ScriptedRunner(), session, other, examples)))
+    assert anew.batch == ()
 
 
 def test_what_was_left_out_is_said_in_the_pages_language(form: dict[str, Any]) -> None:
@@ -178,7 +178,7 @@ def test_what_was_left_out_is_said_in_the_pages_language(form: dict[str, Any]) -
 
 
 def test_full_precision_is_not_said_to_agree_with_itself(form: dict[str, Any], picture: str) -> None:
-    *_, session = compare_handlers.steps_of_many(
+    *_, session = compare_handlers.batch_steps(
         ScriptedRunner(), CompareSession(), form, [Example(picture, "What?", "en")]
     )
     view = compared(session, "en")

@@ -59,7 +59,7 @@ class AskTab:
         preflight: Preflight,
     ) -> None:
         self.runner, self.preflight = runner, preflight
-        self.visitors = words.visitors
+        self.languages = words.languages
         self.active: ActiveRuns[Session] = ActiveRuns()
         self.session = gr.State(Session())
         with gr.Row(elem_classes="xl-ask"):
@@ -96,10 +96,10 @@ class AskTab:
         ) -> Any:
             # Gradio names even private events after their functions; "run" is the endpoint's name.
             def answer(session: Session, language: str, request: gr.Request, *values: Any) -> Steps:
-                spoken = self.visitors.spoken(request.session_hash, language)
+                language_now = self.languages.current(request.session_hash, language)
                 fields = made(session, self.form.fields(*values))
                 steps = handlers.ask(self.runner, session, fields, preflight=self.preflight, anyway=anyway)
-                yield from self._shown(self.active.followed(request.session_hash, session, steps), fields, spoken)
+                yield from self._shown(self.active.followed(request.session_hash, session, steps), fields, language_now)
 
             event = gr.on(
                 triggers, answer, inputs, self.outputs(), js=SHOW_RESULTS,
@@ -115,7 +115,7 @@ class AskTab:
         fits = self.results.fits
         started = [
             runs([self.form.run.click, self.form.question.submit]),
-            *(runs([button.click], _remedy(name)) for name, button in self.results.cures.items()),
+            *(runs([button.click], _remedy(name)) for name, button in self.results.remedies.items()),
             runs([fits["strategy"].click], fitting_fields),
             runs([fits["hd-num"].click], fewer_tiles_fields),
             runs([fits["anyway"].click], refused_fields, anyway=True),
@@ -130,17 +130,17 @@ class AskTab:
                 cancels=started, **STOPS,
             )  # fmt: skip
 
-    def _shown(self, steps: Generator[Session, None, None], fields: Fields, spoken: Callable[[], str]) -> Steps:
+    def _shown(self, steps: Generator[Session, None, None], fields: Fields, language_now: Callable[[], str]) -> Steps:
         first = True
         with closing(steps):
             for step in steps:
                 if step.running is None:
-                    yield self.refreshed(step, spoken())
+                    yield self.refreshed(step, language_now())
                 elif first:
                     busy = {self.form.stop: gr.update(variant="stop")}
-                    yield self.refreshed(step, spoken()) | self.form.changed(fields) | busy
+                    yield self.refreshed(step, language_now()) | self.form.changed(fields) | busy
                 else:
-                    yield {self.session: step} | self.results.progress(step, spoken())
+                    yield {self.session: step} | self.results.progress(step, language_now())
                 first = False
 
     def _traced(self, session: Session, language: str, against: str | None) -> Steps:
@@ -161,9 +161,9 @@ class AskTab:
             steps.close()
 
     def _predicted(self, session: Session, language: str, request: gr.Request) -> dict[Any, Any]:
-        spoken = self.visitors.spoken(request.session_hash, language)
-        self.results.predictions(session, language, ask=True)
-        return self.results.predictions(session, spoken())
+        language_now = self.languages.current(request.session_hash, language)
+        self.results.predictions(session, language, predict_newest=True)
+        return self.results.predictions(session, language_now())
 
     def _stopped(self, session: Session, language: str, request: gr.Request) -> dict[Any, Any]:
         status = self.runner.status()

@@ -61,7 +61,7 @@ def ask(
         yield session
         query = runner.resolved(request).memory_query()
         if preflight is not None and not anyway:
-            misfits = yield from preflight.judged(runner, [query], replace(session, stage=CheckingFit()))
+            misfits = yield from preflight.misfits(runner, [query], replace(session, stage=CheckingFit()))
             if misfits:
                 yield before.with_misfit(request, misfits[0])
                 return

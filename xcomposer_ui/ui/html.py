@@ -52,11 +52,6 @@ def macro(name: str, language: str, *values: Any) -> Markup:
     return Markup(getattr(module, name)(*values))
 
 
-def dtype_chip(dtype: str) -> Markup:
-    """`dtype` with its colour and its own filling, told apart by name and shape where colours are not seen."""
-    return macro("dtype_chip", "", dtype)
-
-
 class _Layout(Extension):
     """Keeps the line breaks and the indentation between a template's tags out of the page.
 

@@ -14,7 +14,7 @@ from xcomposer_ui.core.strategies import HALF_DTYPES
 from xcomposer_ui.planning.catalogue import Entry, entry_of
 from xcomposer_ui.planning.fit import FitChecker
 from xcomposer_ui.runtime.runner import Runner
-from xcomposer_ui.ui.ask_tab import MODEL_QUEUE
+from xcomposer_ui.ui.ask_tab import COMPUTES, STOPS
 from xcomposer_ui.ui.html import short_name
 from xcomposer_ui.ui.localization import QUIET, Localization
 from xcomposer_ui.ui.plan_tab import PLAN_QUEUE
@@ -53,16 +53,10 @@ class ModelPicker:
                     step |= dict.fromkeys(others, name) | {line: head_line(self.runner.status(), language)}
                 yield step
 
-        loading = self.choice.input(
-            chosen, [self.choice, language], outputs, show_progress="hidden", api_visibility="private",
-            concurrency_id=MODEL_QUEUE, concurrency_limit=1, trigger_mode="once",
-        )  # fmt: skip
-        self.stop.click(
-            self.at_rest, language, outputs, cancels=[loading], queue=False, show_progress="hidden",
-            api_visibility="private",
-        )  # fmt: skip
+        loading = self.choice.input(chosen, [self.choice, language], outputs, show_progress="hidden", **COMPUTES)
+        self.stop.click(self.at_rest, language, outputs, cancels=[loading], **STOPS)
         self._tab.select(self.shown, language, [self.table, self.choice], **QUIET).then(
-            self.judged, language, self.table, show_progress="hidden", api_visibility="private",
+            self.planned, language, self.table, show_progress="hidden", api_visibility="private",
             concurrency_id=PLAN_QUEUE, concurrency_limit=1,
         )  # fmt: skip
         language.change(lambda language: self._table(language), language, self.table, **QUIET)
@@ -71,7 +65,7 @@ class ModelPicker:
         """Component -> value for the table and the choice in the runner's present state."""
         return {self.table: self._table(language), self.choice: self.runner.status().model}
 
-    def judged(self, language: str) -> Generator[str, None, None]:
+    def planned(self, language: str) -> Generator[str, None, None]:
         """The table after each model that had to be planned to tell whether it fits, and at the end.
 
         Gradio empties the outputs of a generator that yields nothing.

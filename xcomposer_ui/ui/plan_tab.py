@@ -30,7 +30,7 @@ class PlanTab:
         self, words: Localization, settings: Settings, runner: Runner, plans: Plans, language: gr.Radio, tab: gr.Tab
     ) -> None:
         self.settings, self.runner, self.plans = settings, runner, plans
-        self.visitors = words.visitors
+        self.languages = words.languages
         self.session = gr.State(PlanSession())
         with gr.Row(elem_classes="xl-ask"):
             with gr.Column(scale=4, min_width=300, elem_classes="xl-left"):
@@ -44,10 +44,6 @@ class PlanTab:
     def outputs(self) -> list[Any]:
         """Components that the tab's events change."""
         return [self.session, self.notice, self.planned, self.check]
-
-    def inputs(self) -> list[Any]:
-        """Components whose values are the plan's request, in the order of `controls`."""
-        return list(self.controls.values())
 
     def shown(self, session: PlanSession, language: str) -> dict[Any, Any]:
         """Component -> value that shows `session` and the machine's check in `language`."""
@@ -94,20 +90,21 @@ class PlanTab:
 
     def _wire(self, language: gr.Radio, tab: gr.Tab) -> None:
         gr.on(
-            [self.run.click, self.controls["image"].submit], self._planned, [self.session, language, *self.inputs()],
-            [self.session, self.notice, self.planned], show_progress="hidden", api_visibility="private",
+            [self.run.click, self.controls["image"].submit], self._planned,
+            [self.session, language, *self.controls.values()], [self.session, self.notice, self.planned],
+            show_progress="hidden", api_visibility="private",
             concurrency_id=PLAN_QUEUE, concurrency_limit=1, trigger_mode="once",
         )  # fmt: skip
         tab.select(self._checked, language, self.check, **QUIET)
 
     def _planned(self, before: PlanSession, language: str, request: gr.Request, *values: Any) -> Steps:
-        spoken = self.visitors.spoken(request.session_hash, language)
+        language_now = self.languages.current(request.session_hash, language)
         fields = filled_in(dict(zip(self.controls, values, strict=True)))
-        yield self._step(PlanSession(planning=short_name(fields.get("model", ""))), spoken())
+        yield self._step(PlanSession(planning=short_name(fields.get("model", ""))), language_now())
         session = planned(self.plans, fields, self.settings, self.runner.status())
         if session.notice is not None:  # the last plan stays visible beside the mistake
             session = PlanSession(plan=before.plan, notice=session.notice)
-        yield self._step(session, spoken())
+        yield self._step(session, language_now())
 
     def _step(self, session: PlanSession, language: str) -> dict[Any, Any]:
         shown = self.shown(session, language)

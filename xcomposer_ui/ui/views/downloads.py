@@ -31,7 +31,7 @@ def downloads(document: Mapping[str, Any], stem: str, link: str, language: str) 
     return _links("compare.report", files, language, link)
 
 
-def downloads_of_many(documents: Sequence[Mapping[str, Any]], language: str) -> Markup:
+def batch_downloads(documents: Sequence[Mapping[str, Any]], language: str) -> Markup:
     """Links that download all of `documents`: one a line as JSONL, and one row a run as CSV."""
     lines = "".join(json.dumps(document, ensure_ascii=False, allow_nan=False) + "\n" for document in documents)
     table = as_csv(

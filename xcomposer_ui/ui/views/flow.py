@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from xcomposer_ui.core.messages import Message, Sentence
+from xcomposer_ui.core.strategies import strategy_name
 from xcomposer_ui.tracing.dtype_flow import Traced
 from xcomposer_ui.tracing.dtype_path import PathStep, path, paths_aligned
 from xcomposer_ui.ui.html import COLOURED, macro, render
-from xcomposer_ui.ui.views.explanation import strategy_label
 
 DEPTHS = (0, 1, 2, 6)
 """The levels to zoom to; the last one shows all rows, and deeper rows count as it (see `assets/style.css`)."""
@@ -56,7 +56,7 @@ def flow_view(traced: Sequence[Traced], language: str) -> Markup:
     """One traced run, or two side by side; for none, what the section is for."""
     if not traced:
         return macro("quiet", language, Message("flow.empty"))
-    names = [strategy_label(each.strategy, language) for each in traced]
+    names = [strategy_name(each.strategy, language) for each in traced]
     if len(traced) == 1:
         title = Message("flow.title", strategy=names[0])
         columns: list[Message | str] = [
@@ -81,7 +81,7 @@ def flow_stage(strategy: str | None, language: str) -> Markup:
     """What is shown while a trace is in progress; strategy: None while another run holds the model."""
     label = Message("flow.waiting")
     if strategy is not None:
-        label = Message("flow.tracing", strategy=strategy_label(strategy, language))
+        label = Message("flow.tracing", strategy=strategy_name(strategy, language))
     return macro("status", language, label)
 
 

@@ -63,16 +63,16 @@ class _Plot:
             ("xl-weights", text("plan.weights", language)),
         ]
         if self.reserved_bytes is not None:
-            entries.append(("xl-reserved", text("course.reserved", language)))
+            entries.append(("xl-reserved", text("timeline.reserved", language)))
         if self.predicted_bytes is not None:
-            entries.append(("xl-predicted", text("course.predicted", language)))
+            entries.append(("xl-predicted", text("timeline.predicted", language)))
         return entries
 
     def figures(self, language: str) -> list[str]:
         """Every figure of the chart as text."""
         parts = [
             text(
-                "course.phase",
+                "timeline.phase",
                 language,
                 phase=text(f"plan.column.{phase}", language),
                 memory=joined(memory(sample.allocated_bytes)),
@@ -82,8 +82,8 @@ class _Plot:
         ]
         sizes = (
             ("plan.weights", self.timeline.weights_bytes),
-            ("course.reserved", self.most_reserved_bytes),
-            ("course.predicted", self.predicted_bytes),
+            ("timeline.reserved", self.most_reserved_bytes),
+            ("timeline.predicted", self.predicted_bytes),
         )
         return parts + [f"{text(key, language)} {joined(memory(size))}" for key, size in sizes if size is not None]
 

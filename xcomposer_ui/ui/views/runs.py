@@ -11,10 +11,10 @@ from xcomposer_ui.core.messages import text
 from xcomposer_ui.core.metrics import metrics
 from xcomposer_ui.core.request import TILE_SETTINGS
 from xcomposer_ui.core.result import result_as_json
+from xcomposer_ui.core.strategies import strategy_name
 from xcomposer_ui.ui.html import render
 from xcomposer_ui.ui.session import SessionRun
 from xcomposer_ui.ui.views.downloads import data_url
-from xcomposer_ui.ui.views.explanation import strategy_label
 
 
 def runs_table(runs: tuple[SessionRun, ...], language: str) -> Markup:
@@ -51,7 +51,7 @@ def _row(number: int, run: SessionRun, language: str) -> dict[str, Any]:
     return {
         "number": number,
         "question": run.request.text,
-        "strategy": strategy_label(result.strategy, language),
+        "strategy": strategy_name(result.strategy, language),
         "result": result,
         "answer": answer,
         "figures": [metric.of(vars(result.measurement), language) for metric in metrics("runs")],
