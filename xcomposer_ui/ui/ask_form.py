@@ -27,7 +27,7 @@ UPLOAD, DRAW = "upload", "draw"
 
 
 class AskForm:
-    """The controls, and how their values become the fields of a request."""
+    """The controls, and the conversion of their values into the fields of a request."""
 
     def __init__(
         self,
@@ -75,11 +75,11 @@ class AskForm:
         }  # fmt: skip
 
     def inputs(self) -> list[Any]:
-        """The components whose values `fields` takes, in its order."""
+        """The components whose values are the arguments of `fields`, in order."""
         return [self.source, self.drawing, *self.controls.values()]
 
     def fields(self, source: str, drawing: str | None, *values: Any) -> dict[str, Any]:
-        """The request's fields, unchecked; the drawing is the picture where its tab is open."""
+        """The request's fields, unchecked; the picture is the drawing while the Draw tab is selected."""
         given = dict(zip(self.controls, values, strict=True))
         return {
             "file": drawing if source == DRAW else given["file"],
@@ -89,7 +89,7 @@ class AskForm:
         }
 
     def changed(self, fields: Mapping[str, Any]) -> dict[Any, Any]:
-        """Component -> value of what an offered run changes: the strategy and the tiles."""
+        """Component -> value of the controls that an offered run changes: the strategy and the tiles."""
         tiles = {self.numbers[s.name]: fields.get(s.name) or 0 for s in self.settings if s.only_tiled}
         return {self.strategy: fields["strategy"], **tiles}
 
@@ -98,12 +98,12 @@ class AskForm:
         return [self.strategy, *(self.numbers[s.name] for s in self.settings if s.only_tiled)]
 
     def restored(self, query: Mapping[str, str]) -> dict[Any, Any]:
-        """Component -> value for the settings in the page's address; nothing where there are none."""
+        """Component -> value for the settings in the page's address; empty where it has none."""
         fields = ask_fields(query, self.models, self.examples) or {}
         return {control: fields[name] for name, control in self.controls.items() if name in fields}
 
     def first_strategy(self, status: Status, language: str, chosen: bool) -> dict[Any, Any]:
-        """Component -> value: the lab's strategy for this machine, unless one was chosen, and why it is that one."""
+        """Component -> value: the lab's strategy for this machine and its reason; a chosen strategy stays."""
         if status.strategy is None:
             return {self.strategy: gr.skip(), self.why: ""}
         return {self.strategy: gr.skip() if chosen else status.strategy, self.why: strategy_why(status, language)}
@@ -154,7 +154,7 @@ class AskForm:
 
 
 def strategy_why(status: Status, language: str) -> str:
-    """The strategy that the lab chose for this machine, and why; empty where that is not known."""
+    """The lab's strategy for this machine and its reason; empty until both are known."""
     if status.strategy is None:
         return ""
     name, why = strategy_name(status.strategy, language), worded(status.reasons.get("strategy", ""), language)

@@ -1,4 +1,4 @@
-"""The Ask tab: both sides, and the events that join them to the handlers."""
+"""The Ask tab: its form and results, and the events that connect them to the handlers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from xcomposer_ui.ui.views.flow import flow_stage, flow_view
 from xcomposer_ui.ui.views.notices import notice
 
 MODEL_QUEUE = "model"
-"""All that computes shares this one place in the queue: two visitors never compute at once."""
+"""The queue of all events that compute, one at a time."""
 
 COMPUTES: dict[str, Any] = {
     "api_visibility": "private", "concurrency_id": MODEL_QUEUE, "concurrency_limit": 1, "trigger_mode": "once",
@@ -35,13 +35,13 @@ STOPS: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibil
 """For the events of the Stop buttons."""
 
 PREDICTIONS = "predictions"
-"""Predictions for runs that are over wait for one another only."""
+"""The queue of predictions for finished runs, apart from that of the model."""
 
 SHOW_RESULTS = """(...values) => {
   if (innerWidth < 768) document.getElementById('chat').scrollIntoView({behavior: 'smooth'});
   return values;
 }"""
-"""On a phone the answer is below the form: Run brings it into view."""
+"""On a phone the answer is below the form; Run scrolls to it."""
 
 Steps = Generator[dict[Any, Any], None, None]
 
@@ -80,9 +80,9 @@ class AskTab:
         ]
 
     def refreshed(self, session: Session, language: str) -> dict[Any, Any]:
-        """Component -> value after a run: `session` itself, all that shows it, the buttons at rest."""
-        at_rest = {self.session: session, self.form.stop: gr.update(variant="secondary")}
-        return at_rest | self.shown(session, language)
+        """Component -> value after a run: `session`, all that shows it, and the buttons' initial state."""
+        idle = {self.session: session, self.form.stop: gr.update(variant="secondary")}
+        return idle | self.shown(session, language)
 
     def shown(self, session: Session, language: str) -> dict[Any, Any]:
         """Component -> value for all that shows `session` in `language`."""
@@ -105,7 +105,7 @@ class AskTab:
                 triggers, answer, inputs, self.outputs(), js=SHOW_RESULTS,
                 show_progress="minimal", show_progress_on=self.results.chat, **COMPUTES,
             )  # fmt: skip
-            # The prediction comes when the answer is there: it takes seconds, and the next run does not wait for it.
+            # The prediction takes seconds: it follows the answer, in its own queue, so that no run waits for it.
             event.then(
                 self._predicted, [self.session, language], [self.results.pairs, self.results.timeline],
                 show_progress="hidden", api_visibility="private", concurrency_id=PREDICTIONS, concurrency_limit=4,
@@ -176,7 +176,7 @@ class AskTab:
 
 
 def own_fields(_: Session, fields: Fields) -> Fields:
-    """What the controls hold."""
+    """The fields of the controls."""
     return fields
 
 
@@ -193,7 +193,7 @@ def fitting_fields(session: Session, fields: Fields) -> Fields:
 
 
 def fewer_tiles_fields(session: Session, fields: Fields) -> Fields:
-    """The request that did not fit, with as many tiles as do."""
+    """The request that did not fit, with the largest number of tiles that does."""
     if session.misfit is None or session.refused is None or not session.misfit.advice.tiles:
         return fields
     return vars(session.refused) | dict.fromkeys(TILE_SETTINGS, session.misfit.advice.tiles)

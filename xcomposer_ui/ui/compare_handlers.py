@@ -63,7 +63,7 @@ def steps(
     *,
     preflight: Preflight | None = None,
 ) -> Sessions:
-    """Yield the session during a comparison; the last one is at rest.
+    """Yield the session during a comparison; the last one is idle.
 
     preflight: checks that every variant fits; where one does not, nothing is run, and `unfit` has the misfits. None:
     no check. A user's mistake becomes the `notice`, and nothing else changes. Closing the generator stops the
@@ -78,7 +78,7 @@ def steps(
                 return
         yield from _compared(runner, session, request, clock)
     except UserError as error:
-        yield replace(session.at_rest(), notice=error)
+        yield replace(session.idle(), notice=error)
 
 
 def _compared(
@@ -86,7 +86,7 @@ def _compared(
 ) -> Sessions:
     """As `steps`, for a checked request that fits. Raises UserError."""
     drawn = -SHORTEST_STEP_SEC
-    now = CompareSession(request, earlier=session.at_rest())
+    now = CompareSession(request, earlier=session.idle())
     progress = compare(runner, request.question, request.settings)
     try:
         for step in progress:
@@ -104,7 +104,7 @@ def _misfits(
 ) -> Generator[CompareSession, None, ComparisonDoesNotFit | None]:
     """The variants under which `largest` does not fit, if any; yields a session before slow planning."""
     queries = memory_queries(runner, largest, request.settings)
-    misfits = yield from preflight.misfits(runner, queries, replace(session.at_rest(), checking_fit=True))
+    misfits = yield from preflight.misfits(runner, queries, replace(session.idle(), checking_fit=True))
     return ComparisonDoesNotFit(request, queries, misfits) if misfits else None
 
 
@@ -132,7 +132,7 @@ def batch_steps(
                 return
         yield from _compared_batch(runner, session, request, examples)
     except UserError as error:
-        yield replace(session.at_rest(), notice=error)
+        yield replace(session.idle(), notice=error)
 
 
 def _compared_batch(
@@ -164,11 +164,11 @@ def steps_of_unfit(
     request = replace(unfit.refused, settings=replace(unfit.refused.settings, without=without))
     try:
         if unfit.batch:
-            yield from _compared_batch(runner, session.at_rest(), request, examples)
+            yield from _compared_batch(runner, session.idle(), request, examples)
         else:
-            yield from _compared(runner, session.at_rest(), request)
+            yield from _compared(runner, session.idle(), request)
     except UserError as error:
-        yield replace(session.at_rest(), notice=error)
+        yield replace(session.idle(), notice=error)
 
 
 def _largest(examples: Sequence[Example]) -> Request:

@@ -53,7 +53,7 @@ class ComparisonDoesNotFit:
 class CompareSession:
     """The state of one visitor's Compare tab.
 
-    request: of the comparison in progress or the last one. step: of the one in progress, None at rest.
+    request: of the comparison in progress or the last one. step: of the one in progress, None when idle.
     comparison, document: of the same, as far as it was run.
     earlier: the session before; a stop before the first measurement restores it.
     checking_fit: whether the variants are being planned. unfit: a comparison not started because it does not fit.
@@ -71,16 +71,16 @@ class CompareSession:
     checking_fit: bool = False
     unfit: ComparisonDoesNotFit | None = None
 
-    def at_rest(self) -> CompareSession:
+    def idle(self) -> CompareSession:
         """The session with nothing in progress and no notice."""
         return replace(self, step=None, notice=None, earlier=None, checking_fit=False, unfit=None)
 
     def refused(self, unfit: ComparisonDoesNotFit) -> CompareSession:
         """The session with a comparison that was not started; the last results stay."""
-        return replace(self.at_rest(), unfit=unfit)
+        return replace(self.idle(), unfit=unfit)
 
     def ended(self, stopped: bool = False) -> CompareSession:
-        """The session at rest, with the document of what was measured."""
+        """The session idle, with the document of what was measured."""
         comparison = self.comparison
         measured = comparison is not None and comparison.runs
         if stopped and not measured and not self.batch_total and self.earlier is not None:

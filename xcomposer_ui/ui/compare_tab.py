@@ -39,7 +39,7 @@ FITS = ("some", "all")
 """What is offered where not every strategy fits: those that fit, or all of them."""
 
 FIRST_VALUES = {"max_new_tokens": 64}
-"""What a control shows at first where that is not the setting's default: a comparison runs each strategy many times."""
+"""Initial values that are not the setting's default: a comparison runs each strategy several times."""
 
 
 class CompareTab:
@@ -95,7 +95,7 @@ class CompareTab:
         }  # fmt: skip
 
     def inputs(self) -> list[Any]:
-        """The components whose values `fields` takes, in its order."""
+        """The components whose values are the arguments of `fields`, in order."""
         return list(self.controls.values())
 
     def fields(self, *values: Any) -> dict[str, Any]:
@@ -110,7 +110,7 @@ class CompareTab:
         }
 
     def restored(self, query: Mapping[str, str]) -> dict[Any, Any]:
-        """Component -> value for the settings in the page's address; nothing where there are none."""
+        """Component -> value for the settings in the page's address; empty where it has none."""
         fields = compare_fields(query, self.settings.models, self.examples) or {}
         values = fields | ({"halves": list(fields["halves"])} if "halves" in fields else {})
         return {control: values[name] for name, control in self.controls.items() if name in values}

@@ -62,7 +62,7 @@ def number_parameter(name: str, default: float, *, whole: bool = True) -> Parame
 
 
 def text_parameter(name: str, initial: str = "", default: str = "") -> Parameter:
-    """A parameter that is a text. initial: what the component holds."""
+    """A parameter that is a text. initial: the component's value."""
     return Parameter(name, default, gr.Textbox(initial))
 
 

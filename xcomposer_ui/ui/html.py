@@ -34,7 +34,7 @@ def colour_name(dtype: str) -> str:
 
 
 def short_name(model: str) -> str:
-    """The last part of a model's name or folder, for where space is scarce."""
+    """The last part of a model's name or folder."""
     return model.rstrip("/").rsplit("/", 1)[-1] or model
 
 
@@ -53,9 +53,9 @@ def macro(name: str, language: str, *values: Any) -> Markup:
 
 
 class _Layout(Extension):
-    """Keeps the line breaks and the indentation between a template's tags out of the page.
+    """Removes line breaks and indentation between a template's tags, which would be spaces on the page.
 
-    They would be spaces between words there. Comments that hold the line breaks keep the numbers of lines in errors.
+    Comments with as many line breaks replace them, so that errors have the right line numbers.
     """
 
     def preprocess(self, source: str, name: str | None, filename: str | None = None) -> str:

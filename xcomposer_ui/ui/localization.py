@@ -1,4 +1,4 @@
-"""The texts of Gradio's components: in the browser's language at first, then in the one chosen with the switch."""
+"""The texts of Gradio's components: initially in the browser's language, then in the one chosen on the page."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from xcomposer_ui.core.messages import LANGUAGES, sentences, text
 
 Part = TypeVar("Part")
 Key = str | Sequence[tuple[str, str]]
-"""A text's key; or, for choices, (key, value) pairs. One without a text is shown as it is: a model's name."""
+"""A text's key; or, for choices, (key, value) pairs. Keys without a text (a model's name) are shown as they are."""
 
 QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 """For events that only redraw: they do not queue, show no progress, and are hidden from scripts."""
@@ -24,7 +24,7 @@ MOST_VISITORS = 10_000
 
 
 class SessionLanguages:
-    """Session -> language, so that a run in progress follows the page when its visitor changes the language."""
+    """The language of each session's page, which runs in progress follow. Thread-safe."""
 
     def __init__(self) -> None:
         self._chosen: OrderedDict[str, str] = OrderedDict()
@@ -41,16 +41,16 @@ class SessionLanguages:
                 self._chosen.popitem(last=False)
 
     def current(self, visitor: str | None, at_first: str) -> Callable[[], str]:
-        """A function that returns the current language of `visitor`'s page: `at_first` until another is chosen."""
+        """A function that returns the current language of `visitor`'s page, `at_first` until another is chosen."""
         self.choose(visitor, at_first)
         return lambda: self._chosen.get(visitor or "", at_first)
 
 
 class Localization:
-    """Makes components whose texts can be changed later, and records which text belongs where.
+    """Makes components, and records which texts each has, so that they can be changed to another language.
 
-    language: one of `LANGUAGES` fixes the first language; "auto" leaves it to the browser (by `gr.I18n`, which follows
-    the browser but no switch: hence `updates`). visitors: the language that each page was switched to.
+    language: the first language, one of `LANGUAGES`; "auto": the browser's, by `gr.I18n`, which cannot be switched
+    later: `updates` does that. languages: the language of each session's page.
     """
 
     def __init__(self, language: str) -> None:
@@ -66,7 +66,7 @@ class Localization:
         return part
 
     def view(self, shown: Callable[[str], str], **properties: Any) -> gr.HTML:
-        """An HTML component that begins with `shown(language)`; later values come from the handlers."""
+        """An HTML component whose initial value is `shown(language)`; later values come from the handlers."""
         name = f"view.{len(self._views)}"
         self._views[name] = shown
         value = gr.I18n()(name) if self.language == "auto" else shown(self.language)

@@ -1,4 +1,4 @@
-"""The Models tab: the models offered, the memory that each needs, and a choice that loads one in place of another."""
+"""The Models tab: the offered models, the memory that each needs, and a choice that loads one of them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Steps = Generator[dict[Any, Any], None, None]
 
 
 class ModelPicker:
-    """The tab's components. `follow` wires them and the controls elsewhere that name the model."""
+    """The tab's components. `follow` wires them, and the controls on other tabs that show the model."""
 
     def __init__(
         self, words: Localization, settings: Settings, runner: Runner, fitting: FitChecker, tab: gr.Tab
@@ -54,7 +54,7 @@ class ModelPicker:
                 yield step
 
         loading = self.choice.input(chosen, [self.choice, language], outputs, show_progress="hidden", **COMPUTES)
-        self.stop.click(self.at_rest, language, outputs, cancels=[loading], **STOPS)
+        self.stop.click(self.idle, language, outputs, cancels=[loading], **STOPS)
         self._tab.select(self.shown, language, [self.table, self.choice], **QUIET).then(
             self.planned, language, self.table, show_progress="hidden", api_visibility="private",
             concurrency_id=PLAN_QUEUE, concurrency_limit=1,
@@ -66,7 +66,7 @@ class ModelPicker:
         return {self.table: self._table(language), self.choice: self.runner.status().model}
 
     def planned(self, language: str) -> Generator[str, None, None]:
-        """The table after each model that had to be planned to tell whether it fits, and at the end.
+        """Plan the models whose fit is not known, and yield the table after each and at the end.
 
         Gradio empties the outputs of a generator that yields nothing.
         """
@@ -75,21 +75,21 @@ class ModelPicker:
                 yield self._table(language)
         yield self._table(language)
 
-    def at_rest(self, language: str) -> dict[Any, Any]:
+    def idle(self, language: str) -> dict[Any, Any]:
         """Component -> value when nothing is being loaded."""
         return self.shown(language) | {self.stage: loading_view(None, None, language), self.stop: _visible(False)}
 
     def _loaded(self, name: str, language: str) -> Generator[dict[Any, Any], None, None]:
-        """Load `name`, yielding each step; where that fails, show the error and the model that is loaded."""
+        """Load `name`, and yield each step; where that fails, the error and the model that stays loaded."""
         events = self.runner.load(name)
         try:
             for event in events:
                 yield self._step(event, language)
         except UserError as mistake:
-            yield self.at_rest(language) | {self.notice: notice(mistake, language)}
+            yield self.idle(language) | {self.notice: notice(mistake, language)}
         else:
             ready = {self.stage: loading_view(None, short_name(name), language), self.notice: "", "done": True}
-            yield self.at_rest(language) | ready
+            yield self.idle(language) | ready
         finally:
             events.close()
 

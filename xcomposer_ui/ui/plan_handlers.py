@@ -51,7 +51,7 @@ def offered(settings: Settings) -> tuple[str, ...]:
 def filled_in(values: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a plan's request among `values` of controls or of an endpoint's arguments.
 
-    An empty value, and 0 tiles or 0 GiB, leave the choice to the lab; an empty picture is none.
+    Empty values, and 0 for tiles or GiB, are left out: the lab chooses. An empty picture size means text only.
     """
     found = {name: value for name, value in values.items() if value or (name in COUNTS and value is not None)}
     return {**found, "image": values.get("image") or "none"}

@@ -1,4 +1,4 @@
-"""The Plan tab: memory of a run under every strategy, which cards hold it, and the check of this machine."""
+"""The Plan tab: memory of a run under every strategy, the cards that it fits, and the check of this machine."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from xcomposer_ui.ui.views.notices import notice
 from xcomposer_ui.ui.views.plan import check_panel, plan_view
 
 PLAN_QUEUE = "plan"
-"""Plans have a queue of their own: they wait for one another, and no run waits for them."""
+"""The queue of plans, apart from that of runs."""
 
 Steps = Generator[dict[Any, Any], None, None]
 

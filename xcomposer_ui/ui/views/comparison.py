@@ -24,11 +24,11 @@ from xcomposer_ui.ui.views.explanation import failure_card
 from xcomposer_ui.ui.views.run_status import loading_label
 
 CHARTS = {"latency_sec": "compare.chart.latency", "peak_memory_bytes": "compare.chart.memory"}
-"""The figures that are drawn as bars, each with the text code of its title."""
+"""The metrics that are drawn as bars -> the text code of the title."""
 
 
 def compared(session: CompareSession, language: str, link: str = "") -> Markup:
-    """The results on the Compare tab for `session`. link: the address that restores its settings."""
+    """The results on the Compare tab for `session`. link: the address thidleores its settings."""
     comparison, batch = session.comparison, session.batch_total > 0
     has_runs = comparison is not None and bool(comparison.runs) and not batch
     return render(
@@ -54,7 +54,7 @@ def _batch(session: CompareSession, language: str) -> dict[str, Any]:
 
 
 def _stage(session: CompareSession, language: str) -> dict[str, Any] | None:
-    """The step in progress and the share that is done; None at rest."""
+    """The step in progress and the share that is done; None when idle."""
     step = session.step
     if session.checking_fit:
         return {"text": text("fit.checking", language), "share": None, "question": None}

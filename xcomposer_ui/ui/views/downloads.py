@@ -46,7 +46,7 @@ def batch_downloads(documents: Sequence[Mapping[str, Any]], language: str) -> Ma
 
 
 def data_url(kind: str, content: str) -> str:
-    """`content` as a URL: the page holds the file itself, so nothing of a visitor's stays on the server."""
+    """`content` as a data: URL, so that no visitor's file is stored on the server."""
     mark = "\ufeff" if kind == "csv" else ""  # a spreadsheet reads UTF-8 only with a byte order mark
     data = base64.b64encode((mark + content).encode()).decode()
     return f"data:{MIME[kind]};charset=utf-8;base64,{data}"

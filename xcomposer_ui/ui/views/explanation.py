@@ -1,4 +1,4 @@
-"""Cards of errors: what a pasted error means, and a failed run with its message, place, operands and remedies."""
+"""Cards: the explanation of a pasted error, and a failed run with its message, module, operands and remedies."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from xcomposer_ui.ui.html import render
 
 
 def explanation_card(explanation: Explanation, language: str) -> Markup:
-    """A card for a pasted error; an error that no rule recognises is named as such, without a guess."""
+    """A card for a pasted error; an error that no rule recognises is shown as unknown."""
     return render("explanation", language, explanation=explanation, fixes=_fixes(explanation, None, language))
 
 

@@ -1,4 +1,4 @@
-"""The panel of the current run: its stage while it is in progress, then the dtypes of its path, or its failure."""
+"""The panel of the current run: its stage while it is in progress, then its dtypes or its failure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def run_status(session: Session, language: str) -> Markup:
 
 
 def loading_view(stage: Waiting | Loading | None, ready: str | None, language: str) -> Markup:
-    """The panel of a change of model. stage: of its loading, None when it ended. ready: the model loaded last."""
+    """The panel of a change of model. stage: of its loading, None at its end. ready: the model just loaded."""
     if stage is not None:
         return render("run_status", language, content=_stage(stage, language))
     if ready is None:
@@ -30,7 +30,7 @@ def loading_view(stage: Waiting | Loading | None, ready: str | None, language: s
 
 
 def loading_label(loading: Loading, language: str) -> str:
-    """Which model is downloaded from the hub, or loaded into memory in which dtype."""
+    """The model that is being downloaded from the hub, or loaded into memory and in which dtype."""
     if loading.stage == "download":
         return text("status.downloading", language, model=loading.model)
     return text("status.loading", language, model=loading.model, dtype=loading.dtype)
@@ -66,7 +66,7 @@ def _content(session: Session, language: str) -> Markup:
 
 
 def _stage(stage: Waiting | CheckingFit | Loading | None, language: str, strategy: str = "") -> Markup:
-    """The stage of a run under `strategy` with its progress; None: the model computes."""
+    """The stage of a run under `strategy` with its progress. stage: None while the model computes."""
     if isinstance(stage, Loading):
         return macro("stage", language, loading_label(stage, language), stage.fraction)
     if isinstance(stage, Waiting):
