@@ -21,7 +21,7 @@ from xcomposer_ui.ui import compare_handlers
 from xcomposer_ui.ui.compare_session import CompareSession
 from xcomposer_ui.ui.examples import Example
 from xcomposer_ui.ui.preflight import Preflight, preflight
-from xcomposer_ui.ui.views.comparison import compared
+from xcomposer_ui.ui.views.comparison import comparison_view
 from xcomposer_ui.ui.views.notices import does_not_fit_notice
 
 
@@ -57,7 +57,7 @@ def test_it_is_not_begun_and_says_what_does_not_fit(runner: ScriptedRunner, form
     before = last(compare_handlers.steps(runner, CompareSession(), form))
     asked = len(runner.asked)
     judging, refused = compare_handlers.steps(runner, before, form, preflight=ahead(runner))
-    assert "Planning whether it fits" in compared(judging, "en")
+    assert "Planning whether it fits" in comparison_view(judging, "en")
     assert len(runner.asked) == asked
     assert not refused.checking_fit and refused.comparison == before.comparison
     assert refused.unfit is not None
@@ -76,7 +76,7 @@ def test_those_that_fit_are_compared_without_full_precision(runner: ScriptedRunn
     assert done.unfit is None and done.document is not None
     assert {run["strategy"] for run in done.document["runs"]} == {"as_is", "autocast", "unified"}
     assert (runner.diverged, done.document["divergence"]) == (0, [])
-    assert "Side by side" in compared(done, "en")
+    assert "Side by side" in comparison_view(done, "en")
 
 
 def test_all_are_compared_where_that_is_asked(runner: ScriptedRunner, form: dict[str, Any]) -> None:
@@ -143,6 +143,6 @@ def test_a_mistake_comes_before_any_plan(runner: ScriptedRunner, form: dict[str,
 
 def test_the_endpoint_refuses_unless_it_is_asked_for_anyway(runner: ScriptedRunner, form: dict[str, Any]) -> None:
     with pytest.raises(UserError, match="What fits: as_is, autocast, unified"):
-        compare_handlers.compared(runner, form, ahead(runner))
+        compare_handlers.compare_once(runner, form, ahead(runner))
     assert runner.asked == []
-    assert len(compare_handlers.compared(runner, form, ahead(runner), anyway=True)["runs"]) == 6
+    assert len(compare_handlers.compare_once(runner, form, ahead(runner), anyway=True)["runs"]) == 6

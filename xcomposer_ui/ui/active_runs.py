@@ -29,11 +29,11 @@ class ActiveRun(Generic[Session]):
             self._latest = session
             return session
 
-    def stop(self, made: Callable[[Session], Session]) -> Session:
-        """End the run with `made` of its newest session, and return that; a second stop changes nothing."""
+    def stop(self, finished: Callable[[Session], Session]) -> Session:
+        """End the run with `finished` of its newest session, and return that; a second stop changes nothing."""
         with self._changing:
             if self._ended is None:
-                self._ended = (made(self._latest),)
+                self._ended = (finished(self._latest),)
             return self._ended[0]
 
 
@@ -62,7 +62,7 @@ class ActiveRuns(Generic[Session]):
             if self._runs.get(visitor) is run:
                 del self._runs[visitor]
 
-    def stop(self, visitor: str | None, session: Session, made: Callable[[Session], Session]) -> Session:
-        """The session after a stop of the visitor's run; `made` of `session` where no run is in progress."""
+    def stop(self, visitor: str | None, session: Session, finished: Callable[[Session], Session]) -> Session:
+        """The session after a stop of the visitor's run; `finished` of `session` where no run is in progress."""
         run = self._runs.get(visitor)
-        return made(session) if run is None else run.stop(made)
+        return finished(session) if run is None else run.stop(finished)

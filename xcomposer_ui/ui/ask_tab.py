@@ -92,12 +92,12 @@ class AskTab:
         inputs = [self.session, language, *self.form.inputs()]
 
         def runs(
-            triggers: list[Any], made: Callable[[Session, Fields], Fields] = own_fields, *, anyway: bool = False
+            triggers: list[Any], to_run: Callable[[Session, Fields], Fields] = own_fields, *, anyway: bool = False
         ) -> Any:
             # Gradio names even private events after their functions; "run" is the endpoint's name.
             def answer(session: Session, language: str, request: gr.Request, *values: Any) -> Steps:
                 language_now = self.languages.current(request.session_hash, language)
-                fields = made(session, self.form.fields(*values))
+                fields = to_run(session, self.form.fields(*values))
                 steps = handlers.ask(self.runner, session, fields, preflight=self.preflight, anyway=anyway)
                 yield from self._shown(self.active.followed(request.session_hash, session, steps), fields, language_now)
 

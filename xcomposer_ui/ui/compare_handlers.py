@@ -37,7 +37,7 @@ def comparison_request(fields: Fields, *, needs_picture: bool = False) -> Compar
     return ComparisonRequest(request, settings, bool(fields.get("with_picture")))
 
 
-def compared(
+def compare_once(
     runner: Runs, fields: Fields, preflight: Preflight | None = None, *, anyway: bool = False
 ) -> dict[str, Any]:
     """One whole comparison as JSON, for the endpoint.

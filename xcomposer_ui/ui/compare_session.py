@@ -80,7 +80,7 @@ class CompareSession:
         return replace(self.idle(), unfit=unfit)
 
     def ended(self, stopped: bool = False) -> CompareSession:
-        """The session idle, with the document of what was measured."""
+        """The idle session, with the document of what was measured."""
         comparison = self.comparison
         measured = comparison is not None and comparison.runs
         if stopped and not measured and not self.batch_total and self.earlier is not None:

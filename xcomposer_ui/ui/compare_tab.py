@@ -29,7 +29,7 @@ from xcomposer_ui.ui.offer_buttons import offers
 from xcomposer_ui.ui.pictures import PictureInput
 from xcomposer_ui.ui.preflight import Preflight
 from xcomposer_ui.ui.setting_controls import filled_in, follow_model, setting_control
-from xcomposer_ui.ui.views.comparison import compared
+from xcomposer_ui.ui.views.comparison import comparison_view
 from xcomposer_ui.ui.views.notices import does_not_fit_notice, notice
 
 Steps = Generator[dict[Any, Any], None, None]
@@ -64,7 +64,9 @@ class CompareTab:
             with gr.Column(scale=9, min_width=300, elem_classes="xl-right"):
                 self.misfit = gr.HTML("", elem_id="compare-tight")
                 self.fits = offers("compare-fits", "compare", FITS)
-                self.results = words.view(lambda language: compared(CompareSession(), language), elem_id="compared")
+                self.results = words.view(
+                    lambda language: comparison_view(CompareSession(), language), elem_id="compared"
+                )
         self._wire(language)
 
     def outputs(self) -> list[Any]:
@@ -83,7 +85,7 @@ class CompareTab:
                 button: gr.update(visible=offered[name], value=text(f"compare.unfit.{name}", language))
                 for name, button in self.fits.items()
             },
-            self.results: compared(session, language, link),
+            self.results: comparison_view(session, language, link),
         }
 
     @property
@@ -166,11 +168,11 @@ class CompareTab:
         inputs = [self.session, language, *self.inputs()]
         self.gallery.fill(self.picture, self.question, language)
 
-        def on(triggers: list[Any], made: Callable[[CompareSession, Fields], Sessions]) -> Any:
+        def on(triggers: list[Any], handler: Callable[[CompareSession, Fields], Sessions]) -> Any:
             # Gradio names even private events after their functions; "compare" is the endpoint's name.
             def comparison(session: CompareSession, language: str, request: gr.Request, *values: Any) -> Steps:
                 language_now = self.languages.current(request.session_hash, language)
-                steps = made(session, self.fields(*values))
+                steps = handler(session, self.fields(*values))
                 yield from self._follow(self.active.followed(request.session_hash, session, steps), language_now)
 
             return gr.on(triggers, comparison, inputs, self.outputs(), show_progress="hidden", **COMPUTES)

@@ -103,7 +103,7 @@ def build_endpoints(settings: Settings, runner: Runner, preflight: Preflight) ->
         halves = () if half in (None, "auto") else (half,)
         if both_halves:
             halves = tuple(dict.fromkeys((*halves, *HALF_DTYPES)))
-        return compare_handlers.compared(runner, {**fields, "halves": halves}, preflight, anyway=anyway)
+        return compare_handlers.compare_once(runner, {**fields, "halves": halves}, preflight, anyway=anyway)
 
     def explain_text(text: str, language: str) -> dict[str, Any]:
         """What a pasted error or traceback means; the JSON of `python -m xcomposer_ui explain`."""

@@ -34,22 +34,22 @@ def build_explain_tab(words: Localization, language: gr.Radio) -> ExplainTab:
             )  # fmt: skip
             run = words.make(gr.Button, {"value": "explain.run"}, variant="primary", elem_id="explain")
         with gr.Column(scale=8, min_width=300, elem_classes="xl-right"):
-            shown = words.view(lambda language: explained("", language), elem_id="explained")
+            shown = words.view(lambda language: explanation_view("", language), elem_id="explained")
     gr.on(
-        [run.click, pasted.submit], pressed, [pasted, language], shown,
+        [run.click, pasted.submit], explain_pasted, [pasted, language], shown,
         show_progress="hidden", api_visibility="private",
     )  # fmt: skip
     return ExplainTab(pasted, shown)
 
 
-def pressed(pasted: str | None, language: str) -> str:
+def explain_pasted(pasted: str | None, language: str) -> str:
     """The explanation of `pasted`, or a notice where the box is empty (None before its first change)."""
     if not (pasted or "").strip():
         return notice(UserError("nothing_pasted"), language)
-    return explained(pasted, language)
+    return explanation_view(pasted, language)
 
 
-def explained(pasted: str | None, language: str) -> str:
+def explanation_view(pasted: str | None, language: str) -> str:
     """The card for `pasted`; an introduction where it is empty."""
     if pasted is None or not pasted.strip():
         return macro("quiet", language, Message("explain.empty"))

@@ -65,16 +65,16 @@ class _Layout(Extension):
 @cache
 def _environment() -> Environment:
     """The templates' environment: autoescaped, and an undefined name is an error."""
-    made = Environment(
+    environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         finalize=_finalized,
         extensions=[_Layout],
     )
-    made.filters["short_name"] = short_name
-    made.globals |= {"text": _text, "colour_name": colour_name}
-    return made
+    environment.filters["short_name"] = short_name
+    environment.globals |= {"text": _text, "colour_name": colour_name}
+    return environment
 
 
 @pass_context

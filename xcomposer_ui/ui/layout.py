@@ -15,7 +15,7 @@ from xcomposer_ui.ui.compare_session import CompareSession
 from xcomposer_ui.ui.compare_tab import CompareTab
 from xcomposer_ui.ui.endpoints import build_endpoints
 from xcomposer_ui.ui.examples import examples
-from xcomposer_ui.ui.explain_tab import build_explain_tab, explained
+from xcomposer_ui.ui.explain_tab import build_explain_tab, explanation_view
 from xcomposer_ui.ui.html import macro
 from xcomposer_ui.ui.localization import QUIET, Localization
 from xcomposer_ui.ui.model_picker import ModelPicker
@@ -104,7 +104,7 @@ def build_app(settings: Settings, runner: Runner, plans: Plans | None = None) ->
                 **plan.shown(planned, language),
                 **head.values(language),
                 ask.form.why: strategy_why(runner.status(), language),
-                explain.shown: explained(pasted, language),
+                explain.shown: explanation_view(pasted, language),
             }
 
         def initial_language(

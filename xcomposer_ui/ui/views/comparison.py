@@ -27,8 +27,8 @@ CHARTS = {"latency_sec": "compare.chart.latency", "peak_memory_bytes": "compare.
 """The metrics that are drawn as bars -> the text code of the title."""
 
 
-def compared(session: CompareSession, language: str, link: str = "") -> Markup:
-    """The results on the Compare tab for `session`. link: the address thidleores its settings."""
+def comparison_view(session: CompareSession, language: str, link: str = "") -> Markup:
+    """The results on the Compare tab for `session`. link: the address that restores its settings."""
     comparison, batch = session.comparison, session.batch_total > 0
     has_runs = comparison is not None and bool(comparison.runs) and not batch
     return render(
