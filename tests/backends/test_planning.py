@@ -206,7 +206,7 @@ def test_the_host_s_memory_is_compared_with_live_tensors_a_card_s_with_the_drive
     planner = Planner(configuration_of(request.model), request, "cpu", memory_here(request, "cpu"))
     for memory_of, fits in (("host", True), ("card", False)):
         planner.memory = memory_here(replace(request, memory_of=memory_of), "cpu")
-        seen = [planner.dry_run(strategy, 1, None) for strategy in PLANNED.values()]
+        seen = [planner.dry_run(strategy, request) for strategy in PLANNED.values()]
         assert {planner.fits_memory(rehearsal) for rehearsal in seen} == {fits}
 
 
@@ -218,8 +218,8 @@ def test_the_largest_batch_fits_and_one_more_does_not(tmp_path: Path) -> None:
     unified = PLANNED["unified"]
     most = planner.planned(unified).largest_batch
     assert most is not None and most > 1
-    assert planner.fits_memory(planner.dry_run(unified, most, None)) is True
-    assert planner.fits_memory(planner.dry_run(unified, most + 1, None)) is False
+    assert planner.fits_memory(planner.dry_run(unified, replace(request, batch=most))) is True
+    assert planner.fits_memory(planner.dry_run(unified, replace(request, batch=most + 1))) is False
 
 
 def test_tiled_members_take_more_with_more_tiles(tmp_path: Path) -> None:

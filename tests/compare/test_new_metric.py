@@ -25,7 +25,7 @@ from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.units import seconds
 from xcomposer_ui.ui.compare_session import CompareSession
 from xcomposer_ui.ui.session import SessionRun
-from xcomposer_ui.ui.views.comparison import compared
+from xcomposer_ui.ui.views.comparison import comparison_view
 from xcomposer_ui.ui.views.metric_tiles import metric_tiles
 from xcomposer_ui.ui.views.runs import runs_csv, runs_table
 
@@ -58,7 +58,7 @@ def columns(shown: str) -> list[list[str]]:
 def test_it_is_a_column_of_the_pages_tables_and_a_tile(comparison: Comparison, language: str) -> None:
     result = comparison.runs[1].result
     for shown in (
-        compared(CompareSession(comparison=comparison), language),
+        comparison_view(CompareSession(comparison=comparison), language),
         runs_table((SessionRun(result.request, result),), language),
     ):
         heads, *rows = columns(shown)

@@ -92,9 +92,9 @@ def test_the_tiles_asked_for_are_planned() -> None:
 
 
 def test_fewer_tiles_are_offered_where_no_strategy_fits() -> None:
-    misfit = before(fitting(Planned(fits_memory=False, largest_hd_num=9), MemoryBudget("cpu", GIB)), WANTED)
+    misfit = before(fitting(Planned(fits_memory=False, largest_tiles=9), MemoryBudget("cpu", GIB)), WANTED)
     assert misfit is not None
-    assert (misfit.advice.strategy, misfit.advice.hd_num) == (None, 9)
+    assert (misfit.advice.strategy, misfit.advice.tiles) == (None, 9)
     assert "at most 9 tiles" in does_not_fit_notice(misfit, "en")
     none = before(fitting(Planned(fits_memory=False), MemoryBudget("cpu", GIB)), WANTED)
     assert "a smaller model" in does_not_fit_notice(none, "en")

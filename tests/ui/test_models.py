@@ -75,12 +75,12 @@ def test_what_fits_is_what_the_plan_says(runner: ScriptedRunner, monkeypatch: py
         fitting = FitChecker(plans, runner.memory_budget)
         picker = ModelPicker(Localization("en"), settings, runner, fitting, gr.Tab())  # type: ignore[arg-type]
     assert "in 16 bits only" not in picker._table("en")
-    table, last = picker.judged("en")  # the embedded model certainly fits, and of the other nothing is known
+    table, last = picker.planned("en")  # the embedded model certainly fits, and of the other nothing is known
     assert "in 16 bits only" in table
     assert "every strategy" in table
     assert [request.model for request in plans.asked] == ["internlm/internlm-xcomposer2-vl-7b"]
     # Gradio empties the outputs of a generator that yields nothing.
-    assert list(picker.judged("en")) == [table] == [last] == [picker._table("en")]
+    assert list(picker.planned("en")) == [table] == [last] == [picker._table("en")]
 
 
 def test_a_stage_shows_its_share() -> None:

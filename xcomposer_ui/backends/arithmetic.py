@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from xcomposer_ui.core.errors import UserError
-from xcomposer_ui.core.request import Request
+from xcomposer_ui.core.request import Request, tile_settings
 from xcomposer_ui.core.strategies import Strategy
 
 EXPECTED = (RuntimeError, TypeError, ValueError, MemoryError)
@@ -27,12 +27,12 @@ def prompt(model: Any, tokenizer: Any, question: Request, strategy: Strategy, ha
 def picture_pixels(model: Any, question: Request, strategy: Strategy, half: str) -> Tensor:
     """The picture's pixels in the strategy's dtype. The one cast of the lab.
 
-    Raises UserError where `hd_num` is set and the model cuts no tiles: of some checkpoints only the weights show it.
+    Raises UserError where tiles are requested of a model without any: of some checkpoints only the weights show it.
     """
-    if question.hd_num is not None and not model.config.cuts_tiles:
+    if question.requests_tiles and not model.config.cuts_tiles:
         raise UserError("no_tiles")
-    pixels: Tensor = model.preprocess(question.image, question.hd_num).to(getattr(torch, strategy.image_dtype(half)))
-    return pixels
+    pixels: Tensor = model.preprocess(question.image, **tile_settings(question))
+    return pixels.to(getattr(torch, strategy.image_dtype(half)))
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from xcomposer_ui.backends.memory import Meter
-from xcomposer_ui.core.request import Request
+from xcomposer_ui.core.request import Request, tile_settings
 from xcomposer_ui.models.cache import PreallocatedCache
 from xcomposer_ui.models.turns import PictureSource, PromptTurn, common_length, digest_of
 
@@ -138,7 +138,7 @@ class PromptReader:
         question, picture = self._question, None
         if question.image is not None:
             picture = PictureSource(
-                digest_of(question.image, question.hd_num), lambda: self._model.encode_image(self._pixels())
+                digest_of(question.image, tile_settings(question)), lambda: self._model.encode_image(self._pixels())
             )
             self.reused_picture = False
         before = self._prefixes.nbytes

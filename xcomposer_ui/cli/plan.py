@@ -11,6 +11,7 @@ from typing import Any
 
 from xcomposer_ui.cli.output import FAILED, add_json_flag, print_json, tell
 from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.request import tile_settings
 from xcomposer_ui.core.settings import DEVICES, settings_from
 from xcomposer_ui.core.strategies import HALF_DTYPES
 from xcomposer_ui.core.units import GIB, joined, memory
@@ -61,7 +62,7 @@ def request_from(arguments: argparse.Namespace) -> PlanRequest:
         PlanRequest(
             model=settings.model,
             image=picture_size(arguments.image),
-            hd_num=arguments.hd_num,
+            **tile_settings(arguments),
             prompt_tokens=arguments.prompt_tokens,
             new_tokens=arguments.new_tokens,
             batch=arguments.batch,

@@ -196,9 +196,9 @@ class Request:
         return {s.name: getattr(self, s.name) for s in settings_of(type(self))}
 
     @property
-    def tile_settings(self) -> dict[str, float | None]:
-        """The settings that only models with tiles have, by name."""
-        return {s.name: getattr(self, s.name) for s in settings_of(type(self)) if s.only_tiled}
+    def requests_tiles(self) -> bool:
+        """Whether a setting is filled in that only models with tiles have."""
+        return any(value is not None for value in tile_settings(self).values())
 
     def without_image(self) -> Request:
         """The request without the decoded picture, which may be many megabytes."""
@@ -210,8 +210,9 @@ class Request:
             raise ValueError("the request's model is not resolved yet")
         length = sum(len(text) for turn in self.history for text in turn) + len(self.text)
         return MemoryRequest(
-            self.model, self.strategy, self.half_dtype, self.picture_size, length, self.max_new_tokens, self.hd_num
-        )
+            self.model, self.strategy, self.half_dtype, self.picture_size, length, self.max_new_tokens,
+            **tile_settings(self),
+        )  # fmt: skip
 
     def _check_text(self) -> None:
         if not self.text.strip():
@@ -224,6 +225,15 @@ class Request:
         marks = sum(self.text.count(mark) for mark in image_marks())
         if marks > self.has_picture:
             raise UserError("image_marks", marks=marks, pictures=int(self.has_picture))
+
+
+TILE_SETTINGS = tuple(s.name for s in settings_of(Request) if s.only_tiled)
+"""Names of the settings that only models with tiles have."""
+
+
+def tile_settings(record: object) -> dict[str, Any]:
+    """TILE_SETTINGS by name as `record` holds them: a request, a plan's request, parsed arguments."""
+    return {name: getattr(record, name) for name in TILE_SETTINGS}
 
 
 def with_defaults(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from xcomposer_ui.core.memory_timeline import MemoryTimeline
 from xcomposer_ui.core.messages import Message, Sentence, worded
-from xcomposer_ui.core.request import Request
+from xcomposer_ui.core.request import Request, tile_settings
 
 
 @dataclass(frozen=True)
@@ -247,7 +247,7 @@ def result_as_json(result: RunResult) -> dict[str, Any]:
         "answer": result.answer,
         **vars(result.measurement),
         "seed": result.request.seed,
-        **result.request.tile_settings,
+        **tile_settings(result.request),
         "failure": failure_as_json(result.failure),
         "stopped": result.stopped,
         "reasons": {name: str(reason) for name, reason in result.reasons.items()},

@@ -51,9 +51,9 @@ class PromptTurn:
         return len(self.positions)
 
 
-def digest_of(image: Image.Image, hd_num: int | None = None) -> str:
-    """A hash of all that a picture's embeddings depend on: its size, its pixels, and the most tiles of it."""
-    head = f"{image.mode} {image.size} {hd_num}".encode()
+def digest_of(image: Image.Image, settings: Mapping[str, Any]) -> str:
+    """A hash of all that a picture's embeddings depend on: its size, its pixels, and its `preprocess` settings."""
+    head = f"{image.mode} {image.size} {settings}".encode()
     return hashlib.blake2b(head + image.tobytes(), digest_size=16).hexdigest()
 
 

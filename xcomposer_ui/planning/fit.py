@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from xcomposer_ui.core.errors import UserError, out_of_memory
-from xcomposer_ui.core.request import MemoryRequest
+from xcomposer_ui.core.request import TILE_SETTINGS, MemoryRequest, tile_settings
 from xcomposer_ui.core.result import RunResult
 from xcomposer_ui.core.settings import model_path
 from xcomposer_ui.core.strategies import STRATEGIES
@@ -21,7 +21,7 @@ from xcomposer_ui.planning.plan import Plan, PlanRequest, StrategyPlan
 class Advice:
     """What fits instead of the strategy `wanted`. fits: whether `wanted` itself does, None where that is unknown.
 
-    strategy: one that fits with all else unchanged. batch, hd_num: the largest with which `wanted` fits. Each is None
+    strategy: one that fits with all else unchanged. batch, tiles: the most with which `wanted` fits. Each is None
     where it does not help.
     """
 
@@ -29,7 +29,7 @@ class Advice:
     fits: bool | None
     strategy: str | None = None
     batch: int | None = None
-    hd_num: int | None = None
+    tiles: int | None = None
 
 
 def advise(plan: Plan, wanted: str) -> Advice:
@@ -46,7 +46,7 @@ def advise(plan: Plan, wanted: str) -> Advice:
         False,
         strategy=next((name for name in STRATEGIES if name != wanted and _helps(by_name.get(name))), None),
         batch=chosen.largest_batch if chosen.largest_batch and plan.request.batch > 1 else None,
-        hd_num=chosen.largest_hd_num,
+        tiles=chosen.largest_tiles,
     )
 
 
@@ -183,7 +183,7 @@ def request_for(wanted: MemoryRequest, room: MemoryBudget) -> PlanRequest:
     return PlanRequest(
         wanted.model,
         wanted.picture,
-        wanted.hd_num,
+        **tile_settings(wanted),
         prompt_tokens=_rounded_up(wanted.text_length),
         new_tokens=_rounded_up(wanted.new_tokens),
         half=wanted.half,
@@ -229,8 +229,8 @@ def refusal(misfits: Sequence[DoesNotFit], requests: Sequence[MemoryRequest]) ->
     )
     room = joined(memory(misfits[0].budget.bytes, 2))
     fits = fitting_strategies(misfits, requests)
-    tiles = largest_hd_num(misfits)
-    fits += [] if tiles is None else [f"hd_num={tiles}"]
+    tiles = fitting_tiles(misfits)
+    fits += [] if tiles is None else [f"{name}={tiles}" for name in TILE_SETTINGS]
     if not fits:
         return UserError("nothing_fits", room=room, needs=needs)
     return UserError("does_not_fit", room=room, needs=needs, fits=", ".join(fits))
@@ -244,6 +244,6 @@ def fitting_strategies(misfits: Sequence[DoesNotFit], requests: Sequence[MemoryR
     return requested or ([] if advised is None else [advised])
 
 
-def largest_hd_num(misfits: Sequence[DoesNotFit]) -> int | None:
+def fitting_tiles(misfits: Sequence[DoesNotFit]) -> int | None:
     """The number of tiles at which all of `misfits` would fit; None where fewer tiles do not help each of them."""
-    return min((misfit.advice.hd_num or 0 for misfit in misfits), default=0) or None
+    return min((misfit.advice.tiles or 0 for misfit in misfits), default=0) or None

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from xcomposer_ui.core.request import tile_settings
 from xcomposer_ui.core.result import Measurement, RunResult
 from xcomposer_ui.planning.plan import RunShape
 
@@ -98,7 +99,7 @@ def shape_of(result: RunResult, text_length: int) -> RunShape | None:
         prompt_tokens=measured.prompt_tokens,
         text_length=text_length,
         new_tokens=measured.new_tokens or 1,
-        hd_num=result.request.hd_num,
+        **tile_settings(result.request),
     )
 
 

@@ -108,7 +108,7 @@ class Runner:
         model that is not on this machine yet are checked when it is loaded.
         """
         model = self._checked_model(request.model)
-        if tiled(model) is False and any(value is not None for value in request.tile_settings.values()):
+        if tiled(model) is False and request.requests_tiles:
             raise UserError("no_tiles")
         return replace(request, model=model, half=self.half(request.half))
 

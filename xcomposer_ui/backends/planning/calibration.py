@@ -9,7 +9,7 @@ from PIL import Image
 from xcomposer_ui.backends.local import open_local
 from xcomposer_ui.backends.planning.configuration import configuration_of
 from xcomposer_ui.backends.planning.planner import predicted_bytes
-from xcomposer_ui.core.request import Request
+from xcomposer_ui.core.request import Request, tile_settings
 from xcomposer_ui.core.result import Measurement
 from xcomposer_ui.core.strategies import STRATEGIES
 from xcomposer_ui.models.base import FamilyConfig
@@ -32,7 +32,7 @@ def calibrate(request: PlanRequest) -> Iterator[PredictionError]:
             for image in (picture, None):
                 question = Request(
                     text, image, strategy=strategy.name, half=request.half, max_new_tokens=tokens,
-                    hd_num=request.hd_num if image else None,
+                    **(tile_settings(request) if image else {}),
                 )  # fmt: skip
                 measured = backend.generate(question, Progress()).measurement
                 pair = error_of_run(config, backend.device, question, measured)
@@ -49,7 +49,7 @@ def error_of_run(config: FamilyConfig, device: str, question: Request, measured:
     picture = None if question.image is None else question.image.size
     shape = RunShape(
         "", device, question.strategy, question.half_dtype, picture, measured.prompt_tokens, len(question.text),
-        new_tokens, question.hd_num,
+        new_tokens, **tile_settings(question),
     )  # fmt: skip
     if measured.peak_memory_bytes is None:
         return None
