@@ -14,7 +14,8 @@ from packaging.specifiers import SpecifierSet
 from tests.planning.machines import A100, GOOD, facts
 from xcomposer_ui.backends import hardware_facts as probes
 from xcomposer_ui.core.versions import PACKAGES, SUPPORTED
-from xcomposer_ui.planning.hardware import Check, Gpu, check_as_json, checked
+from xcomposer_ui.planning.hardware import Check, check_as_json, checked, this_machine
+from xcomposer_ui.planning.machine_facts import Gpu
 
 
 def item(check: Check, name: str):
@@ -22,7 +23,7 @@ def item(check: Check, name: str):
 
 
 def test_this_machine_is_judged() -> None:
-    found = check_as_json(probes.check())
+    found = check_as_json(this_machine())
     assert {"name", "value", "verdict", "consequence"} == set(found["items"][0])
     values = {i["name"]: i["value"] for i in found["items"]}
     assert torch.__version__.startswith(values["PyTorch"])  # PyPI's wheels leave "+cu128" out of their metadata
@@ -134,7 +135,7 @@ def test_apples_gpu_is_named_and_not_judged_quick_or_slow(monkeypatch: pytest.Mo
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
     monkeypatch.setattr(torch.backends.mps, "get_name", lambda: "Apple M2", raising=False)
-    found = probes.check()
+    found = this_machine()
     assert str(item(found, "GPU").value) == "Apple M2 (mps)"
     assert item(found, "GPU float16").verdict == item(found, "GPU bfloat16").verdict == "unknown"
     monkeypatch.delattr(torch.backends.mps, "get_name")  # as in PyTorch 2.8
@@ -149,6 +150,6 @@ def test_a_card_is_asked_for_its_own_figures(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (100 << 30, 139 << 30))
     monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: ["sm_90"])
     monkeypatch.setattr(probes, "driver_version", lambda: "560.1")
-    found = probes.check()
+    found = this_machine()
     assert str(item(found, "GPU memory").value) == "100.0 of 139.0 GiB free"
     assert str(item(found, "GPU float16").value) == "2 × float32 (256 against 128 results a clock)"

@@ -15,16 +15,14 @@ from xcomposer_ui.backends.devices import free_bytes
 from xcomposer_ui.backends.torch_private import cuda_driver_version
 from xcomposer_ui.core.processor import processor_name
 from xcomposer_ui.core.versions import PACKAGES, installed
-from xcomposer_ui.planning.hardware import Check, Facts, Gpu, checked
-
-
-def check() -> Check:
-    """Check this machine. Takes milliseconds once torch is imported, and creates no CUDA context without a GPU."""
-    return checked(facts())
+from xcomposer_ui.planning.machine_facts import Facts, Gpu
 
 
 def facts() -> Facts:
-    """The facts of this machine; None for those that cannot be determined."""
+    """The facts of this machine; None for those that cannot be determined.
+
+    Takes milliseconds once torch is imported, and creates no CUDA context without a GPU.
+    """
     return Facts(
         versions={
             "Python": "{}.{}.{}".format(*sys.version_info),

@@ -15,6 +15,7 @@ from packaging.version import Version
 from xcomposer_ui.core.messages import Message, Sentence
 from xcomposer_ui.core.strategies import HALF_DTYPES, STRATEGIES
 from xcomposer_ui.core.versions import SUPPORTED, release_of
+from xcomposer_ui.planning.machine_facts import Facts, Gpu
 
 OK, NOTE, SLOW, BAD, UNKNOWN = "ok", "note", "slow", "bad", "unknown"
 
@@ -37,41 +38,6 @@ whose rows were not available are left out."""
 TENSOR_CORES_FROM = {"float16": (7, 0), "bfloat16": (8, 0)}
 """Half type -> first capability with tensor cores for its matrix products (CUDA C++ programming guide, “Warp matrix
 functions”). Before 8.0 the hardware has no bfloat16 arithmetic: PyTorch emulates it."""
-
-
-@dataclass(frozen=True)
-class Gpu:
-    """The card in use. capability: (major, minor). kernels: capabilities that this PyTorch was built for, "sm_80"."""
-
-    name: str
-    capability: tuple[int, int]
-    total_bytes: int
-    free_bytes: int
-    driver: str | None = None
-    kernels: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Facts:
-    """Facts about this machine. None: unknown, or not installed (versions).
-
-    versions: name -> version. cuda: the toolkit that PyTorch was built with. cpu_flags: features of the processor, as
-    `torch.cpu.get_capabilities` names them. apple_gpu: its name, where PyTorch can use one.
-    """
-
-    versions: dict[str, str | None]
-    processor: str
-    cpu_flags: frozenset[str] | None
-    free_bytes: int | None
-    cuda: str | None = None
-    gpu: Gpu | None = None
-    apple_gpu: str | None = None
-    flash_attention: bool = False
-
-    @property
-    def is_arm(self) -> bool:
-        """Whether the processor is an ARM one."""
-        return self.processor.lower().startswith(("arm", "aarch"))
 
 
 @dataclass(frozen=True)
@@ -101,9 +67,9 @@ class Check:
 
 def this_machine() -> Check:
     """The check of this machine. The first call imports torch, which takes seconds."""
-    from xcomposer_ui.backends.hardware_facts import check
+    from xcomposer_ui.backends.hardware_facts import facts
 
-    return check()
+    return checked(facts())
 
 
 def check_as_json(check: Check) -> dict[str, Any]:
