@@ -1,4 +1,4 @@
-"""The XComposer precision lab, served: `python app.py`. Importing this file loads no library and serves nothing."""
+"""Serve the XComposer precision lab: `python app.py`. Importing this file loads neither Gradio nor torch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve the page until it is interrupted; the exit status. A user's mistake is one line on stderr."""
+    """Serve the page until it is interrupted, and return the exit status. A user's mistake is one line on stderr."""
     parser = argparse.ArgumentParser(prog="app.py", description="Serve the XComposer precision lab.")
     add_serve_arguments(parser)
     chosen = parser.parse_args(arguments)

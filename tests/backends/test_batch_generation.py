@@ -45,8 +45,8 @@ def outcome_alone(backend: LocalBackend, question: Request, strategy: str) -> Ca
 
 def test_answers_and_counts_are_those_of_one_by_one(backend: LocalBackend) -> None:
     batch = backend.generate_batch([under(one, "full") for one in QUESTIONS], Progress())
-    assert batch.size == len(batch.outcomes) == 3
-    for question, outcome in zip(QUESTIONS, batch.outcomes, strict=True):
+    assert batch.size == len(batch.results) == 3
+    for question, outcome in zip(QUESTIONS, batch.results, strict=True):
         alone = outcome_alone(backend, question, "full")
         assert outcome.answer == alone.answer
         m, expected = outcome.measurement, alone.measurement
@@ -59,14 +59,14 @@ def test_answers_and_counts_are_those_of_one_by_one(backend: LocalBackend) -> No
 @pytest.mark.parametrize("strategy", ["autocast", "unified"])
 def test_half_weights_answer_too(backend: LocalBackend, strategy: str) -> None:
     batch = backend.generate_batch([under(one, strategy) for one in QUESTIONS], Progress())
-    assert [outcome.failure_type for outcome in batch.outcomes] == [None] * 3
+    assert [outcome.failure_type for outcome in batch.results] == [None] * 3
 
 
 def test_under_a_failing_strategy_each_question_has_its_own_end(backend: LocalBackend) -> None:
     batch = backend.generate_batch([under(one, "as_is") for one in QUESTIONS], Progress())
-    assert [outcome.failure_type for outcome in batch.outcomes] == ["RuntimeError", "RuntimeError", None]
-    assert batch.outcomes[0].site.module == "vision_proj.0"
-    assert batch.outcomes[2].answer == outcome_alone(backend, QUESTIONS[2], "as_is").answer
+    assert [outcome.failure_type for outcome in batch.results] == ["RuntimeError", "RuntimeError", None]
+    assert batch.results[0].site.module == "vision_proj.0"
+    assert batch.results[2].answer == outcome_alone(backend, QUESTIONS[2], "as_is").answer
     assert batch.size == 3  # nothing was too large
 
 
@@ -84,8 +84,8 @@ def test_what_does_not_fit_is_halved(backend: LocalBackend, monkeypatch: pytest.
     monkeypatch.setattr(model, "batch_ids", small)
     batch = backend.generate_batch([under(one, "full") for one in [*QUESTIONS, *QUESTIONS]], Progress())
     assert asked == [6, 3]  # and then one, which needs no batch
-    assert batch.size == len(batch.outcomes) == 1
-    assert batch.outcomes[0].answer == outcome_alone(backend, QUESTIONS[0], "full").answer
+    assert batch.size == len(batch.results) == 1
+    assert batch.results[0].answer == outcome_alone(backend, QUESTIONS[0], "full").answer
 
 
 def test_one_that_does_not_fit_alone_is_a_failure(backend: LocalBackend, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,7 +97,7 @@ def test_one_that_does_not_fit_alone_is_a_failure(backend: LocalBackend, monkeyp
     monkeypatch.setattr(model, "batch_ids", none)
     monkeypatch.setattr(model, "answer_ids", none)
     batch = backend.generate_batch([under(one, "full") for one in QUESTIONS], Progress())
-    assert [outcome.failure_type for outcome in batch.outcomes] == ["OutOfMemoryError"]
+    assert [outcome.failure_type for outcome in batch.results] == ["OutOfMemoryError"]
     assert batch.size == 1
 
 
@@ -115,13 +115,13 @@ def test_an_answer_that_is_not_finite_costs_its_own_row_alone(
     dark = model.preprocess(PICTURES[1]).mean()
     monkeypatch.setattr(model, "encode_image", broken)
     batch = backend.generate_batch([under(one, "full") for one in QUESTIONS], Progress())
-    assert [outcome.failure_type for outcome in batch.outcomes] == [None, "NonFiniteLogits", None]
+    assert [outcome.failure_type for outcome in batch.results] == [None, "NonFiniteLogits", None]
 
 
 def test_a_stop_ends_a_batch_without_outcomes(backend: LocalBackend) -> None:
     progress = Progress()
     progress.stop.set()
-    assert backend.generate_batch([under(one, "full") for one in QUESTIONS], progress).outcomes == ()
+    assert backend.generate_batch([under(one, "full") for one in QUESTIONS], progress).results == ()
 
 
 def test_the_allocators_own_words_are_known() -> None:
@@ -149,5 +149,5 @@ def test_a_real_shortage_halves_the_batch(backend: LocalBackend) -> None:
         batch = backend.generate_batch([under(one, "full") for one in [long] * 64], Progress())
     finally:
         resource.setrlimit(resource.RLIMIT_AS, before)
-    assert 1 <= batch.size == len(batch.outcomes) < 64
-    assert batch.outcomes[0].answer == first.outcomes[0].answer
+    assert 1 <= batch.size == len(batch.results) < 64
+    assert batch.results[0].answer == first.results[0].answer

@@ -84,14 +84,14 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 def refused(code: str) -> str:
     with pytest.raises(UserError) as caught:
-        hub.fetched(NAME, lambda fraction: None)
+        hub.download(NAME, lambda fraction: None)
     assert caught.value.code == code
     return str(caught.value)
 
 
 def test_a_checkpoint_is_downloaded_told_of_and_its_revision_is_known(served: FakeHub) -> None:
     fractions: list[float] = []
-    folder = hub.fetched(NAME, fractions.append)
+    folder = hub.download(NAME, fractions.append)
     assert folder.name == REVISION
     assert (folder / "model.safetensors").read_bytes() == served.files["model.safetensors"]
     assert not (folder / "pytorch_model.bin").exists()
@@ -102,16 +102,16 @@ def test_a_checkpoint_is_downloaded_told_of_and_its_revision_is_known(served: Fa
 
 
 def test_a_download_leaves_no_thread_of_its_bars_behind(served: FakeHub) -> None:
-    hub.fetched(NAME, lambda fraction: None)  # what others' bars keep is there by now
+    hub.download(NAME, lambda fraction: None)  # what others' bars keep is there by now
     before = set(threading.enumerate())
-    hub.fetched(NAME, lambda fraction: None)
+    hub.download(NAME, lambda fraction: None)
     assert not [thread for thread in set(threading.enumerate()) - before if thread.name == "tqdm_monitor"]
 
 
 def test_a_connection_that_breaks_is_taken_up_where_it_broke(served: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "DOWNLOAD_CHUNK_SIZE", 10_000)
     served.break_at = 40_000
-    folder = hub.fetched(NAME, lambda fraction: None)
+    folder = hub.download(NAME, lambda fraction: None)
     assert (folder / "model.safetensors").read_bytes() == served.files["model.safetensors"]
     assert [asked for method, _, asked in served.asked if method == "GET" and asked] == ["bytes=40000-"]
 
@@ -119,10 +119,10 @@ def test_a_connection_that_breaks_is_taken_up_where_it_broke(served: FakeHub, mo
 def test_files_that_are_whole_are_not_downloaded_again(served: FakeHub) -> None:
     served.lost = frozenset({"model.safetensors"})
     with pytest.raises(UserError):
-        hub.fetched(NAME, lambda fraction: None)
+        hub.download(NAME, lambda fraction: None)
     served.lost = frozenset()
     served.asked.clear()
-    hub.fetched(NAME, lambda fraction: None)
+    hub.download(NAME, lambda fraction: None)
     again = [path for method, path, _ in served.asked if method == "GET" and "/resolve/" in path]
     assert "model.safetensors" in again[0]
     assert len(again) < len(served.files) - 2
@@ -131,7 +131,7 @@ def test_files_that_are_whole_are_not_downloaded_again(served: FakeHub) -> None:
 def test_once_here_it_answers_without_the_hub_and_carries_its_revision(
     served: FakeHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hub.fetched(NAME, lambda fraction: None)
+    hub.download(NAME, lambda fraction: None)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     served.asked.clear()
     backend, progress = open_local(NAME, "cpu"), Progress()
@@ -227,6 +227,6 @@ def test_a_download_that_is_not_whole_is_named(served: FakeHub) -> None:
 
 
 def test_weights_of_one_format_are_wanted() -> None:
-    assert "*.safetensors" in hub.wanted(["config.json", "model-1.safetensors", "pytorch_model.bin"])
-    assert "pytorch_model*.bin" in hub.wanted(["config.json", "pytorch_model-1.bin"])
-    assert "*.safetensors" not in hub.wanted(["config.json", "pytorch_model-1.bin"])
+    assert "*.safetensors" in hub.files_to_load(["config.json", "model-1.safetensors", "pytorch_model.bin"])
+    assert "pytorch_model*.bin" in hub.files_to_load(["config.json", "pytorch_model-1.bin"])
+    assert "*.safetensors" not in hub.files_to_load(["config.json", "pytorch_model-1.bin"])

@@ -1,4 +1,4 @@
-"""The pre-flight check on twins of published models: built from a config.json alone, with real tensors."""
+"""The pre-flight check on tiny models of published models: built from a config.json alone, with real tensors."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SMALL = {"hidden_size": 32, "num_attention_heads": 2, "num_hidden_layers": 2, "i
 
 
 def skip_on_older_transformers(family: str) -> None:
-    """A SmolVLM of before has no twin, and `check-dtypes` says so: its image features come in another shape."""
+    """A SmolVLM of before has no tiny model, and `check-dtypes` says so: its image features come in another shape."""
     if family.lower() == "smolvlm" and Version(transformers.__version__) < Version("5.21"):
         pytest.skip(f"transformers {transformers.__version__} shapes SmolVLM's image features otherwise")
 
@@ -61,18 +61,18 @@ def test_a_published_model_s_twin_is_small_and_answers_under_every_strategy(fami
 
 
 def test_a_twin_is_loaded_as_its_checkpoint_would_be(tmp_path: Path) -> None:
-    twin = tiny_model(*configuration(str(write_config(tmp_path / "blip", "blip_2"))))
-    half = loaded_in(twin, H)
+    tiny = tiny_model(*configuration(str(write_config(tmp_path / "blip", "blip_2"))))
+    half = loaded_in(tiny, H)
     dtypes = {name.split(".")[0]: weight.dtype for name, weight in half.named_parameters()}
     assert dtypes["language_model"] == dtypes["vision_model"] == H
     assert dtypes["qformer"] == S  # this family keeps it so in float16
-    assert all(weight.dtype == S for weight in twin.parameters())
+    assert all(weight.dtype == S for weight in tiny.parameters())
 
 
 def test_one_image_token_stands_for_each_feature(tmp_path: Path) -> None:
-    twin = tiny_model(*configuration(str(write_config(tmp_path / "llava", "llava"))))
-    ids = inputs_for(twin)["input_ids"]
-    assert int((ids == twin.config.image_token_index).sum()) == (56 // 14) ** 2
+    tiny = tiny_model(*configuration(str(write_config(tmp_path / "llava", "llava"))))
+    ids = inputs_for(tiny)["input_ids"]
+    assert int((ids == tiny.config.image_token_index).sum()) == (56 // 14) ** 2
 
 
 def test_a_class_is_checked_by_its_name(tmp_path: Path) -> None:
@@ -117,9 +117,9 @@ BY_CLASS = (
 def test_a_class_s_default_sizes_make_a_twin_that_answers(family: str) -> None:
     """Some defaults do not fit themselves: Qwen's tower ends narrower than its text, for one."""
     skip_on_older_transformers(family)
-    twin = tiny_model(*configuration(f"{family}ForConditionalGeneration"))
-    assert sum(weight.numel() for weight in twin.parameters()) < 20_000_000
-    inputs = _accepted_inputs(twin)
+    tiny = tiny_model(*configuration(f"{family}ForConditionalGeneration"))
+    assert sum(weight.numel() for weight in tiny.parameters()) < 20_000_000
+    inputs = _accepted_inputs(tiny)
     assert {"pixel_values", "flattened_patches"} & set(inputs)
 
 

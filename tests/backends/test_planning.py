@@ -1,4 +1,4 @@
-"""Rehearsals against real runs on random weights, against whole twins, and against PyTorch's own tracker."""
+"""Dry runs compared with real runs on random weights, with whole fake models, and with PyTorch's own tracker."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from torch.distributed._tools.mem_tracker import MemTracker
 from tests.checkpoints import VOCABULARY, tiny_config, write_tokenizer
 from xcomposer_ui.backends import generation
 from xcomposer_ui.backends.planning.allocation_recorder import Recorder
-from xcomposer_ui.backends.planning.caching_allocator import MIB, CachingAllocator
-from xcomposer_ui.backends.planning.calibration import beside
+from xcomposer_ui.backends.planning.calibration import error_of_run
+from xcomposer_ui.backends.planning.card_memory import MIB, CachingAllocator
 from xcomposer_ui.backends.planning.configuration import configuration_of
 from xcomposer_ui.backends.planning.dry_run import DryRunInputs, dry_run, peaks
 from xcomposer_ui.backends.planning.fake_model import fake_model
@@ -60,10 +60,11 @@ def test_within_one_percent_of_what_a_run_takes(
     torch.manual_seed(0)
     model = InternLMXComposer2ForCausalLM(config).to(getattr(torch, chosen.weights_dtype(half))).eval()
     for picture in (PICTURE, None):
-        question = Request("What is there? Tell me all of it.", picture, max_new_tokens=12)
+        text = "What is there? Tell me all of it."
+        question = Request(text, picture, strategy=strategy, half=half, max_new_tokens=12)
         for _ in range(2):  # kernels keep what they made in their first call
-            measured = generation.answer(model, tokenizer, question, chosen, half, Progress()).measurement
-        pair = beside(config, "cpu", strategy, half, question, measured)
+            measured = generation.answer(model, tokenizer, question, Progress()).measurement
+        pair = error_of_run(config, "cpu", question, measured)
         assert pair is not None
         assert abs(pair.error) < 0.01, pair
 
@@ -77,30 +78,32 @@ def test_a_tiled_run_is_predicted_with_the_tiles_it_took(
     config.vision_config.image_size = 8 * config.vision_config.patch_size  # neighbours are merged by twos
     torch.manual_seed(0)
     model = InternLMXComposer2ForCausalLM(config).eval()
-    question = Request("What is there?", PICTURE.resize((480, 480)), max_new_tokens=4, hd_num=hd_num)
+    question = Request(
+        "What is there?", PICTURE.resize((480, 480)), strategy="full", half="float16", max_new_tokens=4, hd_num=hd_num
+    )
     for _ in range(2):  # kernels keep what they made in their first call
-        measured = generation.answer(model, tokenizer, question, STRATEGIES["full"], "float16", Progress()).measurement
-    pair = beside(config, "cpu", "full", "float16", question, measured)
+        measured = generation.answer(model, tokenizer, question, Progress()).measurement
+    pair = error_of_run(config, "cpu", question, measured)
     assert pair is not None
     assert abs(pair.error) < 0.01, pair
 
 
-def rehearsed(strategy: str, config: InternLMXComposer2Config, scene: DryRunInputs, kept: int = 3):
+def dry_run_of(strategy: str, config: InternLMXComposer2Config, inputs: DryRunInputs, kept: int = 3):
     mode = FakeTensorMode()
     planned = PLANNED[strategy]
     with mode:
-        twin = fake_model(config, getattr(torch, planned.weights_dtype("float16")), kept)
-    return dry_run(twin, scene, planned, "float16", mode)
+        fake = fake_model(config, getattr(torch, planned.weights_dtype("float16")), kept)
+    return dry_run(fake, inputs, planned, "float16", mode)
 
 
-SCENE = DryRunInputs((56, 56), 20, 300)
+INPUTS = DryRunInputs((56, 56), 20, 300)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["unified", "autocast_full_weights"])
 def test_three_layers_tell_what_seven_do(strategy: str) -> None:
     config = tiny_config(num_hidden_layers=7)
-    short, whole = (rehearsed(strategy, config, SCENE, kept) for kept in (3, 7))
+    short, whole = (dry_run_of(strategy, config, INPUTS, kept) for kept in (3, 7))
     assert peaks(short, scratch=False) == peaks(whole, scratch=False)
     assert short.weights_bytes == whole.weights_bytes
     assert short.kv_cache_bytes == whole.kv_cache_bytes
@@ -109,17 +112,17 @@ def test_three_layers_tell_what_seven_do(strategy: str) -> None:
 def test_autocast_keeps_half_copies_of_float32_weights() -> None:
     config = tiny_config()
     cached, uncached = (
-        max(p.live_bytes for p in peaks(rehearsed(name, config, SCENE), scratch=False).values())
+        max(p.live_bytes for p in peaks(dry_run_of(name, config, INPUTS), scratch=False).values())
         for name in ("autocast_full_weights", "autocast_full_weights_uncached")
     )
-    weights = rehearsed("full", config, SCENE).weights_bytes
+    weights = dry_run_of("full", config, INPUTS).weights_bytes
     assert cached - uncached > 0.25 * weights
 
 
 def test_as_is_ends_where_the_dtypes_clash() -> None:
     config = tiny_config()
-    assert rehearsed("as_is", config, SCENE).failed_in == "tower"
-    assert rehearsed("as_is", config, DryRunInputs(None, 20, 4)).failed_in is None
+    assert dry_run_of("as_is", config, INPUTS).failed_in == "tower"
+    assert dry_run_of("as_is", config, DryRunInputs(None, 20, 4)).failed_in is None
 
 
 def test_the_recorder_sees_what_pytorchs_tracker_sees() -> None:
@@ -170,7 +173,7 @@ def test_the_allocator_uses_freed_blocks_again() -> None:
         for block in (1, 2, 3):
             allocator.allocate(block, 5 * MIB)
         for block in (2, 1, 3):
-            allocator.give_back(block)
+            allocator.free(block)
     assert (allocator.allocated_bytes, allocator.reserved_bytes) == (0, 20 * MIB)
 
 
@@ -203,7 +206,7 @@ def test_the_host_s_memory_is_compared_with_live_tensors_a_card_s_with_the_drive
     planner = Planner(configuration_of(request.model), request, "cpu", memory_here(request, "cpu"))
     for memory_of, fits in (("host", True), ("card", False)):
         planner.memory = memory_here(replace(request, memory_of=memory_of), "cpu")
-        seen = [planner.dry_run(strategy, 1, None) for strategy in PLANNED.values()]
+        seen = [planner.dry_run(strategy, request) for strategy in PLANNED.values()]
         assert {planner.fits_memory(rehearsal) for rehearsal in seen} == {fits}
 
 
@@ -215,8 +218,8 @@ def test_the_largest_batch_fits_and_one_more_does_not(tmp_path: Path) -> None:
     unified = PLANNED["unified"]
     most = planner.planned(unified).largest_batch
     assert most is not None and most > 1
-    assert planner.fits_memory(planner.dry_run(unified, most, None)) is True
-    assert planner.fits_memory(planner.dry_run(unified, most + 1, None)) is False
+    assert planner.fits_memory(planner.dry_run(unified, replace(request, batch=most))) is True
+    assert planner.fits_memory(planner.dry_run(unified, replace(request, batch=most + 1))) is False
 
 
 def test_tiled_members_take_more_with_more_tiles(tmp_path: Path) -> None:
@@ -226,7 +229,7 @@ def test_tiled_members_take_more_with_more_tiles(tmp_path: Path) -> None:
     assert four is not None and four[1] > four[0]
     assert config.pixel_size((100, 200), 8) == four[::-1]
     small, large = (
-        max(p.live_bytes for p in peaks(rehearsed("unified", config, DryRunInputs(p, 20, 4)), scratch=False).values())
+        max(p.live_bytes for p in peaks(dry_run_of("unified", config, DryRunInputs(p, 20, 4)), scratch=False).values())
         for p in (one, four)
     )
     assert large > small

@@ -34,8 +34,8 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 def ask(model: Any, tokenizer: Any, strategy: str, half: str, tokens: int = 4) -> CallResult:
     dtype = getattr(torch, STRATEGIES[strategy].weights_dtype(half))
-    question = Request("What?", PICTURE, max_new_tokens=tokens)
-    return generation.answer(model.to(dtype), tokenizer, question, STRATEGIES[strategy], half, Progress())
+    question = Request("What?", PICTURE, strategy=strategy, half=half, max_new_tokens=tokens)
+    return generation.answer(model.to(dtype), tokenizer, question, Progress())
 
 
 def overflowing() -> Any:

@@ -48,7 +48,7 @@ def test_storages_are_followed_from_their_allocation_to_their_end() -> None:
     tracker = StorageTracker(lambda change, block: changes.append((change, block)))
     with FakeTensorMode(), torch.no_grad():
         layer = nn.Linear(4, 8)
-        tracker.hold(layer)
+        tracker.track_external(layer)
         held = [change for change, _ in changes]
         changes.clear()
         with tracker:

@@ -65,8 +65,8 @@ def test_what_does_not_fit_waits_to_be_asked_for(serve: Serve, open_page: Open, 
 class Cramped(Runner):
     """A real runner on a machine with little memory."""
 
-    def room(self) -> MemoryBudget | None:
-        return None if super().room() is None else MemoryBudget("cpu", 1 << 20)
+    def memory_budget(self) -> MemoryBudget | None:
+        return None if super().memory_budget() is None else MemoryBudget("cpu", 1 << 20)
 
 
 def test_tiles_are_asked_for_of_a_model_that_has_them_and_fewer_are_offered_where_many_do_not_fit(

@@ -111,7 +111,7 @@ class Cramped:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         plans = Planned()
         self.asked = plans.asked
-        monkeypatch.setattr(Runner, "room", lambda runner: MemoryBudget("cpu", 1 << 20))
+        monkeypatch.setattr(Runner, "memory_budget", lambda runner: MemoryBudget("cpu", 1 << 20))
         monkeypatch.setattr(PlannerProcess, "plan", lambda worker, request: plans.plan(request))
 
 
@@ -153,7 +153,7 @@ def test_a_small_model_starts_no_process_that_plans(asking: list[str], monkeypat
         raise AssertionError("a process was started to plan what surely fits")
 
     monkeypatch.setattr(PlannerProcess, "_started", started)
-    monkeypatch.setattr(Runner, "room", lambda runner: MemoryBudget("cpu", 1 << 30))
+    monkeypatch.setattr(Runner, "memory_budget", lambda runner: MemoryBudget("cpu", 1 << 30))
     assert main([*asking, "--strategy", "unified"]) == 0
 
 
@@ -161,7 +161,7 @@ def test_a_small_model_starts_no_process_that_plans(asking: list[str], monkeypat
 def test_a_real_plan_refuses_for_real(
     asking: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Runner, "room", lambda runner: MemoryBudget("cpu", 1_100_000))
+    monkeypatch.setattr(Runner, "memory_budget", lambda runner: MemoryBudget("cpu", 1_100_000))
     assert main(["compare", *asking[1:], "--max-new-tokens", "4000"]) == 2
     assert "needed: full " in (told := capsys.readouterr().err)
     assert "What fits: as_is, autocast, unified." in told

@@ -69,7 +69,7 @@ class ScriptedRunner:
     def half(self, asked: str | None = None) -> str:
         return "float16" if asked in (None, "auto") else checked_half(asked)
 
-    def room(self) -> MemoryBudget | None:
+    def memory_budget(self) -> MemoryBudget | None:
         return self.has_room
 
     def open(self) -> None:

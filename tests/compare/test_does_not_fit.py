@@ -21,7 +21,7 @@ from xcomposer_ui.ui import compare_handlers
 from xcomposer_ui.ui.compare_session import CompareSession
 from xcomposer_ui.ui.examples import Example
 from xcomposer_ui.ui.preflight import Preflight, preflight
-from xcomposer_ui.ui.views.comparison import compared
+from xcomposer_ui.ui.views.comparison import comparison_view
 from xcomposer_ui.ui.views.notices import does_not_fit_notice
 
 
@@ -57,9 +57,9 @@ def test_it_is_not_begun_and_says_what_does_not_fit(runner: ScriptedRunner, form
     before = last(compare_handlers.steps(runner, CompareSession(), form))
     asked = len(runner.asked)
     judging, refused = compare_handlers.steps(runner, before, form, preflight=ahead(runner))
-    assert "Planning whether it fits" in compared(judging, "en")
+    assert "Planning whether it fits" in comparison_view(judging, "en")
     assert len(runner.asked) == asked
-    assert not refused.judging and refused.comparison == before.comparison
+    assert not refused.checking_fit and refused.comparison == before.comparison
     assert refused.unfit is not None
     assert refused.unfit.without == (Variant("full", "float16"),)
     shown = does_not_fit_notice(refused.unfit, "en")
@@ -76,7 +76,7 @@ def test_those_that_fit_are_compared_without_full_precision(runner: ScriptedRunn
     assert done.unfit is None and done.document is not None
     assert {run["strategy"] for run in done.document["runs"]} == {"as_is", "autocast", "unified"}
     assert (runner.diverged, done.document["divergence"]) == (0, [])
-    assert "Side by side" in compared(done, "en")
+    assert "Side by side" in comparison_view(done, "en")
 
 
 def test_all_are_compared_where_that_is_asked(runner: ScriptedRunner, form: dict[str, Any]) -> None:
@@ -96,13 +96,13 @@ def test_the_examples_are_judged_once_by_the_largest_and_go_on_with_what_fits(
     examples = (Example(form["file"], "What? " * 60, "en"), Example(str(large), "Where?", "en"))
     plans = Tight()
     refused = last(
-        compare_handlers.steps_of_many(runner, CompareSession(), form, examples, preflight=ahead(runner, plans))
+        compare_handlers.batch_steps(runner, CompareSession(), form, examples, preflight=ahead(runner, plans))
     )
     assert [(request.image, request.prompt_tokens) for request in plans.asked] == [((40, 30), 512)] * 2  # a half each
-    assert refused.unfit is not None and refused.unfit.many
+    assert refused.unfit is not None and refused.unfit.batch
     assert runner.asked == []
     done = last(compare_handlers.steps_of_unfit(runner, refused, examples, only_fitting=True))
-    assert [len(document["runs"]) for document in done.many] == [5, 5]
+    assert [len(document["runs"]) for document in done.batch] == [5, 5]
 
 
 def test_where_nothing_fits_only_all_the_same_is_left(runner: ScriptedRunner, form: dict[str, Any]) -> None:
@@ -132,7 +132,7 @@ def test_a_mistake_comes_before_any_plan(runner: ScriptedRunner, form: dict[str,
     wrong = {**form, "hd_num": 97}
     for steps in (
         compare_handlers.steps(runner, CompareSession(), wrong, preflight=ahead(runner, plans)),
-        compare_handlers.steps_of_many(
+        compare_handlers.batch_steps(
             runner, CompareSession(), wrong, [Example(str(form["file"]), "What?", "en")], preflight=ahead(runner, plans)
         ),
     ):
@@ -143,6 +143,6 @@ def test_a_mistake_comes_before_any_plan(runner: ScriptedRunner, form: dict[str,
 
 def test_the_endpoint_refuses_unless_it_is_asked_for_anyway(runner: ScriptedRunner, form: dict[str, Any]) -> None:
     with pytest.raises(UserError, match="What fits: as_is, autocast, unified"):
-        compare_handlers.compared(runner, form, ahead(runner))
+        compare_handlers.compare_once(runner, form, ahead(runner))
     assert runner.asked == []
-    assert len(compare_handlers.compared(runner, form, ahead(runner), anyway=True)["runs"]) == 6
+    assert len(compare_handlers.compare_once(runner, form, ahead(runner), anyway=True)["runs"]) == 6

@@ -15,7 +15,7 @@ from xcomposer_ui.cli import compare as compare_command
 from xcomposer_ui.cli import run as run_command
 from xcomposer_ui.compare.batch import Results
 from xcomposer_ui.compare.comparison import Comparison, comparison_as_json
-from xcomposer_ui.compare.document import about
+from xcomposer_ui.compare.document import context_as_json
 from xcomposer_ui.compare.execution import ComparisonSettings, compare
 from xcomposer_ui.compare.report import as_table, markdown
 from xcomposer_ui.compare.summary import summarize
@@ -25,7 +25,7 @@ from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.units import seconds
 from xcomposer_ui.ui.compare_session import CompareSession
 from xcomposer_ui.ui.session import SessionRun
-from xcomposer_ui.ui.views.comparison import compared
+from xcomposer_ui.ui.views.comparison import comparison_view
 from xcomposer_ui.ui.views.metric_tiles import metric_tiles
 from xcomposer_ui.ui.views.runs import runs_csv, runs_table
 
@@ -58,7 +58,7 @@ def columns(shown: str) -> list[list[str]]:
 def test_it_is_a_column_of_the_pages_tables_and_a_tile(comparison: Comparison, language: str) -> None:
     result = comparison.runs[1].result
     for shown in (
-        compared(CompareSession(comparison=comparison), language),
+        comparison_view(CompareSession(comparison=comparison), language),
         runs_table((SessionRun(result.request, result),), language),
     ):
         heads, *rows = columns(shown)
@@ -69,7 +69,7 @@ def test_it_is_a_column_of_the_pages_tables_and_a_tile(comparison: Comparison, l
 
 
 def test_it_is_a_column_of_every_csv(comparison: Comparison, tmp_path: Path) -> None:
-    document = comparison_as_json(comparison, about(QUESTION, comparison))
+    document = comparison_as_json(comparison, context_as_json(QUESTION, comparison))
     results = Results(tmp_path / "out", {})
     tables = (
         as_table(document),
@@ -85,7 +85,7 @@ def test_it_is_a_column_of_every_csv(comparison: Comparison, tmp_path: Path) -> 
 
 
 def test_it_is_a_column_of_the_report(comparison: Comparison) -> None:
-    figures = markdown(comparison_as_json(comparison, about(QUESTION, comparison))).split("## Figures")[1]
+    figures = markdown(comparison_as_json(comparison, context_as_json(QUESTION, comparison))).split("## Figures")[1]
     head, _, *rows = [line for line in figures.splitlines() if line.startswith("|")][:6]
     names = [name.strip() for name in head.split("|")]
     assert names[names.index("decoding (s)") + 1] == "lowest–highest (s)"

@@ -30,7 +30,7 @@ from xcomposer_ui.ui.compare_session import CompareSession
 from xcomposer_ui.ui.examples import Example
 from xcomposer_ui.ui.serve import launch
 from xcomposer_ui.ui.views.charts import Bar, Box, Curve, bars, boxes, depth
-from xcomposer_ui.ui.views.comparison import compared
+from xcomposer_ui.ui.views.comparison import comparison_view
 
 NASTY = '<img src=x onerror="alert(1)">'
 
@@ -63,7 +63,7 @@ def test_a_comparison_ends_at_rest_with_its_document(form: dict[str, Any]) -> No
 def test_steps_are_told_as_they_come(form: dict[str, Any]) -> None:
     ticks = iter(range(1000))
     told = list(compare_handlers.steps(ScriptedRunner(), CompareSession(), form, clock=lambda: float(next(ticks))))
-    views = [compared(session, "en") for session in told]
+    views = [comparison_view(session, "en") for session in told]
     assert "Warming up" in views[0]
     assert any("Measuring: unified bfloat16" in view for view in views)
     assert "<progress" not in views[-1]
@@ -85,7 +85,7 @@ def test_a_stop_keeps_what_was_measured(form: dict[str, Any]) -> None:
     ended = session.ended(stopped=True)
     assert ended.document is not None
     assert ended.document["stopped"]
-    assert "Stopped. What was measured" in compared(ended, "en")
+    assert "Stopped. What was measured" in comparison_view(ended, "en")
 
 
 def test_a_stop_before_anything_was_measured_brings_back_what_was_there(form: dict[str, Any]) -> None:
@@ -98,7 +98,7 @@ def test_a_stop_before_anything_was_measured_brings_back_what_was_there(form: di
 
 
 def test_the_view_shows_figures_marks_the_first_different_token_and_opens_the_failure(form: dict[str, Any]) -> None:
-    view = compared(last(form), "en")
+    view = comparison_view(last(form), "en")
     assert "Against full precision: float16 as reported fails" in view
     assert '<mark class="xl-parts" title="first different token: 2"> square</mark>' in view
     assert "parts at token 2" in view
@@ -115,21 +115,21 @@ def test_everything_from_outside_is_escaped(picture: str) -> None:
             return replace(result, answer=NASTY if result.answer else None)
 
     session = last({"text": NASTY, "file": picture, "repeats": 1}, Nasty())
-    view = compared(session, "en", links.compare_link(session.request, ()))  # type: ignore[arg-type]
+    view = comparison_view(session, "en", links.compare_link(session.request, ()))  # type: ignore[arg-type]
     assert "<img" not in view
     assert "&lt;img" in view
 
 
 def test_both_languages_say_the_same_figures(form: dict[str, Any]) -> None:
     session = last(form)
-    english, chinese = (re.sub(r"data:[^\"]*", "", compared(session, language)) for language in ("en", "zh"))
+    english, chinese = (re.sub(r"data:[^\"]*", "", comparison_view(session, language)) for language in ("en", "zh"))
     assert "与全精度相比" in chinese
     assert english.count("<td") == chinese.count("<td")
 
 
 def test_what_is_taken_away_is_the_document(form: dict[str, Any]) -> None:
     session = last(form)
-    view = compared(session, "en", "?compare=x")
+    view = comparison_view(session, "en", "?compare=x")
     files = dict(re.findall(r'download="([^"]+)" href="data:[^;]+;charset=utf-8;base64,([^"]+)"', view))
     assert set(files) == {"comparison.md", "comparison.json", "comparison.csv", "comparison.py", "bug-report.md"}
     assert json.loads(base64.b64decode(files["comparison.json"])) == json.loads(json.dumps(session.document))
@@ -138,9 +138,9 @@ def test_what_is_taken_away_is_the_document(form: dict[str, Any]) -> None:
 
 def test_the_examples_are_tallied(form: dict[str, Any], picture: str) -> None:
     examples = (Example(picture, "What?", "en"), Example(picture, "Where?", "en"))
-    *_, session = compare_handlers.steps_of_many(ScriptedRunner(), CompareSession(), form, examples)
-    assert len(session.many) == 2
-    view = compared(session, "en")
+    *_, session = compare_handlers.batch_steps(ScriptedRunner(), CompareSession(), form, examples)
+    assert len(session.batch) == 2
+    view = comparison_view(session, "en")
     assert "2 / 2" in view
     assert "100% (2 / 2)" in view
     assert "0% (0 / 2)" in view
@@ -153,18 +153,18 @@ def test_the_examples_are_tallied(form: dict[str, Any], picture: str) -> None:
 
 def test_examples_that_were_stopped_go_on_where_they_were(form: dict[str, Any], picture: str) -> None:
     examples = tuple(Example(picture, f"What {n}?", "en") for n in range(3))
-    steps = compare_handlers.steps_of_many(ScriptedRunner(), CompareSession(), form, examples)
-    session = next(s for s in steps if len(s.many) == 1).ended(stopped=True)
+    steps = compare_handlers.batch_steps(ScriptedRunner(), CompareSession(), form, examples)
+    session = next(s for s in steps if len(s.batch) == 1).ended(stopped=True)
     steps.close()
-    assert "It goes on where it was stopped." in compared(session, "en")
-    assert 'download="examples.jsonl"' in compared(session, "en")
+    assert "It goes on where it was stopped." in comparison_view(session, "en")
+    assert 'download="examples.jsonl"' in comparison_view(session, "en")
     runner = ScriptedRunner()
-    *_, last_one = compare_handlers.steps_of_many(runner, session, form, examples)
-    assert [found["question"]["text"] for found in last_one.many] == ["What 0?", "What 1?", "What 2?"]
+    *_, last_one = compare_handlers.batch_steps(runner, session, form, examples)
+    assert [found["question"]["text"] for found in last_one.batch] == ["What 0?", "What 1?", "What 2?"]
     assert [n for _, _, n in runner.asked].count(2) == 6  # each variant is warmed up once, not for each question
     other = {**form, "halves": ("float16",)}
-    anew = next(iter(compare_handlers.steps_of_many(ScriptedRunner(), session, other, examples)))
-    assert anew.many == ()
+    anew = next(iter(compare_handlers.batch_steps(ScriptedRunner(), session, other, examples)))
+    assert anew.batch == ()
 
 
 def test_what_was_left_out_is_said_in_the_pages_language(form: dict[str, Any]) -> None:
@@ -172,16 +172,16 @@ def test_what_was_left_out_is_said_in_the_pages_language(form: dict[str, Any]) -
     assert session.comparison is not None
     found = replace(session.comparison.divergences, floor=None, reasons={"floor": "too large", "layers": "too large"})
     session = replace(session, comparison=replace(session.comparison, divergences=found))
-    assert "float32 against float64 is left out" in compared(session, "en")
-    assert "未与 float64 比较" in compared(session, "zh")
-    assert "too large to keep" not in compared(session, "zh")
+    assert "float32 against float64 is left out" in comparison_view(session, "en")
+    assert "未与 float64 比较" in comparison_view(session, "zh")
+    assert "too large to keep" not in comparison_view(session, "zh")
 
 
 def test_full_precision_is_not_said_to_agree_with_itself(form: dict[str, Any], picture: str) -> None:
-    *_, session = compare_handlers.steps_of_many(
+    *_, session = compare_handlers.batch_steps(
         ScriptedRunner(), CompareSession(), form, [Example(picture, "What?", "en")]
     )
-    view = compared(session, "en")
+    view = comparison_view(session, "en")
     row = next(row for row in view.split("<tr>") if "Full precision" in row).split("</tr>")[0]
     assert "the reference" in row
     assert "%" not in row
@@ -194,7 +194,7 @@ def test_loading_is_told_while_it_goes_on(form: dict[str, Any]) -> None:
             yield from super().run(*args, **kwargs)
 
     told = compare_handlers.steps(Loads(), CompareSession(), form, clock=lambda: 0.0)
-    assert "Downloading owner/name from the hub 25%" in compared(next(told), "en")
+    assert "Downloading owner/name from the hub 25%" in comparison_view(next(told), "en")
     told.close()
 
 
@@ -202,7 +202,7 @@ def test_answers_are_whole_without_a_divergence_to_mark_them(form: dict[str, Any
     session = last(form, ScriptedRunner(fails=("as_is", "full")))
     assert session.comparison is not None
     session = replace(session, comparison=replace(session.comparison, divergences=Divergences()))
-    assert "<dd>a red square</dd>" in compared(session, "en")
+    assert "<dd>a red square</dd>" in comparison_view(session, "en")
 
 
 def test_the_failures_card_speaks_the_pages_language(form: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,7 +210,7 @@ def test_the_failures_card_speaks_the_pages_language(form: dict[str, Any], monke
     monkeypatch.setattr("tests.compare.scripted.FAILURE", replace(FAILURE, explanation=explanation))
     session = last(form)
     for language in ("en", "zh"):
-        assert escape(worded(explanation.title, language)) in compared(session, language)
+        assert escape(worded(explanation.title, language)) in comparison_view(session, language)
 
 
 def test_the_picture_is_in_the_report_only_when_asked(form: dict[str, Any]) -> None:
@@ -265,7 +265,7 @@ def test_a_divergence_that_is_not_finite_says_so(form: dict[str, Any]) -> None:
     bad = divergence("unified", "float16", mean_kl_divergence=None, max_abs_logit_difference=None,
                      first_non_finite_module="model.layers.3", largest_activation_share=None)  # fmt: skip
     found = replace(session.comparison.divergences, entries=(bad,))
-    view = compared(replace(session, comparison=replace(session.comparison, divergences=found)), "en")
+    view = comparison_view(replace(session, comparison=replace(session.comparison, divergences=found)), "en")
     assert "NaN or infinite at model.layers.3" in view
     assert "not finite" in view
 

@@ -14,7 +14,7 @@ from tests.compare.scripted import ScriptedRunner
 from tests.requests import under
 from xcomposer_ui.compare.bug_report import bug_report
 from xcomposer_ui.compare.comparison import comparison_as_json
-from xcomposer_ui.compare.document import about, document_of_run, picture_as_json, run_as_json
+from xcomposer_ui.compare.document import context_as_json, document_of_run, picture_as_json, run_as_json
 from xcomposer_ui.compare.execution import ComparisonSettings, compare
 from xcomposer_ui.compare.report import as_document, as_json, as_table, markdown
 from xcomposer_ui.compare.script import script
@@ -29,7 +29,7 @@ NASTY = 'Is `a|b` <script>?\n```\n"""; import os; {0} \\ '
 def document(text: str = "What is there?", **plan: object) -> dict:
     question = Request(text, PICTURE, history=(("a", "b"),), seed=7, hd_num=9)
     *_, last = compare(ScriptedRunner(), question, ComparisonSettings(**plan))  # type: ignore[arg-type]
-    return json.loads(json.dumps(comparison_as_json(last.comparison, about(question, last.comparison))))
+    return json.loads(json.dumps(comparison_as_json(last.comparison, context_as_json(question, last.comparison))))
 
 
 @pytest.mark.parametrize(("device", "named"), [("mps", "mps"), ("cuda", "cuda"), ("evil'", "cpu")])
@@ -88,7 +88,7 @@ def test_the_picture_itself_is_in_only_when_asked() -> None:
     assert "png_base64" not in picture_as_json(PICTURE)
     question = Request("x", PICTURE)
     *_, last = compare(ScriptedRunner(), question, ComparisonSettings(repeats=1))
-    found = comparison_as_json(last.comparison, about(question, last.comparison, with_picture=True))
+    found = comparison_as_json(last.comparison, context_as_json(question, last.comparison, with_picture=True))
     assert "data:image/png;base64," in markdown(found)
     assert "PICTURE_BASE64 = 'iVBOR" in script(found)
 

@@ -14,7 +14,7 @@ from tests.planning.scripted import ScriptedPlans, a_plan
 from tests.ui.scripted import ScriptedRunner
 from xcomposer_ui.__main__ import main
 from xcomposer_ui.compare.comparison import comparison_as_json
-from xcomposer_ui.compare.document import about
+from xcomposer_ui.compare.document import context_as_json
 from xcomposer_ui.compare.execution import ComparisonSettings, compare
 from xcomposer_ui.compare.report import markdown
 from xcomposer_ui.compare.schedule import variants_for
@@ -31,7 +31,7 @@ from xcomposer_ui.runtime.runner import Runner
 from xcomposer_ui.ui.compare_session import CompareSession
 from xcomposer_ui.ui.layout import build_app
 from xcomposer_ui.ui.plan_handlers import PlanSession
-from xcomposer_ui.ui.views.comparison import compared
+from xcomposer_ui.ui.views.comparison import comparison_view
 from xcomposer_ui.ui.views.explanation import explanation_card
 from xcomposer_ui.ui.views.models import models_table
 from xcomposer_ui.ui.views.plan import plan_view
@@ -110,8 +110,8 @@ def test_it_is_compared_and_reported(runner: Runner) -> None:
     assert found.divergence_of(ours) is not None
     for language in ("en", "zh"):
         assert NAME in verdict(found, language)
-        assert NAME in compared(CompareSession(comparison=found), language)
-    document = json.loads(json.dumps(comparison_as_json(found, about(QUESTION, found))))
+        assert NAME in comparison_view(CompareSession(comparison=found), language)
+    document = json.loads(json.dumps(comparison_as_json(found, context_as_json(QUESTION, found))))
     assert NAME in markdown(document)
 
 

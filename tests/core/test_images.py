@@ -17,7 +17,7 @@ from PIL import Image
 from xcomposer_ui.compare.document import picture_as_json
 from xcomposer_ui.core import images
 from xcomposer_ui.core.errors import UserError
-from xcomposer_ui.core.images import MAX_FILE_BYTES, MAX_SIDE, as_seen, open_picture
+from xcomposer_ui.core.images import MAX_FILE_BYTES, MAX_SIDE, as_rgb, open_picture
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 REPOSITORY = Path(images.__file__).resolve().parents[2]
@@ -306,7 +306,7 @@ def test_wide_greys_of_pillow_are_scaled(mode: str, scale: float) -> None:
     else:
         packed = struct.pack("<256H" if mode == "I;16" else ">256H", *(value * 257 for value in range(256)))
         wide = Image.frombytes(mode, (256, 1), packed)
-    assert [pixel[0] for pixel in pixels(as_seen(wide))] == list(range(256))
+    assert [pixel[0] for pixel in pixels(as_rgb(wide))] == list(range(256))
 
 
 @pytest.mark.parametrize("depth", [8, 16])
@@ -340,7 +340,7 @@ def test_grey_with_alpha_lies_on_white() -> None:
     palette = Image.new("P", (2, 1))
     palette.putalpha(hidden.getchannel("A"))
     assert palette.mode == "PA"
-    assert pixels(as_seen(palette)) == [WHITE, (0, 0, 0)]
+    assert pixels(as_rgb(palette)) == [WHITE, (0, 0, 0)]
 
 
 @pytest.mark.parametrize("transparency", [0, b"\0\xff"])

@@ -25,13 +25,17 @@ def test_the_peak_and_each_phases_are_its_highest_samples() -> None:
 
 
 @pytest.mark.parametrize("most", [1, 3, 5, 12])
-def test_a_thinned_course_keeps_phases_and_their_peaks(most: int) -> None:
-    thinned = COURSE.thinned(most)
-    assert len(thinned.samples) <= most + 3
-    assert {p: s.allocated_bytes for p, s in thinned.phase_peaks().items()} == {"tower": 5, "prefill": 9, "decode": 7}
-    assert thinned.samples[-1].at_sec == SAMPLES[-1].at_sec
-    assert thinned.samples[-1].reserved_bytes == 29
+def test_a_downsampled_timeline_keeps_phases_and_their_peaks(most: int) -> None:
+    downsampled = COURSE.downsampled(most)
+    assert len(downsampled.samples) <= most + 3
+    assert {p: s.allocated_bytes for p, s in downsampled.phase_peaks().items()} == {
+        "tower": 5,
+        "prefill": 9,
+        "decode": 7,
+    }
+    assert downsampled.samples[-1].at_sec == SAMPLES[-1].at_sec
+    assert downsampled.samples[-1].reserved_bytes == 29
 
 
 def test_what_is_short_stays_as_it_is() -> None:
-    assert COURSE.thinned(13) is COURSE
+    assert COURSE.downsampled(13) is COURSE

@@ -130,7 +130,7 @@ def test_no_text_is_missing() -> None:
 
 
 def test_a_placeholder_is_filled() -> None:
-    assert text("happened.loading", "en", model="m", dtype="float16") == "Loading m in float16"
+    assert text("status.loading", "en", model="m", dtype="float16") == "Loading m in float16"
 
 
 def test_a_fact_that_is_a_message_is_put_into_the_same_language() -> None:

@@ -14,7 +14,7 @@ from tests.checkpoints import tiny_config, write_checkpoint
 from tests.cuda.conftest import ask
 from tests.requests import under
 from xcomposer_ui.backends.local import LocalBackend, open_local
-from xcomposer_ui.backends.planning.calibration import beside
+from xcomposer_ui.backends.planning.calibration import error_of_run
 from xcomposer_ui.core.families.xcomposer2 import PUBLISHED
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.strategies import STRATEGIES
@@ -100,7 +100,7 @@ def test_memory_is_as_predicted(backend: LocalBackend, device: str, strategy: st
     backend.forget()
     question = Request(ASK.text, picture, max_new_tokens=24)
     measured = ask(backend, question, strategy).measurement
-    pair = beside(config_for(device), device, strategy, "float16", question, measured)
+    pair = error_of_run(config_for(device), device, under(question, strategy), measured)
     assert pair is not None
     print(f"{strategy}: predicted {pair.predicted_bytes:,}, measured {pair.measured_bytes:,}, {pair.error:+.3%}")
     unpredicted = UNPREDICTED_BYTES if device == "cuda" else 0.001 * pair.measured_bytes

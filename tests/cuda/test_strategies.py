@@ -80,7 +80,7 @@ def test_a_batch_gives_the_answers_that_each_question_gets_alone(backend: LocalB
     questions = [CIRCLE, Request("What shape is red?", CIRCLE.image), Request("Describe the image.", CIRCLE.image)]
     batch = backend.generate_batch([under(one, "full") for one in questions], Progress())
     assert batch.size == 3
-    assert [o.answer for o in batch.outcomes] == [ask(backend, q, "full").answer for q in questions]
+    assert [o.answer for o in batch.results] == [ask(backend, q, "full").answer for q in questions]
 
 
 @pytest.mark.parametrize("strategy", REMEDIES)

@@ -15,7 +15,7 @@ from tests.models.toy_family import TOY, ToyConfig, ToyForCausalLM, ToyTokenizer
 from tests.requests import under
 from xcomposer_ui.backends.lint import lint
 from xcomposer_ui.backends.local import LocalBackend, open_local
-from xcomposer_ui.backends.planning.calibration import beside
+from xcomposer_ui.backends.planning.calibration import error_of_run
 from xcomposer_ui.backends.planning.configuration import configuration_of
 from xcomposer_ui.backends.planning.planner import plan
 from xcomposer_ui.core.errors import UserError
@@ -81,7 +81,7 @@ def test_a_conversation_a_batch_and_text_alone_answer_too(backend: LocalBackend)
     alone = [under(Request(text, PICTURE, history, max_new_tokens=5), "full") for text in texts]
     answers = [backend.generate(request, Progress()).answer for request in alone]
     together = backend.generate_batch(alone, Progress())
-    assert [outcome.answer for outcome in together.outcomes] == answers
+    assert [outcome.answer for outcome in together.results] == answers
     assert together.size == 2
     assert backend.generate(under(Request("What?", max_new_tokens=4), "full"), Progress()).answer
 
@@ -109,7 +109,7 @@ def test_it_is_planned_as_it_runs(checkpoint: Path, backend: LocalBackend, strat
     assert planned.parameters == backend.weights("float32")[0].num_parameters()
     for _ in range(2):  # kernels keep what they allocate in their first call
         measured = backend.generate(under(QUESTION, strategy), Progress()).measurement
-    pair = beside(configuration_of(str(checkpoint)), "cpu", strategy, "float16", QUESTION, measured)
+    pair = error_of_run(configuration_of(str(checkpoint)), "cpu", under(QUESTION, strategy), measured)
     assert pair is not None
     assert abs(pair.error) < 0.02, pair
 

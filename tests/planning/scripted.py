@@ -22,7 +22,7 @@ def strategy(name: str, weights: int, tiles: int | None = None) -> StrategyPlan:
     return StrategyPlan(
         name, "float16", weights, 2 * GIB, {"tower": phases["tower"]} if failing else phases,
         "tower" if failing else "prefill", card, {**fits(card.total_bytes), "Card (here)": True},
-        fits_memory=True, largest_batch=None if failing else 7, largest_hd_num=tiles,
+        fits_memory=True, largest_batch=None if failing else 7, largest_tiles=tiles,
         fails_in="tower" if failing else None,
     )  # fmt: skip
 

@@ -35,7 +35,7 @@ def test_parameters_are_counted_from_the_configuration_and_from_the_headers(
     assert parameters(config, tiled=bool(changes.get("tiles"))) == expected
     entry = entry_of(str(folder))
     assert entry.parameters == expected
-    assert entry.here
+    assert entry.is_local
     assert entry.disk_bytes == sum(file.stat().st_size for file in folder.glob("*.safetensors"))
 
 
@@ -68,16 +68,16 @@ def test_pickled_weights_are_counted_from_the_configuration(tmp_path: Path) -> N
 )
 def test_a_published_model_is_known_without_a_download(name: str, billions: float) -> None:
     entry = entry_of(name)
-    assert not entry.here
+    assert not entry.is_local
     assert entry.disk_bytes is None
     assert entry.parameters == pytest.approx(billions * 1e9, rel=1e-3)
 
 
 def test_what_is_needed_depends_on_how_weights_are_held() -> None:
-    entry = Entry("a", here=True, parameters=1_000_000_000, cache_bytes=100_000_000)
+    entry = Entry("a", is_local=True, parameters=1_000_000_000, cache_bytes=100_000_000)
     assert entry.needed_bytes(HALF_WEIGHTS) == 2_100_000_000
     assert entry.needed_bytes(FULL_WEIGHTS) == 4_200_000_000
-    assert Entry("a", here=True).needed_bytes(HALF_WEIGHTS) is None
+    assert Entry("a", is_local=True).needed_bytes(HALF_WEIGHTS) is None
 
 
 def test_the_cache_is_what_the_model_keeps() -> None:
@@ -89,7 +89,7 @@ def test_the_cache_is_what_the_model_keeps() -> None:
 
 @pytest.mark.parametrize("name", ["nowhere", "a/b/c", "someone/never-heard-of"])
 def test_what_is_not_here_is_unknown_and_not_guessed(name: str) -> None:
-    assert entry_of(name) == Entry(name, here=False)
+    assert entry_of(name) == Entry(name, is_local=False)
 
 
 def test_whether_a_model_tiles_is_told_by_its_weights_or_not_at_all(tmp_path: Path) -> None:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import pytest
 
 from tests.planning.machines import A100, facts
-from xcomposer_ui.planning.hardware import Check, Gpu, Machine, half_for, judged, strategy_for, verdict_on
+from xcomposer_ui.planning.hardware import Check, Machine, checked, half_for, strategy_for, verdict_on
+from xcomposer_ui.planning.machine_facts import Gpu
 
-SLOW_CPU = judged(facts())
-NATIVE_CPU = judged(facts(cpu_flags=frozenset({"avx512_fp16"})))
-BFLOAT_CPU = judged(facts(cpu_flags=frozenset({"avx512_bf16"})))
-WITH_A100 = judged(facts(gpu=A100, cuda="12.4"))
-WITH_APPLE = judged(facts(apple_gpu="Apple M2"))
-WITH_P40 = judged(facts(gpu=Gpu("P40", (6, 1), 24 << 30, 23 << 30, "1", ("sm_60",)), cuda="12.4"))
+SLOW_CPU = checked(facts())
+NATIVE_CPU = checked(facts(cpu_flags=frozenset({"avx512_fp16"})))
+BFLOAT_CPU = checked(facts(cpu_flags=frozenset({"avx512_bf16"})))
+WITH_A100 = checked(facts(gpu=A100, cuda="12.4"))
+WITH_APPLE = checked(facts(apple_gpu="Apple M2"))
+WITH_P40 = checked(facts(gpu=Gpu("P40", (6, 1), 24 << 30, 23 << 30, "1", ("sm_60",)), cuda="12.4"))
 
 
 def test_the_check_is_made_once() -> None:

@@ -49,13 +49,13 @@ def fitting(plans: Planned, room: MemoryBudget | None) -> FitChecker:
 
 
 def before(asked: FitChecker, wanted: MemoryRequest) -> DoesNotFit | None:
-    return next(iter(asked.before_each([wanted])), None)
+    return next(iter(asked.misfits([wanted])), None)
 
 
 def test_what_fits_is_begun_and_what_does_not_is_not() -> None:
     plans = Planned()
     asked = fitting(plans, MemoryBudget("cpu", 24 * GIB))
-    assert asked.in_doubt(WANTED)
+    assert asked.needs_plan(WANTED)
     assert before(asked, replace(WANTED, strategy="unified")) is None
     misfit = before(asked, WANTED)
     assert misfit is not None
@@ -92,9 +92,9 @@ def test_the_tiles_asked_for_are_planned() -> None:
 
 
 def test_fewer_tiles_are_offered_where_no_strategy_fits() -> None:
-    misfit = before(fitting(Planned(fits_memory=False, largest_hd_num=9), MemoryBudget("cpu", GIB)), WANTED)
+    misfit = before(fitting(Planned(fits_memory=False, largest_tiles=9), MemoryBudget("cpu", GIB)), WANTED)
     assert misfit is not None
-    assert (misfit.advice.strategy, misfit.advice.hd_num) == (None, 9)
+    assert (misfit.advice.strategy, misfit.advice.tiles) == (None, 9)
     assert "at most 9 tiles" in does_not_fit_notice(misfit, "en")
     none = before(fitting(Planned(fits_memory=False), MemoryBudget("cpu", GIB)), WANTED)
     assert "a smaller model" in does_not_fit_notice(none, "en")
@@ -103,7 +103,7 @@ def test_fewer_tiles_are_offered_where_no_strategy_fits() -> None:
 def test_where_nothing_is_known_nothing_is_concluded() -> None:
     plans = Planned()
     asked = fitting(plans, None)
-    assert not asked.in_doubt(WANTED)
+    assert not asked.needs_plan(WANTED)
     assert before(asked, WANTED) is None
     assert plans.asked == []
 
@@ -135,7 +135,7 @@ def failed(kind: str, message: str) -> RunResult:
 )
 def test_running_out_is_told_from_other_failures(kind: str, message: str, out: bool) -> None:
     assert ran_out(failed(kind, message)) is out
-    misfit = fitting(Planned(), MemoryBudget("cpu", 24 * GIB)).after(WANTED, failed(kind, message))
+    misfit = fitting(Planned(), MemoryBudget("cpu", 24 * GIB)).after_run(WANTED, failed(kind, message))
     assert (misfit is not None) is out
     if misfit is not None:
         assert (misfit.measured_bytes, misfit.advice.strategy) == (20 * GIB, "autocast")
@@ -143,7 +143,7 @@ def test_running_out_is_told_from_other_failures(kind: str, message: str, out: b
 
 
 def test_running_out_where_it_should_fit_says_so() -> None:
-    misfit = fitting(Planned(fits_memory=True), MemoryBudget("cpu", 64 * GIB)).after(
+    misfit = fitting(Planned(fits_memory=True), MemoryBudget("cpu", 64 * GIB)).after_run(
         WANTED, failed("OutOfMemoryError", "x")
     )
     assert misfit is not None
@@ -152,7 +152,7 @@ def test_running_out_where_it_should_fit_says_so() -> None:
 
 def test_an_answer_needs_no_advice() -> None:
     answered = replace(failed("x", "x"), failure=None, answer="yes")
-    assert fitting(Planned(), MemoryBudget("cpu", GIB)).after(WANTED, answered) is None
+    assert fitting(Planned(), MemoryBudget("cpu", GIB)).after_run(WANTED, answered) is None
 
 
 def test_the_strategies_that_fit_are_those_of_the_plan(tmp_path: Path) -> None:

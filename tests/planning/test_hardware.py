@@ -13,8 +13,9 @@ from packaging.specifiers import SpecifierSet
 
 from tests.planning.machines import A100, GOOD, facts
 from xcomposer_ui.backends import hardware_facts as probes
-from xcomposer_ui.core.versions import NEEDED, PACKAGES
-from xcomposer_ui.planning.hardware import Check, Gpu, check_as_json, judged
+from xcomposer_ui.core.versions import PACKAGES, SUPPORTED
+from xcomposer_ui.planning.hardware import Check, check_as_json, checked, this_machine
+from xcomposer_ui.planning.machine_facts import Gpu
 
 
 def item(check: Check, name: str):
@@ -22,41 +23,41 @@ def item(check: Check, name: str):
 
 
 def test_this_machine_is_judged() -> None:
-    found = check_as_json(probes.check())
+    found = check_as_json(this_machine())
     assert {"name", "value", "verdict", "consequence"} == set(found["items"][0])
     values = {i["name"]: i["value"] for i in found["items"]}
     assert torch.__version__.startswith(values["PyTorch"])  # PyPI's wheels leave "+cu128" out of their metadata
 
 
 def test_a_processor_without_half_is_slow_and_one_with_it_is_not() -> None:
-    plain = judged(facts())
+    plain = checked(facts())
     assert (item(plain, "CPU float16").verdict, item(plain, "CPU bfloat16").verdict) == ("slow", "slow")
     assert "unified" in str(item(plain, "CPU float16").consequence)
-    able = judged(facts(cpu_flags=frozenset({"avx512_bf16", "amx_bf16"})))
+    able = checked(facts(cpu_flags=frozenset({"avx512_bf16", "amx_bf16"})))
     assert str(item(able, "CPU bfloat16").value) == "AVX512-BF16, AMX-BF16"
     assert item(able, "CPU float16").verdict == "slow"
     assert plain.ok and able.ok
 
 
 def test_what_the_system_does_not_say_is_unknown() -> None:
-    mac = judged(facts(processor="arm64", cpu_flags=None, free_bytes=None))
+    mac = checked(facts(processor="arm64", cpu_flags=None, free_bytes=None))
     assert item(mac, "CPU float16").verdict == item(mac, "free memory").verdict == "unknown"
     assert mac.ok
 
 
 def test_a_card_without_bfloat16_and_one_with_slow_float16() -> None:
-    t4 = judged(facts(gpu=Gpu("T4", (7, 5), 15 << 30, 14 << 30, "550.1", ("sm_75",)), cuda="12.4"))
+    t4 = checked(facts(gpu=Gpu("T4", (7, 5), 15 << 30, 14 << 30, "550.1", ("sm_75",)), cuda="12.4"))
     assert str(item(t4, "GPU float16").value) == "2 × float32 (128 against 64 results a clock)"
     assert (str(item(t4, "GPU bfloat16").value), item(t4, "GPU bfloat16").verdict) == ("emulated", "slow")
-    p40 = judged(facts(gpu=Gpu("P40", (6, 1), 24 << 30, 23 << 30, "550.1", ("sm_61",)), cuda="12.4"))
+    p40 = checked(facts(gpu=Gpu("P40", (6, 1), 24 << 30, 23 << 30, "550.1", ("sm_61",)), cuda="12.4"))
     assert item(p40, "GPU float16").verdict == "slow"
 
 
 def test_a_card_that_this_pytorch_was_not_built_for_is_bad() -> None:
-    old = judged(facts(gpu=Gpu("K80", (3, 7), 11 << 30, 11 << 30, "470.1", ("sm_80",)), cuda="12.4"))
+    old = checked(facts(gpu=Gpu("K80", (3, 7), 11 << 30, 11 << 30, "470.1", ("sm_80",)), cuda="12.4"))
     assert item(old, "compute capability").verdict == "bad"
     assert not old.ok
-    newer = judged(facts(gpu=Gpu("new", (12, 0), 11 << 30, 11 << 30, None, ("sm_90", "compute_90")), cuda="12.4"))
+    newer = checked(facts(gpu=Gpu("new", (12, 0), 11 << 30, 11 << 30, None, ("sm_90", "compute_90")), cuda="12.4"))
     assert item(newer, "compute capability").verdict == "ok"
     assert (
         str(item(newer, "GPU float16").value) == "native, speed unknown"
@@ -68,23 +69,23 @@ def test_a_card_that_this_pytorch_was_not_built_for_is_bad() -> None:
 
 @pytest.mark.parametrize(("name", "version"), [("PyTorch", "2.1.0"), ("transformers", "4.33.2"), ("gradio", "5.9")])
 def test_versions_too_old_are_bad_and_say_the_remedy(name: str, version: str) -> None:
-    found = judged(facts(versions={**GOOD, name: version}))
+    found = checked(facts(versions={**GOOD, name: version}))
     assert not found.ok
     assert "requirements.txt" in str(item(found, name).consequence)
 
 
 def test_a_missing_package_and_a_newer_one() -> None:
-    assert item(judged(facts(versions={**GOOD, "gradio": None})), "gradio").verdict == "bad"
-    assert item(judged(facts(versions={**GOOD, "accelerate": None})), "accelerate").verdict == "note"
-    assert item(judged(facts(versions={**GOOD, "accelerate": None}, gpu=A100)), "accelerate").verdict == "bad"
-    assert item(judged(facts(versions={**GOOD, "PyTorch": "2.14.0"})), "PyTorch").verdict == "note"
+    assert item(checked(facts(versions={**GOOD, "gradio": None})), "gradio").verdict == "bad"
+    assert item(checked(facts(versions={**GOOD, "accelerate": None})), "accelerate").verdict == "note"
+    assert item(checked(facts(versions={**GOOD, "accelerate": None}, gpu=A100)), "accelerate").verdict == "bad"
+    assert item(checked(facts(versions={**GOOD, "PyTorch": "2.14.0"})), "PyTorch").verdict == "note"
 
 
 def test_a_sentencepiece_that_refuses_the_published_tokenizer_is_bad() -> None:
-    found = item(judged(facts(versions={**GOOD, "sentencepiece": "0.2.2"})), "sentencepiece")
+    found = item(checked(facts(versions={**GOOD, "sentencepiece": "0.2.2"})), "sentencepiece")
     assert found.verdict == "bad"
     assert "null character" in str(found.consequence) and "requirements.txt" in str(found.consequence)
-    assert item(judged(facts()), "sentencepiece").verdict == "ok"
+    assert item(checked(facts()), "sentencepiece").verdict == "ok"
 
 
 @pytest.mark.parametrize(
@@ -92,11 +93,11 @@ def test_a_sentencepiece_that_refuses_the_published_tokenizer_is_bad() -> None:
     [("2.8.0a0+5228986c39.nv25", "ok"), ("2.8", "ok"), ("2.7.1", "bad"), ("2.14.0.dev1", "note"), ("own", "unknown")],
 )
 def test_builds_of_a_version_count_as_that_version(version: str, verdict: str) -> None:
-    assert item(judged(facts(versions={**GOOD, "PyTorch": version})), "PyTorch").verdict == verdict
+    assert item(checked(facts(versions={**GOOD, "PyTorch": version})), "PyTorch").verdict == verdict
 
 
 def test_known_combinations_are_named() -> None:
-    found = judged(facts(flash_attention=True))
+    found = checked(facts(flash_attention=True))
     assert "#416" in str(item(found, "flash-attn").consequence)
     assert "trust_remote_code" in str(item(found, "published remote code").consequence)
 
@@ -107,7 +108,7 @@ def test_the_bounds_are_those_of_the_requirements() -> None:
     declared = re.search(r'requires-python = "(.*)"', Path("pyproject.toml").read_text())
     assert declared is not None
     bounds["Python"] = SpecifierSet(declared[1])
-    for name, needed in NEEDED.items():
+    for name, needed in SUPPORTED.items():
         refused = "".join(f",!={version}" for version in needed.refused)
         assert bounds[PACKAGES.get(name, name)] == SpecifierSet(f">={needed.lowest},<{needed.untried}{refused}")
 
@@ -134,7 +135,7 @@ def test_apples_gpu_is_named_and_not_judged_quick_or_slow(monkeypatch: pytest.Mo
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
     monkeypatch.setattr(torch.backends.mps, "get_name", lambda: "Apple M2", raising=False)
-    found = probes.check()
+    found = this_machine()
     assert str(item(found, "GPU").value) == "Apple M2 (mps)"
     assert item(found, "GPU float16").verdict == item(found, "GPU bfloat16").verdict == "unknown"
     monkeypatch.delattr(torch.backends.mps, "get_name")  # as in PyTorch 2.8
@@ -149,6 +150,6 @@ def test_a_card_is_asked_for_its_own_figures(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (100 << 30, 139 << 30))
     monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: ["sm_90"])
     monkeypatch.setattr(probes, "driver_version", lambda: "560.1")
-    found = probes.check()
+    found = this_machine()
     assert str(item(found, "GPU memory").value) == "100.0 of 139.0 GiB free"
     assert str(item(found, "GPU float16").value) == "2 × float32 (256 against 128 results a clock)"

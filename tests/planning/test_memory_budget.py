@@ -11,8 +11,8 @@ from xcomposer_ui.runtime.runner import Runner
 
 def test_room_is_known_once_a_backend_is_there() -> None:
     runner = Runner(Settings())
-    assert runner.room() is None
+    assert runner.memory_budget() is None
     runner._backend = SimpleNamespace(device="cpu", budget_bytes=lambda: 1000)  # type: ignore[assignment]
-    assert runner.room() == MemoryBudget("cpu", 1000)
+    assert runner.memory_budget() == MemoryBudget("cpu", 1000)
     runner._backend = SimpleNamespace(device="cpu", budget_bytes=lambda: None)  # type: ignore[assignment]
-    assert runner.room() is None
+    assert runner.memory_budget() is None

@@ -12,7 +12,7 @@ from xcomposer_ui.core.result import Measurement
 from xcomposer_ui.planning import predictions as module
 from xcomposer_ui.planning.plan import RunShape
 from xcomposer_ui.planning.predictions import Predictions, prediction_error_of, shape_of
-from xcomposer_ui.ui.prediction_error import pairs_of, pairs_shown
+from xcomposer_ui.ui.ask_results import pairs_of, pairs_shown
 from xcomposer_ui.ui.session import SessionRun
 
 MEASURED = Measurement(peak_memory_bytes=1000, peak_memory_kind="cpu_tensors", prompt_tokens=80, new_tokens=9)
@@ -22,14 +22,14 @@ SHAPE = RunShape("m", "cpu", "full", "float16", (64, 48), 80, 12, 9)
 
 def test_a_shape_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[RunShape] = []
-    monkeypatch.setattr(module, "MOST_KEPT", 2)
+    monkeypatch.setattr(module, "MOST_CACHED", 2)
     predictions = Predictions(lambda shape: asked.append(shape) or 7)  # type: ignore[func-returns-value]
-    assert predictions.known(SHAPE) is None
-    assert (predictions.of(SHAPE), predictions.of(SHAPE), predictions.known(SHAPE)) == (7, 7, 7)
+    assert predictions.cached(SHAPE) is None
+    assert (predictions.of(SHAPE), predictions.of(SHAPE), predictions.cached(SHAPE)) == (7, 7, 7)
     for tokens in (1, 2):
         predictions.of(replace(SHAPE, new_tokens=tokens))
     assert len(asked) == 3
-    assert predictions.known(SHAPE) is None  # the oldest went
+    assert predictions.cached(SHAPE) is None  # the oldest went
 
 
 def test_a_runs_shape_is_what_it_was_given_and_what_it_came_to() -> None:
@@ -59,7 +59,7 @@ def test_the_newest_run_is_predicted_and_older_pairs_are_kept() -> None:
     shown = pairs_shown((first, second), predictions, "en")
     assert "993 B predicted, 1000 B measured (−0.70 %)" in shown
     assert shown.count("<tr>") == 3
-    assert "实测" in pairs_shown((first, second), predictions, "zh", ask=False)
+    assert "实测" in pairs_shown((first, second), predictions, "zh", predict_newest=False)
     assert pairs_shown((), predictions, "en") == ""
 
 

@@ -29,7 +29,7 @@ def test_a_run_is_told_its_need_the_room_and_what_fits_instead() -> None:
 
 def test_of_a_comparison_the_strategies_that_fit_are_named_and_as_many_tiles_as_let_all_fit() -> None:
     asked = [replace(WANTED, strategy=name) for name in ("autocast", "unified", "full")]
-    plans = Planned(largest_hd_num=9)
+    plans = Planned(largest_tiles=9)
     assert "What fits: autocast, unified, hd_num=9. " in str(refused(plans, *asked))
     assert len(plans.asked) == 1
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 
@@ -12,39 +13,42 @@ from xcomposer_ui.core.events import Status
 from xcomposer_ui.core.messages import sentences, worded
 from xcomposer_ui.core.settings import Settings
 from xcomposer_ui.core.strategies import PLANNED
-from xcomposer_ui.planning.hardware import Check, Gpu, judged
+from xcomposer_ui.planning.hardware import Check, checked
+from xcomposer_ui.planning.machine_facts import Gpu
 from xcomposer_ui.planning.plan import PlanRequest
-from xcomposer_ui.ui.plan_handlers import PlanForm, PlanSession, offered, planned, request_of
+from xcomposer_ui.ui.plan_handlers import PlanSession, offered, planned, request_of
 from xcomposer_ui.ui.views.axis import memory_axis
 from xcomposer_ui.ui.views.charts import MemoryBar, memory_bars
 from xcomposer_ui.ui.views.plan import check_panel, plan_view
 
 STATUS = Status("embedded", "cpu", "float16")
 
+FORM = {"model": "embedded", "image": "640x480", "hd_num": 9, "prompt_tokens": 20, "new_tokens": 30, "batch": 2}
+
 
 def test_a_form_becomes_a_request() -> None:
     settings = Settings()
-    request = request_of(PlanForm("embedded", "640x480", 9, 20, 30, 2, memory_gib=1.5), settings, STATUS)
+    request = request_of({**FORM, "memory_gib": 1.5}, settings, STATUS)
     assert request == PlanRequest("embedded", (640, 480), 9, 20, 30, 2, "float16", "cpu", int(1.5 * GIB))
-    unknown = request_of(PlanForm("embedded", "none"), settings, Status("embedded", None, None))
+    unknown = request_of({"model": "embedded", "image": "none"}, settings, Status("embedded", None, None))
     assert (unknown.image, unknown.half, unknown.device, unknown.memory_bytes) == (None, "float16", "auto", None)
-    assert request_of(PlanForm("embedded", half="bfloat16", device="cpu"), settings, STATUS).half == "bfloat16"
+    assert request_of({"model": "embedded", "half": "bfloat16", "device": "cpu"}, settings, STATUS).half == "bfloat16"
 
 
 @pytest.mark.parametrize(
     ("form", "code"),
     [
-        (PlanForm("/etc"), "unknown_model"),
-        (PlanForm("embedded", "big"), "bad_picture_size"),
-        (PlanForm("embedded", batch=0), "out_of_range"),
-        (PlanForm("embedded", memory_gib=0), "out_of_range"),
-        (PlanForm("embedded", half="float8"), "unknown_half"),
-        (PlanForm("embedded", device="tpu"), "unknown_setting"),
+        ({"model": "/etc"}, "unknown_model"),
+        ({"image": "big"}, "bad_picture_size"),
+        ({"batch": 0}, "out_of_range"),
+        ({"memory_gib": 0}, "out_of_range"),
+        ({"half": "float8"}, "unknown_half"),
+        ({"device": "tpu"}, "unknown_setting"),
     ],
 )
-def test_a_mistake_is_a_notice(form: PlanForm, code: str) -> None:
+def test_a_mistake_is_a_notice(form: dict[str, Any], code: str) -> None:
     plans = ScriptedPlans()
-    session = planned(plans, form, Settings(), STATUS)
+    session = planned(plans, {"model": "embedded", **form}, Settings(), STATUS)
     assert session.notice is not None and session.notice.code == code
     assert plans.asked == []
 
@@ -115,7 +119,7 @@ def some_checks() -> list[Check]:
         {"versions": {**GOOD, "gradio": "unknown"}},
         *({"gpu": card, "cuda": "12.4"} for card in cards),
     ]
-    return [judged(facts(**change)) for change in changes]
+    return [checked(facts(**change)) for change in changes]
 
 
 def test_every_sentence_of_the_check_has_its_chinese() -> None:
@@ -134,6 +138,6 @@ def test_the_machines_bring_out_every_sentence_of_the_check() -> None:
 
 
 def test_the_check_shows_verdicts_in_words() -> None:
-    bad = judged(facts(versions={**GOOD, "PyTorch": "1.0"}))
+    bad = checked(facts(versions={**GOOD, "PyTorch": "1.0"}))
     assert "xl-mark-bad" in check_panel(bad, "en") and "正常" in check_panel(bad, "zh")
     assert "xl-table" not in check_panel(None, "en")

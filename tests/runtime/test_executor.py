@@ -12,8 +12,8 @@ def test_all_work_is_done_in_one_thread_in_the_order_given() -> None:
     worker, done = Worker(), threading.Event()
     seen: list[tuple[int, int]] = []
     for n in range(3):
-        worker.do(lambda n=n: seen.append((n, threading.get_ident())))  # type: ignore[misc]
-    worker.do(done.set)
+        worker.submit(lambda n=n: seen.append((n, threading.get_ident())))  # type: ignore[misc]
+    worker.submit(done.set)
     assert done.wait(timeout=60)
     assert [n for n, _ in seen] == [0, 1, 2]
     threads = {thread for _, thread in seen}
@@ -24,8 +24,8 @@ def test_all_work_is_done_in_one_thread_in_the_order_given() -> None:
 def test_the_thread_ends_with_its_worker_and_not_before() -> None:
     worker, done = Worker(), threading.Event()
     found: list[threading.Thread] = []
-    worker.do(lambda: found.append(threading.current_thread()))
-    worker.do(done.set)
+    worker.submit(lambda: found.append(threading.current_thread()))
+    worker.submit(done.set)
     assert done.wait(timeout=60)
     assert found[0].is_alive()
     assert found[0].daemon

@@ -23,7 +23,7 @@ from xcomposer_ui.core.result import (  # fmt: skip
 )
 from xcomposer_ui.core.strategies import strategy_named
 from xcomposer_ui.planning.fit import MemoryBudget
-from xcomposer_ui.planning.hardware import Machine, judged
+from xcomposer_ui.planning.hardware import Machine, checked
 from xcomposer_ui.tracing.dtype_flow import Cast, Clash, DtypeFlow, ModuleCall, Traced, Tracing
 
 MESSAGE = "mat1 and mat2 must have the same dtype, but got Float and Half"
@@ -108,7 +108,7 @@ class ScriptedRunner:
     closed: int = 0
     forgotten: int = 0
     model: str = "embedded"
-    machine: Machine = field(default_factory=lambda: Machine(lambda: judged(facts())))
+    machine: Machine = field(default_factory=lambda: Machine(lambda: checked(facts())))
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def reset(self) -> None:
@@ -139,7 +139,7 @@ class ScriptedRunner:
     def open(self) -> None:
         self.known = True
 
-    def room(self) -> MemoryBudget | None:
+    def memory_budget(self) -> MemoryBudget | None:
         return self.has_room
 
     def forget(self) -> None:

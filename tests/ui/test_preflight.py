@@ -15,15 +15,13 @@ from xcomposer_ui.core.events import MemorySoFar, Status
 from xcomposer_ui.core.memory_timeline import MemorySample, MemoryTimeline
 from xcomposer_ui.core.messages import Message
 from xcomposer_ui.core.request import Request
-from xcomposer_ui.core.settings import Settings
 from xcomposer_ui.planning.fit import MemoryBudget
 from xcomposer_ui.planning.plan import Plan, PlanRequest
 from xcomposer_ui.ui.ask_form import strategy_why
 from xcomposer_ui.ui.ask_results import fit_labels
 from xcomposer_ui.ui.ask_tab import fewer_tiles_fields, fitting_fields
 from xcomposer_ui.ui.handlers import ask, request_from
-from xcomposer_ui.ui.plan_handlers import PlanForm
-from xcomposer_ui.ui.plan_tab import PlanTab
+from xcomposer_ui.ui.plan_handlers import COUNTS, filled_in
 from xcomposer_ui.ui.preflight import preflight
 from xcomposer_ui.ui.session import CheckingFit, Session
 from xcomposer_ui.ui.views.memory_chart import memory_chart
@@ -167,7 +165,8 @@ def test_the_strategy_to_begin_with_says_why() -> None:
 
 
 def test_the_plan_tabs_empty_boxes_leave_it_to_the_lab() -> None:
-    assert PlanTab.form("m", "", 0, None, None, None, None, 0) == PlanForm("m", "none")
-    assert PlanTab.form(Settings().model, "3x4", 9, 1, 2, 3, "float16", 1.5) == PlanForm(
-        "embedded", "3x4", 9, 1, 2, 3, "float16", memory_gib=1.5
-    )
+    counts = dict.fromkeys(COUNTS)
+    empty = {"model": "m", "image": "", "hd_num": 0, **counts, "half": None, "memory_gib": 0}
+    assert filled_in(empty) == {"model": "m", "image": "none"}
+    full = {"model": "embedded", "image": "3x4", "hd_num": 9, **dict.fromkeys(COUNTS, 0), "memory_gib": 1.5}
+    assert filled_in(full) == full

@@ -21,7 +21,7 @@ from xcomposer_ui.core.result import Explanation, Fix, Measurement, Operand, Ref
 from xcomposer_ui.core.strategies import STRATEGIES
 from xcomposer_ui.core.units import memory, seconds, significant
 from xcomposer_ui.explain import explain
-from xcomposer_ui.ui.html import dtype_chip, visible
+from xcomposer_ui.ui.html import macro, visible
 from xcomposer_ui.ui.session import Session, SessionRun
 from xcomposer_ui.ui.views.conversation import messages
 from xcomposer_ui.ui.views.explanation import explanation_card, failure_card
@@ -108,9 +108,9 @@ def test_what_could_not_be_seen_is_said() -> None:
 
 def test_a_dtype_is_named_beside_its_colour() -> None:
     for dtype in ("float32", "float16", "bfloat16"):
-        assert f"xl-{dtype}" in dtype_chip(dtype)
-        assert dtype in words(dtype_chip(dtype))
-    assert "xl-other" in dtype_chip("int64")
+        assert f"xl-{dtype}" in macro("dtype_chip", "", dtype)
+        assert dtype in words(macro("dtype_chip", "", dtype))
+    assert "xl-other" in macro("dtype_chip", "", "int64")
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -258,4 +258,4 @@ def test_a_link_goes_to_https_only() -> None:
 
 def test_text_that_turns_around_or_hides_is_cleaned() -> None:
     assert visible("a\u202eb\x00c\x1b[31m") == "abc[31m"
-    assert ">abc[31m<" in dtype_chip("a\u202eb\x00c\x1b[31m")
+    assert ">abc[31m<" in macro("dtype_chip", "", "a\u202eb\x00c\x1b[31m")

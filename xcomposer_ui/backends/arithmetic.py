@@ -1,4 +1,4 @@
-"""A question under a strategy: the picture's cast, autocast, and the settings of `generate`."""
+"""Runs a question under a strategy: the picture's cast, autocast, and the settings of `generate`."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from xcomposer_ui.core.errors import UserError
-from xcomposer_ui.core.request import Request
+from xcomposer_ui.core.request import Request, tile_settings
 from xcomposer_ui.core.strategies import Strategy
 
 EXPECTED = (RuntimeError, TypeError, ValueError, MemoryError)
-"""What a call of the model may raise; running out of memory is a RuntimeError too. Anything else is a bug."""
+"""Expected failures of a model call, out of memory included; any other exception is a bug."""
 
 
 def prompt(model: Any, tokenizer: Any, question: Request, strategy: Strategy, half: str) -> dict[str, Tensor]:
@@ -27,17 +27,17 @@ def prompt(model: Any, tokenizer: Any, question: Request, strategy: Strategy, ha
 def picture_pixels(model: Any, question: Request, strategy: Strategy, half: str) -> Tensor:
     """The picture's pixels in the strategy's dtype. The one cast of the lab.
 
-    Raises UserError where `hd_num` is set and the model cuts no tiles: of some checkpoints only the weights show it.
+    Raises UserError where tiles are requested of a model without any: of some checkpoints only the weights show it.
     """
-    if question.hd_num is not None and not model.config.cuts_tiles:
+    if question.requests_tiles and not model.config.cuts_tiles:
         raise UserError("no_tiles")
-    pixels: Tensor = model.preprocess(question.image, question.hd_num).to(getattr(torch, strategy.image_dtype(half)))
-    return pixels
+    pixels: Tensor = model.preprocess(question.image, **tile_settings(question))
+    return pixels.to(getattr(torch, strategy.image_dtype(half)))
 
 
 @contextmanager
 def arithmetic(strategy: Strategy, half: str, device_type: str) -> Iterator[None]:
-    """torch.autocast to the half type where the strategy has it; float32 is float32 throughout.
+    """torch.autocast to the half type if the strategy uses it, and no TF32: float32 is float32 throughout.
 
     By default cuDNN computes float32 convolutions in TF32, with 10 bits of mantissa. The vision tower begins with one:
     on an H200 its features then differ from float32's by up to 1.6e-3, sixteen times the bound of the fidelity cases.

@@ -1,4 +1,4 @@
-"""Several questions in one measured call of the model; as many at once as memory allows."""
+"""One measured call of the model for several questions, as many as fit into memory."""
 
 from __future__ import annotations
 
@@ -20,15 +20,14 @@ from xcomposer_ui.backends.run_control import BlockWatch, Stopped
 from xcomposer_ui.core.errors import out_of_memory
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.result import Measurement
-from xcomposer_ui.core.strategies import Strategy
 from xcomposer_ui.runtime.backend import BatchCallResult, CallResult, Progress
 
-Alone = Callable[[Request], CallResult]
-"""One question as a run of its own."""
+RunSingle = Callable[[Request], CallResult]
+"""Runs one question by itself."""
 
 
 class BatchClock:
-    """A streamer for `generate` on several rows: records the time of each step, and ends a stopped run."""
+    """A streamer for `generate` on several rows: records each step's time, and raises Stopped in a stopped run."""
 
     def __init__(self, stop: Callable[[], bool]) -> None:
         self.times: list[float] = []
@@ -48,63 +47,61 @@ class BatchClock:
 
 
 class FiniteRows:
-    """Whether the logits of each row stayed finite as long as the row counted."""
+    """Records whether the logits of each row were finite, step by step."""
 
     def __init__(self) -> None:
         self._steps: list[Tensor] = []
 
     @contextmanager
     def on(self, model: Any) -> Iterator[FiniteRows]:
-        """Within, every logits tensor that `model` computes is checked."""
+        """A context in which every logits tensor that `model` computes is checked."""
 
-        def look(_module: Any, _inputs: Any, logits: Tensor) -> None:
+        def check(_module: Any, _inputs: Any, logits: Tensor) -> None:
             self._steps.append(torch.isfinite(logits).flatten(1).all(dim=1))  # (B,)
 
-        hook = model.get_output_embeddings().register_forward_hook(look)
+        hook = model.get_output_embeddings().register_forward_hook(check)
         try:
             yield self
         finally:
             hook.remove()
 
     def finite(self, row: int, tokens: int) -> bool:
-        """Whether all logits behind the row's first `tokens` were finite."""
+        """Whether all logits from which the row's first `tokens` were chosen were finite."""
         return all(bool(step[row]) for step in self._steps[:tokens])
 
 
-def answer_first(
+def answer_batch(
     model: Any,
     tokenizer: Any,
     questions: Sequence[Request],
-    strategy: Strategy,
-    half: str,
     progress: Progress,
-    alone: Alone,
+    run_single: RunSingle,
     others: int = 0,
 ) -> BatchCallResult:
-    """Answer the first of `questions` together: all of them, or, where memory runs out, a half, a quarter, …
+    """Answer `questions` in one call, or the first half, quarter, … of them if memory runs out.
 
-    They have the same settings, and are greedy. Where the call fails otherwise, or a row fails silently, the question
-    is run `alone`, so that its failure is its own and is explained. others: bytes of other weights on the device.
-    There are fewer outcomes than questions where it was stopped.
+    The questions have the same settings, and are greedy. If the call fails for another reason, or a row fails
+    silently, `run_single` runs each question by itself, so that its own failure is explained. others: bytes of other
+    weights on the device. There are fewer results than questions if the batch was stopped.
     """
     progress.text = lambda: ""  # the answers are known at the end
     size = len(questions)
     while size > 1:
         if progress.stop.is_set():
             return BatchCallResult((), size)
-        rows, ran_out = _together(model, tokenizer, questions[:size], strategy, half, progress, others)
+        rows, ran_out = _call_model(model, tokenizer, questions[:size], progress, others)
         if not ran_out:
-            return BatchCallResult(_each(rows, questions[:size], progress, alone), size)
+            return BatchCallResult(_complete(rows, questions[:size], progress, run_single), size)
         size //= 2
-    return BatchCallResult(_each([None], questions[:1], progress, alone), 1)
+    return BatchCallResult(_complete([None], questions[:1], progress, run_single), 1)
 
 
 @dataclass(frozen=True)
 class _Call:
     """One call of the model on several questions.
 
-    ids: each row's tokens, its end token the last. prompts: each row's tokens of prompt. started, times: of the call
-    and of each step, in seconds. meter: of the whole call.
+    ids: each row's tokens, up to its end token. prompts: each row's number of prompt tokens. started, times: of the
+    call and of each step, in seconds. meter: of the whole call.
     """
 
     ids: list[list[int]]
@@ -115,29 +112,24 @@ class _Call:
     finite: FiniteRows
 
 
-def _each(
-    rows: Sequence[CallResult | None], questions: Sequence[Request], progress: Progress, alone: Alone
+def _complete(
+    rows: Sequence[CallResult | None], questions: Sequence[Request], progress: Progress, run_single: RunSingle
 ) -> tuple[CallResult, ...]:
-    """The outcome of each question, run alone where its row has none; a stop ends them."""
-    outcomes: list[CallResult] = []
+    """The result of each question up to a stop; one whose row is None is run by itself."""
+    results: list[CallResult] = []
     for row, question in zip(rows, questions, strict=True):
-        outcome = row or (None if progress.stop.is_set() else alone(question))
-        if outcome is None or outcome.stopped:
+        result = row or (None if progress.stop.is_set() else run_single(question))
+        if result is None or result.stopped:
             break
-        outcomes.append(outcome)
-    return tuple(outcomes)
+        results.append(result)
+    return tuple(results)
 
 
-def _together(
-    model: Any,
-    tokenizer: Any,
-    questions: Sequence[Request],
-    strategy: Strategy,
-    half: str,
-    progress: Progress,
-    others: int,
+def _call_model(
+    model: Any, tokenizer: Any, questions: Sequence[Request], progress: Progress, others: int
 ) -> tuple[list[CallResult | None], bool]:
-    """(each question's outcome, None where it has to be run alone; whether memory ran out)."""
+    """(each question's result, None if it has to be run by itself; whether memory ran out)."""
+    strategy, half = questions[0].method, questions[0].half_dtype
     meter = meter_of(model, others)
     clock, finite = BatchClock(progress.stop.is_set), FiniteRows()
     call: _Call | None = None
@@ -150,18 +142,18 @@ def _together(
             ids = model.batch_ids(tokenizer, rows, streamer=clock, **sampling(questions[0]))
             call = _Call(ids, prompts, started, clock.times, meter, finite)
     except Stopped:
-        pass  # a batch that was stopped has no answers: they are run again
+        pass  # a stopped batch has no results
     except EXPECTED as error:
         ran_out = out_of_memory(type(error).__name__, str(error))
-        traceback.clear_frames(error.__traceback__)  # they hold the activations
+        traceback.clear_frames(error.__traceback__)  # they reference the activations
     if call is None:
         free_unused(model.device.type)
         return [None] * len(questions), ran_out
-    return [_outcome(call, n, question, model, tokenizer) for n, question in enumerate(questions)], False
+    return [_row_result(call, n, question, model, tokenizer) for n, question in enumerate(questions)], False
 
 
-def _outcome(call: _Call, row: int, question: Request, model: Any, tokenizer: Any) -> CallResult | None:
-    """The outcome of one row; None where it failed silently."""
+def _row_result(call: _Call, row: int, question: Request, model: Any, tokenizer: Any) -> CallResult | None:
+    """The result of one row; None if it failed silently."""
     ids = call.ids[row]
     text = model.answer_text(tokenizer, ids)
     repeated = silent_failures.repeated_to_the_end(ids, question.max_new_tokens)
@@ -171,7 +163,7 @@ def _outcome(call: _Call, row: int, question: Request, model: Any, tokenizer: An
 
 
 def _measurement(call: _Call, row: int) -> Measurement:
-    """A row's own figures within the batch; the peak is the whole batch's."""
+    """A row's figures; the memory peak is the whole batch's."""
     count = len(call.ids[row])
     first, last = call.times[0], call.times[count - 1]
     return Measurement(

@@ -27,13 +27,13 @@ HEADER_DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloa
 """safetensors' names of floating-point types."""
 
 TENSORS_A_MAPPING = 8
-"""Tensors read through one mapping of a .bin file; a block of a 7B model has some fifteen, half a gigabyte."""
+"""Tensors read per mapping of a .bin file. A block of a 7B model has about fifteen, of half a gigabyte together."""
 
 
 def locate(name: str) -> str:
-    """A folder, or a hub id, for "embedded", a folder's path, or a hub id.
+    """The folder's path or the hub id that `name` means: "embedded", a folder's path, or a hub id.
 
-    Raises UserError where it is neither, or the folder is no whole checkpoint.
+    Raises UserError if it is none of them, or the folder's checkpoint is incomplete.
     """
     folder = model_path(name)
     if folder is not None and folder.is_dir():
@@ -45,15 +45,15 @@ def locate(name: str) -> str:
 
 
 def fetch(name: str, progress: Callable[[float], None]) -> tuple[Path, str | None]:
-    """(the checkpoint's folder on this machine, its revision): a hub id is downloaded if need be.
+    """Download the checkpoint if needed; returns (its folder on this machine, its revision).
 
-    The revision is the hub's commit; None for a folder, which has none. progress: takes the downloaded fraction.
-    Raises UserError where there is no such model, or no whole one.
+    The revision is the hub's commit; None for a folder. progress: called with the downloaded fraction, 0..1.
+    Raises UserError if there is no such model or it is incomplete.
     """
     source = locate(name)
     if Path(source).is_dir():
         return Path(source), None
-    folder = hub.fetched(source, progress)
+    folder = hub.download(source, progress)
     _check_folder(folder, source)
     return folder, folder.name
 
@@ -63,24 +63,24 @@ def load(
 ) -> tuple[Any, Any]:
     """(model, tokenizer), in evaluation mode, weights in `dtype` on `device`. shown: its name in errors.
 
-    Each weight is read, cast and put on the device one by one; no float32 copy of the whole exists. Where the stored
-    dtype is `dtype`, and the device the CPU, the weights stay in the mapped file and take no memory.
-    Raises UserError for whatever is wrong with the checkpoint.
+    Weights are read, cast and moved to the device one by one, without a float32 copy of the model. If the stored dtype
+    is `dtype` and the device the CPU, the weights stay in the mapped file and take no memory.
+    Raises UserError for a checkpoint that cannot be loaded.
     """
     folder = fetch(name, lambda fraction: None)[0]
     shown = shown or (folder.name if Path(locate(name)).is_dir() else name)
-    wanted = getattr(torch, dtype)
+    torch_dtype = getattr(torch, dtype)
     try:
         config = AutoConfig.from_pretrained(folder)
         if family_of(config) is None:
             raise UserError("other_family", name=shown, what=str(config.model_type))
         tokenizer = AutoTokenizer.from_pretrained(folder)
-        if device == "cpu" and _stored_dtypes(folder) != {wanted}:
-            model = _load_converted(folder, config, wanted, progress)
+        if device == "cpu" and _stored_dtypes(folder) != {torch_dtype}:
+            model = _load_converted(folder, config, torch_dtype, progress)
         else:
             with _progress_of_transformers(progress):
                 model = AutoModelForCausalLM.from_pretrained(
-                    folder, config=config, dtype=wanted, device_map={"": device} if device != "cpu" else None
+                    folder, config=config, dtype=torch_dtype, device_map={"": device} if device != "cpu" else None
                 )
     except pickle.UnpicklingError as error:
         raise UserError("more_than_weights", name=shown) from error
@@ -95,8 +95,8 @@ def load(
 def _load_converted(folder: Path, config: Any, dtype: torch.dtype, progress: Callable[[float], None]) -> Any:
     """The model on the CPU, its weights cast to `dtype`.
 
-    transformers would map the files: pages of a mapping stay with the process once they are read, which makes one and
-    a half times to twice the weights in the end. Here no more than a few stored tensors are in memory at once.
+    transformers would map the files, whose pages stay in the process's memory once they are read: 1.5 to 2 times the
+    weights in the end. Here only a few stored tensors are in memory at once.
     """
     family = family_of(config)
     assert family is not None
@@ -119,7 +119,7 @@ def _weight_files(folder: Path) -> list[Path]:
 
 
 def _stored_dtypes(folder: Path) -> set[torch.dtype | None]:
-    """The types of the stored weights, from the files' headers; None for one that is not a floating-point type."""
+    """The dtypes of the stored weights, from the files' headers; None for safetensors types that are not floating."""
     found: set[torch.dtype | None] = set()
     for file in _weight_files(folder):
         if file.suffix == ".safetensors":
@@ -131,7 +131,7 @@ def _stored_dtypes(folder: Path) -> set[torch.dtype | None]:
 
 
 def _tensors(folder: Path) -> Iterator[tuple[str, Tensor, float]]:
-    """(name, stored tensor, fraction of all that has been read then)."""
+    """(name, stored tensor, fraction of the checkpoint that has been read)."""
     files = _weight_files(folder)
     for done, file in enumerate(files):
         if file.suffix == ".safetensors":
@@ -142,7 +142,7 @@ def _tensors(folder: Path) -> Iterator[tuple[str, Tensor, float]]:
             continue
         names = list(_mapped(file, "meta"))
         for start in range(0, len(names), TENSORS_A_MAPPING):
-            weights = _mapped(file, "cpu")  # a new mapping, as the pages of the one before are freed with it
+            weights = _mapped(file, "cpu")  # a new mapping: the pages of the previous one are freed with it
             for n, name in enumerate(names[start : start + TENSORS_A_MAPPING], start + 1):
                 yield name, weights[name], (done + n / len(names)) / len(files)
 
@@ -154,7 +154,7 @@ def _mapped(file: Path, device: str) -> dict[str, Tensor]:
 
 
 def _check_folder(folder: Path, shown: str | None = None) -> None:
-    """Raises UserError, naming what is missing or cut off, unless `folder` can be loaded. shown: how it is called."""
+    """Raise UserError if files of `folder` are missing or truncated. shown: the checkpoint's name in the error."""
     shown = shown or folder.name
     missing = [name for name in ("config.json", *_tokenizer_files(folder)) if not (folder / name).is_file()]
     if not any((folder / name).is_file() for name in WEIGHT_FILES):
@@ -171,12 +171,12 @@ def _check_folder(folder: Path, shown: str | None = None) -> None:
         except (SafetensorError, OSError) as error:
             raise UserError("cut_off_file", name=shown, file=file.name) from error
     for file in folder.glob("pytorch_model*.bin"):
-        if not is_zipfile(file):  # what it has been since PyTorch 1.6, its table of contents at the end
+        if not is_zipfile(file):  # PyTorch's format since 1.6, with its table of contents at the end
             raise UserError("cut_off_file", name=shown, file=file.name)
 
 
 def _tokenizer_files(folder: Path) -> tuple[str, ...]:
-    """What the family of the folder's config.json needs beside it; all families' files where that is not readable."""
+    """The tokenizer files of the family of the folder's config.json; those of all families if that is unknown."""
     try:
         facts = families.family_of(json.loads((folder / "config.json").read_text(encoding="utf-8"))["model_type"])
     except (OSError, ValueError, LookupError, TypeError):
@@ -203,7 +203,7 @@ def _read_json(file: Path, shown: str) -> Any:
 
 @contextmanager
 def _progress_of_transformers(progress: Callable[[float], None]) -> Iterator[None]:
-    """Report transformers' own progress bars as fractions; a release without the hook reports none."""
+    """A context in which transformers' progress bars are reported as fractions, if the release has the hook for it."""
     set_hook = getattr(transformers_logging, "set_tqdm_hook", None)
     if set_hook is None:
         yield
@@ -228,5 +228,5 @@ def _reporting(items: Any, progress: Callable[[float], None]) -> Iterator[Any]:
 
 
 def _without_folders(line: str, source: str) -> str:
-    """`line` without the folders of this machine that `source` is in."""
+    """`line` without the path of the folder that contains `source`."""
     return line.replace(f"{Path(source).resolve().parent}/", "").replace(f"{Path(source).parent}/", "")

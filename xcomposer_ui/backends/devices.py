@@ -1,4 +1,4 @@
-"""The choice of the device with its reason, memory that is free there, and what a run does on it at its end."""
+"""The choice of the device with its reason, its free memory, synchronisation, and freeing of unused memory."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from xcomposer_ui.core.messages import Message
 def choose_device(requested: str) -> tuple[str, Message]:
     """("cpu", "cuda" or "mps", reason) for "auto" or one of them.
 
-    "auto" never is Apple's GPU: peak memory, half of what is measured here, cannot be measured on it.
-    Raises UserError where the requested GPU is not there.
+    "auto" is never Apple's GPU, because peak memory cannot be measured on it.
+    Raises UserError if the requested GPU is not available.
     """
     chosen = Message("reason.chosen")
     if requested == "cpu":
@@ -40,23 +40,23 @@ CONTEXT_BYTES = 512 << 20
 TianheWu/CoSeR#10 (RTX 4090, A100); the most of them, rounded up."""
 
 
-def budget_bytes(device: str, held_bytes: int) -> int | None:
-    """Memory that a run may take, its weights included; None where it is unknown.
+def budget_bytes(device: str, loaded_bytes: int) -> int | None:
+    """Memory that a run may use, its weights included; None if unknown.
 
-    held_bytes: weights in memory, which are the run's own or are unloaded for it. On a GPU they are part of what
-    PyTorch has from the driver. On CUDA the figure is the driver's count, for `on_card_bytes` to fit: this process's
-    share is what PyTorch has reserved and the context.
+    loaded_bytes: weights in memory, which the run uses or which are unloaded for it. On a GPU they are part of what
+    PyTorch has from the driver. On CUDA the figure is comparable with `on_card_bytes`, the driver's count: it includes
+    what PyTorch has reserved and the context.
     """
     free = free_bytes(device)
     if free is None:
         return None
     if device == "cuda":
         return free + int(torch.cuda.memory_reserved()) + CONTEXT_BYTES
-    return free + (int(torch.mps.driver_allocated_memory()) if device == "mps" else held_bytes)
+    return free + (int(torch.mps.driver_allocated_memory()) if device == "mps" else loaded_bytes)
 
 
 def free_bytes(device: str) -> int | None:
-    """Memory that new tensors on `device` may take; None where it is unknown."""
+    """Memory that new tensors on `device` may use; None if unknown."""
     if device == "cuda":
         return int(torch.cuda.mem_get_info()[0])
     free = _free_memory()
@@ -68,7 +68,7 @@ def free_bytes(device: str) -> int | None:
 
 
 def _free_memory() -> int | None:
-    """Memory that the system has for processes without swapping."""
+    """Memory that is available to processes without swapping; None if unknown."""
     try:
         return int(psutil.virtual_memory().available)
     except (psutil.Error, OSError, RuntimeError, NotImplementedError):
@@ -76,13 +76,13 @@ def _free_memory() -> int | None:
 
 
 def synchronize(device_type: str) -> None:
-    """Wait until the device has computed everything queued on it. The CPU has no queue."""
+    """Wait until the device has finished all queued work; the CPU has no queue."""
     if device_type != "cpu":
         torch.get_device_module(device_type).synchronize()
 
 
 def free_unused(device_type: str) -> None:
-    """Free what a failed or stopped run left in cycles, and return PyTorch's cached memory to the device."""
+    """Collect reference cycles left by a failed or stopped run, and return PyTorch's cached memory to the device."""
     gc.collect()
     if device_type != "cpu":
         torch.get_device_module(device_type).empty_cache()

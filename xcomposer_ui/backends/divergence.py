@@ -1,8 +1,8 @@
 """The divergence of each variant from full precision, module by module and at the logits.
 
-Each variant first answers by itself, which shows where the answers part. Then full precision's own tokens are put
-after the prompt (teacher forcing), and one forward over both has the same positions in every variant: one early
-difference does not hide the others. Picture and prompt are computed anew in each variant.
+Each variant first generates its own answer, which gives the first different token. Then one forward over the prompt
+and full precision's tokens (teacher forcing) compares the same positions in every variant, whatever its own answer.
+Picture and prompt are computed again in each variant.
 """
 
 from __future__ import annotations
@@ -37,23 +37,23 @@ from xcomposer_ui.models.answer import token_texts
 from xcomposer_ui.runtime.backend import Progress
 
 MOST_KEPT_BYTES = 2 << 30
-"""Most bytes of the reference's activations; above it, only those of the blocks are kept."""
+"""Most bytes of the reference's activations; above this, only those of the blocks are kept."""
 
 FLOOR_WEIGHTS_BYTES = 512 << 20
-"""Bytes of float32 weights up to which a float64 copy is made for the floor."""
+"""Most bytes of float32 weights for which full precision's own distance from a float64 copy is measured."""
 
 FULL = STRATEGIES[REFERENCE]
 FLOAT64 = Strategy("float64", WeightsFormat("float64", "float64", 8), "float64", autocast=False)
 
-Ready = Callable[[str], tuple[Any, Any]]
-"""Weights' dtype -> (model, tokenizer), loaded if need be; earlier ones may have been unloaded then."""
+LoadWeights = Callable[[str], tuple[Any, Any]]
+"""Weights' dtype -> (model, tokenizer), loaded if needed, which may unload those of other dtypes."""
 
 
 @dataclass
 class Reference:
-    """The reference: its tokens, its logits at them (positions, vocabulary), its modules' outputs.
+    """The reference's tokens, their logits (positions, vocabulary), and its modules' outputs.
 
-    outputs: on the CPU. blocks_only: whether the outputs of modules inside the blocks were left out.
+    outputs: on the CPU. blocks_only: whether the outputs of modules inside the blocks are missing.
     """
 
     ids: list[int]
@@ -63,22 +63,22 @@ class Reference:
 
 
 def diverge(
-    ready: Ready, question: Request, variants: Sequence[tuple[Strategy, str]], progress: Progress
+    load_weights: LoadWeights, question: Request, variants: Sequence[tuple[Strategy, str]], progress: Progress
 ) -> Divergences:
-    """Each of `variants` but full precision itself, against full precision on `question`."""
+    """Compare each of `variants`, except full precision itself, with full precision on `question`."""
     try:
-        return _diverge(ready, question, variants, progress)
+        return _diverge(load_weights, question, variants, progress)
     except Stopped:
         return Divergences(stopped=True)
 
 
 def _diverge(
-    ready: Ready, question: Request, variants: Sequence[tuple[Strategy, str]], progress: Progress
+    load_weights: LoadWeights, question: Request, variants: Sequence[tuple[Strategy, str]], progress: Progress
 ) -> Divergences:
     reasons: dict[str, Sentence] = {}
     half = next((half for strategy, half in variants if strategy == FULL), "float16")
     try:
-        reference, tokens, floor = _of_full(ready, question, half, progress, reasons)
+        reference, tokens, floor = _full_precision(load_weights, question, half, progress, reasons)
     except EXPECTED as error:
         failed = {"full": Message("divergence.reason.full")}
         return Divergences(failures={f"full/{half}": _named(error)}, reasons=failed)
@@ -88,7 +88,7 @@ def _diverge(
         if strategy == FULL:
             continue
         try:
-            entries.append(_of_variant(ready, reference, question, strategy, kind, progress))
+            entries.append(_variant(load_weights, reference, question, strategy, kind, progress))
         except Stopped:
             return Divergences(tuple(entries), floor, tokens, failures, reasons, stopped=True)
         except EXPECTED as error:
@@ -96,22 +96,30 @@ def _diverge(
     return Divergences(tuple(entries), floor, tokens, failures, reasons)
 
 
-def _of_variant(
-    ready: Ready, reference: Reference, question: Request, strategy: Strategy, half: str, progress: Progress
+def _variant(
+    load_weights: LoadWeights,
+    reference: Reference,
+    question: Request,
+    strategy: Strategy,
+    half: str,
+    progress: Progress,
 ) -> Divergence:
-    """One entry. The weights are referenced by this function alone, so that the next ones find memory."""
-    model, tokenizer = ready(strategy.weights_dtype(half))
+    """The entry of one variant. Only this function references the weights, so that they can be unloaded after it."""
+    model, tokenizer = load_weights(strategy.weights_dtype(half))
     ids = answer_ids(model, tokenizer, question, strategy, half, progress)
-    entry = against(reference, model, tokenizer, question, strategy, half, progress)
-    parts = first_difference(reference.ids, ids)
-    return replace(entry, first_different_token=parts, tokens=token_texts(tokenizer, ids, model.turn_end))
+    entry = divergence_from(reference, model, tokenizer, question, strategy, half, progress)
+    first_different = first_difference(reference.ids, ids)
+    return replace(entry, first_different_token=first_different, tokens=token_texts(tokenizer, ids, model.turn_end))
 
 
-def _of_full(
-    ready: Ready, question: Request, half: str, progress: Progress, reasons: dict[str, Sentence]
+def _full_precision(
+    load_weights: LoadWeights, question: Request, half: str, progress: Progress, reasons: dict[str, Sentence]
 ) -> tuple[Reference, tuple[str, ...], Divergence | None]:
-    """Full precision as the reference, the texts of its tokens, and its own distance from float64."""
-    model, tokenizer = ready("float32")
+    """(full precision as the reference, the texts of its tokens, its own distance from float64).
+
+    reasons: filled in with why figures are missing.
+    """
+    model, tokenizer = load_weights("float32")
     ids = answer_ids(model, tokenizer, question, FULL, half, progress)
     if not ids:
         raise ValueError("full precision gave no token to compare on")
@@ -126,14 +134,14 @@ def _of_full(
     else:
         wide = copy.deepcopy(model).to(torch.float64)
         exact = reference_of(wide, tokenizer, question, FLOAT64, half, ids, progress)
-        floor = against(exact, model, tokenizer, question, FULL, half, progress)
+        floor = divergence_from(exact, model, tokenizer, question, FULL, half, progress)
     return reference, token_texts(tokenizer, ids, model.turn_end), floor
 
 
 def answer_ids(
     model: Any, tokenizer: Any, question: Request, strategy: Strategy, half: str, progress: Progress
 ) -> list[int]:
-    """The tokens of the free-running answer, as a run with the same settings and seed has them."""
+    """The ids of the variant's own answer, as a run with the same settings and seed generates them."""
     clock = TokenClock(progress.stop.is_set, lambda: None)
     with BlockWatch(model, progress), arithmetic(strategy, half, model.device.type):
         run(model, tokenizer, question, strategy, half, streamer=clock)
@@ -146,7 +154,7 @@ def answer_ids(
 def forced_logits(
     model: Any, tokenizer: Any, question: Request, strategy: Strategy, half: str, ids: Sequence[int]
 ) -> Tensor:
-    """Logits (positions, vocabulary) from which each of `ids` would be chosen, given the prompt and those before it."""
+    """Logits (positions, vocabulary) for each of `ids`, given the prompt and the ids before it."""
     with arithmetic(strategy, half, model.device.type):
         inputs = prompt(model, tokenizer, question, strategy, half)
         forced = torch.tensor([list(ids[:-1])], dtype=torch.long, device=model.device)
@@ -164,7 +172,7 @@ def forced_logits(
 def reference_of(
     model: Any, tokenizer: Any, question: Request, strategy: Strategy, half: str, ids: list[int], progress: Progress
 ) -> Reference:
-    """The outputs and logits of `model` at each of `ids`."""
+    """Record the outputs and logits of `model` at each of `ids`."""
     blocks = block_names(model)
     outputs: dict[Key, Tensor] = {}
     free = free_bytes("cpu")
@@ -177,7 +185,7 @@ def reference_of(
         nonlocal kept, blocks_only
         if blocks_only and key[0] not in blocks:
             return
-        # A module inside a stage that returns its last child's output adds nothing.
+        # Skip a module inside a stage that returns its last child's output.
         if output is last[0] and key[0] not in blocks:
             return
         last[0] = output
@@ -193,7 +201,7 @@ def reference_of(
     return Reference(ids, logits.cpu(), outputs, blocks_only)
 
 
-def against(
+def divergence_from(
     reference: Reference,
     model: Any,
     tokenizer: Any,
@@ -202,7 +210,10 @@ def against(
     half: str,
     progress: Progress,
 ) -> Divergence:
-    """`model` under `strategy` against `reference`, on the reference's tokens; the free run's fields are not filled."""
+    """The divergence of `model` under `strategy` from `reference`, on the reference's tokens.
+
+    The fields of the variant's own answer are left empty.
+    """
     blocks = block_names(model)
     layers: list[LayerDivergence] = []
 
@@ -230,6 +241,7 @@ def against(
 
 
 def _named(error: BaseException) -> str:
+    """`error` as text; frees the memory of the failed forward."""
     text = f"{type(error).__name__}: {error}"
     free_unused("cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu")
     return text

@@ -1,4 +1,4 @@
-"""One measured call of the model under a strategy; its expected failures come back as data."""
+"""One measured call of the model; its expected failures are returned as data."""
 
 from __future__ import annotations
 
@@ -24,49 +24,46 @@ from xcomposer_ui.core.errors import out_of_memory
 from xcomposer_ui.core.messages import Message
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.result import Measurement
-from xcomposer_ui.core.strategies import Strategy
 from xcomposer_ui.models.cache import CACHE_NAME
 from xcomposer_ui.runtime.backend import CallResult, FailureSite, Progress
 
 SHORT_STEP_SEC = 0.1
-"""A decoding step that takes less is stopped soon enough at its token, and needs no hooks on the blocks."""
+"""Longest decoding step for which checking for a stop once a token, without hooks on the blocks, is enough."""
 
 
 def answer(
     model: Any,
     tokenizer: Any,
     question: Request,
-    strategy: Strategy,
-    half: str,
     progress: Progress,
     others: int = 0,
     prefixes: PrefixCache | None = None,
 ) -> CallResult:
-    """Run `question` on `model`, whose weights are in the strategy's dtype.
+    """Run `question` on `model`, whose weights are in `question.weights_dtype`.
 
-    The clock runs from the picture's pixels to the last token. Stops between two blocks when `progress.stop` is set.
+    The latency is from the picture's pixels to the last token. The run ends between two blocks if `progress.stop` is
+    set.
 
     Args:
         others: bytes of other weights on the device.
-        prefixes: where a question with a history may find what its earlier turns have in common with it.
+        prefixes: the KV caches of earlier turns, which a question with a history reuses.
     """
-    call = _MeasuredCall(model, tokenizer, question, strategy, half, progress, others, prefixes)
+    call = _MeasuredCall(model, tokenizer, question, progress, others, prefixes)
     stopped, failure = call.run()
     finite = failure is None and call.finite.finished()
     measurement = call.close(keep=finite, failed=failure is not None)
     if failure or stopped:
         free_unused(model.device.type)
     result = partial(CallResult, measurement, timeline=call.timeline.so_far())
-    arguments = model, tokenizer, question, strategy, half
     ids = call.clock.ids
     if failure:
         kind, message, text = failure
-        # After running out of memory, a traced run would only run out again.
-        site = FailureSite() if out_of_memory(kind, message) else find_site(*arguments, progress)
+        # After running out of memory, a traced run would run out again.
+        site = FailureSite() if out_of_memory(kind, message) else find_site(model, tokenizer, question, progress)
         return result(failure_type=kind, message=message, traceback=text, site=site)
     if not stopped and not finite:
         shorter = replace(question, max_new_tokens=max(1, len(ids)))
-        flow = traced_flow(model, tokenizer, shorter, strategy, half, Progress(), values=True)
+        flow = traced_flow(model, tokenizer, shorter, Progress(), values=True)
         non_finite, site = silent_failures.non_finite_site(flow)
         return result(failure_type=silent_failures.NON_FINITE, message=non_finite, site=site)
     text = model.answer_text(tokenizer, ids)
@@ -79,24 +76,23 @@ def answer(
 
 
 class _MeasuredCall:
-    """One call of the model with all that is measured beside it."""
+    """One call of the model, with its clock, memory meter, finite check and timeline."""
 
     def __init__(
         self,
         model: Any,
         tokenizer: Any,
         question: Request,
-        strategy: Strategy,
-        half: str,
         progress: Progress,
         others: int,
         prefixes: PrefixCache | None,
     ) -> None:
         self._model, self._tokenizer, self._question = model, tokenizer, question
-        self._strategy, self._half = strategy, half
-        pixels = partial(picture_pixels, model, question, strategy, half)
-        kept = PrefixCache(most=0) if prefixes is None else prefixes
-        self.reader = PromptReader(model, tokenizer, question, (strategy.name, half), pixels, kept)
+        pixels = partial(picture_pixels, model, question, question.method, question.half_dtype)
+        prefixes = PrefixCache(most=0) if prefixes is None else prefixes
+        self.reader = PromptReader(
+            model, tokenizer, question, (question.strategy, question.half_dtype), pixels, prefixes
+        )
         self.meter = meter_of(model, others)
         self.finite = FiniteWatch()
         self.clock = TokenClock(progress.stop.is_set, self._each_token)
@@ -112,8 +108,9 @@ class _MeasuredCall:
     def run(self) -> tuple[bool, tuple[str, str, str] | None]:
         """(whether it was stopped, the expected failure as type, message and traceback)."""
         model, question, device_type = self._model, self._question, self._model.device.type
+        in_strategy = arithmetic(question.method, question.half_dtype, device_type)
         try:
-            with self.meter, self.finite.on(model), self.blocks, arithmetic(self._strategy, self._half, device_type):
+            with self.meter, self.finite.on(model), self.blocks, in_strategy:
                 torch.manual_seed(question.seed)
                 self._started = self.clock.now()
                 self.timeline.start(question.image is not None)
@@ -129,13 +126,13 @@ class _MeasuredCall:
             return True, None
         except EXPECTED as error:
             failure = type(error).__name__, str(error), without_folders("".join(traceback.format_exception(error)))
-            # The frames hold the activations; without them the memory of a failed run is free at once.
+            # The frames reference the activations: clearing them frees the memory of a failed run at once.
             traceback.clear_frames(error.__traceback__)
             return False, failure
         return False, None
 
     def close(self, keep: bool, failed: bool) -> Measurement:
-        """The figures; the prompt goes to the prefix cache if `keep`."""
+        """Return the figures; if `keep`, add the prompt to the prefix cache."""
         clock, reader, meter = self.clock, self.reader, self.meter
         reader.close(keep=bool(clock.ids) and keep)
         return Measurement(
@@ -153,14 +150,14 @@ class _MeasuredCall:
 
     def _each_token(self) -> None:
         self.meter.token(self._cache_bytes)
-        self.finite.look()
+        self.finite.accumulate()
         self.timeline.token()
         if self.clock.step_sec < SHORT_STEP_SEC:  # a stop is noticed at each token too
             self.blocks.release()
 
     def _each_block(self, module: nn.Module) -> None:
         if self.clock.first_at is None:  # each token of the answer has its own sample
-            with self.clock.apart():
+            with self.clock.paused():
                 self.timeline.block(module)
 
     def _cache_bytes(self) -> int:
@@ -168,7 +165,7 @@ class _MeasuredCall:
 
 
 def without_folders(text: str) -> str:
-    """A traceback with each file named from its package on, without the folders of this machine."""
+    """The traceback `text` with file names that start at their package, without this machine's folders."""
     return re.sub(
         r'File "[^"]*/(?:(?:site|dist)-packages/|python3\.\d+/(?!site|dist)|(?=xcomposer_ui/))', 'File "', text
     )

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -14,16 +15,14 @@ from xcomposer_ui.backends.devices import free_bytes
 from xcomposer_ui.backends.torch_private import cuda_driver_version
 from xcomposer_ui.core.processor import processor_name
 from xcomposer_ui.core.versions import PACKAGES, installed
-from xcomposer_ui.planning.hardware import Check, Facts, Gpu, judged
-
-
-def check() -> Check:
-    """The check of this machine: milliseconds once torch is imported, and no CUDA context where there is no GPU."""
-    return judged(facts())
+from xcomposer_ui.planning.machine_facts import Facts, Gpu
 
 
 def facts() -> Facts:
-    """The facts of this machine; None for what cannot be found out."""
+    """The facts of this machine; None for those that cannot be determined.
+
+    Takes milliseconds once torch is imported, and creates no CUDA context without a GPU.
+    """
     return Facts(
         versions={
             "Python": "{}.{}.{}".format(*sys.version_info),
@@ -40,19 +39,17 @@ def facts() -> Facts:
 
 
 def cpu_flags() -> frozenset[str] | None:
-    """Features of the processor, as PyTorch names them; None where PyTorch does not report them (2.8 does not)."""
-    ask = getattr(torch.cpu, "get_capabilities", None)
-    if ask is None:
-        return None
-    return frozenset(name for name, there in ask().items() if there is True) or None
+    """Features of the processor, as PyTorch names them; None if PyTorch does not report them (2.8 does not)."""
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    return frozenset(name for name, there in capabilities.items() if there is True) or None
 
 
 def apple_gpu() -> str | None:
-    """The name of Apple's GPU where PyTorch reaches it, else None."""
+    """The name of Apple's GPU if PyTorch can use it, else None."""
     if not torch.backends.mps.is_available():
         return None
-    ask = getattr(torch.backends.mps, "get_name", processor_name)  # the GPU is part of the processor
-    return ask() or "Apple's GPU"
+    get_name = getattr(torch.backends.mps, "get_name", processor_name)  # the GPU is part of the processor
+    return get_name() or "Apple's GPU"
 
 
 def gpu() -> Gpu:

@@ -1,4 +1,4 @@
-"""Downloads a checkpoint from the hub into its cache: with progress, resumed, and without a network if complete."""
+"""Downloads a checkpoint from the hub into its cache, with progress; a complete copy needs no network."""
 
 from __future__ import annotations
 
@@ -18,58 +18,58 @@ SAFETENSORS = ("*.safetensors", "*.safetensors.index.json")
 PYTORCH = ("pytorch_model*.bin", "pytorch_model.bin.index.json")
 
 
-def fetched(name: str, report: Callable[[float], None]) -> Path:
-    """The folder of the hub's `name`, downloaded where it is not in the cache yet. Its last part is the revision.
+def download(name: str, report: Callable[[float], None]) -> Path:
+    """Download the hub's `name` if it is not in the cache yet; returns its folder, whose name is the revision.
 
-    report: is called with the downloaded fraction, 0..1. A broken download is resumed, and complete files are not
-    downloaded again. Raises UserError where the hub refuses it, or is out of reach and the cache has no whole copy.
+    report: called with the downloaded fraction, 0..1. An interrupted download is resumed; complete files are not
+    downloaded again. Raises UserError if the hub refuses, or cannot be reached and the cache has no complete copy.
     """
-    return _downloaded(name, wanted, report)
+    return _download(name, files_to_load, report)
 
 
 def configuration(name: str) -> Path:
-    """The config.json of the hub's `name`, and nothing more of it is downloaded. Raises UserError as `fetched` does."""
-    file = _downloaded(name, lambda files: ["config.json"], lambda fraction: None) / "config.json"
+    """Download only the config.json of the hub's `name`. Raises UserError as `download` does."""
+    file = _download(name, lambda files: ["config.json"], lambda fraction: None) / "config.json"
     if not file.is_file():
         raise UserError("incomplete_checkpoint", name=name, missing="config.json")
     return file
 
 
 def cached(name: str) -> Path | None:
-    """The folder of the hub's `name` where it is on this machine; uses no network."""
+    """The folder of the hub's `name` in the cache, None if it is not there; uses no network."""
     try:
         return Path(snapshot_download(name, local_files_only=True, allow_patterns=["config.json"]))
     except (hub_errors.LocalEntryNotFoundError, OSError, ValueError):
         return None
 
 
-def wanted(files: Sequence[str]) -> list[str]:
-    """Of a checkpoint's files, patterns of those that are loaded: weights in one format, not in each that is there."""
+def files_to_load(files: Sequence[str]) -> list[str]:
+    """Patterns of those of a checkpoint's files that are loaded: weights in one format, if there are several."""
     safe = any(fnmatch.fnmatch(file, "*.safetensors") for file in files)
     return [*SMALL_FILES, *(SAFETENSORS if safe or not files else PYTORCH)]
 
 
-def _downloaded(name: str, patterns: Callable[[Sequence[str]], list[str]], report: Callable[[float], None]) -> Path:
-    """The folder of the hub's `name` with the files that `patterns` picks from its list. Raises as `fetched` does."""
+def _download(name: str, patterns: Callable[[Sequence[str]], list[str]], report: Callable[[float], None]) -> Path:
+    """Download the files of the hub's `name` that match `patterns(names of all files)`. Raises as `download` does."""
     try:
-        # One request with a time limit: the hub's client tries its downloads six times, for half a minute.
+        # One request with a time limit: without a network, a download is retried for half a minute.
         info = HfApi().model_info(name, timeout=constants.HF_HUB_ETAG_TIMEOUT)
     except hub_errors.HFValidationError as error:
         raise UserError("no_such_model", name=name) from error
-    except Exception as error:  # the HTTP client's own among them, and which client that is depends on the release
+    except Exception as error:  # includes the HTTP client's, which depends on the hub client's release
         cached_folder = _complete_in_cache(name, patterns)
         if cached_folder is None:
             raise _mistake(name, error) from error
         return cached_folder
-    wanted_files = patterns([file.rfilename for file in info.siblings or ()])
+    picked = patterns([file.rfilename for file in info.siblings or ()])
     try:
-        return Path(snapshot_download(name, allow_patterns=wanted_files, tqdm_class=_bar(report)))
+        return Path(snapshot_download(name, allow_patterns=picked, tqdm_class=_bar(report)))
     except Exception as error:
         raise _mistake(name, error) from error
 
 
 def _complete_in_cache(name: str, patterns: Callable[[Sequence[str]], list[str]]) -> Path | None:
-    """The cache's folder of `name`; None where it holds none, or not all that `patterns` picks of it."""
+    """The cache's folder of `name`; None if it is missing or incomplete."""
     folder = cached(name)
     if folder is None:
         return None
@@ -81,12 +81,12 @@ def _complete_in_cache(name: str, patterns: Callable[[Sequence[str]], list[str]]
 
 
 def _mistake(name: str, error: Exception) -> UserError:
-    """The user's mistake that `error`, which the hub's client raised, stands for."""
+    """The UserError for an `error` of the hub's client."""
     if isinstance(error, hub_errors.GatedRepoError):
         return UserError("hub_gated", name=name)
     if isinstance(error, hub_errors.RepositoryNotFoundError):
         return UserError("hub_missing", name=name)
-    # Where the cache is incomplete too, the hub's answer is the cause.
+    # If the cache is incomplete too, the hub's response is the error's cause.
     for cause in (error, error.__cause__):
         if isinstance(cause, hub_errors.HfHubHTTPError) and not isinstance(cause, hub_errors.LocalEntryNotFoundError):
             return UserError("hub_refused", name=name, what=_status(cause))
@@ -94,11 +94,11 @@ def _mistake(name: str, error: Exception) -> UserError:
 
 
 def _bar(report: Callable[[float], None]) -> Any:
-    """A progress bar that is not drawn and reports the fraction of bytes; one that counts files reports nothing."""
+    """A class of progress bars that are not drawn; those of bytes report their fraction, those of files nothing."""
 
     class Reporting(tqdm):  # type: ignore[misc]
-        # No thread that redraws slow bars: each class of bars has its own, which stays, and tqdm holds its lock while
-        # it starts one. If that thread first collects an old bar, which needs the lock, both wait for ever.
+        # No monitor thread: tqdm starts one for each class and waits for it while holding its lock. If that thread's
+        # first garbage collection finds an old bar, whose deletion needs the lock, both wait for ever.
         monitor_interval = 0
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -1,6 +1,6 @@
-"""The pre-flight check: every strategy in both half types on a tiny model, and each boundary that clashes.
+"""The dtype check: runs a tiny model under every strategy in both half types, and records each boundary that clashes.
 
-Real tensors on the CPU: meta and fake ones do not raise the commonest clash of all, a linear layer's.
+It uses real tensors on the CPU, because meta and fake ones do not raise the most common clash, that of a linear layer.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from xcomposer_ui.models.base import FamilyModel
 from xcomposer_ui.tracing.lint import Lint, LintCase
 
 NEW_TOKENS = 2
-"""The prompt and one step of decoding; all further steps compute the same operations."""
+"""Prefill and one decoding step; all later steps run the same operations."""
 
 SMALL_PICTURE = (64, 64)
-"""(width, height) in pixels; tiled members make one tile of it."""
+"""(width, height) in pixels; a single tile for tiled members."""
 
 EXPECTED = (RuntimeError, TypeError, ValueError, IndexError, AttributeError, KeyError, AssertionError)
-"""What a model may raise at inputs that are not laid out for it."""
+"""What a model may raise for inputs in the wrong layout."""
 
 
 def lint(named: str, halves: Sequence[str] = HALF_DTYPES) -> Lint:
-    """Check the model that a folder's config.json or a class describes, under every strategy in each of `halves`.
+    """Check the model of a folder's config.json or of a class, under every strategy in each of `halves`.
 
-    Raises UserError where there is no such folder or class, NoTinyModelError where none can be built or run.
+    Raises UserError if there is no such folder or class, NoTinyModelError if no tiny model can be built or run.
     """
     transformers_logging.set_verbosity_error()
     tiny = tiny_model(*configuration(named))
@@ -44,7 +44,7 @@ def lint(named: str, halves: Sequence[str] = HALF_DTYPES) -> Lint:
         weights = {"float32": tiny}
         for strategy in STRATEGIES.values():
             if half != halves[0] and not strategy.uses_half:
-                continue  # no half type has a part in it: once is enough
+                continue  # the result does not depend on the half type
             dtype = strategy.weights_dtype(half)
             if dtype not in weights:
                 weights[dtype] = _loaded(tiny, dtype)
@@ -53,22 +53,17 @@ def lint(named: str, halves: Sequence[str] = HALF_DTYPES) -> Lint:
 
 
 def run(model: Any, inputs: Inputs) -> None:
-    """Run one picture and a few words through the model, by `generate` where it has that."""
+    """Run the model on one picture and a few tokens, by `generate` if it has it."""
     with torch.no_grad():
         if isinstance(model, FamilyModel):
-            made = model.joined_inputs([[1, 3], [4, 5]], [inputs["pixel_values"]])
-            model.generate(**made, **_generation(model))
-        elif model.can_generate():
-            model.generate(**inputs, **_generation(model))
-        else:
+            inputs = model.joined_inputs([[1, 3], [4, 5]], [inputs["pixel_values"]])
+        if not model.can_generate():
             model(**inputs)
-
-
-def _generation(model: Any) -> dict[str, Any]:
-    # Set where it is read: some families' generate passes an id of its own on.
-    if model.generation_config.pad_token_id is None:
-        model.generation_config.pad_token_id = 0
-    return {"max_new_tokens": NEW_TOKENS, "min_new_tokens": NEW_TOKENS, "do_sample": False}
+            return
+        # Set in the configuration and not as an argument, which some families' `generate` passes a second time.
+        if model.generation_config.pad_token_id is None:
+            model.generation_config.pad_token_id = 0
+        model.generate(**inputs, max_new_tokens=NEW_TOKENS, min_new_tokens=NEW_TOKENS, do_sample=False)
 
 
 def _accepted_inputs(tiny: Any) -> Inputs:

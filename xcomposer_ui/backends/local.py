@@ -24,13 +24,13 @@ from xcomposer_ui.runtime.backend import BatchCallResult, CallResult, Progress
 from xcomposer_ui.tracing.dtype_flow import DtypeFlow
 
 SMALL_PARAMETERS = 100_000_000
-"""Parameters below which another strategy takes a second or two on any machine, loading included."""
+"""Parameters below which loading and running another strategy takes a second or two on any machine."""
 
 
 def open_local(model: str, device: str) -> LocalBackend:
-    """A backend for `model` ("embedded", a folder, a hub id) on "auto" or one of `DEVICES`; nothing is loaded yet.
+    """A backend for `model` ("embedded", a folder, a hub id) on "auto" or one of `DEVICES`, without weights yet.
 
-    Raises UserError where there is no such device, or no such model.
+    Raises UserError if there is no such device or model.
     """
     chosen, reason = choose_device(device)
     checkpoint.locate(model)
@@ -69,7 +69,7 @@ class LocalBackend:
         if dtype in self._models:
             return None
         self.fetch(progress)
-        self._make_room(dtype)
+        self._unload_unless_fits(dtype)
         started = time.perf_counter()
 
         def report(fraction: float) -> None:
@@ -82,35 +82,37 @@ class LocalBackend:
         return time.perf_counter() - started
 
     def weights(self, dtype: str) -> tuple[Any, Any]:
-        """(model, tokenizer) as loaded in `dtype`. Raises KeyError where it was not."""
+        """(model, tokenizer) as loaded in `dtype`. Raises KeyError if it is not loaded."""
         return self._models[dtype], self._tokenizer
 
     def generate(self, request: Request, progress: Progress) -> CallResult:
-        result = self._generated(request, progress, self._prefixes)
+        result = self._generate(request, progress, self._prefixes)
         if self._prefixes.nbytes and out_of_memory(result.failure_type, str(result.message)):
-            self.forget()  # the prefix cache may be just the memory that is missing
+            self.forget()  # the run may fit without the prefix cache
             free_unused(self.device)
-            result = self._generated(request, progress, self._prefixes)
+            result = self._generate(request, progress, self._prefixes)
         return result
 
     def generate_batch(self, requests: Sequence[Request], progress: Progress) -> BatchCallResult:
-        first = requests[0]
-        self.forget()  # a batch needs all the memory there is
-        model, tokenizer = self.weights(first.weights_dtype)
-        return batch_generation.answer_first(
-            model, tokenizer, requests, first.method, first.half_dtype, progress,
-            lambda request: self._generated(request, progress), self._other_bytes(first.weights_dtype),
-        )  # fmt: skip
+        self.forget()  # leaves more memory to the batch
+        dtype = requests[0].weights_dtype
+        return batch_generation.answer_batch(
+            *self.weights(dtype),
+            requests,
+            progress,
+            lambda one: self._generate(one, progress),
+            self._other_bytes(dtype),
+        )
 
     def measure_divergence(
         self, request: Request, variants: Sequence[tuple[str, str]], progress: Progress
     ) -> Divergences:
-        def ready(dtype: str) -> tuple[Any, Any]:
+        def load_weights(dtype: str) -> tuple[Any, Any]:
             self.load(dtype, progress)
             return self.weights(dtype)
 
         chosen = [(strategy_named(strategy), half) for strategy, half in variants]
-        return divergence.diverge(ready, request, chosen, progress)
+        return divergence.diverge(load_weights, request, chosen, progress)
 
     def try_remedy(self, request: Request, progress: Progress) -> CallResult | None:
         dtype = request.weights_dtype
@@ -118,11 +120,11 @@ class LocalBackend:
         if not small and (dtype not in self._models or self.device == "cpu"):
             return None
         self.load(dtype, progress)
-        return self._generated(request, Progress(stop=progress.stop))  # the run's own progress stays as it is
+        return self._generate(request, Progress(stop=progress.stop))  # does not change the run's own progress
 
     def trace_dtypes(self, request: Request, progress: Progress) -> DtypeFlow:
         model, tokenizer = self.weights(request.weights_dtype)
-        return traced_flow(model, tokenizer, request, request.method, request.half_dtype, progress)
+        return traced_flow(model, tokenizer, request, progress)
 
     def budget_bytes(self) -> int | None:
         return budget_bytes(self.device, sum(weights_bytes(model) for model in list(self._models.values())))
@@ -136,17 +138,15 @@ class LocalBackend:
         self._tokenizer = None
         free_unused(self.device)
 
-    def _generated(self, request: Request, progress: Progress, kept: PrefixCache | None = None) -> CallResult:
+    def _generate(self, request: Request, progress: Progress, prefixes: PrefixCache | None = None) -> CallResult:
         dtype = request.weights_dtype
-        model, tokenizer = self.weights(dtype)
-        others = self._other_bytes(dtype)
-        return generation.answer(model, tokenizer, request, request.method, request.half_dtype, progress, others, kept)
+        return generation.answer(*self.weights(dtype), request, progress, self._other_bytes(dtype), prefixes)
 
     def _other_bytes(self, dtype: str) -> int:
         return sum(weights_bytes(model) for name, model in self._models.items() if name != dtype)
 
-    def _make_room(self, dtype: str) -> None:
-        """Unload the weights in other dtypes unless the new ones fit beside them, with a fifth to spare."""
+    def _unload_unless_fits(self, dtype: str) -> None:
+        """Unload the weights in other dtypes unless 1.2 times the new weights' bytes are free."""
         if not self._models:
             return
         loaded = next(iter(self._models.values()))

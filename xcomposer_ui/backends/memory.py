@@ -34,12 +34,11 @@ def weights_bytes(model: nn.Module) -> int:
 class CpuPeak:
     """`with CpuPeak(model) as peak: …`, then `peak.peak_bytes`. Per thread: enter it where the model runs.
 
-    Every allocation is recorded, unless `token` reports an answer's tokens. From the second step of decoding on, each
-    makes the same allocations as the one before, some larger by a fixed number of bytes: after RECORDED_STEPS, the last
-    two of them alike, the meter extrapolates instead of recording. A small model makes hundreds of allocations a token,
-    and to record each would take a tenth of its time. The sum is the same to the byte (the tests compare) until the
-    cache first grows (`models.cache.GROWTH`); then what it grew by is added, and the copy of one layer, made while it
-    grows, is left out.
+    Every allocation is recorded, unless `token` reports an answer's tokens. From the second decoding step on, each step
+    makes the same allocations as the one before, some larger by a fixed number of bytes. So after RECORDED_STEPS, if
+    the last two were alike, the meter extrapolates instead of recording: a small model makes hundreds of allocations a
+    token, and recording them takes a tenth of its time. The result is exact to the byte (the tests compare) until the
+    cache first grows (`models.cache.GROWTH`); after that its growth is added, but not the temporary copy of one layer.
 
     peak_bytes stays None where PyTorch was built without the profiler that records allocations.
     """
@@ -88,10 +87,9 @@ class CpuPeak:
         self.peak_bytes = self.weights_bytes + self._highest
 
     def recent(self) -> tuple[int, int | None] | None:
-        """(most bytes in use since the last call, None), weights included; None where nothing is recorded.
+        """(most bytes in use since the last call, None), weights included; None without the profiler.
 
-        While events are recorded, they are added up and the recording continues: some microseconds, and a fraction of
-        one for each event.
+        Takes some microseconds, and a fraction of one for each recorded event.
         """
         if not AllocatorEvents.available:
             return None
@@ -120,7 +118,7 @@ class CpuPeak:
         return highest + self._cache_bytes() - self._recorded_cache_bytes
 
     def _growths_of_a_step(self) -> list[tuple[int, int]]:
-        """(live bytes, growth a step) at the events of the last step that may be the highest of a later one."""
+        """(live bytes, growth per step) at the events of the last step that may be the peak of a later one."""
         now = accumulate(self._step, initial=self._live - sum(self._step))
         before = accumulate(self._step_before, initial=self._live - sum(self._step) - sum(self._step_before))
         kept: list[tuple[int, int]] = []
@@ -131,9 +129,9 @@ class CpuPeak:
 
 
 def _alike(step: list[int], other: list[int]) -> bool:
-    """Whether two steps made the same allocations and frees in the same order, of whatever sizes.
+    """Whether two steps made allocations and frees in the same order, whatever their sizes.
 
-    They do, unless Python's collector frees some tensor in one of them that lay in a cycle.
+    They do, unless Python's garbage collector frees a tensor during one of them.
     """
     return len(step) == len(other) and all((a > 0) == (b > 0) for a, b in zip(step, other, strict=True))
 

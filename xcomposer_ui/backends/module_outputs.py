@@ -1,4 +1,4 @@
-"""Each module's output in a forward, and its distance from another forward's output; distances are in float64."""
+"""The modules' outputs in a forward, and their distances from those of another forward, computed in float64."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from xcomposer_ui.backends.tracing.tensor_origins import dtype_name
 from xcomposer_ui.compare.divergence import LayerDivergence
 
 Key = tuple[str, int]
@@ -17,21 +18,19 @@ Key = tuple[str, int]
 
 
 def block_names(model: nn.Module) -> set[str]:
-    """The stages of the depth chart: each block, and the outermost modules that contain none and are in none."""
+    """The stages of the depth chart: each block, and the outermost modules that neither contain nor are in a block."""
     kinds = set(model._no_split_modules)  # type: ignore[arg-type]
     blocks = {name for name, module in model.named_modules() if type(module).__name__ in kinds}
-    holders = {name[:end] for name in blocks for end in range(len(name)) if name[end] == "."} | {""}
-    outermost: set[str] = set()
-    for name, _ in model.named_modules():
-        parent = name.rpartition(".")[0]
-        if name not in holders and name not in blocks and parent in holders:
-            outermost.add(name)
+    parents = {name[:end] for name in blocks for end in range(len(name)) if name[end] == "."} | {""}
+    outermost = {
+        name for name, _ in model.named_modules() if name not in parents and name.rpartition(".")[0] in parents
+    }
     return blocks | outermost
 
 
 @contextmanager
 def outputs_of(model: nn.Module, each: Callable[[Key, Tensor], None]) -> Iterator[None]:
-    """Within, `each` is called with each module's name and call, and its output if a floating-point tensor."""
+    """A context in which `each` gets the key and output of every module call that returns a floating-point tensor."""
     calls: Counter[str] = Counter()
 
     def hook(name: str) -> Callable[..., None]:
@@ -52,9 +51,9 @@ def outputs_of(model: nn.Module, each: Callable[[Key, Tensor], None]) -> Iterato
 
 
 def layer_divergence(key: Key, output: Tensor, reference: Tensor, is_block: bool) -> LayerDivergence:
-    """`output` against `reference`, of the same shape; computed in float64.
+    """The distance of `output` from `reference`, of the same shape; computed in float64.
 
-    Raises AssertionError where the shapes differ: the calls were different ones then.
+    Raises AssertionError if the shapes differ, which shows that the calls do not correspond.
     """
     assert output.shape == reference.shape, f"{key} gave {output.shape}, the reference {reference.shape}"
     found = in_float64(output.detach())
@@ -68,8 +67,7 @@ def layer_divergence(key: Key, output: Tensor, reference: Tensor, is_block: bool
         length = size * float(found.norm())
         cosine = max(-1.0, min(1.0, float((found * expected).sum()) / length)) if length else None
     largest = float(found[finite].abs().max()) if bool(finite.any()) else None
-    dtype = str(output.dtype).removeprefix("torch.")
-    return LayerDivergence(*key, dtype, error, cosine, largest, non_finite, is_block)
+    return LayerDivergence(*key, dtype_name(output.dtype), error, cosine, largest, non_finite, is_block)
 
 
 def logit_figures(reference: Tensor, logits: Tensor) -> tuple[float | None, float | None, float, int]:
@@ -90,17 +88,20 @@ def logit_figures(reference: Tensor, logits: Tensor) -> tuple[float | None, floa
 
 
 def has_float64(device: torch.device) -> bool:
-    """Whether tensors on `device` may be float64; on Apple's GPU they may not."""
+    """Whether `device` supports float64; Apple's GPU does not."""
     return device.type != "mps"
 
 
 def in_float64(values: Tensor) -> Tensor:
-    """`values` in float64, on the CPU where their device has no such type."""
+    """`values` in float64, on the CPU if their device does not support it."""
     return (values if has_float64(values.device) else values.cpu()).double()
 
 
 def largest_share(layers: Sequence[LayerDivergence]) -> tuple[float | None, str | None]:
-    """The largest |value| over its dtype's largest finite one, and the module that gave it."""
+    """(the largest ratio of a |value| to its dtype's largest finite value, the module that returned it).
+
+    If a value is not finite, the ratio is None and the module the first that returned one.
+    """
     overflown = next((layer.module for layer in layers if layer.non_finite), None)
     if overflown is not None:
         return None, overflown
@@ -113,7 +114,7 @@ def largest_share(layers: Sequence[LayerDivergence]) -> tuple[float | None, str 
 
 
 def first_difference(reference: Sequence[int], other: Sequence[int]) -> int | None:
-    """The index of the first token that differs, one of them ending first included; None where there is none."""
+    """The index of the first token that differs or that only one of the two has; None if they are equal."""
     for n, (a, b) in enumerate(zip(reference, other, strict=False)):
         if a != b:
             return n

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from xcomposer_ui.backends.memory import Meter
-from xcomposer_ui.core.request import Request
+from xcomposer_ui.core.request import Request, tile_settings
 from xcomposer_ui.models.cache import PreallocatedCache
 from xcomposer_ui.models.turns import PictureSource, PromptTurn, common_length, digest_of
 
@@ -18,15 +18,15 @@ MOST = 2
 """Conversations kept, so that two visitors can take turns."""
 
 MOST_BYTES = 2 << 30
-"""Most bytes of all kept conversations; a larger one is not kept."""
+"""Most bytes of all kept conversations together."""
 
 Arithmetic = tuple[str, str]
-"""(strategy, half): what was computed under another one cannot be reused."""
+"""(strategy, half): an entry is reused only under the same one."""
 
 
 @dataclass(frozen=True)
 class CachedPrefix:
-    """A prompt's keys and values: `cache` has as many as `turn` is long."""
+    """A prompt and its KV cache, of the same length."""
 
     arithmetic: Arithmetic
     turn: PromptTurn
@@ -34,14 +34,14 @@ class CachedPrefix:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of memory that it takes."""
+        """Bytes of the KV cache and the picture embeddings."""
         return self.cache.nbytes + sum(picture.untyped_storage().nbytes() for picture in self.turn.pictures.values())
 
 
 class PrefixCache:
-    """The conversations of one model's weights. A turn takes its conversation out and, if it succeeds, puts it back.
+    """Recent conversations with one model. A turn removes its conversation and, if it succeeds, adds the longer one.
 
-    Used by the thread that computes; `clear` by any.
+    `clear` may be called from any thread, the other methods from the thread that computes.
     """
 
     def __init__(self, most: int = MOST, most_bytes: int = MOST_BYTES) -> None:
@@ -52,17 +52,17 @@ class PrefixCache:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of memory that all take."""
+        """Bytes of all conversations."""
         with self._lock:
             return sum(kept.nbytes for kept in self._kept)
 
     @property
     def cleared(self) -> int:
-        """How often `clear` was called; `put` takes the number from when the turn began."""
+        """How often `clear` was called; `put` needs the number from the start of the turn."""
         return self._cleared
 
     def picture(self, arithmetic: Arithmetic, digest: str) -> Tensor | None:
-        """The picture's embeddings, None where no kept conversation has them."""
+        """The picture's embeddings, None if no kept conversation has them."""
         with self._lock:
             for kept in reversed(self._kept):
                 if kept.arithmetic == arithmetic and digest in kept.turn.pictures:
@@ -70,7 +70,7 @@ class PrefixCache:
         return None
 
     def take(self, arithmetic: Arithmetic, turn: PromptTurn) -> tuple[PreallocatedCache, int]:
-        """(a cache of the first tokens of `turn`, how many): the longest there is, which is removed from here."""
+        """Remove and return (the longest KV cache of the first tokens of `turn`, number of those tokens)."""
         with self._lock:
             best, length = None, 0
             for kept in self._kept:
@@ -84,9 +84,9 @@ class PrefixCache:
         return best.cache, length
 
     def put(self, arithmetic: Arithmetic, turn: PromptTurn, cache: PreallocatedCache, cleared: int) -> None:
-        """Keep `turn`, whose keys and values `cache` begins with; the least recently used go where there are too many.
+        """Keep `turn` and its part of `cache`; beyond the limits, the least recently used conversations are removed.
 
-        cleared: `cleared` when the turn began; if it has changed since, nothing is kept.
+        cleared: the value of `cleared` at the start of the turn; if it has changed since, nothing is kept.
         """
         cache.crop(min(0, turn.length - cache.get_seq_length()))
         # The prompt's own embeddings are not needed again: the next turn makes its own.
@@ -106,11 +106,11 @@ class PrefixCache:
 
 
 class PromptReader:
-    """Reads one question's prompt into a KV cache, from where the prefix cache ends.
+    """Computes the part of a question's prompt that the prefix cache does not have.
 
-    A question without a history reuses nothing, so that its figures are those of a whole run; it only adds its own.
+    A question without a history reuses nothing, so that its figures are those of a whole run; its prompt is added.
 
-    prompt_tokens, reused_tokens: None until they are known. reused_picture: None where there is no picture.
+    prompt_tokens, reused_tokens: None until they are known. reused_picture: None without a picture.
     """
 
     def __init__(
@@ -138,7 +138,7 @@ class PromptReader:
         question, picture = self._question, None
         if question.image is not None:
             picture = PictureSource(
-                digest_of(question.image, question.hd_num), lambda: self._model.encode_image(self._pixels())
+                digest_of(question.image, tile_settings(question)), lambda: self._model.encode_image(self._pixels())
             )
             self.reused_picture = False
         before = self._prefixes.nbytes
@@ -154,12 +154,12 @@ class PromptReader:
         return turn.inputs
 
     def peak_bytes(self, meter: Meter) -> int | None:
-        """The meter's peak, corrected for what earlier turns left."""
+        """The meter's peak, corrected for memory that earlier turns allocated."""
         return None if meter.peak_bytes is None else meter.peak_bytes + self.correction_bytes(meter)
 
     def correction_bytes(self, meter: Meter) -> int:
-        """What to add to the meter's figures; below 0 to subtract: what is reused counts, what others keep does not."""
-        # The CPU's meter adds up what is allocated during the run; a card's sees all that is allocated.
+        """Bytes to add to the meter's figures: reused memory counts, that of other conversations does not."""
+        # The CPU's meter counts only allocations during the run; a card's counts all memory that is allocated.
         return self._taken_bytes if meter.kind == "cpu_tensors" else -self._unused_bytes
 
     def close(self, keep: bool) -> None:

@@ -1,4 +1,4 @@
-"""What follows a run of the model and can end it: the clock of its tokens, and a hook before each block."""
+"""Timing and stopping of a run: a token clock, and a hook before each block."""
 
 from __future__ import annotations
 
@@ -15,61 +15,62 @@ from xcomposer_ui.runtime.backend import Progress
 
 
 class Stopped(BaseException):
-    """Raised inside the model to end a run in the middle of a forward. Nothing that guards the model catches it."""
+    """Raised inside the model to end a run in the middle of a forward. A BaseException, so that it is not taken for a
+    failure of the model."""
 
 
 class TokenClock:
     """A streamer for `generate`: records each token and its time.
 
-    each: called at each token, for measuring. The time that recording and measuring take is counted in `apart_sec`
-    and not part of the clock. first_at, last_at: seconds of `now`; None before the first token. step_sec: between the
-    last two tokens.
+    on_token: called at each token, for measuring. The time of recording and measuring is added to `paused_sec` and not
+    to the clock. first_at, last_at: seconds of `now`; None before the first token. step_sec: between the last two
+    tokens.
     """
 
-    def __init__(self, stop: Callable[[], bool], each: Callable[[], None]) -> None:
+    def __init__(self, stop: Callable[[], bool], on_token: Callable[[], None]) -> None:
         self.ids: list[int] = []
         self.first_at: float | None = None
         self.last_at: float | None = None
         self.step_sec = math.inf
-        self.apart_sec = 0.0
-        self._still_at: float | None = None  # the clock's time while it stands still
-        self._stop, self._each = stop, each
+        self.paused_sec = 0.0
+        self._paused_at: float | None = None  # the clock's time while it is paused
+        self._stop, self._on_token = stop, on_token
         self._prompt_seen = False
 
     def now(self) -> float:
         """Seconds since an arbitrary moment, without the time of measuring."""
-        return time.perf_counter() - self.apart_sec if self._still_at is None else self._still_at
+        return time.perf_counter() - self.paused_sec if self._paused_at is None else self._paused_at
 
     def put(self, value: Tensor) -> None:
         if not self._prompt_seen:  # `generate` passes the prompt first
             self._prompt_seen = True
             return
         began = time.perf_counter()
-        now = began - self.apart_sec
+        now = began - self.paused_sec
         if self.last_at is None:
             self.first_at = now
         else:
             self.step_sec = now - self.last_at
-        self.last_at = self._still_at = now
-        try:  # `apart`, written out: a context manager is a measurable part of a small model's token
+        self.last_at = self._paused_at = now
+        try:  # `paused` inlined: a context manager is a measurable part of a small model's token
             self.ids += value.tolist()
-            self._each()
+            self._on_token()
             if self._stop():
                 raise Stopped
         finally:
-            self._still_at = None
-            self.apart_sec += time.perf_counter() - began
+            self._paused_at = None
+            self.paused_sec += time.perf_counter() - began
 
     @contextmanager
-    def apart(self) -> Iterator[None]:
-        """Within, the clock stands still."""
+    def paused(self) -> Iterator[None]:
+        """A context in which the clock is paused."""
         began = time.perf_counter()
-        self._still_at = self.now()
+        self._paused_at = self.now()
         try:
             yield
         finally:
-            self._still_at = None
-            self.apart_sec += time.perf_counter() - began
+            self._paused_at = None
+            self.paused_sec += time.perf_counter() - began
 
     def end(self) -> None:
         """Nothing to flush."""
@@ -83,13 +84,15 @@ class TokenClock:
 
 
 class BlockWatch:
-    """Within, every block of the model first checks whether the run was stopped: prefill alone may take a minute.
+    """A context in which every block of the model first checks for a stop: prefill alone may take a minute.
 
-    each: called with each block before it computes.
+    on_block: called with each block before it computes. Raises Stopped inside the model.
     """
 
-    def __init__(self, model: nn.Module, progress: Progress, each: Callable[[nn.Module], None] | None = None) -> None:
-        self._model, self._progress, self._each = model, progress, each
+    def __init__(
+        self, model: nn.Module, progress: Progress, on_block: Callable[[nn.Module], None] | None = None
+    ) -> None:
+        self._model, self._progress, self._on_block = model, progress, on_block
         self._hooks: list[RemovableHandle] = []
 
     def __enter__(self) -> BlockWatch:
@@ -101,7 +104,7 @@ class BlockWatch:
         self.release()
 
     def release(self) -> None:
-        """Remove the hooks: a module without hooks is called in half the time, which a small model notices."""
+        """Remove the hooks: calling a module without hooks takes half the time, measurable in a small model."""
         for hook in self._hooks:
             hook.remove()
         self._hooks = []
@@ -109,5 +112,5 @@ class BlockWatch:
     def _before(self, block: nn.Module, _: Any) -> None:
         if self._progress.stop.is_set():
             raise Stopped
-        if self._each is not None:
-            self._each(block)
+        if self._on_block is not None:
+            self._on_block(block)

@@ -19,11 +19,11 @@ REPEATED = "RepeatedToken"
 EMPTY = "EmptyAnswer"
 
 REPEATS = 16
-"""Equal tokens at the end of an answer that did not end by itself, from which on it is called a repetition."""
+"""Equal tokens at the end of a cut-off answer that make it a repetition."""
 
 
 class FiniteWatch:
-    """Whether the logits of a run stayed finite. Only `finished` synchronises with the device."""
+    """Checks that the logits of a run stay finite. Only `finished` synchronises with the device."""
 
     def __init__(self) -> None:
         self._sum: Tensor | None = None
@@ -31,28 +31,28 @@ class FiniteWatch:
 
     def finished(self) -> bool:
         """Whether all were finite. Releases the tensors, so that none is freed while a later run is measured."""
-        self.look()
+        self.accumulate()
         total, self._sum = self._sum, None
         return total is None or bool(total.isfinite())
 
-    def look(self) -> None:
-        """Add up the latest logits. To be called outside timed sections."""
+    def accumulate(self) -> None:
+        """Add the latest logits to the sum. To be called outside timed sections."""
         if (logits := self._latest) is None:
             return
         self._latest = None
-        # NaN and infinity stay in a sum, whatever is added: one pass instead of three. Finite
-        # logits would have to pass 1e33 to add up to infinity.
+        # NaN and infinity persist in a sum: one pass instead of three. Finite logits add up to infinity only from
+        # about 1e33 on.
         total = logits.sum(dtype=torch.float32)
         self._sum = total if self._sum is None else self._sum.add_(total)
 
     def _note(self, _module: Any, _inputs: Any, logits: Tensor) -> None:
-        """Forward hook of the output layer. It only keeps the logits, so that it takes no time from the model."""
-        self.look()
+        """Forward hook of the output layer. It only stores the logits, so that it does not slow the model."""
+        self.accumulate()
         self._latest = logits
 
     @contextmanager
     def on(self, model: Any) -> Iterator[FiniteWatch]:
-        """Within, every logits tensor that `model` computes is checked."""
+        """A context in which every logits tensor that `model` computes is checked."""
         hook = model.get_output_embeddings().register_forward_hook(self._note)
         try:
             yield self
@@ -61,7 +61,7 @@ class FiniteWatch:
 
 
 def repeated_to_the_end(ids: Sequence[int], most: int) -> int:
-    """How often `ids` repeat their last token at the end, where they were cut at `most` tokens; else 0."""
+    """How often `ids` repeat their last token at the end, if they were cut off at `most` tokens; else 0."""
     if len(ids) < max(most, REPEATS) or len(set(ids[-REPEATS:])) > 1:
         return 0
     return next((n for n, token in enumerate(reversed(ids)) if token != ids[-1]), len(ids))

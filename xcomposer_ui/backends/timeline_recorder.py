@@ -1,7 +1,6 @@
 """Records a run's memory over time: a sample at each change of phase, and at intervals between.
 
-The run's own thread reads its meter, at the start of a block or at a token; no other thread reads the allocator, and
-the time that it takes is not part of the run's clock.
+The run's own thread reads its meter, at the start of a block or at a token, and not on the run's clock.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ EVERY_SEC = 0.01
 """Shortest interval between two samples of one phase."""
 
 MOST_KEPT = 240
-"""About how many samples of a timeline are shown or kept: more than a chart has pixels for are of no use."""
+"""About how many samples of a timeline are shown or kept: a chart has no pixels for more."""
 
 
 class TimelineRecorder:
@@ -54,7 +53,7 @@ class TimelineRecorder:
         if not samples:
             return None
         shifted = tuple(MemorySample(s.at_sec, s.phase, s.allocated_bytes + shift, s.reserved_bytes) for s in samples)
-        return MemoryTimeline(self._meter.kind, self._meter.weights_bytes, shifted).thinned(MOST_KEPT)
+        return MemoryTimeline(self._meter.kind, self._meter.weights_bytes, shifted).downsampled(MOST_KEPT)
 
     def _sample_if_due(self, phase: str) -> None:
         if phase != self._phase or self._now() - self._last >= EVERY_SEC:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch._C import _autograd
 from torch._C._profiler import ProfilerConfig, ProfilerState, _ExperimentalConfig
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -93,9 +93,9 @@ class _NoModules:
 class StorageTracker(MemTracker):
     """Follows every storage that an operation creates until the last tensor on it is gone.
 
-    Only that part of MemTracker is used: its module statistics need hooks on every module of the process, which a run
-    in another thread would meet too. `changed` is called with (bytes above 0 for an allocation and below for a free,
-    the storage's number).
+    Only that part of MemTracker is used: its module statistics need hooks on every module of the process, which would
+    affect runs in other threads. `changed` is called with (bytes above 0 for an allocation and below for a free, the
+    storage's number). `track_external(module)` counts a module's weights as allocated.
     """
 
     def __init__(self, changed: Callable[[int, int], None]) -> None:
@@ -103,10 +103,6 @@ class StorageTracker(MemTracker):
         self._mod_tracker = cast(Any, _NoModules())
         self._changed = changed
         self._blocks = 0
-
-    def hold(self, module: nn.Module) -> None:
-        """Count `module`'s parameters and buffers as allocated from the start."""
-        self.track_external(module)
 
     def block_of(self, tensor: Tensor) -> int:
         """The number of the storage that `tensor` lies in."""

@@ -1,7 +1,7 @@
-"""`run --batch`: a file of questions under one strategy; results to --output, resumably, or to stdout as they come.
+"""`run --batch`: a file of questions under one strategy; results to --output, which can be resumed, or to stdout.
 
 Exit 0: every question that could be read is answered. 3: one failed, or there was none to answer. 2: the user's
-mistake. 130: interrupted; what was done by then is in the output.
+mistake. 130: interrupted; the output has the finished questions.
 """
 
 from __future__ import annotations
@@ -10,16 +10,13 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from xcomposer_ui.cli.output import figures, loading_line, note, print_json
+from xcomposer_ui.cli.output import FAILED, INTERRUPTED, figures, loading_line, note, print_json
 from xcomposer_ui.cli.request_arguments import refuse_what_does_not_fit, settings_given
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.events import Loading
 from xcomposer_ui.core.jsonl import ResultLines, first_request
-from xcomposer_ui.runtime.batches import Answered, BatchEvent, Halved, Printed, Results, Skipped, run_file
+from xcomposer_ui.runtime.batches import Answered, BatchEvent, Halved, Results, Skipped, StreamedResults, run_file
 from xcomposer_ui.runtime.runner import Runner
-
-FAILED = 3
-INTERRUPTED = 130
 
 
 def execute(runner: Runner, arguments: argparse.Namespace) -> int:
@@ -27,7 +24,7 @@ def execute(runner: Runner, arguments: argparse.Namespace) -> int:
     if arguments.question or arguments.image:
         raise UserError("batch_or_question")
     settings = _settings(runner, arguments)
-    results: Results = Printed(settings, print_json)
+    results: Results = StreamedResults(settings, print_json)
     if arguments.output:
         results = ResultLines(Path(arguments.output), settings)
     shared = {"strategy": arguments.strategy, "half": arguments.half, **settings_given(arguments)}
@@ -73,7 +70,10 @@ class _Tally:
             self.fitted = event.fitted
 
     def summary(self) -> dict[str, Any]:
-        """batch_size_fitted: requests at once that fitted into memory, None where all that were requested did."""
+        """The counts for the JSON.
+
+        batch_size_fitted: requests that fit into memory at once; None where the requested number did.
+        """
         return {
             "answered": self.answered,
             "failed": self.failed,
@@ -85,7 +85,7 @@ class _Tally:
 
 
 def _settings(runner: Runner, arguments: argparse.Namespace) -> dict[str, Any]:
-    """What all records of one output share."""
+    """The settings that all records of one output have in common."""
     return {
         "model": runner.settings.model,
         "device": runner.settings.device,
@@ -96,7 +96,7 @@ def _settings(runner: Runner, arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _describe(event: BatchEvent, tally: _Tally) -> None:
-    """A line for the person at the terminal."""
+    """Print the progress to stderr."""
     if isinstance(event, Skipped):
         note(f"line {event.line} skipped: {event.reason}")
     elif isinstance(event, Halved):

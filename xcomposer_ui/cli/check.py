@@ -1,6 +1,6 @@
-"""`check`: is this machine fit for the lab, and what follows for each strategy.
+"""`check`: whether the lab can run on this machine, and the consequences for each strategy.
 
-Exit 0: nothing is wrong. 3: something is, and the items say what.
+Exit 0: no item is bad. 3: at least one is.
 """
 
 from __future__ import annotations
@@ -8,15 +8,13 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from xcomposer_ui.cli.output import print_json
+from xcomposer_ui.cli.output import FAILED, add_json_flag, print_json
 from xcomposer_ui.planning.hardware import as_text, check_as_json, this_machine
-
-WRONG = 3
 
 
 def add_to(commands: Any) -> None:
     parser = commands.add_parser("check", help="is this machine fit for the lab")
-    parser.add_argument("--json", action="store_true", help="one JSON document as the last line of stdout")
+    add_json_flag(parser)
     parser.set_defaults(execute=execute)
 
 
@@ -26,4 +24,4 @@ def execute(arguments: argparse.Namespace) -> int:
         print_json(check_as_json(found))
     else:
         print(as_text(found))
-    return 0 if found.ok else WRONG
+    return 0 if found.ok else FAILED

@@ -1,7 +1,7 @@
-"""`check-dtypes`: which boundaries of an image-text model will clash under which strategy, before anything is run.
+"""`check-dtypes`: at which boundaries of an image-text model dtypes will clash, under each strategy, before a run.
 
-Exit 0: every strategy is clean. 3: some are not, and the list says where. 4: no small twin of the model can be built,
-so nothing is known. 2: the user's mistake.
+Exit 0: no strategy clashes. 3: some do. 4: no tiny model of the architecture can be built, so nothing is known.
+2: the user's mistake.
 """
 
 from __future__ import annotations
@@ -9,12 +9,10 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from xcomposer_ui.cli.output import note, print_json
+from xcomposer_ui.cli.output import FAILED, UNKNOWN, add_json_flag, note, print_json
 from xcomposer_ui.core.strategies import HALF_DTYPES, checked_half
 from xcomposer_ui.tracing.lint import Boundary, Lint, LintCase, lint_as_json
 
-CLASHES = 3
-NOT_KNOWN = 4
 BOTH = "both"
 
 
@@ -26,13 +24,13 @@ def add_to(commands: Any) -> None:
         help="a folder with a config.json, or a class: LlavaForConditionalGeneration",
     )
     parser.add_argument("--half", default=BOTH, metavar=f"{'|'.join(HALF_DTYPES)}|{BOTH}", help="the 16-bit type")
-    parser.add_argument("--json", action="store_true", help="one JSON document as the last line of stdout")
+    add_json_flag(parser)
     parser.set_defaults(execute=execute)
 
 
 def execute(arguments: argparse.Namespace) -> int:
     halves = HALF_DTYPES if arguments.half == BOTH else (checked_half(arguments.half),)
-    from xcomposer_ui.backends.lint import lint  # brings torch
+    from xcomposer_ui.backends.lint import lint  # imports torch
     from xcomposer_ui.backends.tiny_models.build import NoTinyModelError
 
     try:
@@ -42,16 +40,16 @@ def execute(arguments: argparse.Namespace) -> int:
         if arguments.json:
             print_json({"ok": None, "model": arguments.model, "reason": reason})
         note(f"Nothing is known of {arguments.model}: {reason}.")
-        return NOT_KNOWN
+        return UNKNOWN
     if arguments.json:
         print_json(lint_as_json(found))
     else:
         print(as_text(found))
-    return 0 if found.ok else CLASHES
+    return 0 if found.ok else FAILED
 
 
 def as_text(found: Lint) -> str:
-    """The cases as a list for the person at the terminal."""
+    """The cases as text for the terminal."""
     lines = [
         f"{found.model_class}, as a twin of {found.parameters:,} parameters: few layers stand for all of their kind",
         "",

@@ -1,7 +1,7 @@
-"""`compare`: one question, or a file of them, under every strategy, and the distance from full precision.
+"""`compare`: one question, or a file of them, under every strategy, and the divergence from full precision.
 
-Exit 0: compared, whatever failed among the strategies. 3: no strategy answered. 2: the user's mistake. An interrupt
-prints what is there by then and exits 130.
+Exit 0: at least one strategy answered. 3: none did. 2: the user's mistake. 130: interrupted; the results so far are
+printed.
 """
 
 from __future__ import annotations
@@ -9,11 +9,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Generator
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from xcomposer_ui.cli.output import figures, loading_line, note, print_json, tell
+from xcomposer_ui.cli.output import FAILED, INTERRUPTED, figures, loading_line, note, print_json, tell
 from xcomposer_ui.cli.request_arguments import (
     add_request_arguments,
     add_settings,
@@ -24,7 +23,7 @@ from xcomposer_ui.cli.request_arguments import (
 )
 from xcomposer_ui.compare.batch import Done, Results, Skipped, compare_file, shared_settings
 from xcomposer_ui.compare.comparison import Comparison, comparison_as_json
-from xcomposer_ui.compare.document import about
+from xcomposer_ui.compare.document import context_as_json
 from xcomposer_ui.compare.execution import ComparisonProgress, ComparisonSettings, compare, memory_queries
 from xcomposer_ui.compare.summary import summarize
 from xcomposer_ui.compare.verdict import variant_name, verdict
@@ -33,9 +32,6 @@ from xcomposer_ui.core.events import Loading
 from xcomposer_ui.core.jsonl import first_request
 from xcomposer_ui.core.strategies import HALF_DTYPES
 from xcomposer_ui.runtime.runner import Runner
-
-NOTHING_ANSWERED = 3
-INTERRUPTED = 130
 
 
 def add_to(commands: Any) -> None:
@@ -47,7 +43,7 @@ def add_to(commands: Any) -> None:
 
 
 def add_compare_arguments(parser: argparse.ArgumentParser) -> None:
-    """What `compare` and `report` have in common."""
+    """Add the flags that `compare` and `report` have in common."""
     add_request_arguments(parser)
     parser.add_argument("--both-halves", action="store_true", help="autocast and unified in float16 and bfloat16")
     add_settings(parser, ComparisonSettings)
@@ -64,11 +60,11 @@ def execute(arguments: argparse.Namespace) -> int:
     describe(comparison, as_json=arguments.json)
     if interrupted:
         return INTERRUPTED
-    return 0 if any(run.answer is not None for run in comparison.runs) else NOTHING_ANSWERED
+    return 0 if any(run.answer is not None for run in comparison.runs) else FAILED
 
 
 def settings_of(arguments: argparse.Namespace) -> ComparisonSettings:
-    """The comparison's settings on the command line; with both halves, the chosen one comes first."""
+    """The comparison's settings on the command line; of both halves, the chosen one is first."""
     first = arguments.half if arguments.half not in (None, "auto") else None
     halves = tuple(sorted(HALF_DTYPES, key=lambda half: half != (first or HALF_DTYPES[0])))
     return ComparisonSettings(
@@ -90,29 +86,29 @@ def compared(
     request = request_given(arguments)
     settings = settings_of(arguments)
     refuse_what_does_not_fit(runner, arguments, memory_queries(runner, request, settings))
-    comparison, interrupted = _followed(compare(runner, request, settings))
-    more = about(request, comparison, with_picture=with_picture)
-    return comparison, comparison_as_json(comparison, more), interrupted
+    comparison, interrupted = _finished(compare(runner, request, settings))
+    context = context_as_json(request, comparison, with_picture=with_picture)
+    return comparison, comparison_as_json(comparison, context), interrupted
 
 
 def describe(comparison: Comparison, *, as_json: bool) -> None:
-    """The figures and the verdict, for the person at the terminal."""
-    say = partial(tell, as_json=as_json)
+    """Print the figures and the verdict."""
+    lines = []
     for run in comparison.runs:
         result = run.result
         name = f"{variant_name(run.variant, 'en'):<26}"
         if result.failure is not None:
-            say(f"{name}{result.failure.line()}")
+            lines.append(f"{name}{result.failure.line()}")
             continue
-        say(f"{name}{figures(vars(result.measurement))}: {result.answer}")
+        lines.append(f"{name}{figures(vars(result.measurement))}: {result.answer}")
         divergence = comparison.divergence_of(run)
         if divergence is not None:
-            say(f"{'':<26}{figures(vars(divergence), 'divergence')}")
-    say(verdict(comparison))
+            lines.append(f"{'':<26}{figures(vars(divergence), 'divergence')}")
+    tell("\n".join([*lines, verdict(comparison)]), as_json=as_json)
 
 
-def _followed(steps: Generator[ComparisonProgress, None, None]) -> tuple[Comparison, bool]:
-    """The last comparison known, as stopped where an interrupt ended it; and whether one did."""
+def _finished(steps: Generator[ComparisonProgress, None, None]) -> tuple[Comparison, bool]:
+    """(comparison, whether an interrupt stopped it), with progress on stderr."""
     comparison, shown = Comparison(()), ""
     try:
         for step in steps:
@@ -129,8 +125,8 @@ def _followed(steps: Generator[ComparisonProgress, None, None]) -> tuple[Compari
 def _line(step: ComparisonProgress) -> str:
     if isinstance(step.event, Loading):
         return loading_line(step.event)
-    at_work = "" if step.variant is None else f" {step.variant.name}"
-    return f"[{step.done}/{step.total}] {step.stage}{at_work}"
+    variant = "" if step.variant is None else f" {step.variant.name}"
+    return f"[{step.done}/{step.total}] {step.stage}{variant}"
 
 
 def _batch(runner: Runner, arguments: argparse.Namespace) -> int:
@@ -175,4 +171,4 @@ def _batch(runner: Runner, arguments: argparse.Namespace) -> int:
         print_json(summary)
     if interrupted:
         return INTERRUPTED
-    return 0 if done else NOTHING_ANSWERED
+    return 0 if done else FAILED

@@ -1,4 +1,4 @@
-"""`explain`: what a pasted error or traceback means.
+"""`explain`: the explanation of a pasted error or traceback.
 
 Exit 0: recognised. 4: not recognised. 2: the user's mistake. Loads neither torch nor gradio.
 """
@@ -10,22 +10,21 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from xcomposer_ui.cli.output import print_json
+from xcomposer_ui.cli.output import UNKNOWN, add_json_flag, print_json
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.messages import LANGUAGES, text, worded
 from xcomposer_ui.core.result import Explanation, explanation_as_json
 from xcomposer_ui.explain import explain
 
-NOT_RECOGNISED = 4
 LONGEST_TEXT = 1_000_000
-"""Characters read of a pasted log; an error stands at its end, which is what is kept."""
+"""Characters, the last ones of a pasted log, because the error is at its end."""
 
 
 def add_to(commands: Any) -> None:
     parser = commands.add_parser("explain", help="explain a pasted error message or traceback")
     parser.add_argument("file", nargs="?", metavar="FILE", help="a text file; without it, standard input")
     parser.add_argument("--lang", choices=LANGUAGES, default="en")
-    parser.add_argument("--json", action="store_true", help="one JSON document as the last line of stdout")
+    add_json_flag(parser)
     parser.set_defaults(execute=execute)
 
 
@@ -35,7 +34,7 @@ def execute(arguments: argparse.Namespace) -> int:
         print_json(explanation_as_json(explanation, arguments.lang))
     else:
         print(as_text(explanation, arguments.lang))
-    return 0 if explanation.recognised else NOT_RECOGNISED
+    return 0 if explanation.recognised else UNKNOWN
 
 
 def pasted_text(file: str | None) -> str:
@@ -51,7 +50,7 @@ def pasted_text(file: str | None) -> str:
 
 
 def as_text(explanation: Explanation, language: str = "en") -> str:
-    """The explanation for the person at the terminal."""
+    """The explanation as text for the terminal."""
     lines = [worded(explanation.title, language), "", worded(explanation.cause, language)]
     if explanation.where:
         lines += ["", worded(explanation.where, language)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from collections.abc import Mapping
@@ -10,9 +11,19 @@ from typing import Any
 from xcomposer_ui.core.events import Loading
 from xcomposer_ui.core.metrics import Record, Source, metrics
 
+FAILED = 3
+UNKNOWN = 4
+INTERRUPTED = 130
+"""Exit statuses that several commands share; each command documents what they mean for it."""
+
+
+def add_json_flag(parser: argparse.ArgumentParser) -> None:
+    """Add the flag --json."""
+    parser.add_argument("--json", action="store_true", help="one JSON document as the last line of stdout")
+
 
 def print_json(document: Mapping[str, Any]) -> None:
-    """Print `document` as one line on stdout, in ASCII: any locale's encoding has it."""
+    """Print `document` as one line on stdout, in ASCII, which every locale can encode."""
     sys.stdout.write(json.dumps(document, ensure_ascii=True) + "\n")
     sys.stdout.flush()
 
@@ -24,7 +35,7 @@ def note(text: str = "") -> None:
 
 
 def tell(text: str, *, as_json: bool) -> None:
-    """Print a line of the result on stdout, or on stderr where the result is a JSON document."""
+    """Print a line of the result on stdout; on stderr if stdout is for the JSON document."""
     if as_json:
         note(text)
     else:
@@ -37,7 +48,7 @@ def figures(record: Record, source: Source = "run") -> str:
 
 
 def loading_line(loading: Loading) -> str:
-    """The model that is being downloaded or loaded; a new line for each tenth of a download."""
+    """The progress of loading a model; the line changes with each tenth of a download."""
     if loading.stage == "download":
         return f"downloading {loading.model}: {int((loading.fraction or 0) * 10) * 10} %"
     return f"loading {loading.model} in {loading.dtype}"

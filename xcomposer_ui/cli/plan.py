@@ -1,4 +1,4 @@
-"""`plan`: what a run will need under every strategy, and what it fits, before anything is loaded.
+"""`plan`: the memory that a run needs under every strategy, and the cards that it fits, before anything is loaded.
 
 Exit 0: planned (or calibrated, every error within its bound). 3: calibrated, and an error is larger than its bound.
 2: the user's mistake.
@@ -9,8 +9,9 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from xcomposer_ui.cli.output import print_json, tell
+from xcomposer_ui.cli.output import FAILED, add_json_flag, print_json, tell
 from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.request import tile_settings
 from xcomposer_ui.core.settings import DEVICES, settings_from
 from xcomposer_ui.core.strategies import HALF_DTYPES
 from xcomposer_ui.core.units import GIB, joined, memory
@@ -18,10 +19,9 @@ from xcomposer_ui.planning.fit import advise
 from xcomposer_ui.planning.plan import Plan, PlanRequest, StrategyPlan, checked_request, picture_size, plan_as_json
 from xcomposer_ui.planning.predictions import PredictionError, prediction_error_as_json
 
-OUT_OF_BOUND = 3
 DEFAULTS = PlanRequest(model="")
 BOUNDS = {"cpu_tensors": 0.01, "cuda_allocated": 0.03}
-"""Peak memory kind -> how far a prediction may be off."""
+"""Peak memory kind -> the largest relative error of a prediction."""
 
 
 def add_to(commands: Any) -> None:
@@ -35,8 +35,10 @@ def add_to(commands: Any) -> None:
     parser.add_argument("--half", metavar="|".join(HALF_DTYPES), help="the 16-bit type")
     parser.add_argument("--device", metavar="|".join(DEVICES))
     parser.add_argument("--memory", type=float, metavar="GIB", help="of a card to fit; this machine's if not given")
-    parser.add_argument("--calibrate", action="store_true", help="run a few sizes here, and print how right this is")
-    parser.add_argument("--json", action="store_true", help="one JSON document as the last line of stdout")
+    parser.add_argument(
+        "--calibrate", action="store_true", help="run a few sizes here, and print the errors of the predictions"
+    )
+    add_json_flag(parser)
     parser.set_defaults(execute=execute)
 
 
@@ -44,7 +46,7 @@ def execute(arguments: argparse.Namespace) -> int:
     request = request_from(arguments)
     if arguments.calibrate:
         return calibrated(request, arguments.json)
-    from xcomposer_ui.backends.planning.planner import plan  # brings torch
+    from xcomposer_ui.backends.planning.planner import plan  # imports torch
 
     planned = plan(request)
     if arguments.json:
@@ -54,13 +56,13 @@ def execute(arguments: argparse.Namespace) -> int:
 
 
 def request_from(arguments: argparse.Namespace) -> PlanRequest:
-    """The request on the command line. Raises UserError where it is none."""
+    """The request on the command line. Raises UserError where it is not valid."""
     settings = settings_from(model=arguments.model, device=arguments.device, half=arguments.half)
     return checked_request(
         PlanRequest(
             model=settings.model,
             image=picture_size(arguments.image),
-            hd_num=arguments.hd_num,
+            **tile_settings(arguments),
             prompt_tokens=arguments.prompt_tokens,
             new_tokens=arguments.new_tokens,
             batch=arguments.batch,
@@ -72,8 +74,8 @@ def request_from(arguments: argparse.Namespace) -> PlanRequest:
 
 
 def calibrated(request: PlanRequest, as_json: bool) -> int:
-    """Run, predict, print the errors; the exit status."""
-    from xcomposer_ui.backends.planning.calibration import calibrate  # brings torch
+    """Run, predict, and print the errors of the predictions; the exit status."""
+    from xcomposer_ui.backends.planning.calibration import calibrate  # imports torch
 
     pairs: list[PredictionError] = []
     for pair in calibrate(request):
@@ -85,8 +87,8 @@ def calibrated(request: PlanRequest, as_json: bool) -> int:
         )
     if not pairs:
         raise UserError("no_measured_peak", device=request.device)
-    worst = max((abs(pair.error) for pair in pairs), default=None)
-    within = bool(pairs) and all(abs(pair.error) <= BOUNDS[pair.kind] for pair in pairs)
+    worst = max(abs(pair.error) for pair in pairs)
+    within = all(abs(pair.error) <= BOUNDS[pair.kind] for pair in pairs)
     if as_json:
         print_json(
             {
@@ -96,13 +98,13 @@ def calibrated(request: PlanRequest, as_json: bool) -> int:
                 "within_bound": within,
             }
         )
-    elif worst is not None:
+    else:
         print(f"largest error {worst:.3%}, {'within' if within else 'beyond'} its bound")
-    return 0 if within else OUT_OF_BOUND
+    return 0 if within else FAILED
 
 
 def as_text(plan: Plan) -> str:
-    """The plan as a table for the person at the terminal."""
+    """The plan as a table for the terminal."""
     lines = [
         f"{plan.model}: {plan.parameters / 1e9:.2f} billion parameters; {plan.prompt_tokens} prompt tokens "
         f"({plan.image_tokens} of the picture), {plan.request.new_tokens} new ones, batch {plan.request.batch}",

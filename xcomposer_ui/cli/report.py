@@ -1,7 +1,7 @@
 """`report`: a run or a comparison as Markdown, JSON, CSV or a Python script, or as a bug report for the model.
 
-Takes the JSON that `run --json` or `compare --json` printed, from a file or standard input; given --question, it
-compares first. Exit 0: written. 2: the user's mistake.
+Reads the JSON of `run --json` or `compare --json` from a file or standard input; with --question, it compares first.
+Exit 0: written. 2: the user's mistake.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def _document(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _read(file: str | None) -> object:
-    """The JSON of the last line that is not blank, or of the whole text. Raises UserError where there is none."""
+    """The JSON of the whole text, or of its last line. Raises UserError where there is none."""
     try:
         text = sys.stdin.read() if file is None else Path(file).read_text(encoding="utf-8-sig")
     except OSError as error:

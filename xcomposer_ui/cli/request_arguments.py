@@ -1,4 +1,4 @@
-"""What the commands that run a request have in common: their flags, the request, and whether it fits here."""
+"""Flags, request and memory check of the commands that run a request."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
+from xcomposer_ui.cli.output import add_json_flag
 from xcomposer_ui.cli.serve import add_options, settings_from_arguments
 from xcomposer_ui.core.request import MemoryRequest, Request, settings_of
 from xcomposer_ui.planning.fit import FitChecker, refuse_unless_fits
 from xcomposer_ui.planning.planner_process import PlannerProcess
 from xcomposer_ui.runtime.runner import Runner
-
-JSON_HELP = "one JSON document as the last line of stdout"
 
 
 def add_request_arguments(
@@ -23,8 +22,10 @@ def add_request_arguments(
     parser.add_argument("--question", required=question_required, metavar="TEXT")
     add_options(parser, ("half", "model", "device"))
     add_settings(parser, record)
-    parser.add_argument("--anyway", action="store_true", help="start what by its plan will not fit into memory")
-    parser.add_argument("--json", action="store_true", help=JSON_HELP)
+    parser.add_argument(
+        "--anyway", action="store_true", help="start runs that do not fit into memory according to their plan"
+    )
+    add_json_flag(parser)
 
 
 def add_settings(parser: argparse.ArgumentParser, record: type) -> None:
@@ -45,7 +46,7 @@ def settings_given(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def request_given(arguments: argparse.Namespace, **fields: Any) -> Request:
-    """The request on the command line, with `fields`. Raises UserError where the picture or a value is wrong."""
+    """The request on the command line, with `fields`. Raises UserError where the picture or a value is invalid."""
     from xcomposer_ui.core.images import open_picture  # imports Pillow, which `explain` does not wait for
 
     image = open_picture(arguments.image) if arguments.image else None
@@ -53,15 +54,15 @@ def request_given(arguments: argparse.Namespace, **fields: Any) -> Request:
 
 
 def refuse_what_does_not_fit(runner: Runner, arguments: argparse.Namespace, runs: Sequence[MemoryRequest]) -> None:
-    """Raise UserError where some of `runs` will not fit here, unless --anyway was given.
+    """Raise UserError where some of `runs` will not fit into memory, unless --anyway was given.
 
-    The planning process is started only where the model's files do not show at once that it fits.
+    Starts the planning process only where the sizes of the model's files do not show that it fits.
     """
     if arguments.anyway:
         return
     runner.open()
     plans = PlannerProcess()
     try:
-        refuse_unless_fits(FitChecker(plans, runner.room), runs)
+        refuse_unless_fits(FitChecker(plans, runner.memory_budget), runs)
     finally:
         plans.close()

@@ -1,6 +1,6 @@
-"""`run`: one question about one picture under one strategy, or a file of questions (`batch` has that).
+"""`run`: one question about one picture under one strategy, or a file of questions (see `batch`).
 
-Exit 0: answered. 3: the strategy failed, and the JSON carries the failure. 2: the user's mistake.
+Exit 0: answered. 3: the strategy failed; the JSON has the failure. 2: the user's mistake.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import argparse
 from typing import Any
 
 from xcomposer_ui.cli import batch
-from xcomposer_ui.cli.output import figures, loading_line, note, print_json
+from xcomposer_ui.cli.output import FAILED, figures, loading_line, note, print_json
 from xcomposer_ui.cli.request_arguments import (
     add_request_arguments,
     refuse_what_does_not_fit,
@@ -25,15 +25,13 @@ from xcomposer_ui.core.strategies import STRATEGIES
 from xcomposer_ui.runtime.batches import BATCH_SIZE
 from xcomposer_ui.runtime.runner import Runner
 
-FAILED = 3
-
 
 def add_to(commands: Any) -> None:
     parser = commands.add_parser("run", help="ask one question, or a file of them, under one strategy")
     add_request_arguments(parser)
     parser.add_argument("--strategy", required=True, metavar="|".join(STRATEGIES), help="how dtypes are handled")
     parser.add_argument("--batch", metavar="FILE", help="JSONL, a question a line, instead of --question")
-    parser.add_argument("--batch-size", type=int, default=BATCH_SIZE, metavar="N", help="questions asked at once")
+    parser.add_argument("--batch-size", type=int, default=BATCH_SIZE, metavar="N", help="questions per batch")
     parser.add_argument("--output", metavar="FILE", help="of the batch, JSONL, resumed if there; without it, stdout")
     parser.set_defaults(execute=execute)
 
@@ -56,7 +54,7 @@ def execute(arguments: argparse.Namespace) -> int:
 
 
 def finished(runner: Runner, request: Request) -> RunResult:
-    """Run to the end, with progress on stderr."""
+    """The result of the run, with progress on stderr."""
     shown = None
     for event in runner.run(request):
         if isinstance(event, Finished):
@@ -69,7 +67,7 @@ def finished(runner: Runner, request: Request) -> RunResult:
 
 
 def describe(result: RunResult) -> None:
-    """The figures, or the failure and what cures it, for the person at the terminal."""
+    """Print the figures, or the failure and its fixes, to stderr."""
     m = result.measurement
     note(f"{result.strategy}, {result.weights_dtype} weights on {result.device} ({result.reasons.get('device', '')})")
     if result.failure is None:

@@ -1,4 +1,4 @@
-"""`serve`: the page, until it is interrupted; its flags, which `python app.py` shares. Exit 2: the user's mistake."""
+"""`serve`: serves the page until interrupted. `python app.py` has the same flags. Exit 2: the user's mistake."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from xcomposer_ui.core.settings import Settings, options_of, settings_from
 
 
 def add_options(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
-    """Add the flags of the options `names`. None has a default: `settings_from` reads the environment for the rest."""
+    """Add the flags of the options `names`. They have no defaults: `settings_from` takes missing options elsewhere."""
     options = {option.name: option for option in options_of(Settings)}
     for name in names:
         option = options[name]
@@ -38,7 +38,7 @@ def add_to(commands: Any) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     settings = settings_from_arguments(arguments)
-    from xcomposer_ui.ui.serve import serve  # imports gradio, which the other commands do without
+    from xcomposer_ui.ui.serve import serve  # imports gradio, which the other commands do not need
 
     serve(settings)
     return 0

@@ -1,6 +1,6 @@
-"""`trace`: the dtypes of one run, module by module; with --against, beside another strategy's.
+"""`trace`: the dtypes of one run, module by module; with --against, side by side with another strategy's.
 
-Exit 0: the run answered. 3: it failed, and its flow ends where. 2: the user's mistake.
+Exit 0: the run answered. 3: it failed; its flow ends at the failure. 2: the user's mistake.
 """
 
 from __future__ import annotations
@@ -9,14 +9,13 @@ import argparse
 from dataclasses import replace
 from typing import Any
 
-from xcomposer_ui.cli.output import note, print_json
+from xcomposer_ui.cli.output import FAILED, note, print_json
 from xcomposer_ui.cli.request_arguments import (
     add_request_arguments,
     refuse_what_does_not_fit,
     request_given,
     runner_from,
 )
-from xcomposer_ui.cli.run import FAILED
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.strategies import STRATEGIES, strategy_named
 from xcomposer_ui.runtime.runner import TRACED_TOKENS, Runner
@@ -59,7 +58,7 @@ def execute(arguments: argparse.Namespace) -> int:
 
 
 def traced_run(runner: Runner, request: Request) -> Traced:
-    """Trace to the end, with progress on stderr."""
+    """The traced run, with progress on stderr."""
     note(f"tracing {request.strategy}")
     for event in runner.trace(request):
         if isinstance(event, Traced):
@@ -68,7 +67,7 @@ def traced_run(runner: Runner, request: Request) -> Traced:
 
 
 def traced_as_json(traced: Traced, other: Traced | None = None) -> dict[str, Any]:
-    """The flow in the field names that scripts rely on; `against` and `aligned` are there with another flow only."""
+    """The flow in the field names that scripts rely on; with `other`, also `against` and `aligned`."""
     document = _as_json(traced)
     if other is not None:
         document["against"] = _as_json(other)
@@ -97,7 +96,7 @@ def _as_json(traced: Traced) -> dict[str, Any]:
 
 
 def as_text(traced: Traced, depth: int) -> str:
-    """The path as a table for the person at the terminal."""
+    """The path as a table for the terminal."""
     steps = [step for step in path(traced.flow) if step.level <= depth or step.failed]
     rows = [
         (_name(step), _list(step.dtypes_in), _list(step.dtypes_parameters), _out(step), marks(step)) for step in steps
@@ -106,7 +105,7 @@ def as_text(traced: Traced, depth: int) -> str:
 
 
 def side_by_side(left: Traced, right: Traced, depth: int) -> str:
-    """Both paths in one table, a row a module."""
+    """Both paths in one table, one row per module."""
     rows: list[tuple[str, ...]] = [("module", left.strategy, "", right.strategy, "")]
     for one, two in paths_aligned(left.flow, right.flow):
         shown = one or two
@@ -117,17 +116,17 @@ def side_by_side(left: Traced, right: Traced, depth: int) -> str:
 
 
 def marks(step: PathStep | None) -> str:
-    """What happens to dtypes in this step, in words."""
+    """The casts, float32 islands and failure of the step, as text."""
     if step is None:
         return ""
-    said = [f"{cast.from_dtype} to {cast.to_dtype} ({cast.operation})" for cast in step.casts]
+    found = [f"{cast.from_dtype} to {cast.to_dtype} ({cast.operation})" for cast in step.casts]
     if step.is_island:
-        said = ["float32 island", *said]
+        found = ["float32 island", *found]
     if step.failed:
-        said = ["FAILED", *said]
+        found = ["FAILED", *found]
     if step.islands:
-        said.append(f"{step.islands} float32 islands inside")
-    return ", ".join(said)
+        found.append(f"{step.islands} float32 islands inside")
+    return ", ".join(found)
 
 
 def _name(step: PathStep) -> str:
@@ -152,7 +151,7 @@ def _table(rows: list[tuple[str, ...]]) -> list[str]:
 
 
 def _ending(traced: Traced) -> list[str]:
-    """How the run ended, where it failed: the message, and what met."""
+    """The message and the operands of the run's failure; [] where it did not fail."""
     flow = traced.flow
     if flow.error is None:
         return []

@@ -1,1 +1,1 @@
-"""One question under every strategy: measured side by side, and how far each is from full precision. Plain Python."""
+"""Comparison of all strategies on one question: measurements, and the divergence of each from full precision."""

@@ -1,4 +1,4 @@
-"""Many questions: a JSONL file in, a JSONL and a CSV file out, a line as each is done; it goes on where it ended."""
+"""Comparisons of many questions: from a JSONL file to a JSONL and a CSV file, line by line and resumable."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from xcomposer_ui.core.request import Request
 
 @dataclass(frozen=True)
 class Skipped:
-    """A line that is no valid request, or whose picture cannot be read; the others go on. reason: a sentence."""
+    """A line that is not a valid request, or whose picture cannot be read. reason: a sentence."""
 
     line: int
     reason: str
@@ -34,7 +34,7 @@ class Working:
 
 @dataclass(frozen=True)
 class Done:
-    """A line's record, as it is in the JSONL file. resumed: it is from an earlier batch."""
+    """A line's record, as in the JSONL file. resumed: whether it is from an earlier batch."""
 
     line: int
     record: dict[str, Any]
@@ -45,7 +45,7 @@ BatchEvent = Skipped | Working | Done
 
 
 class Results(ResultLines):
-    """The two files of a batch: the JSONL with all records, and the CSV that is made from it.
+    """The two files of a batch: the JSONL with all records, and the CSV made from it.
 
     Raises UserError as `ResultLines` does.
     """
@@ -68,10 +68,10 @@ class Results(ResultLines):
 def compare_file(
     runner: Runs, file: Path, results: Results, settings: ComparisonSettings, defaults: Mapping[str, Any]
 ) -> Generator[BatchEvent, None, None]:
-    """Compare each line of `file`. Closing the generator stops; what is done is in the files.
+    """Compare each line of `file`. Closing the generator stops; finished lines are in the files.
 
-    defaults: fields of the request that a line may leave out.
-    Raises UserError where the file cannot be read or holds nothing, and for a mistake that every line would share.
+    defaults: values of the request's fields that a line leaves out.
+    Raises UserError where the file cannot be read or is empty, and for a mistake that applies to every line.
     """
     lines = read_lines(file)
     for line in lines:
@@ -91,7 +91,7 @@ def compare_file(
 def shared_settings(
     settings: ComparisonSettings, defaults: Mapping[str, Any], model: str, device: str, half: str
 ) -> dict[str, Any]:
-    """What all records of one output share. defaults: the request's settings where a line names none."""
+    """The settings that all records of one output have in common. defaults: of the request, where a line has none."""
     return {
         "model": model,
         "device": device,
@@ -114,7 +114,7 @@ def _compared(
         steps.close()
     assert last is not None
     document = comparison_as_json(last.comparison)
-    # The modules' figures of a thousand questions would be gigabytes; one question's are `compare`'s.
+    # The modules' figures of a thousand questions would be gigabytes; `compare` gives them for one question.
     for entry in [*document["divergence"], *([document["floor"]] if document["floor"] else [])]:
         del entry["layers"]
     return {"question": question_as_json(request), **document}

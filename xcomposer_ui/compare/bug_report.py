@@ -1,4 +1,4 @@
-"""The text of a bug report for the model's own tracker, from a run that failed or from figures that diverge."""
+"""The text of a bug report for the model's own tracker, from a failed run or from divergent figures."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from xcomposer_ui.core.units import UNKNOWN
 
 
 def bug_report(document: Mapping[str, Any]) -> str:
-    """A title line, what was done, what was expected, what happened, versions, and the script that shows it."""
+    """The report in Markdown: a title line, what was done, expected and observed, versions, and a script."""
     failed = [run for run in document["runs"] if run.get("failure")]
     title, happened = _of_failure(failed[0]) if failed else _of_divergence(document)
     run = failed[0] if failed else document["runs"][0]

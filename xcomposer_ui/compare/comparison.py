@@ -29,14 +29,14 @@ class Spread:
 
 @dataclass(frozen=True)
 class ComparedRun:
-    """A variant's measured repeats, oldest first; never empty."""
+    """A variant's measured repeats, oldest first; at least one."""
 
     variant: Variant
     repeats: tuple[RunResult, ...]
 
     @property
     def result(self) -> RunResult:
-        """The first repeat, its figures the medians over all repeats."""
+        """The first repeat, with the medians over all repeats as its figures."""
         first = self.repeats[0]
         medians: dict[str, Any] = {}
         for metric in repeated():
@@ -51,7 +51,7 @@ class ComparedRun:
 
     @property
     def answers_agree(self) -> bool:
-        """Whether every repeat gave the same answer, as the same seed should."""
+        """Whether every repeat gave the same answer, as is expected with one seed."""
         return len({r.answer for r in self.repeats}) == 1
 
     @property
@@ -60,7 +60,7 @@ class ComparedRun:
         return weights_share(vars(self.result.measurement))
 
     def spread(self, name: str) -> Spread | None:
-        """The spread of the figure `name`; None where no repeat has it."""
+        """The spread of the figure `name` over the repeats; None where no repeat has it."""
         metric = metric_of(name)
         values = [v for r in self.repeats if (v := metric.value(vars(r.measurement))) is not None]
         return Spread(min(values), float(median(values)), max(values)) if values else None
@@ -70,8 +70,8 @@ class ComparedRun:
 class Comparison:
     """The runs and divergences so far. runs: the variants that have run, in the order of `variants`.
 
-    order: "interleaved", or "grouped" where the weights do not fit beside each other.
-    stopped: ended before everything was measured; the finished runs are kept.
+    order: "interleaved", or "grouped" where not all weights fit into memory together.
+    stopped: whether it ended before everything was measured; it has the finished runs.
     """
 
     variants: tuple[Variant, ...]
@@ -82,7 +82,7 @@ class Comparison:
 
     @property
     def full(self) -> ComparedRun | None:
-        """Full precision's run, if it answered."""
+        """Full precision's run; None where it did not answer."""
         return next((r for r in self.runs if r.variant.strategy == REFERENCE and r.answer is not None), None)
 
     def run_of(self, variant: Variant) -> ComparedRun | None:
@@ -92,7 +92,7 @@ class Comparison:
         return self.divergences.of(run.variant.strategy, run.variant.half)
 
     def same_as_full(self, run: ComparedRun) -> bool | None:
-        """Whether `run` answered as full precision did; None where either has no answer."""
+        """Whether `run` gave the same answer as full precision; None where either has no answer."""
         if self.full is None or run.answer is None:
             return None
         return run.answer == self.full.answer

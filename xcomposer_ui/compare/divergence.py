@@ -1,4 +1,4 @@
-"""The distance of a variant's numbers from full precision's: frozen records, and their JSON."""
+"""The divergence of a variant from full precision: frozen records, and their JSON."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from xcomposer_ui.core.messages import Sentence
 
 @dataclass(frozen=True)
 class LayerDivergence:
-    """One call of one module, against the same call in the reference.
+    """The error of one call of one module, relative to the same call in the reference.
 
     call: 0 for the module's first call of the forward. dtype: of the variant's output there.
     relative_error: |variant - reference| / |reference|, Euclidean norms over all values; None where a value is not
@@ -39,10 +39,10 @@ class Divergence:
     answer positions; None where a logit is not finite.
     top1_agreement: share 0..1 of positions whose likeliest token is the same; a position with NaN disagrees.
     first_different_token: index in free running, each choosing its own tokens; None where the answers are the same.
-    largest_activation_share: the largest |value| that a module gave, over the largest finite value of its dtype; None
-    where one was not finite. largest_activation_module: where.
-    non_finite_positions: answer positions with a logit that is NaN or infinite. first_non_finite_module: where the
-    first such value arose, None where there was none.
+    largest_activation_share: the largest |value| of a module's output, over the largest finite value of its dtype; None
+    where a value is not finite. largest_activation_module: the module with that output.
+    non_finite_positions: answer positions with a logit that is NaN or infinite. first_non_finite_module: the first
+    module with such a value, None where there is none.
     tokens: the texts of the tokens of the free-running answer.
     """
 
@@ -62,11 +62,11 @@ class Divergence:
 
 @dataclass(frozen=True)
 class Divergences:
-    """What one measurement of divergence found.
+    """The result of measuring divergence.
 
-    entries: one for each variant that answered, without full precision itself, in the order of the request.
-    floor: full precision against float64: what float32's own rounding does. None where float64 would not fit, or
-        the device has none.
+    entries: one for each variant that answered, except full precision, in the order of the request.
+    floor: full precision against float64, the effect of float32's own rounding. None where float64 would not fit, or
+    the device does not support it.
     tokens: the texts of full precision's tokens. failures: "strategy/half" -> "Type: message" of each failure.
     reasons: why something was left out ("floor", "no_float64", "layers", "full").
     """
@@ -85,7 +85,7 @@ class Divergences:
 
 @dataclass(frozen=True)
 class Diverging:
-    """The divergence is being measured. Sent between modules, so that the receiver can stop the measurement."""
+    """The divergence is being measured. Yielded between modules, so that the measurement can be stopped."""
 
 
 @dataclass(frozen=True)

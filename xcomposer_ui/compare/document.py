@@ -1,4 +1,4 @@
-"""What makes a document self-contained: the question with its picture's hash, and the environment. Loads no torch."""
+"""The parts that make a JSON document self-contained: the question with its picture's hash, and the environment."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ LIBRARIES = ("torch", "transformers", "gradio")
 DRIVER_TIMEOUT_SEC = 5
 
 
-def about(request: Request, comparison: Comparison, *, with_picture: bool = False) -> dict[str, Any]:
+def context_as_json(request: Request, comparison: Comparison, *, with_picture: bool = False) -> dict[str, Any]:
     """The further entries of a comparison's JSON: question, environment, verdict.
 
-    with_picture: whether the picture itself is in the question.
+    with_picture: whether to include the picture itself.
     """
     device = comparison.runs[0].result.device if comparison.runs else None
     reasons = dict(comparison.runs[0].result.reasons) if comparison.runs else {}
@@ -44,7 +44,7 @@ def about(request: Request, comparison: Comparison, *, with_picture: bool = Fals
 
 
 def document_of_run(result: RunResult) -> dict[str, Any]:
-    """One run as a self-contained document, with the fields of a comparison's. Its request must have its image."""
+    """One run as a self-contained document with the fields of a comparison. The request must have its image."""
     return {
         "runs": [result_as_json(result)],
         "question": question_as_json(result.request),
@@ -53,7 +53,7 @@ def document_of_run(result: RunResult) -> dict[str, Any]:
 
 
 def run_as_json(result: RunResult) -> dict[str, Any]:
-    """A run's own fields, with the question and the environment beside them: enough to make a report of."""
+    """A run's own fields, the question and the environment: all that a report needs."""
     document = document_of_run(result)
     (run,) = document.pop("runs")
     return {**run, **document}
@@ -78,7 +78,7 @@ def picture_as_json(image: Image, file: str | Path | None = None, with_picture: 
         "width": image.width,
         "height": image.height,
         "pixels_sha256": hashlib.sha256(image.convert("RGB").tobytes()).hexdigest(),
-        # Gradio stores uploads under generated names and removes them in time, so reports name the file by its hash.
+        # Gradio stores uploads under generated names and deletes them later, so reports identify the file by its hash.
         "file_sha256": hashlib.sha256(Path(file).read_bytes()).hexdigest() if file and Path(file).is_file() else None,
     }
     if with_picture:
@@ -89,7 +89,7 @@ def picture_as_json(image: Image, file: str | Path | None = None, with_picture: 
 
 
 def environment(device: str | None, device_reason: Sentence | None = None) -> dict[str, Any]:
-    """Versions, processor, GPU and for CUDA its driver; None for what cannot be told."""
+    """Versions, processor, GPU and for CUDA its driver; None for what is unknown."""
     return {
         "xcomposer_ui": __version__,
         "python": platform.python_version(),
@@ -104,13 +104,13 @@ def environment(device: str | None, device_reason: Sentence | None = None) -> di
 
 
 def _card(device: str | None) -> dict[str, str | None]:
-    """The GPU that computed, and its driver. Apple's is part of the processor, and its driver of macOS."""
+    """The GPU in use, and its driver. Apple's GPU is part of the processor, and its driver part of macOS."""
     if device == "cuda":
         return _nvidia()
     return {"gpu": processor_name() if device == "mps" else None, "driver": None}
 
 
-@functools.cache  # starts a program, whose output is the same each time
+@functools.cache  # starts a program
 def _nvidia() -> dict[str, str | None]:
     """The first GPU's name and its driver's version, from nvidia-smi."""
     nothing: dict[str, str | None] = {"gpu": None, "driver": None}

@@ -1,4 +1,4 @@
-"""Compares: warms up, measures in turns, then measures divergence; yields all that is known after each step."""
+"""Execution of a comparison: warm-up, measured runs in turns, divergence. Yields the comparison after each step."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from xcomposer_ui.core.request import MemoryRequest, Request, check_settings, se
 from xcomposer_ui.core.strategies import REFERENCE
 
 WARM_UP_TOKENS = 2
-"""Enough for a prefill and a decoding step, which is all there is to warm."""
+"""Enough for a prefill and a decoding step."""
 
 
 class Runs(Protocol):
-    """The part of the runner that comparing needs."""
+    """The part of the runner that a comparison needs."""
 
     def half(self, name: str | None = None) -> str: ...
 
@@ -40,8 +40,8 @@ class ComparisonSettings:
     """The settings of a comparison, beside its request's.
 
     halves: the 16-bit dtypes to compare; () for the request's alone. repeats: measured runs of each variant.
-    divergence: whether to measure it. warm_up: whether each variant has a short run first; a comparison that follows
-    another needs none.
+    divergence: whether to measure it. warm_up: whether each variant has a short run first; not needed right after
+    another comparison.
     without: variants to leave out, because they do not fit. Without full precision no divergence is measured.
 
     Raises UserError where `repeats` is out of range.
@@ -62,10 +62,10 @@ class ComparisonSettings:
 
 @dataclass(frozen=True)
 class ComparisonProgress:
-    """How far a comparison has come, and all that is known by then.
+    """Progress of a comparison, and its results so far.
 
     stage: "warm_up", "run", "divergence", "finished" (the last one). variant: in progress. event: of its run.
-    done, total: of the steps, the divergence counted as one; what failed is not repeated, and leaves the total.
+    done, total: number of steps, divergence being one. The repeats of a failed variant are subtracted from the total.
     """
 
     comparison: Comparison
@@ -79,9 +79,9 @@ class ComparisonProgress:
 def compare(
     runner: Runs, request: Request, settings: ComparisonSettings = ComparisonSettings()
 ) -> Generator[ComparisonProgress, None, None]:
-    """Yield steps; the last is "finished". Closing the generator stops the run in progress.
+    """Yield the progress; the last stage is "finished". Closing the generator stops the run in progress.
 
-    A variant that fails keeps its failure and is not repeated; the others go on.
+    A variant that fails is not repeated; the others continue.
     Raises UserError for the user's mistakes, before anything is computed.
     """
     variants = variants_of(runner, request, settings)
@@ -96,7 +96,7 @@ def compare(
 
 
 def variants_of(runner: Runs, request: Request, settings: ComparisonSettings) -> tuple[Variant, ...]:
-    """The variants that are compared. Raises UserError where a half type is none."""
+    """The variants to compare. Raises UserError where a half type is unknown."""
     halves = [runner.half(half) for half in settings.halves or (request.half,)]
     return tuple(variant for variant in variants_for(halves) if variant not in settings.without)
 
@@ -115,7 +115,7 @@ def _under(variant: Variant, request: Request) -> Request:
 
 
 class _Execution:
-    """A comparison in progress: what is known, and how far it has come."""
+    """A comparison in progress: its results so far, and its progress."""
 
     def __init__(
         self, runner: Runs, request: Request, settings: ComparisonSettings, variants: tuple[Variant, ...]
@@ -131,7 +131,7 @@ class _Execution:
         return ComparisonProgress(self.comparison, stage, variant, event, self.done, self.total)
 
     def warm_ups(self) -> Generator[ComparisonProgress, None, None]:
-        """A short run of each variant, those of the same weights one after the other: each is loaded once."""
+        """A short run of each variant, grouped by weights dtype, so that each is loaded once."""
         for _, variant in grouped(self.variants, 1) if self.settings.warm_up else ():
             yield from self._warm_up(variant)
         loaded = {dtype for _, dtype in self.runner.status().loaded}
@@ -140,16 +140,16 @@ class _Execution:
             self.total += len({variant.weights_dtype for variant in self.variants})
 
     def measured(self) -> Generator[ComparisonProgress, None, None]:
-        """The runs that count, in turns; where weights do not fit beside each other, each dtype's together."""
+        """The measured runs: interleaved, or grouped by weights dtype where not all weights fit together."""
         apart = self.comparison.order == "grouped"
         warm: str | None = None
         for _, variant in (grouped if apart else interleaved)(self.variants, self.settings.repeats):
             if apart and warm != variant.weights_dtype:
                 warm = variant.weights_dtype
-                yield from self._warm_up(variant)  # weights that have just been loaded are slow the first time
+                yield from self._warm_up(variant)  # the first run after loading weights is slow
             if _failed(self.comparison, variant):
                 continue
-            for event in self._run(self.request, variant):
+            for event in self.runner.run(_under(variant, self.request)):
                 if isinstance(event, Finished):
                     self.comparison = self.comparison.with_repeat(variant, event.result)
                 yield self.step("run", variant, event)
@@ -159,7 +159,7 @@ class _Execution:
                 self.total -= self.settings.repeats - (len(run.repeats) if run else 0)
 
     def divergence(self) -> Generator[ComparisonProgress, None, None]:
-        """Distance of each variant from full precision, measured apart from the runs that are timed."""
+        """The divergence of each variant from full precision, measured apart from the timed runs."""
         events = self.runner.diverge(self.request, [(variant.strategy, variant.half) for variant in self.variants])
         try:
             for event in events:
@@ -173,16 +173,9 @@ class _Execution:
 
     def _warm_up(self, variant: Variant) -> Generator[ComparisonProgress, None, None]:
         short = replace(self.request, max_new_tokens=min(WARM_UP_TOKENS, self.request.max_new_tokens))
-        for event in self._run(short, variant):
+        for event in self.runner.run(_under(variant, short)):
             yield self.step("warm_up", variant, event)
         self.done += 1
-
-    def _run(self, request: Request, variant: Variant) -> Generator[Event, None, None]:
-        events = self.runner.run(_under(variant, request))
-        try:
-            yield from events
-        finally:
-            events.close()
 
 
 def _failed(comparison: Comparison, variant: Variant) -> bool:

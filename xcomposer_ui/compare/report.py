@@ -11,27 +11,27 @@ from typing import Any
 from xcomposer_ui.compare.script import script
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.metrics import Metric, metrics
-from xcomposer_ui.core.request import Request, settings_of
+from xcomposer_ui.core.request import TILE_SETTINGS, Request, settings_of
 from xcomposer_ui.core.units import UNKNOWN
 
-SURROUNDINGS = ("question", "environment")
+CONTEXT = ("question", "environment")
 """The entries of a run's JSON that are not its own fields."""
 
 
 def as_document(found: object) -> dict[str, Any]:
-    """The JSON of `compare`, or that of `run` as a comparison of one. Raises UserError where it is neither."""
+    """`found`, the JSON of `compare` or `run`, in the form of a comparison. Raises UserError where it is neither."""
     document = found
     if isinstance(found, dict) and "strategy" in found:
-        surroundings = {name: found[name] for name in SURROUNDINGS if name in found}
-        run = {name: value for name, value in found.items() if name not in SURROUNDINGS}
-        document = {"runs": [run], **surroundings}
-    if not isinstance(document, dict) or not _complete(document.get("runs"), document.get("question")):
+        context = {name: found[name] for name in CONTEXT if name in found}
+        run = {name: value for name, value in found.items() if name not in CONTEXT}
+        document = {"runs": [run], **context}
+    if not isinstance(document, dict) or not _is_complete(document.get("runs"), document.get("question")):
         raise UserError("no_report")
     return document
 
 
-def _complete(runs: object, question: object) -> bool:
-    """Whether there are runs, and the question's text, without which nothing can be repeated."""
+def _is_complete(runs: object, question: object) -> bool:
+    """Whether there are runs, and the question's text, which repeating them needs."""
     known = isinstance(question, dict) and isinstance(question.get("text"), str)
     if not known or not isinstance(runs, list):
         return False
@@ -55,12 +55,12 @@ def markdown(document: Mapping[str, Any]) -> str:
 
 
 def as_json(document: Mapping[str, Any]) -> str:
-    """The document itself, to be read by programs and by `report`."""
+    """The document itself, for programs and for the `report` command."""
     return json.dumps(document, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
 
 
 def as_table(document: Mapping[str, Any]) -> str:
-    """One CSV row a run."""
+    """The document as CSV, one row per run."""
     return as_csv(csv_fields(), csv_rows(document))
 
 
@@ -70,21 +70,21 @@ FORMATS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "csv": as_table,
     "py": script,
 }
-"""A format's name, which is its files' ending -> what makes it from a document."""
+"""Name of a format, which is also its file extension -> the function that writes a document in it."""
 
 
 def csv_fields() -> tuple[str, ...]:
     """The columns of a document's CSV."""
     return (
         "strategy", "half", "model", "device", "weights_dtype", "answer", "same_as_full", "repeats",
-        *(metric.field for metric in metrics("csv")), "seed", "hd_num", "stopped",
+        *(metric.field for metric in metrics("csv")), "seed", *TILE_SETTINGS, "stopped",
         *(name for metric in metrics("csv") if metric.spread for name in metric.spread_fields()), "failure",
         *(metric.field for metric in metrics("csv", "divergence")),
     )  # fmt: skip
 
 
 def csv_rows(document: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """One row a run, with its divergence beside it; None for what was not measured."""
+    """One row per run, with its divergence; None for what was not measured."""
     entries = {(d.get("strategy"), d.get("half")): d for d in document.get("divergence") or ()}
     return [_csv_row(run, entries.get((run.get("strategy"), run.get("half")), {})) for run in document["runs"]]
 
@@ -99,14 +99,14 @@ def _csv_row(run: Mapping[str, Any], divergence: Mapping[str, Any]) -> dict[str,
 
 
 def failure_line(failure: Mapping[str, Any] | None) -> str | None:
-    """A failure's type and message; None for none."""
+    """A failure's type and message; None where there is no failure."""
     return f"{failure['type']}: {failure['message']}" if failure else None
 
 
 def as_csv(fields: Sequence[str], rows: Iterable[Mapping[str, Any]], *, heading: bool = True) -> str:
     """`rows` as CSV: seconds and bytes as plain numbers, an empty cell for None.
 
-    Text that a spreadsheet would read as a formula begins with an apostrophe.
+    Text that a spreadsheet would read as a formula is prefixed with an apostrophe.
     """
     out = io.StringIO()
     writer = csv.DictWriter(out, fields, lineterminator="\r\n")
@@ -151,10 +151,8 @@ def _hashes(image: Mapping[str, Any]) -> str:
 
 def _figures(document: Mapping[str, Any]) -> str:
     runs = document["runs"]
-    heads, columns = (
-        ["strategy", "weights"],
-        [[variant(run) for run in runs], [run.get("weights_dtype") for run in runs]],
-    )
+    heads = ["strategy", "weights"]
+    columns = [[variant(run) for run in runs], [run.get("weights_dtype") for run in runs]]
     for metric in metrics("markdown"):
         heads.append(metric.heading)
         columns.append([metric.cell_of(run) for run in runs])
@@ -232,13 +230,13 @@ def _table(heads: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
 
 
 def _inline(value: object) -> str:
-    """`value` on one line, its pipes and angle brackets harmless."""
+    """`value` on one line, with pipes and angle brackets escaped."""
     text = " ".join(str(value).split())
     return text.replace("|", "\\|").replace("<", "&lt;")
 
 
 def _fenced(text: str, language: str = "") -> str:
-    """A code block whose fence is longer than any within."""
+    """A code block whose fence is longer than any fence in `text`."""
     fence = "```"
     while fence in text:
         fence += "`"

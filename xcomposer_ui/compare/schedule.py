@@ -1,4 +1,4 @@
-"""What is compared, and in which order, so that warm caches and busy moments affect all variants alike."""
+"""The variants of a comparison and their order, chosen so that warm caches and load affect all variants alike."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MOST_REPEATS = 50
 
 @dataclass(frozen=True)
 class Variant:
-    """A strategy with the 16-bit dtype in play."""
+    """A strategy with its 16-bit dtype."""
 
     strategy: str
     half: str
@@ -54,6 +54,6 @@ def interleaved(variants: Sequence[Variant], repeats: int) -> Iterator[tuple[int
 
 
 def grouped(variants: Sequence[Variant], repeats: int) -> Iterator[tuple[int, Variant]]:
-    """As `interleaved` within each weights dtype, for weights that do not fit into memory together."""
+    """As `interleaved`, one weights dtype after the other, for weights that do not fit into memory together."""
     for dtype in dict.fromkeys(variant.weights_dtype for variant in variants):
         yield from interleaved([v for v in variants if v.weights_dtype == dtype], repeats)

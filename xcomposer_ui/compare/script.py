@@ -10,7 +10,7 @@ from xcomposer_ui.core.settings import DEVICES, EMBEDDED
 from xcomposer_ui.core.strategies import HALF_DTYPES, STRATEGIES
 
 SAMPLING = ("temperature", "top_p")
-"""Settings that a greedy call is not given."""
+"""Settings that a greedy call does not take."""
 
 TEMPLATE = '''"""Repeats what the XComposer precision lab measured, with plain transformers calls.
 
@@ -92,7 +92,7 @@ if __name__ == "__main__":
 
 
 def script(document: Mapping[str, Any]) -> str:
-    """A runnable script for `document`. Every value in it is a Python literal: a question is data, never code."""
+    """A runnable script for `document`. Every value in it is a Python literal, so that a question is never code."""
     question = document.get("question") or {}
     image = question.get("image")
     runs = document["runs"]

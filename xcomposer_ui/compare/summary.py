@@ -10,10 +10,10 @@ from xcomposer_ui.core.metrics import distributed
 
 
 def summarize(documents: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """One entry a variant, in their order of appearance.
+    """One entry per variant, in order of first appearance.
 
-    documents: as `comparison_as_json` gives them. agreement_rate: agreed / compared, of the questions that both the
-    variant and full precision answered; None where there is none.
+    documents: from `comparison_as_json`. agreement_rate: agreed / compared, over the questions that both the variant
+    and full precision answered; None where there is none.
     """
     found: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for document in documents:

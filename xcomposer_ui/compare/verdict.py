@@ -1,4 +1,4 @@
-"""One sentence that follows from the figures of a comparison."""
+"""One sentence that summarises the figures of a comparison."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from xcomposer_ui.core.strategies import REFERENCE, STRATEGIES
 
 
 def verdict(comparison: Comparison, language: str = "en") -> str:
-    """Cost and answers of full precision's alternatives; ratios of medians, time only where the ranges part."""
+    """Answers, memory and time of each variant relative to full precision, as ratios of medians.
+
+    The ratio of times is given only where the ranges of the repeats do not overlap.
+    """
     others = [run for run in comparison.runs if run.variant.strategy != REFERENCE]
     if not comparison.runs:
         return text("verdict.none", language)
@@ -31,7 +34,7 @@ def variant_name(variant: Variant, language: str) -> str:
 
 
 def _without_full(comparison: Comparison, others: list[ComparedRun], language: str) -> str:
-    """Who answered and who failed: all that is known where full precision gave no answer, or none yet."""
+    """Which variants answered and which failed, where full precision has no answer, or none yet."""
     full = next((run for run in comparison.runs if run.variant.strategy == REFERENCE), None)
     failure = None if full is None else full.result.failure
     answered = any(run.answer is not None for run in others)

@@ -1,10 +1,4 @@
-"""The user's mistakes, and other exceptions in few words.
-
-UserError
-    The one exception for something that the user can correct: a broken picture, an empty question, a strategy that
-    does not exist. The page and the command line each turn it into text in exactly one place. Anything else that
-    escapes is a bug and shows as one.
-"""
+"""`UserError`, the one exception for mistakes that the user can correct, and helpers for other exceptions."""
 
 from __future__ import annotations
 
@@ -17,16 +11,17 @@ LONGEST_LINE = 300
 """Characters of another library's message that are quoted in one of ours."""
 
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "cublas_status_alloc_failed")
-"""What allocators of devices and of the host say, in lower case."""
+"""Parts of the messages of device and host allocators, in lower case."""
 
 
 class UserError(Exception):
-    """A mistake of the user's, with a sentence that says what was found and what to do.
+    """Something that the user can correct: a broken picture, an empty question, an unknown strategy.
 
-    `message` is `error.CODE` of the locales with its facts; `str(error)` is the English sentence. Facts come from the
-    user or are plain numbers: never a server path.
+    `message` is `error.CODE` of the locales with its facts: what was found, and what to do. `str(error)` is the English
+    sentence. Facts come from the user or are plain numbers, never a server path. The page and the command line each
+    turn it into text in exactly one place; any other exception that escapes is a bug.
 
-    Raises KeyError where `code` or a placeholder is unknown: a bug in the caller.
+    Raises KeyError where `code` or a placeholder is unknown.
     """
 
     def __init__(self, code: str, **facts: Any) -> None:
@@ -36,7 +31,7 @@ class UserError(Exception):
         super().__init__(self.in_language("en"))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Exceptions pickle their `args`, here the sentence, which the constructor does not take.
+        # Exceptions pickle their `args`, which is the sentence; the constructor takes code and facts instead.
         return partial(UserError, self.code, **self.facts), ()
 
     def in_language(self, language: str) -> str:
@@ -57,4 +52,4 @@ def out_of_memory(failure_type: str | None, message: str) -> bool:
     """
     if failure_type is not None and ("OutOfMemory" in failure_type or failure_type == "MemoryError"):
         return True
-    return any(words in message.lower() for words in OUT_OF_MEMORY)
+    return any(part in message.lower() for part in OUT_OF_MEMORY)

@@ -1,4 +1,4 @@
-"""The events that a run yields while it goes on, and the lab's status."""
+"""The events that a run yields, and the lab's status."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from xcomposer_ui.core.result import RunResult
 
 @dataclass(frozen=True)
 class Status:
-    """Where the lab stands, for the page's head line. None: not known yet, because torch is not loaded yet.
+    """The lab's state, for the page's head line. None: unknown, because torch is not loaded yet.
 
     reasons: why each automatic choice ("device", "half", "strategy") was made.
-    loaded: (model, dtype) of the weights that are in memory. strategy: to begin with, where nobody chose one.
+    loaded: (model, dtype) of the weights that are in memory. strategy: the default for this machine.
     """
 
     model: str
@@ -33,9 +33,9 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Loading:
-    """Weights are being brought: `stage` "download" from the hub, "load" into memory.
+    """Weights are being downloaded from the hub or loaded into memory; `stage` is "download" or "load".
 
-    fraction: of the stage, 0..1, None where it cannot be known.
+    fraction: of the stage that is done, 0..1, None where it is unknown.
     """
 
     model: str
@@ -46,14 +46,14 @@ class Loading:
 
 @dataclass(frozen=True)
 class TextSoFar:
-    """The whole answer as far as it has come, not only what is new."""
+    """The whole answer so far, not only its new part."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class MemorySoFar:
-    """How the run's memory went so far, now and then during a run that takes its time."""
+    """The memory timeline so far; yielded at intervals during long runs."""
 
     timeline: MemoryTimeline
 
@@ -67,10 +67,10 @@ class Finished:
 
 @dataclass(frozen=True)
 class FinishedBatch:
-    """The last event of several questions asked at once.
+    """The last event of several questions that run as one batch.
 
-    results: of the first of them, in their order; fewer than `size` where they were stopped.
-    size: how many at once memory allowed.
+    results: of the first questions, in their order; fewer than `size` where the batch was stopped.
+    size: the number of questions that fit into memory at once.
     """
 
     results: tuple[RunResult, ...]

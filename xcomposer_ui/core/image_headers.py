@@ -1,4 +1,4 @@
-"""What a picture file declares about itself, read from its bytes before any decoder sees them.
+"""Format and size of a picture file, read from its header without a decoder.
 
 A decoder may allocate for the declared size as soon as it opens a file; a compressed picture of 117 KB can declare
 121 megapixels. So the size is read here first. The layouts are those of the formats' specifications: PNG (RFC 2083,
@@ -12,7 +12,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 
-NOT_READ = (
+UNSUPPORTED = (
     (b"II*\0", "TIFF"),
     (b"MM\0*", "TIFF"),
     (b"%PDF", "PDF"),
@@ -26,18 +26,18 @@ NOT_READ = (
     (b"\x1f\x8b", "GZIP"),
     (b"\x1aE\xdf\xa3", "WebM"),
 )
-"""First bytes of files that people try, and what they are: named in the sentence that refuses them."""
+"""(first bytes, format) of common files that the lab does not read, to name them in the error."""
 
 BRANDS = {b"avif": "AVIF", b"avis": "AVIF", b"heic": "HEIC", b"heix": "HEIC", b"mif1": "HEIC", b"hevc": "HEIC"}
-"""Brands of the ISO media container (bytes 8 to 11); any other brand there is a film."""
+"""Image brands of the ISO media container (bytes 8 to 11); any other brand is a video."""
 
 JPEG_SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 """Markers that start a frame and carry its size: SOF0 to SOF15 without DHT, JPG and DAC."""
 
 BMP_HEADER_SIZES = (12, 16, 40, 52, 56, 64, 108, 124)
-"""Bytes; the versions of the header that there are. Tells a BMP from a text that begins with BM."""
+"""Bytes; one for each version of the header. Distinguishes a BMP from a text that begins with BM."""
 
-JPEG_ALONE = frozenset((0x01, *range(0xD0, 0xD9)))
+JPEG_WITHOUT_LENGTH = frozenset((0x01, *range(0xD0, 0xD9)))
 """Markers without a length: TEM, RST0 to RST7, SOI."""
 
 
@@ -52,9 +52,9 @@ class ImageHeader:
 
 
 def image_header(data: bytes) -> ImageHeader | None:
-    """What `data` declares; None where it begins like none of the formats that the lab reads.
+    """The header of `data`; None where its signature is of no supported format.
 
-    Raises ValueError where it begins like one of them and its size cannot be found.
+    Raises ValueError where the signature is of a supported format but the size cannot be found.
     """
     for signature, read in READERS:
         if data.startswith(signature) and (signature != b"RIFF" or data[8:12] == b"WEBP"):
@@ -65,9 +65,9 @@ def image_header(data: bytes) -> ImageHeader | None:
     return None
 
 
-def other_kind(data: bytes) -> str | None:
-    """What `data` is where it is no picture that the lab reads: "SVG", "text", a format's name, or None."""
-    for signature, kind in NOT_READ:
+def unsupported_kind(data: bytes) -> str | None:
+    """The kind of a file in an unsupported format: "SVG", "text", the format's name, or None where it is unknown."""
+    for signature, kind in UNSUPPORTED:
         if data.startswith(signature):
             return kind
     if data[4:8] == b"ftyp":
@@ -79,7 +79,7 @@ def other_kind(data: bytes) -> str | None:
 
 
 def is_cut_off(data: bytes, header: ImageHeader) -> bool:
-    """Whether the end that the format promises is missing."""
+    """Whether the file's end is missing: its end marker, or bytes of its declared length."""
     if header.format == "PNG":
         return b"IEND" not in data[-64:]
     if header.format == "JPEG":
@@ -112,7 +112,7 @@ def _gif(data: bytes) -> ImageHeader:
 def _bmp(data: bytes) -> ImageHeader:
     (header_size,) = struct.unpack_from("<I", data, 14)
     if header_size not in BMP_HEADER_SIZES:
-        raise ValueError("begins like a BMP and goes on like none")
+        raise ValueError("unknown size of a BMP header")
     width, height = struct.unpack_from("<HH" if header_size == 12 else "<ii", data, 18)
     return ImageHeader("BMP", width, abs(height))  # a negative height means rows from top to bottom
 
@@ -128,21 +128,21 @@ def _webp(data: bytes) -> ImageHeader:
     if kind == b"VP8X" and len(data) >= 30:
         width, height = (int.from_bytes(data[i : i + 3], "little") + 1 for i in (24, 27))
         return ImageHeader("WEBP", width, height)
-    raise ValueError("no picture in the WebP container")
+    raise ValueError("no VP8, VP8L or VP8X chunk in the WebP container")
 
 
 def _jpeg(data: bytes) -> ImageHeader:
     at = 2
     while True:
         if data[at] != 0xFF:
-            raise ValueError("no marker where one should be")
+            raise ValueError("a JPEG marker is missing")
         marker = data[at + 1]
         if marker in JPEG_SIZES:
             height, width = struct.unpack_from(">HH", data, at + 5)
             return ImageHeader("JPEG", width, height)
         if marker == 0xFF:  # fill before a marker
             at += 1
-        elif marker in JPEG_ALONE:
+        elif marker in JPEG_WITHOUT_LENGTH:
             at += 2
         else:
             at += 2 + max(2, int(struct.unpack_from(">H", data, at + 2)[0]))

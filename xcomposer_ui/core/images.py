@@ -1,9 +1,9 @@
 """Untrusted bytes to an upright RGB picture of bounded size, or a UserError that says what was found.
 
-The size is judged before anything is decoded (see `image_headers`); then one decoder, the one for the format that the
-first bytes show, is let near the file. Pillow's own limit, `Image.MAX_IMAGE_PIXELS`, is a global that other threads
-read too: it is left as it is, above the limit here. ICC profiles are not applied: the model's own preprocessing, which
-the published answers come from, does not apply them either.
+The size is checked before anything is decoded (see `image_headers`), and only the decoder of the format that the first
+bytes show reads the file. Pillow's own limit, `Image.MAX_IMAGE_PIXELS`, is a global that other threads read too; it is
+unchanged, above the limit here. ICC profiles are not applied, because the model's own preprocessing, which the
+published answers come from, does not apply them either.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ from pathlib import Path
 from PIL import Image
 
 from xcomposer_ui.core.errors import UserError
-from xcomposer_ui.core.image_headers import ImageHeader, image_header, is_cut_off, other_kind
+from xcomposer_ui.core.image_headers import ImageHeader, image_header, is_cut_off, unsupported_kind
 from xcomposer_ui.core.units import MIB, joined, memory
 
 MAX_FILE_BYTES = 50 * MIB
-"""The largest file that is read: a photo of 50 megapixels as a fine JPEG has about half of that."""
+"""The largest file that is read. A photo of 50 megapixels as a JPEG of high quality is about half as large."""
 
 MAX_MEGAPIXELS = 50
-"""The largest picture that is decoded. Measured with 49 megapixels: 380 MiB while a JPEG is, 940 MiB a WebP."""
+"""The largest picture that is decoded. Memory measured while decoding 49 megapixels: JPEG 380 MiB, WebP 940 MiB."""
 
 MAX_ASPECT = 100
-"""Longer side to shorter. The model sees a square of 490 pixels: at 100 to 1 a strip is under five of them wide."""
+"""Longer side to shorter. In the model's square of 490 pixels, a strip of 100 to 1 is under five pixels wide."""
 
 MAX_SIDE = 4096
-"""Pixels of the longer side that are kept. The finest of the family's models looks at 11 tiles of 336 pixels in a row,
-3696; the single-image ones at 490. Beyond that a picture costs memory and is looked at no closer."""
+"""Pixels of the longer side after loading; larger pictures are scaled down. The family's highest resolution is 11 tiles
+of 336 pixels in a row, 3696; that of the single-image models is 490. More pixels would cost memory only."""
 
 FORMATS = "PNG, JPEG, WEBP, BMP, GIF"
 
 BROKEN_METADATA = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, OverflowError, struct.error)
-"""What Pillow raises on EXIF blocks that are cut off or nonsense."""
+"""What Pillow raises on EXIF blocks that are truncated or invalid."""
 
 _ORIENTATION = 0x0112
 _UPRIGHT = {
@@ -49,34 +49,38 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What turns a picture of each EXIF orientation upright (EXIF 2.32, tag 0x0112)."""
+"""EXIF orientation -> the operation that turns the picture upright (EXIF 2.32, tag 0x0112)."""
 
 
 def open_picture(source: str | os.PathLike[str] | bytes, name: str | None = None) -> Image.Image:
-    """The picture in a file or in `source` bytes, as a person sees it: RGB, upright, at most MAX_SIDE on a side.
+    """The picture in a file or in `source` bytes: RGB, upright, at most MAX_SIDE pixels on a side, without metadata.
 
-    name: what to call it in a sentence to the user; a file's base name if None.
-    Transparent pictures lie on white, 16-bit samples are scaled to 8, of a moving picture the first frame is taken.
-    The result has none of the file's metadata. A picture of 1 × 1 pixel is a picture of one colour, and is taken.
+    Transparency becomes white, 16-bit samples are scaled to 8 bits, and an animation gives its first frame.
 
-    Raises UserError where there is no such file, or none that can be read, or no picture in it, or too large a one.
+    Args:
+        name: of the picture in error messages; None for the file's base name.
+
+    Raises:
+        UserError: the file is missing or cannot be read, is not a supported picture, or is too large.
     """
     if isinstance(source, bytes):
-        name, data = _sayable(name or "picture"), source
+        name, data = _display_name(name or "picture"), source
         if len(data) > MAX_FILE_BYTES:
             raise _too_many_bytes(name, len(data))
     else:
-        name = _sayable(name or Path(source).name or "/")
+        name = _display_name(name or Path(source).name or "/")
         data = _read(source, name)
-    header = _judged(data, name)
-    return _bounded(as_seen(_decoded(data, header, name), header.bit_depth))
+    header = _checked_header(data, name)
+    return _bounded(as_rgb(_decoded(data, header, name), header.bit_depth))
 
 
-def as_seen(image: Image.Image, bit_depth: int | None = None) -> Image.Image:
+def as_rgb(image: Image.Image, bit_depth: int | None = None) -> Image.Image:
     """`image` of any of Pillow's modes as RGB, uint8: transparent on white, 16-bit and float samples scaled to 8 bits.
 
-    bit_depth: of the file's samples where known; a transparent grey or colour is given in it.
-    Modes I and I;16 count as 16-bit. F has no agreed range: up to 1.0 it counts as 0..1, else as 0..255.
+    Modes I and I;16 are taken as 16-bit. F has no standard range: values up to 1.0 are taken as 0..1, else as 0..255.
+
+    Args:
+        bit_depth: of the file's samples where known; the image's transparent grey or colour is stored in it.
     """
     if image.mode == "F":
         image = _float_as_grey(image)
@@ -92,7 +96,7 @@ def as_seen(image: Image.Image, bit_depth: int | None = None) -> Image.Image:
 
 
 def _read(source: str | os.PathLike[str], name: str) -> bytes:
-    """The file's bytes. Looks before it opens: a pipe would wait for ever, a device never end."""
+    """The file's bytes. Opens regular files only: reading a pipe would block, and a device may have no end."""
     try:
         found = os.stat(source)
         if stat.S_ISDIR(found.st_mode):
@@ -111,8 +115,8 @@ def _read(source: str | os.PathLike[str], name: str) -> bytes:
         raise UserError("picture_missing", name=name) from error
 
 
-def _judged(data: bytes, name: str) -> ImageHeader:
-    """What the file declares, if the lab decodes such a file. Raises UserError otherwise; decodes nothing."""
+def _checked_header(data: bytes, name: str) -> ImageHeader:
+    """The file's header. Raises UserError where the lab does not decode such a file; decodes nothing."""
     if not data:
         raise UserError("picture_empty", name=name)
     try:
@@ -120,7 +124,7 @@ def _judged(data: bytes, name: str) -> ImageHeader:
     except ValueError as error:
         raise UserError("picture_corrupt", name=name) from error
     if header is None:
-        raise _no_picture(other_kind(data), name)
+        raise _unsupported(unsupported_kind(data), name)
     if header.width < 1 or header.height < 1:
         raise UserError("picture_corrupt", name=name)
     _check_size(header.width, header.height, name)
@@ -137,7 +141,7 @@ def _check_size(width: int, height: int, name: str) -> None:
         raise UserError("picture_strip", name=name, width=width, height=height, limit=MAX_ASPECT)
 
 
-def _no_picture(kind: str | None, name: str) -> UserError:
+def _unsupported(kind: str | None, name: str) -> UserError:
     if kind in ("SVG", "text"):
         return UserError(f"picture_{kind.lower()}", name=name, formats=FORMATS)
     if kind is None:
@@ -146,7 +150,7 @@ def _no_picture(kind: str | None, name: str) -> UserError:
 
 
 def _decoded(data: bytes, header: ImageHeader, name: str) -> Image.Image:
-    """The first frame, decoded and turned upright. Raises UserError where the decoder gives up."""
+    """The first frame, decoded and turned upright. Raises UserError where the decoder fails."""
     try:
         image: Image.Image = Image.open(io.BytesIO(data), formats=(header.format,))
         # A GIF's first frame may be larger than the screen that its header declares.
@@ -155,15 +159,15 @@ def _decoded(data: bytes, header: ImageHeader, name: str) -> Image.Image:
     except UserError:
         raise
     except Exception as error:
-        # Which exceptions broken bytes bring out of a decoder is open-ended (OSError, SyntaxError, struct.error,
-        # ValueError, zlib.error, …); whichever it is, the file is what is wrong.
+        # Decoders raise many types on broken bytes (OSError, SyntaxError, struct.error, ValueError, zlib.error, …);
+        # whichever it is, the file is at fault.
         raise UserError("picture_cut_off" if is_cut_off(data, header) else "picture_corrupt", name=name) from error
     turn = _UPRIGHT.get(_orientation(image))
     return image if turn is None else image.transpose(turn)
 
 
 def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation, 1 (upright) where there is none. Unreadable metadata do not spoil a readable picture."""
+    """The EXIF orientation; 1 (upright) where there is none or the metadata cannot be read."""
     try:
         value = image.getexif().get(_ORIENTATION, 1)
     except BROKEN_METADATA:
@@ -178,7 +182,7 @@ def _float_as_grey(image: Image.Image) -> Image.Image:
 
 
 def _sixteen_bit_as_rgb(image: Image.Image) -> Image.Image:
-    """0..65535 to 0..255 by the nearest value; Pillow's own conversion clips everything above 255 to white."""
+    """0..65535 to the nearest value of 0..255; Pillow's own conversion clips everything above 255 to white."""
     wide = image.convert("I")
     grey = wide.point([(value + 128) // 257 for value in range(65536)], "L")
     hidden = image.info.get("transparency")
@@ -188,9 +192,9 @@ def _sixteen_bit_as_rgb(image: Image.Image) -> Image.Image:
 
 
 def _with_scaled_transparency(image: Image.Image, bit_depth: int | None) -> Image.Image:
-    """The picture with its one transparent grey or colour in the samples' 8 bits, as the pixels are.
+    """The picture with its transparent grey or colour scaled to 8 bits, as its pixels are.
 
-    A PNG gives it in the file's own bit depth, and Pillow hands it on unscaled.
+    A PNG stores it in the file's bit depth, and Pillow does not scale it.
     """
     hidden = image.info.get("transparency")
     scaled: int | tuple[int, ...]
@@ -219,7 +223,7 @@ def _too_many_bytes(name: str, size: int) -> UserError:
     return UserError("picture_bytes", name=name, size=joined(memory(size)), limit=MAX_FILE_BYTES // MIB)
 
 
-def _sayable(name: str) -> str:
-    """A base name that fits a sentence: no folder, printable, at most 60 characters."""
+def _display_name(name: str) -> str:
+    """A base name for messages: no folder, printable, at most 60 characters."""
     name = "".join(c if c.isprintable() else "�" for c in name.replace("\\", "/").rsplit("/", 1)[-1])
     return name if len(name) <= 60 else f"{name[:40]}…{name[-19:]}"

@@ -1,4 +1,4 @@
-"""Requests from a JSONL file, one a line, and resumable results in another.
+"""Requests from a JSONL file, one per line, and resumable results in another.
 
 A line: {"question": …, "image": a path relative to the file's folder, or left out, "id": anything, and any of the
 settings of a request by its name}. A bad line is reported and skipped.
@@ -29,19 +29,19 @@ class Line:
 
     @property
     def sha256(self) -> str:
-        """Of the text, in hexadecimal: a result is of this line only while the text is the same."""
+        """Of the text, in hexadecimal: a result is valid for this line only while the text is the same."""
         return hashlib.sha256(self.text.encode()).hexdigest()
 
 
 class Done(Protocol):
-    """Knows which lines have their result already."""
+    """Results by line."""
 
     def done(self, line: Line) -> dict[str, Any] | None:
-        """The record of `line`, None where it has none."""
+        """The record of `line`; None where it has none."""
 
 
 def read_lines(file: Path) -> list[Line]:
-    """The lines of `file` that are not blank. Raises UserError where there is none."""
+    """The lines of `file` that are not blank. Raises UserError where there is none or the file cannot be read."""
     try:
         text = file.read_text(encoding="utf-8-sig", errors="replace")
     except OSError as error:
@@ -53,10 +53,10 @@ def read_lines(file: Path) -> list[Line]:
 
 
 def first_request(file: Path, defaults: Mapping[str, Any], results: Done) -> Request | None:
-    """The first request of `file` that has no result, None where each has one. Raises UserError as `read_lines`."""
+    """The first request of `file` without a result; None where each has one. Raises UserError as `read_lines` does."""
     for line in read_lines(file):
         if results.done(line) is None:
-            with contextlib.suppress(UserError):  # reported when the batch comes to its line
+            with contextlib.suppress(UserError):  # the batch reports it at its line
                 return request_of(line, file.parent, defaults)[0]
     return None
 
@@ -64,7 +64,12 @@ def first_request(file: Path, defaults: Mapping[str, Any], results: Done) -> Req
 def request_of(
     line: Line, folder: Path, defaults: Mapping[str, Any], record: type[Request] = Request
 ) -> tuple[Request, Any]:
-    """(request, id) of `line`. defaults: fields that the line may leave out. Raises UserError with what is wrong."""
+    """(request, id) of `line`. Raises UserError where the line is not a valid request.
+
+    Args:
+        folder: that the picture's path is relative to.
+        defaults: values of the fields that the line leaves out.
+    """
 
     def wrong(what: str) -> UserError:
         return UserError("batch_line", line=line.number, what=what, example=EXAMPLE)
@@ -91,9 +96,9 @@ def request_of(
 
 
 class ResultLines:
-    """The records of a batch: each has its line's number, the hash of its text, and the settings of the whole batch.
+    """The records of a batch in a JSONL file: each has its line's number and hash, and the settings of the whole batch.
 
-    A setting that a record does not name has its default. Raises UserError where the file holds records of other
+    A setting that a record does not name has its default value. Raises UserError where the file holds records of other
     settings, or cannot be read and written.
     """
 
@@ -103,12 +108,12 @@ class ResultLines:
         found = self._text()
         self.records = list(self._read(found))
         whole = "".join(_as_line(record) for record in self.records)
-        if whole != found:  # a line cut off in its middle would spoil the line that is added after it
+        if whole != found:  # the next line must not be appended to a truncated one
             self._replace(whole)
-        self._append("")  # finds out now, not after an hour of answers, whether the file can be written
+        self._append("")  # raises now, not after the first answers, where the file cannot be written
 
     def done(self, line: Line) -> dict[str, Any] | None:
-        """The record of `line` from before, if its text is still the same."""
+        """The record of `line`; None where there is none, or the line's text has changed."""
         return next((r for r in self.records if (r["line"], r["sha256"]) == (line.number, line.sha256)), None)
 
     def add(self, line: Line, entry: dict[str, Any]) -> dict[str, Any]:
@@ -119,13 +124,13 @@ class ResultLines:
         return record
 
     def _read(self, found: str) -> Iterator[dict[str, Any]]:
-        # Not `splitlines`: an answer may hold other characters at which that ends a line.
+        # Not `splitlines`: it also splits at characters that may occur within an answer.
         lines = [text for text in found.split("\n") if text.strip()]
         for n, text in enumerate(lines, 1):
             try:
                 record = json.loads(text)
             except ValueError as error:
-                if n == len(lines) and text.startswith("{"):  # cut off in its middle: that request is run again
+                if n == len(lines) and text.startswith("{"):  # truncated: that request is run again
                     return
                 raise UserError("not_results", file=self.file.name) from error
             if not isinstance(record, dict) or not {"line", "sha256", "settings"} <= record.keys():
@@ -151,7 +156,7 @@ class ResultLines:
             raise UserError("unwritable_file", file=self.file.name, what=error.strerror or "") from error
 
     def _replace(self, text: str) -> None:
-        """`text` in the file's place, in one step: nothing is lost if the process ends here."""
+        """Replace the file's content with `text` atomically."""
         fresh = self.file.with_name(self.file.name + ".new")
         try:
             fresh.write_text(text, encoding="utf-8", newline="")

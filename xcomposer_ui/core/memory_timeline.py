@@ -1,20 +1,20 @@
-"""How a run's memory went: samples over time, and in which phase of the run each was taken. No torch here."""
+"""A run's memory over time: samples, each with the phase of the run that it was taken in."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 TOWER, PREFILL, DECODE = PHASES = ("tower", "prefill", "decode")
-"""tower: picture to image embeddings, projector included. prefill: the prompt. decode: one token after another."""
+"""tower: picture to image embeddings, projector included. prefill: the prompt. decode: the answer's further tokens."""
 
 
 @dataclass(frozen=True)
 class MemorySample:
-    """The most that was in use at once since the sample before this one.
+    """The peak of allocated memory since the previous sample.
 
-    at_sec: when it was taken, on the clock of the run's latency. allocated_bytes: weights included.
-    reserved_bytes: what CUDA's caching allocator held at that moment; None on the CPU, which has none.
+    at_sec: time of the sample from the start of the run's latency. allocated_bytes: weights included.
+    reserved_bytes: reserved by CUDA's caching allocator at that time; None on the CPU.
     """
 
     at_sec: float
@@ -25,9 +25,9 @@ class MemorySample:
 
 @dataclass(frozen=True)
 class MemoryTimeline:
-    """kind: as `peak_memory_kind`. weights_bytes: of this run's model. samples: in the order of their times.
+    """The samples of one run, oldest first; the highest is the run's peak memory.
 
-    The highest sample is the run's peak memory.
+    kind: as `Measurement.peak_memory_kind`. weights_bytes: of the run's model.
     """
 
     kind: str
@@ -40,26 +40,22 @@ class MemoryTimeline:
         return max(self.samples, key=lambda sample: sample.allocated_bytes)
 
     def phase_peaks(self) -> dict[str, MemorySample]:
-        """Phase -> its highest sample, for the phases that the run came to."""
+        """Phase -> its highest sample, for the phases that the run reached."""
         highest: dict[str, MemorySample] = {}
         for sample in self.samples:
             if sample.phase not in highest or sample.allocated_bytes > highest[sample.phase].allocated_bytes:
                 highest[sample.phase] = sample
         return highest
 
-    def thinned(self, most: int) -> MemoryTimeline:
-        """The same course in `most` samples or a few more: neighbours of one phase become their highest."""
-        together = -(-len(self.samples) // most)
-        if together <= 1:
+    def downsampled(self, most: int) -> MemoryTimeline:
+        """The timeline in about `most` samples, at most one more per phase. Each is the peak of its neighbours."""
+        stride = -(-len(self.samples) // most)
+        if stride <= 1:
             return self
-        kept: list[MemorySample] = []
-        for _, of_phase in groupby(self.samples, key=lambda sample: sample.phase):
-            phase = list(of_phase)
-            kept += [_joined(phase[n : n + together]) for n in range(0, len(phase), together)]
-        return MemoryTimeline(self.kind, self.weights_bytes, tuple(kept))
-
-
-def _joined(samples: list[MemorySample]) -> MemorySample:
-    last = samples[-1]
-    allocated = max(sample.allocated_bytes for sample in samples)
-    return MemorySample(last.at_sec, last.phase, allocated, last.reserved_bytes)
+        merged: list[MemorySample] = []
+        for _, group in groupby(self.samples, key=lambda sample: sample.phase):
+            phase = list(group)
+            for start in range(0, len(phase), stride):
+                chunk = phase[start : start + stride]
+                merged.append(replace(chunk[-1], allocated_bytes=max(sample.allocated_bytes for sample in chunk)))
+        return replace(self, samples=tuple(merged))

@@ -1,4 +1,4 @@
-"""Sentences for people: a code with its facts, worded by `locales/<language>.json`. Adding a language is one file."""
+"""Sentences for people: a code with its facts, and the texts of `locales/<language>.json`, one file per language."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import Any
 
 LOCALES = Path(__file__).resolve().parents[1] / "locales"
 LANGUAGES = tuple(sorted((file.stem for file in LOCALES.glob("*.json")), key=lambda name: (name != "en", name)))
-"""The languages there is a file for, English first."""
+"""The languages that have a file, English first."""
 
 
 @dataclass(frozen=True, init=False)
 class Message:
-    """What is to be said, without a language: a key of the locales, and the facts that fill its placeholders.
+    """A sentence independent of language: a key of the locales, and the facts that fill its placeholders.
 
-    A fact may itself be a Message; it is put into the same language. `str()` gives the English sentence.
+    A fact may itself be a Message, which is translated too. `str()` gives the English sentence.
     """
 
     code: str
@@ -33,7 +33,7 @@ class Message:
         return hash(self.code)  # facts need not be hashable
 
     def in_language(self, language: str) -> str:
-        """The sentence in `language`. Raises KeyError where code or a placeholder is unknown: a bug in the caller."""
+        """The sentence in `language`. Raises KeyError where the code or a placeholder is unknown."""
         return text(self.code, language, **self.facts)
 
     def __str__(self) -> str:
@@ -42,7 +42,7 @@ class Message:
 
 @dataclass(frozen=True)
 class Text:
-    """A sentence that stands beside its rule in English and Chinese. Every other language shows the English one."""
+    """A sentence of an explanation rule, in English and Chinese. Every other language shows the English one."""
 
     en: str
     zh: str
@@ -55,16 +55,19 @@ class Text:
 
 
 Sentence = str | Message | Text
-"""What records hold: words that exist in one language only (PyTorch's, a version), or a sentence in any language."""
+"""A text of one language only (PyTorch's message, a version), or a sentence that exists in each language."""
 
 
 def worded(sentence: Sentence, language: str) -> str:
-    """`sentence` in `language`; plain text as it is."""
+    """`sentence` in `language`; a plain text unchanged."""
     return sentence if isinstance(sentence, str) else sentence.in_language(language)
 
 
 def text(code: str, language: str, /, **facts: Any) -> str:
-    """The text called `code` in `language` ("en", "zh", …), its placeholders filled. KeyError: a bug in the caller."""
+    """The text `code` in `language` ("en", "zh", …), its placeholders filled.
+
+    Raises KeyError where the code or a placeholder is unknown.
+    """
     sentence = sentences(language)[code]
     if not facts:
         return sentence
@@ -74,10 +77,10 @@ def text(code: str, language: str, /, **facts: Any) -> str:
 
 @cache
 def sentences(language: str) -> dict[str, str]:
-    """Every text in `language`, by its code; in English where the language's file lacks it."""
+    """Code -> text in `language`, or in English where the language's file lacks the code."""
     own: dict[str, str] = json.loads((LOCALES / f"{language}.json").read_text(encoding="utf-8"))
     found = own if language == "en" else sentences("en") | own
-    # A strategy's choice: its name, and below it the line that says what is cast where.
+    # A strategy's choice on the page: its name, and below it the line that describes what is cast.
     lines = {
         key.removesuffix(".line"): line
         for key, line in found.items()
@@ -87,6 +90,6 @@ def sentences(language: str) -> dict[str, str]:
 
 
 def language_of(accepted: str) -> str:
-    """The language for a browser's list such as "zh-CN,zh;q=0.9,en;q=0.8": its first, or English without a file."""
+    """The first language of an Accept-Language header such as "zh-CN,zh;q=0.9"; "en" where it has no file."""
     first = re.split(r"[-_,;]", accepted.strip().lower())[0]
     return first if first in LANGUAGES else "en"

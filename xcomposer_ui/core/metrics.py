@@ -1,4 +1,4 @@
-"""The figures of a run, one row each. Page tables, CSV, Markdown and the command line take their columns from here.
+"""The figures of a run, one row each: the columns of page tables, CSV, Markdown and the command line.
 
 To add a figure, measure it into a field of `Measurement` or `Divergence` (or compute it from other fields) and add a
 row to `METRICS`.
@@ -19,7 +19,7 @@ Record = Mapping[str, Any]
 
 Source = Literal["run", "divergence"]
 Place = Literal["tiles", "runs", "comparison", "divergence", "summary", "markdown", "terminal", "csv", "runs.csv"]
-"""Where a figure can be shown. "csv" is the file of a comparison or a report, "runs.csv" that of a visit's runs."""
+"""Where a figure can be shown. "csv" is the file of a comparison or a report, "runs.csv" that of a session's runs."""
 
 CSV: frozenset[Place] = frozenset(("csv", "runs.csv"))
 EVERYWHERE: frozenset[Place] = CSV | {"runs", "comparison", "markdown", "terminal"}
@@ -32,7 +32,7 @@ def number(value: float) -> str:
 
 
 def plain_figure(value: object) -> Figure:
-    """`value` as it is, without a unit."""
+    """`value` unchanged, without a unit."""
     return str(value), ""
 
 
@@ -48,16 +48,16 @@ class Metric:
 
     field: its name in JSON and CSV, with the unit.
     label: the locales' code of its name; "" for one that only files show.
-    figure: a value that is not None -> (number, unit) for people.
-    heading: its name in a report's tables, with the unit of the cells. cell: a value that is not None -> the cell.
+    figure: formats a value that is not None as (number, unit).
+    heading: its name in a report's tables, with the unit of the cells. cell: formats a value that is not None for them.
     source: the kind of record that has it. places: where it is shown.
-    compute: a record -> the value, for what is computed from other fields.
+    compute: computes the value from other fields of the record; None where the record has the field itself.
     unknown: the locales' code of the text for None; "" for a dash.
-    repeated: measured anew in each repeat of a comparison, which shows the median. spread: whether tables show the
-    lowest and highest of the repeats too.
+    repeated: measured in each repeat of a comparison, which shows the median. spread: whether tables show the lowest
+    and highest of the repeats too.
     distributed: whether summaries of many questions give its quartiles.
     summary: the locales' code of its heading in the page's table of many questions, where it is shown there.
-    summary_range: whether the lowest and highest stand beside the median there.
+    summary_range: whether that table shows the lowest and highest beside the median.
     """
 
     field: str
@@ -100,7 +100,7 @@ class Metric:
         return self.shown(None) if value is None else self.cell(value)
 
     def summary_of(self, distribution: Mapping[str, float] | None) -> str:
-        """The median of a distribution over many questions, with its range where `summary_range` says so."""
+        """The median of a distribution over many questions, with its range where `summary_range` is set."""
         if distribution is None:
             return UNKNOWN
         if not self.summary_range:
@@ -110,7 +110,7 @@ class Metric:
 
     def labelled(self, record: Record) -> str:
         """This figure with its name, in English, as part of a sentence: "latency 842 ms"."""
-        if self.figure is units.rate:  # its unit says what it is
+        if self.figure is units.rate:  # the unit names it
             return self.of(record)
         name = text(self.label, "en")
         return f"{name[:1].lower()}{name[1:]} {self.of(record)}"
@@ -187,12 +187,12 @@ def metrics(place: Place, source: Source = "run") -> tuple[Metric, ...]:
 
 
 def metric_of(field: str) -> Metric:
-    """The row of `field`. Raises StopIteration where there is none: a bug in the caller."""
+    """The row of `field`. Raises StopIteration where there is none."""
     return next(metric for metric in METRICS if metric.field == field)
 
 
 def repeated() -> tuple[Metric, ...]:
-    """The figures that are measured anew in each repeat of a comparison."""
+    """The figures that are measured in each repeat of a comparison."""
     return tuple(metric for metric in METRICS if metric.repeated)
 
 

@@ -1,4 +1,4 @@
-"""The processor's name, as each system tells it."""
+"""The processor's name, as the operating system reports it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ SYSCTL = ("/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string")
 SYSCTL_TIMEOUT_SEC = 5
 
 
-@functools.cache  # on macOS a program to start, and the same answer each time
+@functools.cache  # starts a program on macOS
 def processor_name() -> str | None:
-    """The processor's model, such as "Apple M2"; None where the system does not say."""
-    ask = {"Linux": _on_linux, "Darwin": _on_macos}.get(platform.system())
-    return (ask() if ask else None) or platform.processor() or None
+    """The processor's model, such as "Apple M2"; None where the system does not report it."""
+    read = {"Linux": _on_linux, "Darwin": _on_macos}.get(platform.system())
+    return (read() if read else None) or platform.processor() or None
 
 
 def _on_linux() -> str | None:

@@ -1,7 +1,7 @@
-"""A run as it is asked for: one frozen record, checked where it is made, whose fields carry their limits and flags.
+"""The request of a run: one frozen record, checked where it is made, whose fields carry their limits and flags.
 
 Command line flags, the page's controls, JSONL fields, links, endpoint arguments and report lines are made from
-`settings_of(Request)`: a new setting is one more field.
+`settings_of(Request)`, so that a new setting is one more field.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 MOST_TILES = 96
-"""Of one picture. The published members take 24 and 55 unless a request says otherwise; each is hundreds of tokens."""
+"""Of one picture. The published members use 24 and 55 by default; each tile is hundreds of tokens."""
 
 LONGEST_QUESTION = 8000
-"""Characters. The family's prompts end at 4096 tokens, a picture takes up to 1225, a token a character or more."""
+"""Characters. A prompt is at most 4096 tokens, of which a picture takes up to 1225; a token is a character or more."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A number that a record's field holds, with its limits and its names on every face.
+    """A numeric field of a record, with its limits and its names on the page and the command line.
 
-    kind: int or float. default: None for a number that the model has of its own. step: of the page's slider; None for
-    a box that takes any number. flag: of the command line; without one, the page's Ask tab and JSONL files alone have
-    the setting. help: the flag's help. label: the code of the control's label. only_tiled: whether only models that
-    cut pictures into tiles have it.
+    kind: int or float. default: None for the model's own number. step: of the page's slider; None for a number box.
+    flag: of the command line; a setting without one exists on the page's Ask tab and in JSONL files only.
+    help: the flag's help. label: the code of the control's label. only_tiled: whether only models that cut pictures
+    into tiles have it.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Setting:
         return self.lowest <= value <= self.highest
 
     def parsed(self, value: str) -> float | None:
-        """The number that `value` spells, None where it is none or is out of range."""
+        """The number in `value`; None where it is not a number or is out of range."""
         try:
             number = self.kind(value)
         except ValueError:
@@ -121,14 +121,15 @@ class MemoryRequest:
 class Request:
     """One question about one picture, or the next turn of a conversation, under one strategy.
 
-    image: an upright RGB picture, or None for text only. file: where it was read from, None where that is not known.
+    image: an upright RGB picture, or None for text only. file: where it was read from; None where that is unknown.
     history: earlier (question, answer) pairs, oldest first.
-    strategy: a name of STRATEGIES; a comparison puts each of its variants here.
-    half: the 16-bit dtype in play. half, model, device: None or "auto" for what the lab's settings say.
-    temperature: 0 is greedy; above, answers are sampled (`top_p` counts only then). repetition_penalty: 1 is none.
+    strategy: a name of STRATEGIES; a comparison sets it for each of its variants.
+    half: the run's 16-bit dtype. half, model, device: None or "auto" for the lab's settings.
+    temperature: 0 is greedy; above, answers are sampled (only then `top_p` has an effect). repetition_penalty: 1 is
+    none.
     hd_num: the most tiles that a tiled model cuts the picture into; None for the model's own number.
 
-    Raises UserError with what is wrong and what to do.
+    Raises UserError where a field is invalid or out of its range.
     """
 
     text: str
@@ -164,29 +165,29 @@ class Request:
 
     @property
     def method(self) -> Strategy:
-        """How weights, picture and arithmetic get their dtype."""
+        """The strategy's record."""
         return strategy_named(self.strategy)
 
     @property
     def half_dtype(self) -> str:
-        """The 16-bit dtype in play. Raises ValueError where it is not resolved yet, as `Runner.resolved` does."""
+        """The run's 16-bit dtype. Raises ValueError where `Runner.resolved` has not set it yet."""
         if self.half in (None, "auto"):
             raise ValueError("the request's half dtype is not resolved yet")
         return str(self.half)
 
     @property
     def weights_dtype(self) -> str:
-        """The dtype that the weights are held in. Raises ValueError as `half_dtype` does."""
+        """The dtype of the weights in memory. Raises ValueError as `half_dtype` does."""
         return self.method.weights_dtype(self.half_dtype)
 
     @property
     def has_picture(self) -> bool:
-        """Whether the question is about a picture, open or not."""
+        """Whether the question is about a picture, opened or not."""
         return self.image is not None or self.file is not None
 
     @property
     def picture_size(self) -> tuple[int, int] | None:
-        """(width, height) of the open picture."""
+        """(width, height) of the opened picture."""
         return None if self.image is None else self.image.size
 
     @property
@@ -195,12 +196,12 @@ class Request:
         return {s.name: getattr(self, s.name) for s in settings_of(type(self))}
 
     @property
-    def tile_settings(self) -> dict[str, float | None]:
-        """The settings by name that only models with tiles have."""
-        return {s.name: getattr(self, s.name) for s in settings_of(type(self)) if s.only_tiled}
+    def requests_tiles(self) -> bool:
+        """Whether a setting is filled in that only models with tiles have."""
+        return any(value is not None for value in tile_settings(self).values())
 
     def without_image(self) -> Request:
-        """The request with its picture's file alone, for records that are kept: a picture may be many megabytes."""
+        """The request without the decoded picture, which may be many megabytes."""
         return self if self.image is None else replace(self, image=None)
 
     def memory_query(self) -> MemoryRequest:
@@ -209,8 +210,9 @@ class Request:
             raise ValueError("the request's model is not resolved yet")
         length = sum(len(text) for turn in self.history for text in turn) + len(self.text)
         return MemoryRequest(
-            self.model, self.strategy, self.half_dtype, self.picture_size, length, self.max_new_tokens, self.hd_num
-        )
+            self.model, self.strategy, self.half_dtype, self.picture_size, length, self.max_new_tokens,
+            **tile_settings(self),
+        )  # fmt: skip
 
     def _check_text(self) -> None:
         if not self.text.strip():
@@ -225,6 +227,15 @@ class Request:
             raise UserError("image_marks", marks=marks, pictures=int(self.has_picture))
 
 
+TILE_SETTINGS = tuple(s.name for s in settings_of(Request) if s.only_tiled)
+"""Names of the settings that only models with tiles have."""
+
+
+def tile_settings(record: object) -> dict[str, Any]:
+    """TILE_SETTINGS by name as `record` holds them: a request, a plan's request, parsed arguments."""
+    return {name: getattr(record, name) for name in TILE_SETTINGS}
+
+
 def with_defaults(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """`settings` with the default of each setting that is not among them."""
+    """`settings`, and the default of each setting that is not among them."""
     return {**{s.name: s.default for s in settings_of(Request)}, **settings}

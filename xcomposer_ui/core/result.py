@@ -1,4 +1,4 @@
-"""What a run gives back: the answer or the failure, and what was measured. Frozen records and their JSON.
+"""The result of a run: the answer or the failure, and the measurement. Frozen records and their JSON.
 
 Units are in the names: seconds and bytes. What was not measured is None, never 0.
 """
@@ -11,15 +11,15 @@ from typing import Any
 
 from xcomposer_ui.core.memory_timeline import MemoryTimeline
 from xcomposer_ui.core.messages import Message, Sentence, worded
-from xcomposer_ui.core.request import Request
+from xcomposer_ui.core.request import Request, tile_settings
 
 
 @dataclass(frozen=True)
 class Fix:
-    """What a strategy does to a failure: cures it (True), does not (False), or it depends (None; `why` on what).
+    """Whether a strategy cures a failure: True, False, or None where that depends on what `why` names.
 
-    tried: whether the verdict comes from running the strategy here, rather than from knowledge of the failure.
-    failed_with: the message that it failed with when it was tried; None where it answered, or was not tried.
+    tried: whether the verdict comes from running the strategy here, rather than from a rule.
+    failed_with: the message of that run's failure; None where it answered, or was not tried.
     """
 
     strategy: str
@@ -31,7 +31,7 @@ class Fix:
 
 @dataclass(frozen=True)
 class Reference:
-    """Where a reader finds more: a title and, if there is one, an address."""
+    """A link to further reading; url is None for a title alone."""
 
     title: str
     url: str | None = None
@@ -39,11 +39,11 @@ class Reference:
 
 @dataclass(frozen=True)
 class Explanation:
-    """What an error text means. `recognised` is False where no rule matched: then nothing is guessed.
+    """The meaning of an error text. `recognised` is False where no rule matched; nothing is guessed then.
 
-    dtypes: in torch's spelling, in their order of first appearance, without repeats.
-    where: the frame and the module that a pasted traceback names, as a sentence, or None.
-    also: the titles of other errors in the same text that are known, without repeats.
+    dtypes: in torch's spelling, in order of first appearance, without repeats.
+    where: a sentence with the frame and the module that a pasted traceback names, or None.
+    also: titles of other recognised errors in the same text, without repeats.
     """
 
     recognised: bool
@@ -78,7 +78,7 @@ class Operand:
 
     @property
     def recorded_origin(self) -> str:
-        """`origin` as JSON and the terminal have it, in English: shorter than the page's sentence."""
+        """`origin` for JSON and the terminal: in English, and shorter than on the page."""
         if isinstance(self.origin, Message) and self.origin.code in _SHORT_ORIGINS:
             return _SHORT_ORIGINS[self.origin.code].format(**self.origin.facts)
         return str(self.origin)
@@ -94,11 +94,11 @@ _SHORT_ORIGINS = {
 
 @dataclass(frozen=True)
 class Failure:
-    """An expected failure of a run: a result, not an accident.
+    """An expected failure of a run.
 
     type: the exception's class name, or a kind of silent failure ("NonFiniteLogits").
-    message: PyTorch's own words, or a Message where the lab itself found the failure.
-    module, operation, operands: where the run itself saw it; None and () where it could not be seen.
+    message: PyTorch's own text, or a Message where the lab itself detected the failure.
+    module, operation, operands: where it was raised, as the run observed it; None and () where it could not.
     """
 
     type: str
@@ -116,17 +116,17 @@ class Failure:
 
 @dataclass(frozen=True)
 class Measurement:
-    """What one run cost. Times in seconds, memory in bytes.
+    """Time and memory of one run. Times in seconds, memory in bytes.
 
-    load_sec: loading the weights that this run needed; None where they were there already.
-    latency_sec: from the picture's pixels to the last token, loading left out.
+    load_sec: loading the weights; None where they were in memory already.
+    latency_sec: from the picture's pixels to the last token, loading excluded.
     time_to_first_token_sec: from the same start to the first token.
     tokens_per_sec: decoding only, (new_tokens - 1) / (last token's time - first token's time); None below two tokens.
     peak_memory_kind: "cuda_allocated" or "cpu_tensors" (see docs of `backends.memory`).
     weights_bytes: the part of the peak that is the weights of this run.
-    reused_tokens: of the prompt, whose keys and values were there from an earlier turn; reused_picture: whether the
-    picture's embeddings were. Both are part of why a later turn is quicker; a first question reuses nothing.
-    batch_size: questions answered together with this one, itself among them; the peak is then that of them all.
+    reused_tokens: prompt tokens whose keys and values were in the prefix cache from an earlier turn.
+    reused_picture: whether the picture's embeddings were cached. The first question of a conversation reuses nothing.
+    batch_size: questions in this run's batch, itself included; the peak is that of the whole batch.
     """
 
     load_sec: float | None = None
@@ -145,13 +145,13 @@ class Measurement:
 
 @dataclass(frozen=True)
 class RunResult:
-    """How a run ended: with an `answer`, or with a `failure` (then `answer` is None).
+    """The result of a run: an `answer`, or a `failure` (then `answer` is None).
 
-    request: as it was run, its model and half dtype resolved. device: where it really computed.
-    stopped: the user stopped it, `answer` is what there was by then. reasons: why each automatic
-    choice ("device", "half") was made.
-    picture_size: (width, height) of the picture as the model was given it, None without one.
-    revision: the hub's commit that the weights are of; None for a folder.
+    request: with its model and half dtype resolved. device: that the run used.
+    stopped: whether the user stopped it; `answer` is then what was generated so far.
+    reasons: why each automatic choice ("device", "half") was made.
+    picture_size: (width, height) of the picture that the model was given, None without one.
+    revision: the hub's commit of the weights; None for a folder.
     timeline: memory during the run, None where it was not measured.
     """
 
@@ -172,7 +172,7 @@ class RunResult:
 
     @property
     def half(self) -> str:
-        """The 16-bit dtype in play."""
+        """The run's 16-bit dtype."""
         return self.request.half_dtype
 
     @property
@@ -181,7 +181,7 @@ class RunResult:
 
     @property
     def weights_dtype(self) -> str:
-        """The dtype that the weights were held in."""
+        """The dtype of the weights in memory."""
         return self.request.weights_dtype
 
 
@@ -210,28 +210,28 @@ def operands_as_json(operands: Sequence[Operand]) -> list[dict[str, Any]]:
 def explanation_as_json(explanation: Explanation, language: str = "en") -> dict[str, Any]:
     """`explanation` in the field names that scripts rely on, its sentences in `language`."""
 
-    def said(sentence: Sentence | None) -> str | None:
+    def translated(sentence: Sentence | None) -> str | None:
         return None if sentence is None else worded(sentence, language)
 
     return {
         "recognised": explanation.recognised,
         "family": explanation.family,
-        "title": said(explanation.title),
-        "cause": said(explanation.cause),
+        "title": translated(explanation.title),
+        "cause": translated(explanation.cause),
         "dtypes": list(explanation.dtypes),
         "fixes": [
             {
                 "strategy": fix.strategy,
                 "cures": fix.cures,
-                "why": said(fix.why),
+                "why": translated(fix.why),
                 "tried": fix.tried,
-                "failed_with": said(fix.failed_with),
+                "failed_with": translated(fix.failed_with),
             }
             for fix in explanation.fixes
         ],
         "references": [{"title": r.title, "url": r.url} for r in explanation.references],
-        "where": said(explanation.where),
-        "also": [said(title) for title in explanation.also],
+        "where": translated(explanation.where),
+        "also": [translated(title) for title in explanation.also],
     }
 
 
@@ -247,7 +247,7 @@ def result_as_json(result: RunResult) -> dict[str, Any]:
         "answer": result.answer,
         **vars(result.measurement),
         "seed": result.request.seed,
-        **result.request.tile_settings,
+        **tile_settings(result.request),
         "failure": failure_as_json(result.failure),
         "stopped": result.stopped,
         "reasons": {name: str(reason) for name, reason in result.reasons.items()},

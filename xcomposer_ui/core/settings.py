@@ -27,7 +27,7 @@ LANGUAGE_CHOICES = ("auto", *LANGUAGES)
 class Option:
     """A field of `Settings` on the command line and in the environment.
 
-    flag, metavar, help: of the command line. variable: of the environment. choices: all values; () for any.
+    flag, metavar, help: of the command line. variable: of the environment. choices: the allowed values; () for any.
     """
 
     name: str
@@ -57,13 +57,14 @@ def options_of(record: type) -> tuple[Option, ...]:
 
 @dataclass(frozen=True)
 class Settings:
-    """model: "embedded", a folder, or a hub id. models: what the page may load (always with `model` among them).
+    """The options that the lab was started with.
 
+    model: "embedded", a folder, or a hub id. models: those that the page may load, always including `model`.
     device, half, language: "auto" lets the lab choose and give its reason.
     host, port: where the page is served; port 0..65535.
     on_space: whether this is a Hugging Face Space.
 
-    Raises UserError where a value is none of those allowed.
+    Raises UserError where a value is not allowed.
     """
 
     model: str = option(
@@ -95,8 +96,8 @@ class Settings:
 def settings_from(environ: Mapping[str, str] = os.environ, /, **given: Any) -> Settings:
     """Settings from `given` options by name (None: not given), then from `environ`, then from the defaults.
 
-    Besides the options' variables it reads XCOMPOSER_MODELS (comma-separated) and SPACE_ID. An empty variable counts
-    as not set. Raises UserError as `Settings` does.
+    Besides the options' variables it reads XCOMPOSER_MODELS (comma-separated) and SPACE_ID. An empty variable is
+    treated as not set. Raises UserError as `Settings` does.
     """
     found: dict[str, Any] = {}
     for known in options_of(Settings):
@@ -108,7 +109,7 @@ def settings_from(environ: Mapping[str, str] = os.environ, /, **given: Any) -> S
     if isinstance(port := found.get("port"), str):
         found["port"] = _port(port)
     on_space = bool(environ.get("SPACE_ID"))
-    if on_space:  # a Space is reached from outside its container, anything else from this machine alone
+    if on_space:  # a Space must be reachable from outside its container
         found.setdefault("host", "0.0.0.0")
     model = found.get("model", EMBEDDED)
     offered = tuple(m.strip() for m in environ.get("XCOMPOSER_MODELS", "").split(",") if m.strip())
@@ -123,10 +124,7 @@ def _port(text: str) -> int:
 
 
 def model_path(name: str) -> Path | None:
-    """The folder or file that `name` names: "embedded", or an existing path. None for anything else.
-
-    Whether anything else is a hub id, `is_hub_id` tells.
-    """
+    """The folder or file of `name`: "embedded", or an existing path. None for any other name, such as a hub id."""
     path = EMBEDDED_PATH if name == EMBEDDED else Path(name).expanduser()
     return path if name and path.exists() else None
 

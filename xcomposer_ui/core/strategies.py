@@ -1,4 +1,4 @@
-"""Strategies: how weights, picture and arithmetic get their dtype. Plain data; adding one is one entry here.
+"""Strategies: the dtypes of weights, picture and arithmetic. Plain data; a new strategy is one more entry.
 
 Dtypes are strings in torch's spelling; HALF stands for the 16-bit dtype of the run.
 """
@@ -22,9 +22,9 @@ def _dtype(name: str, half: str) -> str:
 
 @dataclass(frozen=True)
 class WeightsFormat:
-    """How a model's weights are held.
+    """How a model's weights are stored in memory.
 
-    dtype: what each weight is cast to as it is read from the checkpoint, or HALF. bytes_per_parameter: in memory.
+    dtype: that each weight is cast to as it is read from the checkpoint, or HALF. bytes_per_parameter: in memory.
     """
 
     name: str
@@ -65,7 +65,7 @@ class Strategy:
         return HALF in (self.weights.dtype, self.image) or self.autocast
 
     def key(self, pattern: str = "strategy.{name}") -> str:
-        """The locales' key of a text about the strategy; the strategy's name where they have no such text."""
+        """The locales' key of a text about the strategy; the strategy's name where there is no such text."""
         key = pattern.format(name=self.name)
         return key if key in sentences("en") else self.name
 
@@ -75,13 +75,13 @@ def _by_name(*strategies: Strategy) -> dict[str, Strategy]:
 
 
 STRATEGIES: dict[str, Strategy] = _by_name(
-    # `as_is` fails alike in either half: comparing it in one shows it.
+    # `as_is` fails alike in either half, so it is compared in one.
     Strategy("as_is", HALF_WEIGHTS, "float32", autocast=False),
     Strategy("autocast", HALF_WEIGHTS, "float32", autocast=True, compared_in_each_half=True),
     Strategy("unified", HALF_WEIGHTS, HALF, autocast=False, compared_in_each_half=True),
     Strategy("full", FULL_WEIGHTS, "float32", autocast=False),
 )
-"""What the lab runs, in the order in which it is shown."""
+"""The strategies of the lab, in the order in which they are shown."""
 
 PLANNED: Mapping[str, Strategy] = ChainMap(
     # Not offered, but common in user code: weights loaded in float32, then autocast around the call.
@@ -91,7 +91,7 @@ PLANNED: Mapping[str, Strategy] = ChainMap(
     ),
     STRATEGIES,
 )
-"""What a plan covers: STRATEGIES, and after them those that are planned only."""
+"""The strategies of a plan: STRATEGIES, and after them those that are planned only."""
 
 REFERENCE = "full"
 """The strategy that the others are compared with."""
@@ -105,7 +105,7 @@ def strategy_named(name: str) -> Strategy:
 
 
 def strategy_name(name: str, language: str) -> str:
-    """The name that people read, of a strategy of the lab or a planned one; any other name as it is."""
+    """The display name of a strategy in PLANNED; any other name unchanged."""
     key = PLANNED[name].key() if name in PLANNED else name
     return text(key, language) if key != name else name
 

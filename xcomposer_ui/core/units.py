@@ -1,4 +1,4 @@
-"""Numbers as text. A figure is a number with three significant digits and its unit; "—" is what was not measured."""
+"""Numbers as text. A figure is a number with three significant digits and its unit; "—" if it was not measured."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def small(value: float) -> str:
 
 
 def share(value: float) -> str:
-    """`value`, 0..1, in percent with two decimals; what would round to nothing is "< 0.01%"."""
+    """`value`, 0..1, in percent with two decimals; "< 0.01%" where that would round to zero."""
     return f"{value:.2%}" if value == 0 or value >= 1e-4 else "< 0.01%"
 
 
@@ -60,5 +60,5 @@ def memory(value: float | None, decimals: int | None = None) -> Figure:
 
 
 def joined(figure: Figure) -> str:
-    """Number and unit as one text; only the dash where nothing was measured."""
+    """Number and unit as one text; the dash alone where nothing was measured."""
     return figure[0] if figure[0] == UNKNOWN else f"{figure[0]} {figure[1]}".rstrip()

@@ -1,4 +1,4 @@
-"""Which operations torch.autocast casts on which device: PyTorch's own registrations, kept as data.
+"""The operations that torch.autocast casts on each device, from PyTorch's own registrations.
 
 `data/autocast.json` lists the operators with an autocast kernel, as
 `torch._C._dispatch_get_registrations_for_dispatch_key("AutocastCUDA")` gives them; a test compares the two.
@@ -28,7 +28,7 @@ _FILES = {
     "batchnorm.py": "batch_norm",
     "instancenorm.py": "instance_norm",
 }
-"""Files of torch.nn.modules whose layers call one operation."""
+"""File of torch.nn.modules -> the one operation that its layers call."""
 
 
 def casts(operation: str, device: str | None) -> bool | None:
@@ -48,7 +48,7 @@ def casts(operation: str, device: str | None) -> bool | None:
 
 
 def operation_in(code: str, file: str) -> str | None:
-    """The one operation of torch's that a source line calls, or that a file of torch.nn's layers stands for."""
+    """The one torch operation that a source line calls, or that the layers in a file of torch.nn call."""
     named = _NAMED.findall(code)
     if len(named) == 1:
         return str(named[0])
@@ -58,7 +58,7 @@ def operation_in(code: str, file: str) -> str | None:
 
 
 def operation_named(message: str) -> str | None:
-    """The operation that a message itself names: by a prefix such as "grid_sampler(): ", or by a product's argument."""
+    """The operation that a message names: by a prefix such as "grid_sampler(): ", or by a product's argument."""
     if found := re.search(r"\b([a-z][a-z_\d]+)\(\): expected input", message):
         return found[1]
     return "matmul" if re.search(r"for argument #\d+ '(?:mat|batch)\d?'", message) else None

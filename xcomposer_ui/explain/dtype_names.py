@@ -1,9 +1,11 @@
-"""Every way in which PyTorch and its neighbours spell a dtype, turned into torch's own spelling."""
+"""Spellings of dtypes in PyTorch, C++, NumPy and compilers, mapped to torch's own spelling."""
 
 from __future__ import annotations
 
 import re
 from functools import cache
+
+from xcomposer_ui.core.strategies import HALF_DTYPES
 
 # ScalarType names, as in "Half", c10::Half, torch.cuda.HalfTensor, CUDAHalfType and MPSHalfType.
 SCALAR_TYPES: dict[str, str] = {
@@ -34,7 +36,7 @@ SCALAR_TYPES: dict[str, str] = {
     "Int": "int32",
 }
 
-# C++ type names, as compilers print them: GCC's "long int", MSVC's "__int64".
+# C++ type names as compilers print them: GCC's "long int", MSVC's "__int64".
 CPP_TYPES: dict[str, str] = {
     "unsigned long long": "uint64",
     "unsigned long": "uint64",
@@ -69,20 +71,19 @@ COMPLEX = {"float": "complex64", "double": "complex128", "Half": "complex32"}
 NAMES: dict[str, str] = {
     name: name
     for name in (
-        *("float8_e4m3fnuz", "float8_e5m2fnuz", "float8_e8m0fnu", "float8_e4m3fn", "float8_e5m2", "bfloat16"),
-        *("complex128", "complex64", "complex32", "float16", "float32", "float64", "uint16", "uint32", "uint64"),
-        *("uint8", "int16", "int32", "int64", "int8"),
-    )
+        "float8_e4m3fnuz float8_e5m2fnuz float8_e8m0fnu float8_e4m3fn float8_e5m2 bfloat16 float16 float32 float64 "
+        "complex128 complex64 complex32 uint8 uint16 uint32 uint64 int8 int16 int32 int64"
+    ).split()
 }
 SHORT_NAMES: dict[str, str] = {
-    **{"bf16": "bfloat16", "fp16": "float16", "fp32": "float32", "fp64": "float64", "f16": "float16"},
-    **{"f32": "float32", "f64": "float64", "si64": "int64", "si32": "int32", "i64": "int64", "i32": "int32"},
-    **{"cfloat": "complex64", "cdouble": "complex128"},
-}
+    "bf16": "bfloat16", "fp16": "float16", "fp32": "float32", "fp64": "float64",
+    "f16": "float16", "f32": "float32", "f64": "float64", "cfloat": "complex64", "cdouble": "complex128",
+    "si64": "int64", "si32": "int32", "i64": "int64", "i32": "int32",
+}  # fmt: skip
 ARRAY_CODES = {"f2": "float16", "f4": "float32", "f8": "float64", "i4": "int32", "i8": "int64", "u1": "uint8"}
 
 INTEGERS = frozenset({"int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool"})
-HALVES = frozenset({"float16", "bfloat16"})
+HALVES = frozenset(HALF_DTYPES)
 
 
 def _alternatives(names: dict[str, str]) -> str:
@@ -105,12 +106,11 @@ def _spelling() -> re.Pattern[str]:
 
 
 def dtypes_in(text: str) -> tuple[str, ...]:
-    """The dtypes that `text` names, in torch's spelling, in their order of first appearance, without repeats.
+    """The dtypes that `text` names, in torch's spelling, in order of first appearance, without repeats.
 
-    Lower-case C++ names are English words too ("long", "half"): give this what follows "got", not a paragraph.
+    Lower-case C++ names are English words too ("long", "half"), so pass the part that names dtypes, not prose.
     """
-    found = (_torch_spelling(match) for match in _spelling().finditer(text))
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys(map(_torch_spelling, _spelling().finditer(text))))
 
 
 def _torch_spelling(match: re.Match[str]) -> str:

@@ -1,4 +1,4 @@
-"""Where readers find more."""
+"""Links to further reading."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the strategies do to a failure, by kind of failure: cures it, does not, or it depends, and why.
+"""Verdicts on the strategies by kind of failure: whether each cures it, and why.
 
 The verdicts on autocast were found by provoking each error on PyTorch 2.13's CPU build and running it again under
 torch.autocast in both half types. Those on CUDA follow from PyTorch's own lists of what autocast casts there:
@@ -64,8 +64,8 @@ def same_for_all(cures: bool | None, why: Text) -> Verdicts:
     return dict.fromkeys(("as_is", "autocast", "unified", "full"), (cures, why))
 
 
-PRECISION_IS_NO_CURE = same_for_all(False, NO_PART)
-INTEGER_STAYS = same_for_all(False, STAYS_INTEGER)
+PRECISION_UNRELATED = same_for_all(False, NO_PART)
+INTEGERS_UNCHANGED = same_for_all(False, STAYS_INTEGER)
 FLOATS_CLASH = verdicts((False, AS_IS), (True, CASTS), (True, ONE_HALF), (True, ALL_FLOAT32))
 FLOATS_CLASH_UNLISTED = verdicts((False, AS_IS), (False, NOT_LISTED), (True, ONE_HALF), (True, ALL_FLOAT32))
 INTEGERS_CLASH = verdicts((False, AS_IS), (False, ONLY_FLOATS), (None, IF_PICTURE), (None, IF_PICTURE))
@@ -88,14 +88,14 @@ IN_AN_EXTENSION = Text(
     "torch.autocast does not reach into a compiled extension: cast its arguments before the call.",
     "torch.autocast 不作用于编译扩展：请在调用前转换参数。",
 )
-ON_ALREADY = Text(
+ALREADY_ON = Text(
     "The traceback runs through torch.autocast: it is on, and this operation gets its operands after it.",
     "从回溯可见 torch.autocast 已开启：这一运算的操作数是在它之后得到的。",
 )
 
 
 def clash(facts: Facts) -> Verdicts:
-    """Two dtypes meet in an operation that autocast casts on CPU and CUDA, unless the call shown is another kind."""
+    """Two dtypes in an operation that autocast casts on CPU and CUDA, unless the facts show another kind of call."""
     if unusual := _unusual(facts):
         return unusual
     if facts.operation is not None and (found := _by_operation(facts.operation, facts.device)) is not None:
@@ -106,7 +106,7 @@ def clash(facts: Facts) -> Verdicts:
             for applies, why in (
                 (IN_PLACE.search(facts.call), WRITES_IN_PLACE),
                 (EXTENSION.search(facts.call), IN_AN_EXTENSION),
-                (facts.under_autocast, ON_ALREADY),
+                (facts.under_autocast, ALREADY_ON),
             )
             if applies
         ),
@@ -122,7 +122,7 @@ _BY_DEVICE = Text(
 
 
 def _by_operation(operation: str, device: str | None) -> Verdicts | None:
-    """What follows from the operation that raised; None where it is one that autocast casts."""
+    """The verdicts by the operation that raised; None where autocast casts it."""
     cast = casts(operation, device)
     if cast is None:
         return {**FLOATS_CLASH, "autocast": (None, _BY_DEVICE)}
@@ -130,12 +130,12 @@ def _by_operation(operation: str, device: str | None) -> Verdicts | None:
 
 
 def clash_unlisted(facts: Facts) -> Verdicts:
-    """Two dtypes meet in an operation that autocast does not know, on CPU and CUDA."""
+    """Two dtypes in an operation that autocast casts neither on the CPU nor on CUDA."""
     return _unusual(facts) or FLOATS_CLASH_UNLISTED
 
 
 def clash_promoted_on_cuda(facts: Facts) -> Verdicts:
-    """Two dtypes meet in an operation that autocast knows on CUDA and not on the CPU."""
+    """Two dtypes in an operation that autocast casts on CUDA but not on the CPU."""
     if unusual := _unusual(facts):
         return unusual
     cures = {"cpu": False, "cuda": True}.get(facts.device or "")
@@ -147,7 +147,7 @@ def clash_promoted_on_cuda(facts: Facts) -> Verdicts:
 
 
 def clash_of_vectors(facts: Facts) -> Verdicts:
-    """torch.matmul of vectors is cast; torch.mv and torch.dot themselves are not, on the CPU."""
+    """Two dtypes in a product of vectors: torch.matmul is cast; torch.mv (on the CPU) and torch.dot are not."""
     if unusual := _unusual(facts):
         return unusual
     why = Text(
@@ -158,7 +158,7 @@ def clash_of_vectors(facts: Facts) -> Verdicts:
 
 
 def _unusual(facts: Facts) -> Verdicts | None:
-    # The weight comes second: bytes there are packed weights, bytes in the first place are a picture's pixels.
+    # The weight is the second dtype: uint8 there means packed weights, uint8 in first place a picture's pixels.
     if "int8" in facts.dtypes or facts.dtypes[1:] == ("uint8",):
         return same_for_all(False, QUANTISED)
     if facts.has_integers:

@@ -1,6 +1,6 @@
 """The model families, as transformers classes. Importing this registers them with transformers' Auto classes.
 
-A family is one folder that makes a `Family`, and one line here.
+A family is one folder that defines a `Family`, and one `register` call here.
 """
 
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer
@@ -13,7 +13,7 @@ _FAMILIES: list[Family] = []
 
 
 def register(family: Family) -> None:
-    """Add `family` to the lab, and to transformers' Auto classes, which then load it without remote code."""
+    """Register `family` here and with transformers' Auto classes, which then load it without remote code."""
     known.register(family.facts)
     _FAMILIES.append(family)
     for config, model in family.classes:
@@ -24,13 +24,13 @@ def register(family: Family) -> None:
 
 
 def unregister(family: Family) -> None:
-    """Remove a family from the lab; transformers' Auto classes keep it."""
+    """Remove `family` here; transformers' Auto classes keep it."""
     known.unregister(family.facts)
     _FAMILIES.remove(family)
 
 
 def family_of(config: object) -> Family | None:
-    """The family that has `config` as one of its configurations; None for one that the lab does not have."""
+    """The registered family of `config`; None if there is none."""
     return next((f for f in _FAMILIES if isinstance(config, tuple(kind for kind, _ in f.classes))), None)
 
 

@@ -6,19 +6,19 @@ from collections.abc import Sequence
 from typing import Any
 
 UNFINISHED = "\ufffd"
-"""What the bytes of a character decode to until the last of them is there."""
+"""The replacement character that the bytes of an incomplete character decode to."""
 
 
 def answer_text(tokenizer: Any, ids: Sequence[int], turn_end: str | None) -> str:
-    """The answer that generated `ids` spell, up to `turn_end`: no special tokens, no character that is incomplete."""
-    return _shown(_decoded(tokenizer, ids), turn_end)
+    """The text of the generated `ids` up to `turn_end`, without special tokens and incomplete characters."""
+    return _visible(_decoded(tokenizer, ids), turn_end)
 
 
 class GrowingAnswer:
-    """`answer_text` for ids that only grow: each is decoded a few times, not once per call.
+    """`answer_text` for ids that grow between calls: each id is decoded a few times, not once per call.
 
-    The ids before an id decide how it is read (a first space is dropped, bytes join to a character), so new ids are
-    decoded together with some that were decoded before, whose text is then cut off.
+    How an id is decoded depends on those before it (a first space is dropped, bytes join to a character), so new ids
+    are decoded together with some earlier ones, whose text is then cut off.
     """
 
     def __init__(self, tokenizer: Any, turn_end: str | None) -> None:
@@ -32,19 +32,19 @@ class GrowingAnswer:
         before = _decoded(self._tokenizer, ids[self._from : self._done])
         added = _decoded(self._tokenizer, ids[self._from : end])[len(before) :]
         if not added or added.endswith(UNFINISHED):
-            return _shown(self._text + added, self._turn_end)
+            return _visible(self._text + added, self._turn_end)
         self._text += added
-        # Only where a piece begins with a single space, or none, is it read alike at the start of a text.
+        # A piece decodes the same at the start of a text only if it begins with at most one space.
         if not added.removeprefix(" ")[:1].isspace():
             self._from = self._done
         self._done = end
-        return _shown(self._text, self._turn_end)
+        return _visible(self._text, self._turn_end)
 
 
 def token_texts(tokenizer: Any, ids: Sequence[int], turn_end: str | None) -> tuple[str, ...]:
-    """What each token adds to the answer's text; joined they are the answer, special tokens left out."""
+    """The text that each token adds to the answer, without special tokens; joined they are the answer."""
     whole = [answer_text(tokenizer, ids[: n + 1], turn_end) for n in range(len(ids))]
-    # A character whose bytes are not all there yet belongs to the token that completes it.
+    # A character of several tokens belongs to the token that completes it.
     return tuple(text[len(before) :] for before, text in zip(["", *whole], whole, strict=False))
 
 
@@ -53,5 +53,5 @@ def _decoded(tokenizer: Any, ids: Sequence[int]) -> str:
     return text
 
 
-def _shown(text: str, turn_end: str | None) -> str:
+def _visible(text: str, turn_end: str | None) -> str:
     return (text.split(turn_end)[0] if turn_end else text).rstrip(UNFINISHED)

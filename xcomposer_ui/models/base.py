@@ -1,7 +1,8 @@
-"""What the lab asks of a model family: a `Family`, its configuration, and its model.
+"""The interface of a model family: `Family`, its configuration, and its model.
 
-Backends and planning know these and no family. A model inherits `FamilyModel`, which brings `generate` for pictures and
-batches, the prompt in pieces for the prefix cache, and streaming text; what is left to the family is abstract there.
+Backends and planning depend on these and on no family. A model inherits `FamilyModel`, which implements `generate` for
+pictures and batches, the prompt in pieces for the prefix cache, and streaming text; its abstract methods are the
+family's.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ PictureSize = tuple[int, int]
 """(width, height) of a picture in pixels."""
 
 PixelSize = tuple[int, int]
-"""(height, width) of the pixels that a family makes of a picture."""
+"""(height, width) of a picture as it is resized and padded for a family's vision tower."""
 
 
 WEIGHT_FILES = (
@@ -35,15 +36,15 @@ WEIGHT_FILES = (
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
-"""The files that a checkpoint's weights are loaded from; the first that is there counts."""
+"""The files that a checkpoint's weights are loaded from; the first that exists is used."""
 
 
 class FamilyConfig(Protocol):
-    """A transformers configuration that also knows its sizes in the lab's terms."""
+    """A transformers configuration with the sizes that planning and generation need."""
 
     model_type: str
     max_prompt_tokens: int
-    """Most tokens of a prompt, the picture's among them; the rest is cut off."""
+    """Most tokens of a prompt, the picture's included; the rest is cut off."""
     max_position_embeddings: int
 
     @property
@@ -51,20 +52,20 @@ class FamilyConfig(Protocol):
         """Whether pictures are cut into tiles, as many as `hd_num` at most."""
 
     def pixel_size(self, picture: PictureSize, hd_num: int | None) -> PixelSize:
-        """What a picture is resized and padded to."""
+        """(height, width) in pixels that a picture is resized and padded to."""
 
     def image_tokens_of(self, pixels: PixelSize) -> int:
-        """Tokens of a picture in the prompt."""
+        """Number of a picture's tokens in the prompt."""
 
     def layer_counts(self) -> dict[str, int]:
-        """Kind of repeated layer -> how many; the kinds are those of `FamilyModel.layer_stacks`."""
+        """Kind of repeated layer -> their number; the kinds are those of `FamilyModel.layer_stacks`."""
 
     def with_layers(self, most: int) -> Any:
         """A copy with at most `most` layers of each kind."""
 
 
 class FamilyModel(GenerationInputs, PromptTurns):
-    """Base of a family's model, beside transformers' PreTrainedModel and GenerationMixin.
+    """Base class of a family's model, in addition to transformers' PreTrainedModel and GenerationMixin.
 
     The family's `forward` takes input_ids, attention_mask, inputs_embeds, im_mask, cache and logits_to_keep, as
     `xcomposer2.modeling` documents them.
@@ -72,16 +73,16 @@ class FamilyModel(GenerationInputs, PromptTurns):
 
     config: Any
     turn_end: str | None = None
-    """Text that ends an answer, beside the tokenizer's end token."""
+    """Text that ends an answer, in addition to the tokenizer's end token."""
     answer_prefix: str | None = None
-    """Text that stands before each answer in a prompt; a prompt is read in pieces that end there. None: in one."""
+    """Text before each answer in a prompt. The prefill processes a prompt in pieces that end there; None: in one."""
 
     def pixels_of(self, image: Image.Image, hd_num: int | None = None) -> Tensor:
-        """(1, 3, H, W) normalised pixels, float32, on the CPU; H and W as `config.pixel_size` says."""
+        """(1, 3, H, W) normalised pixels, float32, on the CPU; (H, W) is `config.pixel_size`."""
         raise NotImplementedError
 
     def encode_image(self, pixels: Tensor) -> Tensor:
-        """Pixels as `pixels_of` makes them to image embeddings, (1, image tokens, width)."""
+        """Image embeddings, (1, image tokens, width), of pixels as `pixels_of` returns them."""
         raise NotImplementedError
 
     def prompt_parts(
@@ -97,7 +98,7 @@ class FamilyModel(GenerationInputs, PromptTurns):
         attention_mask: Tensor | None = None,
         cache: Cache | None = None,
     ) -> Tensor:
-        """(B, T, width) in and out, without the output layer; `cache` takes keys and values."""
+        """Embeddings to final hidden states, both (B, T, width), adding keys and values to `cache`."""
         raise NotImplementedError
 
     def layer_stacks(self) -> dict[str, nn.ModuleList]:
@@ -106,24 +107,24 @@ class FamilyModel(GenerationInputs, PromptTurns):
 
     @property
     def tower(self) -> nn.Module:
-        """The module that reads pictures."""
+        """The vision tower."""
         raise NotImplementedError
 
     @property
     def picture_device(self) -> torch.device:
-        """Where pixels should be: with the tower's first weights."""
+        """The device for pixels: that of the tower's first weights."""
         return weights_device(next(self.tower.parameters()))
 
     @property
     def text_device(self) -> torch.device:
-        """Where token ids should be: with their embeddings, which may be elsewhere than the tower."""
+        """The device for token ids: that of the input embeddings, which may differ from the tower's."""
         return weights_device(self.get_input_embeddings().weight)
 
     def preprocess(self, image: str | PathLike[str] | Image.Image, hd_num: int | None = None) -> Tensor:
         """Normalised pixels, (1, 3, H, W) float32, on the vision tower's device.
 
         hd_num: the most tiles, for tiled members only: they give the resized and padded picture, not yet cut.
-        Raises OSError where a path is no picture.
+        Raises OSError if a path is not a picture.
         """
         if not isinstance(image, Image.Image):
             with Image.open(Path(image)) as opened:
@@ -134,9 +135,9 @@ class FamilyModel(GenerationInputs, PromptTurns):
     def prompt_inputs(
         self, tokenizer: Any, query: str, image: Tensor | None = None, history: History = ()
     ) -> dict[str, Tensor]:
-        """What `generate` and the model take: inputs_embeds (1, T, width), im_mask (1, T); input_ids for text only.
+        """Inputs of `generate` and `forward`: inputs_embeds (1, T, width), im_mask (1, T); input_ids for text only.
 
-        image: pixels as `preprocess` makes them, in the dtype that the tower shall be given; None for text only.
+        image: pixels as `preprocess` returns them, in the tower's input dtype; None for text only.
         """
         if image is not None:
             return self.joined_inputs(self.prompt_parts(tokenizer, query, history, pictures=1), [image])
@@ -144,7 +145,7 @@ class FamilyModel(GenerationInputs, PromptTurns):
         return {"input_ids": torch.tensor([ids[: self.config.max_prompt_tokens]], device=self.text_device)}
 
     def answer_text(self, tokenizer: Any, ids: Sequence[int]) -> str:
-        """The answer that generated `ids` spell."""
+        """The text of the generated `ids`."""
         return answer_text(tokenizer, ids, self.turn_end)
 
     def growing_answer(self, tokenizer: Any) -> GrowingAnswer:
@@ -157,10 +158,11 @@ class Family:
     """A model family.
 
     Args:
-        facts: what is known of it without a framework.
+        facts: its description that needs neither torch nor transformers.
         classes: (configuration, model) pairs; transformers needs a pair for each `model_type`.
-        tokenizer: the class that reads its tokenizer files.
-        fit_to_weights: (configuration, folder or hub id) sets what only the weights' names and shapes show.
+        tokenizer: its tokenizer class.
+        fit_to_weights: called with (configuration, folder or hub id) to set the configuration's fields that only the
+            weights' names and shapes show.
     """
 
     facts: FamilyFacts
@@ -169,10 +171,10 @@ class Family:
     fit_to_weights: Callable[[Any, str], None] = lambda config, source: None
 
     def model_class(self, config: object) -> type[Any]:
-        """The class of models with `config`."""
+        """The model class for `config`."""
         return next(model for kind, model in self.classes if type(config) is kind)
 
 
 def weights_device(weights: Tensor) -> torch.device:
-    """Where the inputs of the module that has `weights` should be; the CPU while these wait on disk for their turn."""
+    """The device for the inputs of the module that has `weights`; the CPU for weights that are offloaded."""
     return torch.device("cpu") if weights.device.type == "meta" else weights.device

@@ -14,10 +14,10 @@ from xcomposer_ui.models.cache import CACHE_NAME, PreallocatedCache
 
 
 class BosRepetitionPenalty(RepetitionPenaltyLogitsProcessor):  # type: ignore[misc]
-    """The repetition penalty over the generated ids and the start token, as InternLM-XComposer's own code has it.
+    """The repetition penalty over the generated ids and the start token, as in InternLM-XComposer's own code.
 
-    prompts: for each row, ids (1, T) that count as well: those of a prompt without a picture, which the original's
-    penalty sees too. None for a row without.
+    prompts: for each row, further ids (1, T) to penalise: those of a prompt without a picture, as in the original.
+    None for a row without.
     """
 
     def __init__(self, penalty: float, bos: int, prompts: Sequence[Tensor | None] = (None,)) -> None:
@@ -32,7 +32,7 @@ class BosRepetitionPenalty(RepetitionPenaltyLogitsProcessor):  # type: ignore[mi
         for n, prompt in enumerate(self.prompts):
             if prompt is None:
                 continue
-            fresh = prompt[:, ~torch.isin(prompt[0], seen[n])]  # once is enough: the penalty does not add up
+            fresh = prompt[:, ~torch.isin(prompt[0], seen[n])]  # each id is penalised once
             if fresh.numel():
                 scores[n : n + 1] = super().__call__(fresh, scores[n : n + 1])
         return scores
@@ -43,9 +43,9 @@ class GenerationInputs:
 
     @torch.no_grad()
     def answer_ids(self, tokenizer: Any, inputs: dict[str, Tensor], **generate_arguments: Any) -> list[int]:
-        """The ids that the model generates after `inputs` (`prompt_inputs` makes them), the end token among them."""
-        ids = self._generated(tokenizer, inputs, [None], **generate_arguments)
-        prompt = inputs["input_ids"].shape[1] if "input_ids" in inputs else 0  # embeddings are not given back
+        """The ids that the model generates after `inputs`, as `prompt_inputs` returns them, the end token included."""
+        ids = self._generate_ids(tokenizer, inputs, [None], **generate_arguments)
+        prompt = inputs["input_ids"].shape[1] if "input_ids" in inputs else 0  # embeddings are not returned
         new: list[int] = ids[0, prompt:].tolist()
         return new
 
@@ -53,10 +53,10 @@ class GenerationInputs:
     def batch_ids(
         self, tokenizer: Any, rows: Sequence[dict[str, Tensor]], **generate_arguments: Any
     ) -> list[list[int]]:
-        """`answer_ids` for several `prompt_inputs` at once: each row's ids, its end token the last."""
+        """`answer_ids` for several `prompt_inputs` at once: each row's ids up to its end token."""
         penalised = [row.get("input_ids") for row in rows]
         batch = padded(rows, self.get_input_embeddings())
-        sequences = self._generated(tokenizer, batch, penalised, **generate_arguments)
+        sequences = self._generate_ids(tokenizer, batch, penalised, **generate_arguments)
         return [self.until_end(tokenizer, ids) for ids in sequences.tolist()]
 
     def end_ids(self, tokenizer: Any) -> list[int]:
@@ -65,15 +65,15 @@ class GenerationInputs:
         return ends if self.turn_end is None else [*ends, tokenizer.convert_tokens_to_ids(self.turn_end)]
 
     def until_end(self, tokenizer: Any, ids: Sequence[int]) -> list[int]:
-        """`ids` up to their first end token and with it; what follows in a row of a batch is padding."""
+        """`ids` up to and including their first end token; the rest of a batch's row is padding."""
         ends = self.end_ids(tokenizer)
         end = next((n for n, token in enumerate(ids, 1) if token in ends), len(ids))
         return list(ids[:end])
 
     def joined_inputs(self, parts: Sequence[Sequence[int]], pixels: Sequence[Tensor]) -> dict[str, Tensor]:
-        """Token ids between pictures and the pictures' pixels to inputs_embeds (1, T, width) and im_mask (1, T).
+        """inputs_embeds (1, T, width) and im_mask (1, T) of token ids and the pictures' pixels between them.
 
-        parts: one more than pictures; an empty one adds nothing. The prompt is cut at the model's longest.
+        parts: one list of ids more than pictures; each may be empty. The prompt is cut at `max_prompt_tokens`.
         """
         return self.joined_embeddings(parts, [self.encode_image(picture) for picture in pixels])
 
@@ -86,7 +86,7 @@ class GenerationInputs:
                 pieces.append((embed(torch.tensor([list(ids)], device=self.text_device)), False))
             if n < len(pictures):
                 pieces.append((pictures[n], True))
-        # Spread over several devices, text and picture come from two of them; the language model starts at the text's.
+        # If the model is spread over several devices, the language model starts on the text embeddings' one.
         home = next((piece.device for piece, is_image in pieces if not is_image), self.text_device)
         pieces = [(piece.to(home), is_image) for piece, is_image in pieces]
         embeds = torch.cat([piece for piece, _ in pieces], dim=1)
@@ -104,13 +104,14 @@ class GenerationInputs:
         im_mask: Tensor | None = None,
         **kwargs: Any,
     ) -> dict[str, Any]:
-        """The prompt first, from where the cache ends, then one token at a time; the picture is in the prompt only.
+        """The inputs of the next forward: first the prompt from where the cache ends, then one token at a time.
 
-        input_ids: ids of the prompt and the new tokens; with inputs_embeds, the prompt's embeddings, only of the new.
+        input_ids: ids of the prompt and the new tokens, or only of the new tokens if inputs_embeds, the embeddings of
+        the prompt, is given.
         """
         cache = past_key_values if cache is None else cache
         inputs: dict[str, Any] = {CACHE_NAME: cache, "use_cache": kwargs.get("use_cache", True)}
-        if input_ids.shape[0] > 1:  # alone, nothing is padded, and attention without a mask is quicker
+        if input_ids.shape[0] > 1:  # a single row has no padding, and attention without a mask is faster
             inputs["attention_mask"] = attention_mask
         inputs["logits_to_keep"] = 1
         past = 0 if cache is None else cache.get_seq_length()
@@ -121,7 +122,7 @@ class GenerationInputs:
             return {**inputs, "inputs_embeds": inputs_embeds[:, past:], "im_mask": rest}
         return {**inputs, "input_ids": input_ids[:, -1:]}
 
-    def _generated(
+    def _generate_ids(
         self,
         tokenizer: Any,
         inputs: dict[str, Tensor],
@@ -134,9 +135,9 @@ class GenerationInputs:
         repetition_penalty: float = 1.0,
         **generate_arguments: Any,
     ) -> Tensor:
-        """The result of `generate`, (B, new tokens), after the prompt's ids where `inputs` are ids.
+        """The result of `generate`, (B, new tokens), preceded by the prompt's ids if `inputs` has ids.
 
-        prompts: for each row the ids (1, T) that the repetition penalty sees beside the generated ones; None for none.
+        prompts: for each row, ids (1, T) that the repetition penalty applies to as well; None for none.
         """
         if do_sample:
             generate_arguments.update(temperature=temperature, top_p=top_p, top_k=0)

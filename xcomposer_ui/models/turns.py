@@ -1,8 +1,8 @@
 """The prompt of a conversation's next turn, in pieces that the prefix cache can share with earlier turns.
 
-A prompt with a history is read in pieces, each up to where an earlier turn's answer began, and the rest. The keys and
-values of a piece depend only on it and on the pieces before it. So a turn that finds a piece in the cache continues
-from it with the same numbers, to the bit, as one that reads the whole prompt: the arithmetic is the same, in any dtype.
+The prefill of a prompt with a history is done in pieces: each ends where an earlier turn's answer began, the last at
+the prompt's end. The keys and values of a piece depend only on it and on the pieces before it. So a turn that finds a
+piece in the cache computes the same numbers, bit for bit and in any dtype, as one that computes the whole prompt.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class PictureSource:
 class PromptTurn:
     """A prompt, ready for the model.
 
-    inputs: as `prompt_inputs` returns them. positions: one for each token. ends: where its pieces end, ascending; the
-    last is the prompt's length. pictures: digest -> embeddings.
+    inputs: as `prompt_inputs` returns them. positions: one for each token. ends: token counts at which the pieces end,
+    ascending; the last is the prompt's length. pictures: digest -> embeddings.
     """
 
     inputs: dict[str, Tensor]
@@ -51,16 +51,16 @@ class PromptTurn:
         return len(self.positions)
 
 
-def digest_of(image: Image.Image, hd_num: int | None = None) -> str:
-    """A hash of all that a picture's embeddings depend on: its size, its pixels, and the most tiles of it."""
-    head = f"{image.mode} {image.size} {hd_num}".encode()
+def digest_of(image: Image.Image, settings: Mapping[str, Any]) -> str:
+    """A hash of all that a picture's embeddings depend on: its size, its pixels, and its `preprocess` settings."""
+    head = f"{image.mode} {image.size} {settings}".encode()
     return hashlib.blake2b(head + image.tobytes(), digest_size=16).hexdigest()
 
 
 def common_length(turn: PromptTurn, positions: Sequence[Position], ends: Sequence[int]) -> int:
-    """How many tokens of `turn` are in a cache of the prompt `positions`, read in pieces that end at `ends`.
+    """The number of tokens of `turn` in a cache of the prompt `positions`, computed in pieces that end at `ends`.
 
-    Whole pieces only, the same in both and the same before them; never the whole turn: its last piece has the logits.
+    Only whole common pieces count, and never the last piece of `turn`, whose logits are needed.
     """
     length = 0
     for own, kept in zip(turn.ends[:-1], ends, strict=False):
@@ -71,7 +71,7 @@ def common_length(turn: PromptTurn, positions: Sequence[Position], ends: Sequenc
 
 
 class PromptTurns:
-    """The part of a `FamilyModel` that makes a `PromptTurn`, and reads all of it but its last piece."""
+    """The part of a `FamilyModel` that makes a `PromptTurn` and computes all its pieces but the last."""
 
     @torch.no_grad()
     def next_turn(
@@ -98,7 +98,7 @@ class PromptTurns:
 
     @torch.no_grad()
     def read_pieces(self, turn: PromptTurn, cache: PreallocatedCache) -> None:
-        """Read the prompt into `cache`, piece by piece from where that ends; the last piece is left to `generate`."""
+        """Add the prompt's pieces after the end of `cache` to it, except the last, which `generate` computes."""
         for end in turn.ends[:-1]:
             start = cache.get_seq_length()
             if end <= start:
@@ -112,9 +112,9 @@ class PromptTurns:
                 self.hidden_states(turn.inputs["inputs_embeds"][:, start:end], im_mask, None, cache)
 
     def _ends(self, tokenizer: Any, positions: Sequence[Position], continued: bool) -> tuple[int, ...]:
-        """Where the pieces end: behind each `answer_prefix`, and at the prompt's end."""
+        """The token counts at which the pieces end: after each `answer_prefix`, and at the prompt's end."""
         length = len(positions)
-        # Beyond the model's trained length the base of the positions depends on the whole length: read in one piece.
+        # Beyond the model's trained length the RoPE base depends on the whole length, so there is only one piece.
         if not continued or self.answer_prefix is None or length > self.config.max_position_embeddings:
             return (length,)
         prefix: list[int] = tokenizer(self.answer_prefix, add_special_tokens=False).input_ids

@@ -1,1 +1,1 @@
-"""Before a run: what will it need, and what does it fit. Records, cards and advice; the rehearsing is a backend's."""
+"""Memory planning before a run: records, cards and advice. `backends.planning` does the dry runs."""

@@ -1,4 +1,4 @@
-"""Usual GPUs by their memory, and how much of it PyTorch finds there."""
+"""Common GPU memory sizes, and the capacity that PyTorch reports for each."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from pathlib import Path
 
 from xcomposer_ui.core.units import GIB
 
-DATA = Path(__file__).parent / "data" / "cards.json"
-
 
 @dataclass(frozen=True)
 class Card:
-    """name: as it is sold, in GB. usable_bytes: total capacity as PyTorch reports it, before anything is allocated.
+    """A size of GPU memory.
 
-    example, source: a card of that size, and a report in which PyTorch names its capacity.
+    name: as it is sold, in GB. usable_bytes: total capacity as PyTorch reports it, before anything is allocated.
+    example, source: a card of that size, and a report in which PyTorch states its capacity.
     """
 
     name: str
@@ -25,15 +24,13 @@ class Card:
     source: str
 
 
-def _cards() -> tuple[Card, ...]:
-    entries = json.loads(DATA.read_text(encoding="utf-8"))
-    return tuple(Card(e["name"], int(e["usable_gib"] * GIB), e["example"], e["source"]) for e in entries)
-
-
-CARDS = _cards()
-"""Smallest first. The capacity is what out-of-memory messages say; of several cards of one size, one with little."""
+CARDS = tuple(
+    Card(entry["name"], int(entry["usable_gib"] * GIB), entry["example"], entry["source"])
+    for entry in json.loads((Path(__file__).parent / "data" / "cards.json").read_text(encoding="utf-8"))
+)
+"""Smallest first. Capacities are from out-of-memory messages, of a card at the low end of its size."""
 
 
 def fits(needed_bytes: int, cards: tuple[Card, ...] = CARDS) -> Mapping[str, bool]:
-    """Card's name -> whether `needed_bytes`, as the driver counts them, fit it with nothing else on it."""
+    """Card's name -> whether `needed_bytes`, as the driver counts them, fit on the otherwise empty card."""
     return {card.name: needed_bytes <= card.usable_bytes for card in cards}

@@ -22,25 +22,25 @@ from xcomposer_ui.core.strategies import WeightsFormat
 WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 
 TEXT_TOKENS = 512
-"""Of question and answer, for which the KV cache is counted beside the picture's."""
+"""Tokens of question and answer in the KV cache's size, beside those of the picture."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One model. None: not known here.
+    """One model. None: unknown on this machine.
 
-    disk_bytes: of its weight files here. parameters: of the model. cache_bytes: of the keys and values of one picture
-    and TEXT_TOKENS in 16 bits. here: whether it can be loaded without a download.
+    is_local: whether it can be loaded without a download. disk_bytes: of its weight files on this machine.
+    parameters: number of them. cache_bytes: of the 16-bit keys and values of one picture and TEXT_TOKENS.
     """
 
     name: str
-    here: bool
+    is_local: bool
     disk_bytes: int | None = None
     parameters: int | None = None
     cache_bytes: int | None = None
 
     def needed_bytes(self, weights: WeightsFormat) -> int | None:
-        """Weights and KV cache in bytes where the weights are held as `weights`; activations come on top."""
+        """Bytes of weights and KV cache in the format `weights`, without activations; None where unknown."""
         if self.parameters is None or self.cache_bytes is None:
             return None
         width = weights.bytes_per_parameter
@@ -48,14 +48,14 @@ class Entry:
 
 
 def entry_of(name: str) -> Entry:
-    """What is known of `name` ("embedded", a folder or a hub id) without loading or downloading anything."""
+    """The entry of `name` ("embedded", a folder or a hub id). Loads and downloads nothing."""
     folder = folder_of(name)
     found = _config(folder) if folder is not None else None
     publisher = publisher_of(name)
     config = publisher.published[name] if found is None and publisher else found
     facts = publisher or _facts(config)
-    files = _weight_files(folder) if folder is not None else []
-    parameters = _counted(files, facts)
+    files = weight_files(folder) if folder is not None else []
+    parameters = _parameter_count(files, facts)
     cache_bytes = None
     if config is not None and facts is not None:
         is_tiled = _is_tiled(config, files, facts)
@@ -65,7 +65,7 @@ def entry_of(name: str) -> Entry:
             cache_bytes = facts.cache_bytes(config, is_tiled, TEXT_TOKENS)
     return Entry(
         name=name,
-        here=found is not None and bool(files),
+        is_local=found is not None and bool(files),
         disk_bytes=sum(file.stat().st_size for file in files) or None,
         parameters=parameters,
         cache_bytes=cache_bytes,
@@ -73,23 +73,23 @@ def entry_of(name: str) -> Entry:
 
 
 def tiled(name: str) -> bool | None:
-    """Whether `name` cuts pictures into tiles, without loading it; None where that is unknown here."""
+    """Whether the model `name` cuts pictures into tiles; None where that is unknown. Loads nothing."""
     folder = folder_of(name)
     if folder is None:
         publisher = publisher_of(name)
         return bool(publisher.published[name].get("tiles")) if publisher else None
-    config, files = _config(folder), _weight_files(folder)
+    config, files = _config(folder), weight_files(folder)
     facts = _facts(config)
     if config is None or facts is None:
         return None
     if facts.tiled_by is None or _is_tiled(config, files, facts):
         return facts.tiled_by is not None
-    # Only headers that could all be read show that the separators are not there.
-    return False if _counted(files, facts) and not _lacks_files(folder) else None
+    # The separators are missing for certain only if every file is there and its header can be read.
+    return False if _parameter_count(files, facts) and not _lacks_files(folder) else None
 
 
 def folder_of(name: str) -> Path | None:
-    """The folder of `name` on this machine, in the hub's cache where it is a hub id; None where there is none."""
+    """The folder of the model `name` on this machine, for a hub id in the hub's cache; None where there is none."""
     folder = model_path(name)
     if folder is not None:
         return folder if folder.is_dir() else None
@@ -99,7 +99,7 @@ def folder_of(name: str) -> Path | None:
 
     try:
         found = try_to_load_from_cache(name, "config.json")
-    except ValueError:  # no hub id
+    except ValueError:  # not a hub id
         return None
     return Path(found).parent if isinstance(found, str) else None
 
@@ -120,13 +120,13 @@ def _config(folder: Path) -> dict[str, Any] | None:
     return config if isinstance(config, dict) else None
 
 
-def _weight_files(folder: Path) -> list[Path]:
-    """The files that would be loaded: of the first format that is there."""
+def weight_files(folder: Path) -> list[Path]:
+    """The files that would be loaded, those of the first format in WEIGHTS that exists."""
     return next((files for pattern in WEIGHTS if (files := sorted(folder.glob(pattern)))), [])
 
 
-def _counted(files: list[Path], facts: FamilyFacts | None) -> int | None:
-    """Parameters by the headers of safetensors files; None where one is not readable."""
+def _parameter_count(files: list[Path], facts: FamilyFacts | None) -> int | None:
+    """Number of parameters in the headers of safetensors files; None where a header cannot be read."""
     headers = [_shapes(file) for file in files]
     if not all(headers):
         return None
@@ -136,7 +136,7 @@ def _counted(files: list[Path], facts: FamilyFacts | None) -> int | None:
 
 
 def _lacks_files(folder: Path) -> bool:
-    """Whether the index names files that are not here: a download in its middle."""
+    """Whether the index names files that are missing, as during a download."""
     index = folder / "model.safetensors.index.json"
     if not index.is_file():
         return False
@@ -148,7 +148,7 @@ def _lacks_files(folder: Path) -> bool:
 
 
 def _shapes(file: Path) -> dict[str, list[int]]:
-    """Name -> shape of the tensors in a safetensors file; empty for any other file, and a broken one."""
+    """Name -> shape of the tensors in a safetensors file; empty for any other or a broken file."""
     if file.suffix != ".safetensors":
         return {}
     try:

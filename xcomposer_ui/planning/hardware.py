@@ -1,6 +1,6 @@
-"""The check of this machine: facts in, judged items out, and the choices that follow from them. No torch here.
+"""The check of this machine: a verdict on each fact, and the default choices that follow from them.
 
-What could not be found out is reported as unknown, and nothing is concluded from it.
+A fact that could not be determined is reported as unknown, and has no effect on the choices.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from packaging.version import Version
 
 from xcomposer_ui.core.messages import Message, Sentence
 from xcomposer_ui.core.strategies import HALF_DTYPES, STRATEGIES
-from xcomposer_ui.core.versions import NEEDED, release_of
+from xcomposer_ui.core.versions import SUPPORTED, release_of
+from xcomposer_ui.planning.machine_facts import Facts, Gpu
 
 OK, NOTE, SLOW, BAD, UNKNOWN = "ok", "note", "slow", "bad", "unknown"
 
@@ -29,56 +30,21 @@ RESULTS_PER_CLOCK: dict[tuple[int, int], tuple[int, int]] = {
     (8, 0): (64, 256),
     (9, 0): (128, 256),
 }
-"""Compute capability -> results a clock and multiprocessor in float32 and float16: NVIDIA's table “Throughput of
-Native Arithmetic Instructions” (CUDA C++ programming guide 5.4.1, today in the best practices guide 12.1.1,
+"""Compute capability -> results per clock and multiprocessor in float32 and float16: NVIDIA's table “Throughput of
+Native Arithmetic Instructions” (CUDA C++ programming guide 5.4.1, now in the best practices guide 12.1.1,
 https://docs.nvidia.com/cuda/cuda-c-best-practices-guide/#throughput-of-native-arithmetic-instructions). Capabilities
-whose rows could not be looked up are left out."""
+whose rows were not available are left out."""
 
 TENSOR_CORES_FROM = {"float16": (7, 0), "bfloat16": (8, 0)}
 """Half type -> first capability with tensor cores for its matrix products (CUDA C++ programming guide, “Warp matrix
-functions”). Before 8.0 bfloat16 has no arithmetic of its own at all: PyTorch emulates it."""
-
-
-@dataclass(frozen=True)
-class Gpu:
-    """The card in use. capability: (major, minor). kernels: capabilities that this PyTorch was built for, "sm_80"."""
-
-    name: str
-    capability: tuple[int, int]
-    total_bytes: int
-    free_bytes: int
-    driver: str | None = None
-    kernels: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What was found. None: could not be found out, or is not installed (versions).
-
-    versions: name -> version. cuda: the toolkit that PyTorch was built with. cpu_flags: features of the processor, as
-    `torch.cpu.get_capabilities` names them. apple_gpu: its name, where PyTorch reaches one.
-    """
-
-    versions: dict[str, str | None]
-    processor: str
-    cpu_flags: frozenset[str] | None
-    free_bytes: int | None
-    cuda: str | None = None
-    gpu: Gpu | None = None
-    apple_gpu: str | None = None
-    flash_attention: bool = False
-
-    @property
-    def is_arm(self) -> bool:
-        """Whether the processor is an ARM one."""
-        return self.processor.lower().startswith(("arm", "aarch"))
+functions”). Before 8.0 the hardware has no bfloat16 arithmetic: PyTorch emulates it."""
 
 
 @dataclass(frozen=True)
 class CheckItem:
     """One fact and its verdict: ok, note (works with a limitation), slow, bad (must be repaired) or unknown.
 
-    value: what was found. consequence: what it means for the strategies.
+    value: of the fact. consequence: for the strategies.
     """
 
     name: Sentence
@@ -101,9 +67,9 @@ class Check:
 
 def this_machine() -> Check:
     """The check of this machine. The first call imports torch, which takes seconds."""
-    from xcomposer_ui.backends.hardware_facts import check
+    from xcomposer_ui.backends.hardware_facts import facts
 
-    return check()
+    return checked(facts())
 
 
 def check_as_json(check: Check) -> dict[str, Any]:
@@ -112,21 +78,21 @@ def check_as_json(check: Check) -> dict[str, Any]:
 
 
 def as_text(check: Check) -> str:
-    """The items as lines for the terminal and for the first lines of a log."""
+    """The items as text, one per line, for the terminal and the log."""
     width = max((len(str(item.name)) for item in check.items), default=0)
     return "\n".join(
         f"{item.verdict:<8}{item.name!s:<{width}}  {item.value}: {item.consequence}" for item in check.items
     )
 
 
-def judged(facts: Facts) -> Check:
-    """Every fact with its verdict and its consequence."""
-    versions = (_version(name, facts) for name in NEEDED)
+def checked(facts: Facts) -> Check:
+    """The check of `facts`: each with its verdict and its consequence."""
+    versions = (_version(name, facts) for name in SUPPORTED)
     return Check((*versions, *_gpu(facts), *_cpu(facts), *_known_combinations(facts)))
 
 
 def _version(name: str, facts: Facts) -> CheckItem:
-    found, needed = facts.versions.get(name), NEEDED[name]
+    found, needed = facts.versions.get(name), SUPPORTED[name]
 
     def item(verdict: str, case: str, **words: Any) -> CheckItem:
         return CheckItem(
@@ -176,7 +142,7 @@ def _gpu(facts: Facts) -> Iterator[CheckItem]:
 
 
 def _half(part: str, half: str, value: Sentence, verdict: str, case: str) -> CheckItem:
-    """Arithmetic in `half` on "CPU" or "GPU". value: a Message, or the end of its key `check.value.…`."""
+    """The item on arithmetic in `half` on "CPU" or "GPU". value: a Message, or the end of its key `check.value.…`."""
     strategies = ", ".join(strategy.name for strategy in STRATEGIES.values() if strategy.uses_half)
     consequence = Message(f"check.half.{case}", half=half, strategies=strategies)
     found = Message(f"check.value.{value}") if isinstance(value, str) else value
@@ -189,7 +155,7 @@ def _kernels(gpu: Gpu) -> CheckItem:
     if not gpu.kernels:
         return CheckItem(name, value, UNKNOWN, Message("check.gpu.kernels_unknown"))
     built = [version for kernel in gpu.kernels if (version := _kernel_version(kernel))]
-    # Machine code runs on later minor versions of its major one; code for a virtual card ("compute_") on all later.
+    # Machine code ("sm_") runs on its major version from its minor version on, PTX ("compute_") on all later versions.
     fits = any((m == major and n <= minor) if not virtual else (m, n) <= (major, minor) for (m, n), virtual in built)
     if fits:
         return CheckItem(name, value, OK, Message("check.gpu.kernels_there"))
@@ -197,7 +163,7 @@ def _kernels(gpu: Gpu) -> CheckItem:
 
 
 def _kernel_version(name: str) -> tuple[tuple[int, int], bool] | None:
-    """((major, minor), whether virtual) of "sm_86" or "compute_90"."""
+    """((major, minor), whether it is PTX for a virtual architecture) of "sm_86" or "compute_90"."""
     kind, _, digits = name.partition("_")
     digits = digits.rstrip("abcdefghijklmnopqrstuvwxyz")
     if not digits.isdigit() or len(digits) < 2:
@@ -222,7 +188,7 @@ FAST_HALF = {
     "float16": {"avx512_fp16": "AVX512-FP16", "amx_fp16": "AMX-FP16", "fp16_arith": "ARM FP16"},
     "bfloat16": {"avx512_bf16": "AVX512-BF16", "amx_bf16": "AMX-BF16", "bf16": "ARM BF16"},
 }
-"""Half type -> PyTorch's word for the feature -> its own name: with one of them the CPU computes that type natively."""
+"""Half type -> PyTorch's name of a CPU feature -> its usual name. With one of them the type is computed natively."""
 
 
 ARM_FLAGS = frozenset({"fp16_arith", "bf16"})
@@ -244,7 +210,7 @@ def _cpu(facts: Facts) -> Iterator[CheckItem]:
 
 
 def _known_combinations(facts: Facts) -> Iterator[CheckItem]:
-    """Combinations that people reported, found here."""
+    """Installed combinations with known problems."""
     if facts.flash_attention:
         installed = Message("check.value.installed")
         yield CheckItem("flash-attn", installed, NOTE, Message("check.combination.flash_attention"))
@@ -255,41 +221,37 @@ def _known_combinations(facts: Facts) -> Iterator[CheckItem]:
         yield CheckItem(Message("check.name.remote_code"), f"transformers {found}", NOTE, consequence)
 
 
-FIRST_STRATEGY = "autocast"
-"""What is chosen while nothing is known: it works on every machine, with the picture as it comes."""
-
-
 class Machine:
     """This machine's check, made once. Safe from any thread.
 
-    look: makes the check, which takes seconds where torch is not loaded yet.
+    make: makes the check, which takes seconds where torch is not loaded yet.
     """
 
-    def __init__(self, look: Callable[[], Check] = this_machine) -> None:
-        self._look = look
+    def __init__(self, make: Callable[[], Check] = this_machine) -> None:
+        self._make = make
         self._lock = threading.Lock()
         self.known: Check | None = None
-        """The check, once it was made; reading it takes no time."""
+        """The check, None before it was made. Reading it does not wait."""
 
     def check(self) -> Check:
-        """The check; made at the first call."""
+        """The check, made at the first call."""
         with self._lock:
             if self.known is None:
-                self.known = self._look()
+                self.known = self._make()
             return self.known
 
 
 def verdict_on(half: str, device: str, check: Check | None) -> str:
-    """The check's verdict on arithmetic in `half` on "cpu", "cuda" or "mps"; "unknown" where it does not say."""
+    """The check's verdict on arithmetic in `half` on "cpu", "cuda" or "mps"; "unknown" where it has none."""
     name = f"{_part(device)} {half}"
     return next((item.verdict for item in check.items if item.name == name), UNKNOWN) if check else UNKNOWN
 
 
 def half_for(device: str, check: Check | None) -> tuple[str, Message]:
-    """The 16-bit type where none is chosen, and the reason.
+    """The default 16-bit type, and the reason.
 
-    It is float16 everywhere, so that the error that people report appears as they report it; what the machine makes
-    of it is part of the reason.
+    It is float16 on every machine, so that the error appears with the message that people report. The reason includes
+    the machine's support for it.
     """
     float16, bfloat16 = (verdict_on(half, device, check) for half in HALF_DTYPES)
     case = {OK: "native", SLOW: "bfloat16_native" if bfloat16 == OK else "none_native"}.get(float16, "published")
@@ -297,12 +259,15 @@ def half_for(device: str, check: Check | None) -> tuple[str, Message]:
 
 
 def strategy_for(half: str, device: str, check: Check | None, *, full_fits: bool) -> tuple[str, Message]:
-    """The strategy to begin with, and the reason. full_fits: whether float32 weights have room for sure."""
+    """The default strategy, and the reason: autocast, which works on every machine, or full precision.
+
+    full_fits: whether float32 weights fit into memory for certain.
+    """
     case = {OK: "native", SLOW: "full_faster" if full_fits else "full_may_not_fit"}.get(
         verdict_on(half, device, check), "everywhere"
     )
     reason = Message(f"reason.strategy.{case}", part=_part(device), half=half)
-    return "full" if case == "full_faster" else FIRST_STRATEGY, reason
+    return "full" if case == "full_faster" else "autocast", reason
 
 
 def _part(device: str) -> str:

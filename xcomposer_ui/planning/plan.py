@@ -1,6 +1,6 @@
-"""A plan and its request: frozen records, their checks and their JSON. No torch.
+"""A memory plan and its request: frozen records, their checks and their JSON.
 
-At any moment a run needs weights + KV cache + activations; a plan gives the moment at which that is most.
+At any time a run needs weights + KV cache + activations; a plan gives the peak of that sum.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from xcomposer_ui.core.errors import UserError
-from xcomposer_ui.core.request import MOST_TILES
+from xcomposer_ui.core.request import MOST_TILES, tile_settings
 from xcomposer_ui.core.settings import DEVICES
 from xcomposer_ui.core.strategies import checked_half
 from xcomposer_ui.core.units import GIB
@@ -60,7 +60,7 @@ class RunShape:
 
 @dataclass(frozen=True)
 class PhasePeak:
-    """The moment of a phase that needs most memory: total_bytes = weights + cache_bytes + activation_bytes.
+    """Memory at the peak of a phase: total_bytes = weights + cache_bytes + activation_bytes.
 
     cache_bytes: of the KV cache as allocated by then. activation_bytes: everything but weights and cache.
     """
@@ -75,7 +75,7 @@ class OnCard:
     """Memory on a CUDA card, by part.
 
     allocated_bytes: as `torch.cuda.max_memory_allocated` counts, each tensor rounded up to 512 bytes, workspace
-    included. reserved_bytes: beside that, in the caching allocator's blocks. context_bytes: the driver's and kernels'.
+    included. reserved_bytes: additional bytes in the caching allocator's blocks. context_bytes: of driver and kernels.
     """
 
     allocated_bytes: int
@@ -85,7 +85,7 @@ class OnCard:
 
     @property
     def total_bytes(self) -> int:
-        """As the driver counts it."""
+        """As the driver counts."""
         return self.allocated_bytes + self.reserved_bytes + self.context_bytes
 
 
@@ -95,7 +95,7 @@ class StrategyPlan:
 
     phases: phase -> its peak; a phase that is not reached is missing. total_bytes: the highest of them.
     kv_cache_bytes: at the end of the answer. largest_batch: 0 where not even one prompt fits, None where unknown.
-    largest_hd_num: None for members without tiles. fits: card's name -> whether `on_card` fits it.
+    largest_tiles: None for members without tiles. fits: card's name -> whether `on_card` fits it.
     fails_in: the phase in which the strategy's dtypes clash, or None.
     """
 
@@ -109,7 +109,7 @@ class StrategyPlan:
     fits: Mapping[str, bool]
     fits_memory: bool | None = None
     largest_batch: int | None = None
-    largest_hd_num: int | None = None
+    largest_tiles: int | None = None
     fails_in: str | None = None
 
     @property
@@ -147,7 +147,7 @@ def plan_as_json(plan: Plan) -> dict[str, Any]:
     return {
         **{name: value for name, value in vars(plan).items() if name not in ("request", "strategies")},
         "image": None if request.image is None else list(request.image),
-        "hd_num": request.hd_num,
+        **tile_settings(request),
         "new_tokens": request.new_tokens,
         "batch": request.batch,
         "strategies": [strategy_as_json(strategy) for strategy in plan.strategies],
@@ -156,8 +156,9 @@ def plan_as_json(plan: Plan) -> dict[str, Any]:
 
 def strategy_as_json(plan: StrategyPlan) -> dict[str, Any]:
     """`plan` in the field names that scripts rely on."""
+    public = {"largest_tiles": "largest_hd_num"}
     return {
-        **asdict(plan),
+        **{public.get(name, name): value for name, value in asdict(plan).items()},
         "activation_peak_bytes": plan.activation_peak_bytes,
         "total_bytes": plan.total_bytes,
         "on_card_bytes": plan.on_card.total_bytes,
@@ -182,7 +183,7 @@ def checked_request(request: PlanRequest) -> PlanRequest:
     for name, value, lowest, highest in (
         ("image width", width, 1, LONGEST_SIDE),
         ("image height", height, 1, LONGEST_SIDE),
-        ("hd_num", request.hd_num, 1, MOST_TILES),
+        *((name, tiles, 1, MOST_TILES) for name, tiles in tile_settings(request).items()),
         ("prompt_tokens", request.prompt_tokens, 1, MOST_TOKENS),
         ("new_tokens", request.new_tokens, 1, MOST_TOKENS),
         ("batch", request.batch, 1, MOST_BATCH),

@@ -1,4 +1,4 @@
-"""Planning in a process of its own: a dry run holds the GIL for seconds, which would slow a measured run."""
+"""Planning in a separate process: a dry run holds the GIL for seconds, which would slow a measured run."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.planning.plan import Plan, PlanRequest, RunShape
 
 IDLE_SEC = 300.0
-"""Seconds after its last result until the process, which holds some 400 MB, is ended."""
+"""Seconds after its last result until the process, which uses some 400 MB, is ended."""
 
 NICENESS = 10
-"""Leaves the process a tenth of a busy core; a higher niceness would starve it on a machine that is always busy."""
+"""The process gets a tenth of a busy core; with a higher niceness it would get no time on a busy machine."""
 
 Argument = TypeVar("Argument")
 Result = TypeVar("Result")
@@ -41,7 +41,7 @@ class PlannerProcess:
 
     Safe from any thread. One computation at a time; further ones wait.
 
-    plan, predict: what the process computes; picklable by name.
+    plan, predict: the functions that the process calls; picklable by name.
     """
 
     def __init__(
@@ -129,7 +129,7 @@ def _prepare() -> None:
 
 
 def _end_with_parent() -> None:
-    # A pool's process holds both ends of its queue, so it does not notice when its parent is killed.
+    # A pool's process has both ends of its queue open, so it does not notice when its parent is killed.
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

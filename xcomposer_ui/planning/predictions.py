@@ -1,4 +1,4 @@
-"""Predicted peak memory of finished runs beside the measured one; each run shape is predicted once."""
+"""Predicted and measured peak memory of finished runs; each run shape is predicted once."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from xcomposer_ui.core.request import tile_settings
 from xcomposer_ui.core.result import Measurement, RunResult
 from xcomposer_ui.planning.plan import RunShape
 
-MOST_KEPT = 1024
+MOST_CACHED = 1024
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class PredictionError:
 
     @property
     def error(self) -> float:
-        """(predicted − measured) / measured: −0.01 is one percent too little."""
+        """(predicted − measured) / measured; −0.01 means that the prediction is one percent too low."""
         return self.predicted_bytes / self.measured_bytes - 1
 
 
@@ -58,30 +59,30 @@ def prediction_error_as_json(pair: PredictionError) -> dict[str, Any]:
 class Predictions:
     """Caches `predict` by run shape. Safe from any thread.
 
-    predict: takes seconds, and may raise UserError; a PlannerProcess's, so that no run is slowed.
+    predict: as `PlannerProcess.predict`: takes seconds, and may raise UserError.
     """
 
     def __init__(self, predict: Callable[[RunShape], int]) -> None:
         self._predict = predict
-        self._kept: OrderedDict[RunShape, int] = OrderedDict()
+        self._cache: OrderedDict[RunShape, int] = OrderedDict()
         self._lock = threading.Lock()
 
     def of(self, shape: RunShape) -> int:
         """The prediction in bytes, computed where it is not cached. Raises UserError where it cannot be made."""
-        known = self.known(shape)
-        if known is not None:
-            return known
+        cached = self.cached(shape)
+        if cached is not None:
+            return cached
         predicted = self._predict(shape)
         with self._lock:
-            self._kept[shape] = predicted
-            while len(self._kept) > MOST_KEPT:
-                self._kept.popitem(last=False)
+            self._cache[shape] = predicted
+            while len(self._cache) > MOST_CACHED:
+                self._cache.popitem(last=False)
         return predicted
 
-    def known(self, shape: RunShape) -> int | None:
+    def cached(self, shape: RunShape) -> int | None:
         """The cached prediction, or None. Does not wait."""
         with self._lock:
-            return self._kept.get(shape)
+            return self._cache.get(shape)
 
 
 def shape_of(result: RunResult, text_length: int) -> RunShape | None:
@@ -98,14 +99,14 @@ def shape_of(result: RunResult, text_length: int) -> RunShape | None:
         prompt_tokens=measured.prompt_tokens,
         text_length=text_length,
         new_tokens=measured.new_tokens or 1,
-        hd_num=result.request.hd_num,
+        **tile_settings(result.request),
     )
 
 
 def prediction_error_of(
     result: RunResult, text_length: int, predict: Callable[[RunShape], int | None]
 ) -> PredictionError | None:
-    """Predicted beside measured; None where either is unknown."""
+    """The prediction error of `result`; None where predicted or measured memory is unknown."""
     shape = shape_of(result, text_length)
     predicted = None if shape is None else predict(shape)
     return None if shape is None or predicted is None else prediction_error(shape, result.measurement, predicted)

@@ -19,8 +19,8 @@ from xcomposer_ui.tracing.dtype_flow import DtypeFlow
 class Progress:
     """Progress of a run: written by the thread that computes, read by the one that yields events.
 
-    stage: "download", then "load". fraction: of the stage, 0..1, or None. text: returns the answer so far; decoding
-    is left to the reader, so that it takes no time from the model. memory: returns the memory timeline so far.
+    stage: "download", then "load". fraction: of the stage, 0..1, or None. text: returns the answer so far; the reader
+    calls it, so that decoding the tokens does not slow the model. memory: returns the memory timeline so far.
     stop: set by the reader to end the run at the next token or block.
     """
 
@@ -44,8 +44,8 @@ class FailureSite:
 class CallResult:
     """How one call of the model ended: with `answer`, or with an expected failure.
 
-    failure_type, message, traceback: of the exception, as text; holding the exception would hold its tensors. Of a
-    silent failure the message is a Message. timeline: memory in use; None where it was not measured.
+    failure_type, message, traceback: of the exception, as text, because the exception itself would keep its tensors
+    alive. For a silent failure the message is a Message. timeline: memory in use; None where it was not measured.
     """
 
     measurement: Measurement
@@ -60,12 +60,12 @@ class CallResult:
 
 @dataclass(frozen=True)
 class BatchCallResult:
-    """The outcomes of the first of several requests, one each; fewer where the batch was stopped.
+    """The results of the first `size` of several requests, one each; fewer if the batch was stopped.
 
-    size: how many at once fitted into memory, at most as many as were requested.
+    size: how many requests fitted into memory together.
     """
 
-    outcomes: tuple[CallResult, ...]
+    results: tuple[CallResult, ...]
     size: int
 
 
@@ -80,42 +80,42 @@ class Backend(Protocol):
     device: str
     reasons: dict[str, Sentence]
     revision: str | None
-    """The hub's commit that the weights are of; None for a folder, and before `fetch`."""
+    """The hub's commit of the weights; None for a folder, and before `fetch`."""
 
     def fetch(self, progress: Progress) -> None:
-        """Download the checkpoint where it is not on this machine yet; loads nothing."""
+        """Download the checkpoint if it is not on this machine yet, without loading it."""
 
     def loaded(self) -> tuple[str, ...]:
         """The dtypes whose weights are in memory."""
 
     def load(self, dtype: str, progress: Progress) -> float | None:
-        """Load the weights in `dtype`; returns the seconds it took, None where they were loaded already."""
+        """Load the weights in `dtype`; returns the seconds it took, None if they were loaded already."""
 
     def generate(self, request: Request, progress: Progress) -> CallResult:
         """Answer `request`, whose weights are loaded."""
 
     def generate_batch(self, requests: Sequence[Request], progress: Progress) -> BatchCallResult:
-        """Answer the first of `requests` in one call, as many as fit; each outcome is as from `generate`.
+        """Answer as many of the first `requests` in one call as fit into memory; each result is as from `generate`.
 
-        They differ in text, picture and history only, and are greedy.
+        The requests differ only in text, picture and history, and are greedy.
         """
 
     def measure_divergence(
         self, request: Request, variants: Sequence[tuple[str, str]], progress: Progress
     ) -> Divergences:
-        """Distance of each (strategy, half) from full precision on `request`; loads what it needs.
+        """Measure the distance of each (strategy, half) from full precision on `request`; loads the weights it needs.
 
-        A variant that fails is in the `failures`.
+        A variant that fails is listed in the `failures`.
         """
 
     def try_remedy(self, request: Request, progress: Progress) -> CallResult | None:
         """Answer `request` under another strategy than the run that failed; None where that would cost too much."""
 
     def trace_dtypes(self, request: Request, progress: Progress) -> DtypeFlow:
-        """The dtype flow of `request`, traced; a failure ends the flow and is in it, a stopped run's flow is empty."""
+        """Trace the dtype flow of `request`. It ends with the failure if there is one; a stopped run's is empty."""
 
     def budget_bytes(self) -> int | None:
-        """Memory that a run may take here, its weights included; None where that is not known."""
+        """Memory that a run may use here, its weights included; None if unknown."""
 
     def forget(self) -> None:
         """Drop the prefix cache."""

@@ -1,4 +1,4 @@
-"""Many requests under one strategy: JSONL in, one result a line out; several in one call where that is exact."""
+"""Run the requests of a JSONL file, one result per line; greedy requests with equal settings share a model call."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.events import FinishedBatch, Loading, Waiting
 from xcomposer_ui.core.jsonl import Line, read_lines, request_of
 from xcomposer_ui.core.request import Request
-from xcomposer_ui.core.result import RunResult, result_as_json
+from xcomposer_ui.core.result import result_as_json
 
 BATCH_SIZE = 8
-"""Requests in one call where no other number is given."""
+"""Requests in one call by default."""
 
 MOST_AT_ONCE = 1024
+"""Largest batch size that is accepted."""
 
 
 class RunsBatches(Protocol):
@@ -26,16 +27,18 @@ class RunsBatches(Protocol):
 
 
 class Results(Protocol):
-    """Where the results go; `ResultLines` is one."""
+    """A sink for the results; `ResultLines` and `StreamedResults` implement it."""
 
-    def done(self, line: Line) -> dict[str, Any] | None: ...
+    def done(self, line: Line) -> dict[str, Any] | None:
+        """The record that an earlier batch wrote for `line`, None without one."""
 
-    def add(self, line: Line, entry: dict[str, Any]) -> dict[str, Any]: ...
+    def add(self, line: Line, entry: dict[str, Any]) -> dict[str, Any]:
+        """Write the result of `line`; returns the record as written."""
 
 
 @dataclass(frozen=True)
 class Skipped:
-    """A line that is no valid request, or whose picture cannot be read; the others go on. reason: a sentence."""
+    """A line that is not a valid request, or whose picture cannot be read. reason: a sentence."""
 
     line: int
     reason: str
@@ -43,7 +46,7 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Answered:
-    """A line's record, as it was written. resumed: it is from an earlier batch."""
+    """A line's record, as it was written. resumed: whether an earlier batch wrote it."""
 
     line: int
     record: dict[str, Any]
@@ -52,7 +55,7 @@ class Answered:
 
 @dataclass(frozen=True)
 class Halved:
-    """`requested` at once did not fit into memory; `fitted` do, and no more are run at once from now on."""
+    """`requested` requests in one call did not fit into memory; from now on, batches have at most `fitted`."""
 
     requested: int
     fitted: int
@@ -75,12 +78,13 @@ def run_file(
     defaults: Mapping[str, Any],
     batch_size: int = BATCH_SIZE,
 ) -> Generator[BatchEvent, None, None]:
-    """Run each line of `file`, up to `batch_size` in one call. Closing the generator stops; `results` keeps the rest.
+    """Run each line of `file`, up to `batch_size` in one call. Closing the generator stops the run; `results` has
+    what was written until then.
 
     defaults: fields of the request that a line may leave out, and those that all lines share: strategy, half, model.
-    Requests of the same settings share a call where they are greedy: a sampled answer would depend on its neighbours.
-    Raises UserError where the file cannot be read or holds nothing, where batch_size is out of range, and for a
-    mistake that every line would share.
+    Only greedy requests share a call: a sampled answer would depend on the other requests in the batch.
+    Raises UserError if the file cannot be read or is empty, if batch_size is out of range, and for a mistake that
+    affects every line.
     """
     if not 1 <= batch_size <= MOST_AT_ONCE:
         raise UserError("out_of_range", name="batch_size", value=batch_size, lowest=1, highest=MOST_AT_ONCE)
@@ -89,7 +93,7 @@ def run_file(
         if not isinstance(event, _Pending):
             yield event
             continue
-        if pending and not _share_a_call(pending[0].request, event.request):
+        if pending and not _can_share_call(pending[0].request, event.request):
             while pending:
                 batch_size = yield from _run_first(runner, pending, results, batch_size)
         pending.append(event)
@@ -100,10 +104,10 @@ def run_file(
 
 
 def _pending(file: Path, results: Results, defaults: Mapping[str, Any]) -> Iterator[_Pending | Skipped | Answered]:
-    """The lines of `file` in their order. Each picture is opened when its line is reached."""
+    """The lines of `file` in order. Each picture is opened when its line is reached."""
     for line in read_lines(file):
-        if (before := results.done(line)) is not None:
-            yield Answered(line.number, before, resumed=True)
+        if (record := results.done(line)) is not None:
+            yield Answered(line.number, record, resumed=True)
             continue
         try:
             request, name = request_of(line, file.parent, defaults)
@@ -113,14 +117,14 @@ def _pending(file: Path, results: Results, defaults: Mapping[str, Any]) -> Itera
         yield _Pending(line, request, name)
 
 
-def _share_a_call(one: Request, other: Request) -> bool:
+def _can_share_call(one: Request, other: Request) -> bool:
     return one.temperature == 0 and one.settings == other.settings
 
 
 def _run_first(
     runner: RunsBatches, pending: list[_Pending], results: Results, batch_size: int
 ) -> Generator[BatchEvent, None, int]:
-    """Run the first of `pending` and remove them; returns how many may be run at once from now on."""
+    """Run the first requests of `pending` and remove them; returns the batch size to use from now on."""
     batch = pending[:batch_size]
     events = runner.run_batch([one.request for one in batch])
     try:
@@ -134,7 +138,8 @@ def _run_first(
             if not event.results:
                 raise RuntimeError("the runner ended a batch without a result")
             for one, result in zip(batch, event.results, strict=False):
-                record = results.add(one.line, _entry(one, result))
+                entry = {"id": one.id, "question": one.request.text, **result_as_json(result)}
+                record = results.add(one.line, entry)
                 del pending[0]
                 yield Answered(one.line.number, record)
     finally:
@@ -142,12 +147,8 @@ def _run_first(
     return batch_size
 
 
-def _entry(one: _Pending, result: RunResult) -> dict[str, Any]:
-    return {"id": one.id, "question": one.request.text, **result_as_json(result)}
-
-
-class Printed:
-    """Results passed to `write` as they come; nothing is resumed."""
+class StreamedResults:
+    """Results that are passed to `write` as they arrive; nothing is resumed."""
 
     def __init__(self, settings: dict[str, Any], write: Callable[[dict[str, Any]], None]) -> None:
         self.settings = settings

@@ -1,4 +1,4 @@
-"""The one thread that computes, and its jobs with their progress."""
+"""The worker thread that runs the model, and its jobs with their progress."""
 
 from __future__ import annotations
 
@@ -17,52 +17,52 @@ Work = Callable[[], None]
 
 
 class Worker:
-    """A thread that runs its work in order; it begins with the first work and ends with the Worker.
+    """A thread that runs queued work in order. It starts with the first work and ends when the Worker is deleted.
 
-    One thread for all runs, because OpenMP keeps a team of threads for each thread that computes: a thread a run
-    would make a team a run, and each team's first steps are slow, and the next ones slow while the teams before it
-    still spin. Work must not raise.
+    All runs share one thread, because OpenMP keeps a thread pool for each thread that computes: a new thread per run
+    would create a new pool per run, whose first steps are slow and compete with the idle pools, which still spin.
+    Work must not raise.
     """
 
     def __init__(self) -> None:
-        self._waiting: SimpleQueue[Work | None] = SimpleQueue()
+        self._queue: SimpleQueue[Work | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
-        weakref.finalize(self, self._waiting.put, None)  # at the end of the process too
+        weakref.finalize(self, self._queue.put, None)  # at the end of the process too
 
-    def do(self, work: Work) -> None:
-        """Queue `work` behind the work that is already there."""
+    def submit(self, work: Work) -> None:
+        """Add `work` to the end of the queue."""
         with self._starting:
             if self._thread is None:
-                # A daemon: a run that nobody waits for must not keep the process from ending. It holds the queue and
-                # not the Worker, whose end would never come otherwise.
-                self._thread = threading.Thread(target=_do_all, args=(self._waiting,), name="worker", daemon=True)
+                # A daemon, so that a run does not keep the process from exiting. It references the queue and not the
+                # Worker, which would otherwise never be deleted.
+                self._thread = threading.Thread(target=_run_all, args=(self._queue,), name="worker", daemon=True)
                 self._thread.start()
-        self._waiting.put(work)
+        self._queue.put(work)
 
 
-def _do_all(waiting: SimpleQueue[Work | None]) -> None:
-    while (work := waiting.get()) is not None:
+def _run_all(queue: SimpleQueue[Work | None]) -> None:
+    while (work := queue.get()) is not None:
         work()
-        del work  # while nothing is done, nothing is held
+        del work  # an idle worker keeps no reference to the last work
 
 
-BEAT_SEC = 0.25
-"""Between two beats of work that has no text to show; each is a chance to stop it."""
+POLL_SEC = 0.25
+"""Interval at which a waiting caller gets a chance to stop."""
 
 TEXT_EVERY_SEC = 0.05
-"""Between two looks at the answer so far; decoding the text more often would take time from the model."""
+"""Interval between two readings of the answer so far; decoding the text more often would slow the model."""
 
 MEMORY_EVERY_SEC = 0.25
-"""Between two memory timelines."""
+"""Interval between two memory timelines."""
 
 Result = TypeVar("Result")
 
 
 class Job(Generic[Result]):
-    """One run's work: computed by the worker, its progress read by whoever waits for it.
+    """One run's work: computed by the worker thread, its progress read by the thread that waits for it.
 
-    As a context manager it stops the work when the context is left before the work's end.
+    As a context manager it stops the work if the context is left before the work has ended.
     """
 
     def __init__(self, work: Callable[[Progress], Result]) -> None:
@@ -79,7 +79,7 @@ class Job(Generic[Result]):
         self.progress.stop.set()
 
     def work(self, after: Callable[[], Any]) -> None:
-        """Work to the end; `after` is called when it has really ended."""
+        """Run the work in this thread, then call `after`."""
         try:
             self._result = self._work(self.progress)
         except BaseException as error:  # raised again in the thread that waits for the result
@@ -93,9 +93,9 @@ class Job(Generic[Result]):
         self._done.wait()
         return self.result()
 
-    def beats(self) -> Generator[None, None, None]:
-        """Yield every `BEAT_SEC` until the work has ended."""
-        while not self._done.wait(BEAT_SEC):
+    def poll(self) -> Generator[None, None, None]:
+        """Yield every `POLL_SEC` until the work has ended."""
+        while not self._done.wait(POLL_SEC):
             yield
 
     def events(self, loading: Loading) -> Generator[Event, None, None]:

@@ -1,4 +1,4 @@
-"""Two sequences side by side, by the names of their rows: operation streams differ in length, module calls do not."""
+"""Alignment of two sequences by the names of their rows."""
 
 from __future__ import annotations
 
@@ -11,24 +11,26 @@ Row = TypeVar("Row")
 def paired(
     left: Sequence[Row], right: Sequence[Row], name: Callable[[Row], Hashable]
 ) -> Iterator[tuple[Row | None, Row | None]]:
-    """The nth row of a name beside the nth of that name, None where one side has none; each side in its own order.
+    """Pair the nth row of each name in `left` with the nth of that name in `right`; None where one side has none.
 
-    Where the two orders contradict each other, the left one counts.
+    Rows keep their order; where the two orders contradict each other, that of `left` is used.
     """
     lefts, rights = _numbered(left, name), _numbered(right, name)
-    waiting = list(rights.items())
-    place = {key: index for index, key in enumerate(rights)}
-    told = 0
+    right_items = list(rights.items())
+    position = {key: index for index, key in enumerate(rights)}
+    done = 0
     for key, row in lefts.items():
         if key in rights:
-            yield from ((None, other) for other_key, other in waiting[told : place[key]] if other_key not in lefts)
-            told = max(told, place[key] + 1)
+            yield from (
+                (None, other) for other_key, other in right_items[done : position[key]] if other_key not in lefts
+            )
+            done = max(done, position[key] + 1)
         yield row, rights.get(key)
-    yield from ((None, other) for other_key, other in waiting[told:] if other_key not in lefts)
+    yield from ((None, other) for other_key, other in right_items[done:] if other_key not in lefts)
 
 
 def _numbered(rows: Sequence[Row], name: Callable[[Row], Hashable]) -> dict[tuple[Hashable, int], Row]:
-    """(name, how many of that name came before) -> row."""
+    """(name, number of earlier rows of that name) -> row."""
     seen: dict[Hashable, int] = {}
     numbered = {}
     for row in rows:

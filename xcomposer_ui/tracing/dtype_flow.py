@@ -1,4 +1,4 @@
-"""The way of dtypes through a model's run, as records: what the tracer writes and views read. No torch here."""
+"""Records of a traced run: the dtypes, casts and values of each module call. No torch here."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from xcomposer_ui.core.result import Operand, operands_as_json
 
 
 def is_floating(dtype: str) -> bool:
-    """Whether `dtype`, in torch's spelling, is a floating-point type: integers and masks never clash with weights."""
+    """Whether `dtype`, in torch's spelling, is a floating-point type."""
     return dtype.startswith(("float", "bfloat"))
 
 
 @dataclass(frozen=True)
 class Cast:
-    """One operation that turned a tensor into another dtype. count: how often it did within one module call."""
+    """An operation that changed a tensor's dtype. count: how often it did so within one module call."""
 
     operation: str
     from_dtype: str
@@ -27,11 +27,11 @@ class Cast:
 class ModuleCall:
     """One call of one module. dtypes: torch's spelling, in order of appearance, without repeats.
 
-    index: the call's place in the run, from 0. depth: 0 for the outermost module that was called.
-    casts: those in the module's own code, not in its submodules'.
+    index: the call's position in the run, from 0. depth: 0 for the outermost module that was called.
+    casts: those in the module's own code, without its submodules'.
     max_abs: the largest finite |value| of the floating-point outputs; non_finite: how many are NaN or infinite.
-    max_abs_in: the largest finite |value| of what it was given, which code between the modules may have made.
-    All None where values were not asked for. calls: how many equal calls this row stands for.
+    max_abs_in: the largest finite |value| of the floating-point inputs.
+    All three are None if values were not recorded. calls: number of equal calls that this row stands for.
     """
 
     index: int
@@ -50,17 +50,17 @@ class ModuleCall:
 
     @property
     def floats_in(self) -> tuple[str, ...]:
-        """What of `dtypes_in` is floating point."""
+        """The floating-point types among `dtypes_in`."""
         return tuple(filter(is_floating, self.dtypes_in))
 
     @property
     def floats_out(self) -> tuple[str, ...]:
-        """What of `dtypes_out` is floating point."""
+        """The floating-point types among `dtypes_out`."""
         return tuple(filter(is_floating, self.dtypes_out))
 
     @property
     def is_island(self) -> bool:
-        """Whether it computes in a wider dtype than it is given and gives back: float32 amid half types."""
+        """Whether the module computes in float32 although its inputs and outputs are in other types."""
         widened = {cast.to_dtype for cast in self.casts}
         return "float32" in widened and "float32" not in self.dtypes_in and "float32" not in self.dtypes_out
 
@@ -75,7 +75,7 @@ class OutsideCast:
 
 @dataclass(frozen=True)
 class Clash:
-    """Where a run failed: the operation, the module whose code ran it, and what met there."""
+    """Where a run failed: the operation, the module whose code ran it, and the operands."""
 
     module: str | None
     operation: str | None
@@ -86,7 +86,8 @@ class Clash:
 class DtypeFlow:
     """A run's module calls in the order in which they began.
 
-    error: the last line of what ended it early; `clash` is where that was. outside: casts between the modules.
+    error: the last line of the error that ended the run, if any; `clash` is where it arose. outside: casts between
+    the modules.
     """
 
     calls: tuple[ModuleCall, ...]
@@ -96,10 +97,9 @@ class DtypeFlow:
     outside: tuple[OutsideCast, ...] = ()
 
     def rows(self) -> tuple[ModuleCall, ...]:
-        """One row for each module and way through it, in order of first appearance; equal calls are counted.
+        """The calls with equal calls of a module merged into one row, in order of first appearance.
 
-        Two ways differ in floating-point types: that a mask comes with the whole prompt and not with a single token
-        makes no second row.
+        Calls are equal if their floating-point types and casts are: a mask that only the prefill has is ignored.
         """
         merged: dict[tuple[Any, ...], ModuleCall] = {}
         for call in self.calls:
@@ -109,14 +109,14 @@ class DtypeFlow:
         return tuple(merged.values())
 
     def first_non_finite(self) -> ModuleCall | None:
-        """The first call to end with NaN or infinity in its output: where it arose. None without, or if not asked."""
-        ended = [call for call in self.calls if call.non_finite]
-        # An outer module ends after the inner one that made the value: the deepest of the first is where it arose.
-        return min(ended, key=lambda call: (call.index + _inner(self.calls, call), -call.depth), default=None)
+        """The first call to return NaN or infinity; None without one, or if values were not recorded."""
+        non_finite = [call for call in self.calls if call.non_finite]
+        # A module returns after its submodules: of those that return first, the deepest produced the value.
+        return min(non_finite, key=lambda call: (call.index + _inner(self.calls, call), -call.depth), default=None)
 
 
 def _inner(calls: tuple[ModuleCall, ...], outer: ModuleCall) -> int:
-    """How many calls happened inside `outer`: it ends after them."""
+    """The number of calls inside `outer`."""
     count = 0
     for call in calls[outer.index + 1 :]:
         if call.depth <= outer.depth:
@@ -141,7 +141,7 @@ class Tracing:
 
 @dataclass(frozen=True)
 class Traced:
-    """The last event of a traced run. half: the 16-bit dtype in play; weights_dtype: what the weights were held in."""
+    """The last event of a traced run. half: the run's 16-bit dtype; weights_dtype: the dtype of the loaded weights."""
 
     strategy: str
     half: str

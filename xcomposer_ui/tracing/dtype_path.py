@@ -1,4 +1,4 @@
-"""A flow as a reader follows it: from the pixels over tower, projector and prompt, through each block, to the token."""
+"""The dtype path of a run: from the pixels through tower, projector, prompt and blocks to the next token."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ OTHER_FAMILIES: dict[str, tuple[str, ...]] = {
     NORM: (r"(?:model|language_model)\.norm",),
     LOGITS: ("lm_head",),
 }
-"""Stage -> patterns of the modules that compute it in most of transformers' families. The outermost match counts."""
+"""Stage -> patterns of the modules that compute it in most of transformers' families. The outermost match is used."""
 
 
 @dataclass(frozen=True)
 class PathStep:
-    """One row of the path: a module on its way, or what happens between two modules (`call` is None then).
+    """One row of the path: a module call, or an operation between two modules (`call` is None then).
 
-    level: 0 for a stage, 1 for its parts, and so on. dtypes_in, dtypes_out: floating-point types only.
-    dtypes_parameters: of the module's own weights and of its parts'.
-    islands, casts_within: how many float32 islands and casting modules lie inside, at deeper levels.
+    level: 0 for a stage, 1 for its submodules, and so on. dtypes_in, dtypes_out: floating-point types only.
+    dtypes_parameters: of the weights of the module and its submodules.
+    islands, casts_within: number of float32 islands and of other casting modules at deeper levels.
     """
 
     stage: str
@@ -57,16 +57,16 @@ class PathStep:
 
 
 def path(flow: DtypeFlow) -> tuple[PathStep, ...]:
-    """The steps of `flow` in the order in which they happened; equal calls of a module are one step.
+    """The steps of `flow` in order of execution; equal calls of a module are one step.
 
-    Before the tower stand the pixels, before the first block the prompt that text and image features make up, after
-    the logits the choice of a token, wherever the flow came that far.
+    Added to the modules are, as far as the run got: the pixels before the tower, the prompt of text and image
+    features before the first block, the choice of a token after the logits.
     """
-    return tuple(_with_insides(list(_merged(flow))))
+    return tuple(_with_inner_totals(list(_merged(flow))))
 
 
 def paths_aligned(first: DtypeFlow, second: DtypeFlow) -> Iterator[tuple[PathStep | None, PathStep | None]]:
-    """The steps of two flows side by side: None where a step was taken in one of them only."""
+    """The steps of two flows side by side; None where a step is in only one of them."""
     return paired(path(first), path(second), lambda step: (step.stage, step.name))
 
 
@@ -92,13 +92,13 @@ def step_as_json(step: PathStep) -> dict[str, Any]:
 
 
 def stage_of(name: str) -> str | None:
-    """The stage that the module `name` computes, None for parts of a stage and for all other modules."""
+    """The stage that the module `name` computes; None for submodules of a stage and for all other modules."""
     return next((stage for stage, pattern in _stages(families()) if pattern.search(name)), None)
 
 
 @lru_cache
 def _stages(known: tuple[FamilyFacts, ...]) -> tuple[tuple[str, re.Pattern[str]], ...]:
-    """(stage, pattern of the names of its modules) for the lab's own families and for most others."""
+    """(stage, pattern of its modules' names) for the `known` families and for most of transformers' others."""
     own = {
         stage: [re.escape(facts.stages[stage]) for facts in known if stage in facts.stages] for stage in OTHER_FAMILIES
     }
@@ -109,50 +109,50 @@ def _stages(known: tuple[FamilyFacts, ...]) -> tuple[tuple[str, re.Pattern[str]]
 
 
 def _merged(flow: DtypeFlow) -> Iterator[PathStep]:
-    """A step for each row of the flow; what happens between modules comes once, where it first does."""
+    """A step for each row of the flow, and equal steps between modules once, where they first occur."""
     rows = {row.index: row for row in flow.rows()}
     between = _Between(flow)
-    stages: list[ModuleCall] = []  # the stage that is running, none where none is
-    told: set[tuple[str, tuple[Cast, ...]]] = set()
+    stages: list[ModuleCall] = []  # the running stage; empty outside the stages
+    seen: set[tuple[str, tuple[Cast, ...]]] = set()
     for call in flow.calls:
         stages = [stage for stage in stages if stage.depth < call.depth]
         if not stages:
-            yield from _new(between.before(call), told)
+            yield from _new(between.before(call), seen)
             if stage_of(call.name):
                 stages.append(call)
         if call.index in rows and not (not stages and _only_wraps(call)):
             stage = stages[0] if stages else call
-            yield _step(rows[call.index], stage_of(stage.name) or MODULE, call.depth - stage.depth)
-    yield from _new(between.at_end(), told)
+            row, level = rows[call.index], call.depth - stage.depth
+            yield PathStep(
+                stage_of(stage.name) or MODULE, row.name, level, row.floats_in, row.floats_out, row.dtypes_parameters,
+                row.casts, row,
+            )  # fmt: skip
+    yield from _new(between.at_end(), seen)
 
 
 def _only_wraps(call: ModuleCall) -> bool:
-    """Whether the module does nothing to dtypes but call the stages."""
+    """Whether the module has neither casts nor weights of its own: it only calls the stages."""
     return not call.casts and not call.dtypes_parameters
 
 
-def _step(row: ModuleCall, stage: str, level: int) -> PathStep:
-    return PathStep(stage, row.name, level, row.floats_in, row.floats_out, row.dtypes_parameters, row.casts, row)
-
-
-def _new(steps: Iterator[PathStep], told: set[tuple[str, tuple[Cast, ...]]]) -> Iterator[PathStep]:
+def _new(steps: Iterator[PathStep], seen: set[tuple[str, tuple[Cast, ...]]]) -> Iterator[PathStep]:
     for step in steps:
-        if (step.stage, step.casts) not in told:
-            told.add((step.stage, step.casts))
+        if (step.stage, step.casts) not in seen:
+            seen.add((step.stage, step.casts))
             yield step
 
 
 class _Between:
-    """What happens outside the modules: to the pixels, to the prompt, to the logits."""
+    """The steps outside the modules: pixels, prompt, choice of a token."""
 
     def __init__(self, flow: DtypeFlow) -> None:
         self._outside = list(flow.outside)
         self._tower = next((call.index for call in flow.calls if stage_of(call.name) == TOWER), None)
-        self._met: dict[str, tuple[str, ...]] = {}
+        self._features: dict[str, tuple[str, ...]] = {}  # dtypes of the text's and the picture's embeddings
         self._last: str | None = None
 
     def before(self, call: ModuleCall) -> Iterator[PathStep]:
-        """The steps between the calls that came before and `call`, which no stage contains."""
+        """The steps directly before `call`, which is not inside a stage."""
         stage = stage_of(call.name)
         if call.index == self._tower:
             casts = self._taken(call.index)
@@ -161,14 +161,14 @@ class _Between:
             )
         elif self._tower is None or call.index > self._tower:
             casts = self._taken(call.index)
-            if PROJECTOR in self._met and stage is None:
-                met = tuple(dict.fromkeys(self._met.get(TEXT, ()) + self._met.pop(PROJECTOR)))
-                yield PathStep(PROMPT, "", 0, met, call.floats_in, casts=casts)
+            if PROJECTOR in self._features and stage is None:
+                dtypes = tuple(dict.fromkeys(self._features.get(TEXT, ()) + self._features.pop(PROJECTOR)))
+                yield PathStep(PROMPT, "", 0, dtypes, call.floats_in, casts=casts)
             elif casts:
                 yield self._cast(casts)
-        # What was done before the tower was called was done to the pixels.
+        # Casts before the tower's call are left for the pixels' step.
         if stage in (TEXT, PROJECTOR):
-            self._met[stage] = call.floats_out
+            self._features[stage] = call.floats_out
         self._last = stage or self._last
 
     def at_end(self) -> Iterator[PathStep]:
@@ -181,14 +181,14 @@ class _Between:
         return PathStep(stage, "", 0, (casts[0].from_dtype,), (casts[-1].to_dtype,), casts=casts)
 
     def _taken(self, index: int | None) -> tuple[Cast, ...]:
-        """The casts before the call `index` that were not taken yet; None for all that are left."""
+        """Remove and return the remaining casts before the call `index`; None for all that remain."""
         taken = [outside for outside in self._outside if index is None or outside.before <= index]
         self._outside = self._outside[len(taken) :]
         return tuple(dict.fromkeys(replace(outside.cast, count=1) for outside in taken))
 
 
-def _with_insides(steps: list[PathStep]) -> Iterator[PathStep]:
-    """Each step with what is hidden where only its own level is shown: its parts' weights, islands and casts."""
+def _with_inner_totals(steps: list[PathStep]) -> Iterator[PathStep]:
+    """Each step with the weights' dtypes, islands and casts of the steps inside it."""
     for place, step in enumerate(steps):
         inner = []
         for other in steps[place + 1 :]:

@@ -1,4 +1,4 @@
-"""What a pre-flight check of a model's dtypes finds, as records: the boundaries that clash under each strategy."""
+"""Records of a model's dtype check: the boundaries where dtypes clash under each strategy."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from xcomposer_ui.core.result import Operand, operands_as_json
+from xcomposer_ui.tracing.dtype_flow import is_floating
 
 
 @dataclass(frozen=True)
 class Boundary:
-    """One place where dtypes clash: the module whose code runs the operation, and what meets there.
+    """One place where dtypes clash: the module whose code runs the operation, and the operands.
 
     message: PyTorch's. family: of the explanation.
     """
@@ -23,15 +24,15 @@ class Boundary:
 
     @property
     def dtypes(self) -> tuple[str, ...]:
-        """The floating-point types that meet, without repeats."""
-        return tuple(dict.fromkeys(o.dtype for o in self.operands if o.dtype.startswith(("float", "bfloat"))))
+        """The operands' floating-point types, without repeats."""
+        return tuple(dict.fromkeys(o.dtype for o in self.operands if is_floating(o.dtype)))
 
 
 @dataclass(frozen=True)
 class LintCase:
-    """One strategy in one half type. boundaries: in the order of the run, each as if those before it were mended.
+    """One strategy in one half type. boundaries: in order of execution, each found with the earlier ones cast.
 
-    stopped_by: the error that ended the run and is no clash that a cast would mend; None where it came to its end.
+    stopped_by: the error that ended the run and that a cast does not remove; None if the run completed.
     """
 
     strategy: str
@@ -46,7 +47,7 @@ class LintCase:
 
 @dataclass(frozen=True)
 class Lint:
-    """A model's check. model: as it was named; model_class: the class of the twin; parameters: of the twin."""
+    """A model's check. model: its name as given; model_class, parameters: of the tiny model that was run instead."""
 
     model: str
     model_class: str

@@ -1,7 +1,7 @@
-"""What each visitor has running now, so that a stop has the last word.
+"""Each visitor's run in progress, so that steps that arrive after a stop are not shown.
 
-Gradio tells a run of its end a moment after the Stop button has been answered: steps that come in that moment would
-be shown over what the button showed. From the stop on, the run shows what the stop made of it, and nothing else.
+Gradio cancels a run a moment after it has handled the Stop button: steps of that moment would replace what the button
+showed. After a stop, the run therefore yields only the session that the stop made.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ Session = TypeVar("Session")
 
 
 class ActiveRun(Generic[Session]):
-    """One run's newest session, until a stop puts another in its place."""
+    """One run's newest session, replaced for good by a stop."""
 
     def __init__(self, session: Session) -> None:
         self._latest = session
@@ -22,23 +22,23 @@ class ActiveRun(Generic[Session]):
         self._changing = threading.Lock()
 
     def step(self, session: Session) -> Session:
-        """What to show for `session`: the stop's session where there was a stop."""
+        """The session to show: `session`, or the stop's where the run was stopped."""
         with self._changing:
             if self._ended is not None:
                 return self._ended[0]
             self._latest = session
             return session
 
-    def stop(self, made: Callable[[Session], Session]) -> Session:
-        """End the run with what `made` makes of its newest session; a second stop changes nothing."""
+    def stop(self, finished: Callable[[Session], Session]) -> Session:
+        """End the run with `finished` of its newest session, and return that; a second stop changes nothing."""
         with self._changing:
             if self._ended is None:
-                self._ended = (made(self._latest),)
+                self._ended = (finished(self._latest),)
             return self._ended[0]
 
 
 class ActiveRuns(Generic[Session]):
-    """The runs of all visitors on one tab, one a visitor; safe from any thread."""
+    """The runs in progress on one tab, at most one for each visitor; thread-safe."""
 
     def __init__(self) -> None:
         self._runs: dict[str | None, ActiveRun[Session]] = {}
@@ -46,9 +46,9 @@ class ActiveRuns(Generic[Session]):
     def followed(
         self, visitor: str | None, before: Session, steps: Generator[Session, None, None]
     ) -> Generator[Session, None, None]:
-        """Each of `steps`, until a stop: its session is the last one then. Closes `steps`.
+        """Yield each of `steps`; after a stop, the stop's session as the last one. Closes `steps`.
 
-        visitor: Gradio's session hash. before: the session as the run begins.
+        visitor: Gradio's session hash. before: the session before the first step.
         """
         run = self._runs[visitor] = ActiveRun(before)
         try:
@@ -62,7 +62,7 @@ class ActiveRuns(Generic[Session]):
             if self._runs.get(visitor) is run:
                 del self._runs[visitor]
 
-    def stop(self, visitor: str | None, session: Session, made: Callable[[Session], Session]) -> Session:
-        """The session after a stop: of the visitor's run, or `made` of `session` where none goes on."""
+    def stop(self, visitor: str | None, session: Session, finished: Callable[[Session], Session]) -> Session:
+        """The session after a stop of the visitor's run; `finished` of `session` where no run is in progress."""
         run = self._runs.get(visitor)
-        return made(session) if run is None else run.stop(made)
+        return finished(session) if run is None else run.stop(finished)

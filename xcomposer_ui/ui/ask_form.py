@@ -11,7 +11,7 @@ from xcomposer_ui.core.events import Status
 from xcomposer_ui.core.messages import text, worded
 from xcomposer_ui.core.request import Request, settings_of
 from xcomposer_ui.core.settings import DEVICES, HALVES, Settings
-from xcomposer_ui.core.strategies import strategy_choices
+from xcomposer_ui.core.strategies import strategy_choices, strategy_name
 from xcomposer_ui.ui.example_gallery import ExampleGallery
 from xcomposer_ui.ui.examples import Example
 from xcomposer_ui.ui.html import macro, short_name
@@ -19,7 +19,6 @@ from xcomposer_ui.ui.links import ask_fields
 from xcomposer_ui.ui.localization import QUIET, Localization
 from xcomposer_ui.ui.pictures import DrawingInput, PictureInput
 from xcomposer_ui.ui.setting_controls import filled_in, follow_model, setting_control
-from xcomposer_ui.ui.views.explanation import strategy_label
 
 PALETTE = ["#d62828", "#2a9d3a", "#1d5fd1", "#f2c714", "#7b3fb5", "#f08a1c", "#111111", "#ffffff"]
 """The colours that the embedded model knows, so that drawings show what it can name."""
@@ -28,7 +27,7 @@ UPLOAD, DRAW = "upload", "draw"
 
 
 class AskForm:
-    """The controls, and how their values become the fields of a request."""
+    """The controls, and the conversion of their values into the fields of a request."""
 
     def __init__(
         self,
@@ -54,7 +53,7 @@ class AskForm:
             value=Request.strategy, elem_id="strategy",
         )  # fmt: skip
         self.why = gr.HTML("", elem_id="strategy-why")
-        self.chose = gr.State(False)
+        self.strategy_chosen = gr.State(False)
         self.half = words.make(
             gr.Radio, {"label": "half", "choices": choices(HALVES)}, value=settings.half, elem_id="half"
         )
@@ -76,11 +75,11 @@ class AskForm:
         }  # fmt: skip
 
     def inputs(self) -> list[Any]:
-        """The components whose values `fields` takes, in its order."""
+        """The components whose values are the arguments of `fields`, in order."""
         return [self.source, self.drawing, *self.controls.values()]
 
     def fields(self, source: str, drawing: str | None, *values: Any) -> dict[str, Any]:
-        """The request's fields, unchecked; the drawing is the picture where its tab is open."""
+        """The request's fields, unchecked; the picture is the drawing while the Draw tab is selected."""
         given = dict(zip(self.controls, values, strict=True))
         return {
             "file": drawing if source == DRAW else given["file"],
@@ -90,7 +89,7 @@ class AskForm:
         }
 
     def changed(self, fields: Mapping[str, Any]) -> dict[Any, Any]:
-        """Component -> value of what an offered run changes: the strategy and the tiles."""
+        """Component -> value of the controls that an offered run changes: the strategy and the tiles."""
         tiles = {self.numbers[s.name]: fields.get(s.name) or 0 for s in self.settings if s.only_tiled}
         return {self.strategy: fields["strategy"], **tiles}
 
@@ -99,15 +98,15 @@ class AskForm:
         return [self.strategy, *(self.numbers[s.name] for s in self.settings if s.only_tiled)]
 
     def restored(self, query: Mapping[str, str]) -> dict[Any, Any]:
-        """Component -> value for the settings in the page's address; nothing where there are none."""
+        """Component -> value for the settings in the page's address; empty where it has none."""
         fields = ask_fields(query, self.models, self.examples) or {}
         return {control: fields[name] for name, control in self.controls.items() if name in fields}
 
-    def first_strategy(self, status: Status, language: str, chose: bool) -> dict[Any, Any]:
-        """Component -> value: the lab's strategy for this machine, unless one was chosen, and why it is that one."""
+    def first_strategy(self, status: Status, language: str, chosen: bool) -> dict[Any, Any]:
+        """Component -> value: the lab's strategy for this machine and its reason; a chosen strategy stays."""
         if status.strategy is None:
             return {self.strategy: gr.skip(), self.why: ""}
-        return {self.strategy: gr.skip() if chose else status.strategy, self.why: strategy_why(status, language)}
+        return {self.strategy: gr.skip() if chosen else status.strategy, self.why: strategy_why(status, language)}
 
     def _picture(self, words: Localization) -> None:
         with gr.Tabs(selected=UPLOAD, elem_id="picture-tabs") as self.tabs:
@@ -146,7 +145,7 @@ class AskForm:
         )
 
     def _wire(self, language: gr.Radio) -> None:
-        self.strategy.input(lambda: True, outputs=self.chose, **QUIET)
+        self.strategy.input(lambda: True, outputs=self.strategy_chosen, **QUIET)
         self.upload_tab.select(lambda: UPLOAD, outputs=self.source, **QUIET)
         self.draw_tab.select(lambda: DRAW, outputs=self.source, **QUIET)
         # `gr.Tabs(...)` here, where the page is built, would add a second, empty row of tabs to it.
@@ -155,10 +154,10 @@ class AskForm:
 
 
 def strategy_why(status: Status, language: str) -> str:
-    """The strategy that the lab chose for this machine, and why; empty where that is not known."""
+    """The lab's strategy for this machine and its reason; empty until both are known."""
     if status.strategy is None:
         return ""
-    name, why = strategy_label(status.strategy, language), worded(status.reasons.get("strategy", ""), language)
+    name, why = strategy_name(status.strategy, language), worded(status.reasons.get("strategy", ""), language)
     sentence = text("default.strategy", language, strategy=name, reason=why)
     return macro("quiet", language, sentence)
 

@@ -2,34 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
 
+from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.messages import text
-from xcomposer_ui.core.strategies import STRATEGIES, strategy_choices
+from xcomposer_ui.core.strategies import STRATEGIES, strategy_choices, strategy_name
 from xcomposer_ui.planning.fit import DoesNotFit
-from xcomposer_ui.planning.predictions import shape_of
+from xcomposer_ui.planning.predictions import PredictionError, Predictions, prediction_error_of, shape_of
 from xcomposer_ui.ui.examples import Example
 from xcomposer_ui.ui.handlers import remedies
 from xcomposer_ui.ui.links import ask_link
 from xcomposer_ui.ui.localization import Localization
 from xcomposer_ui.ui.offer_buttons import offers
-from xcomposer_ui.ui.prediction_error import pairs_shown
 from xcomposer_ui.ui.preflight import Preflight
-from xcomposer_ui.ui.session import Session
+from xcomposer_ui.ui.session import Session, SessionRun
 from xcomposer_ui.ui.views.conversation import messages
 from xcomposer_ui.ui.views.downloads import downloads
-from xcomposer_ui.ui.views.explanation import strategy_label
 from xcomposer_ui.ui.views.flow import flow_view
 from xcomposer_ui.ui.views.memory_chart import memory_chart
 from xcomposer_ui.ui.views.metric_tiles import metric_tiles
-from xcomposer_ui.ui.views.notices import does_not_fit_notice
+from xcomposer_ui.ui.views.notices import does_not_fit_notice, notice
+from xcomposer_ui.ui.views.plan import pairs_view
 from xcomposer_ui.ui.views.run_status import run_status
 from xcomposer_ui.ui.views.runs import runs_table
 
 FITS = ("strategy", "hd-num", "anyway")
-"""What is offered where a run does not fit: the strategy that does, as many tiles as do, or the run in any case."""
+"""What is offered where a run does not fit: a strategy or a number of tiles that fits, or the run in any case."""
+
+MOST_SHOWN = 20
+"""Runs whose predicted peak is shown beside the measured one."""
 
 
 class AskResults:
@@ -46,8 +50,8 @@ class AskResults:
         self.tiles = words.view(lambda language: metric_tiles(None, language), elem_id="tiles")
         self.misfit = gr.HTML("", elem_id="tight")
         self.fits = offers("fits", "fit", FITS)
-        self.happened = words.view(lambda language: run_status(Session(), language), elem_id="happened")
-        self.cures = offers("cures", "try", STRATEGIES)
+        self.status = words.view(lambda language: run_status(Session(), language), elem_id="happened")
+        self.remedies = offers("cures", "try", STRATEGIES)
         self.timeline = gr.HTML("", elem_id="course")
         self.pairs = gr.HTML("", elem_id="pairs")
         with words.make(gr.Accordion, {"label": "flow"}, open=False, elem_id="flow-section"):
@@ -63,22 +67,22 @@ class AskResults:
         self.runs = words.view(lambda language: runs_table((), language), elem_id="runs")
 
     def components(self) -> list[Any]:
-        """Every component that `values` may speak of."""
+        """Every component that `values` or `progress` changes."""
         return [
-            self.chat, self.tiles, self.misfit, *self.fits.values(), self.happened, *self.cures.values(), self.timeline,
-            self.pairs, self.flow, self.report, self.runs,
+            self.chat, self.tiles, self.misfit, *self.fits.values(), self.status, *self.remedies.values(),
+            self.timeline, self.pairs, self.flow, self.report, self.runs,
         ]  # fmt: skip
 
     def values(self, session: Session, language: str) -> dict[Any, Any]:
-        """Component -> value for all of `session`."""
-        worth_a_button = remedies(session)
+        """Component -> value that shows `session`."""
+        offered = remedies(session)
         last = session.last if session.running is None else None
         return (
             {
                 self.chat: messages(session, language),
                 self.tiles: metric_tiles(last.measurement if last else None, language),
                 self.misfit: does_not_fit_notice(session.misfit, language),
-                self.happened: run_status(session, language),
+                self.status: run_status(session, language),
                 **self.predictions(session, language),
                 self.flow: flow_view(session.traced, language),
                 self.report: self._downloads(session, language),
@@ -86,10 +90,10 @@ class AskResults:
             }
             | {
                 button: gr.update(
-                    visible=name in worth_a_button,
-                    value=text("fix.try", language, strategy=strategy_label(name, language)),
+                    visible=name in offered,
+                    value=text("fix.try", language, strategy=strategy_name(name, language)),
                 )
-                for name, button in self.cures.items()
+                for name, button in self.remedies.items()
             }
             | {
                 button: gr.update(visible=label is not None, value=label or name)
@@ -97,9 +101,9 @@ class AskResults:
             }
         )
 
-    def predictions(self, session: Session, language: str, *, ask: bool = False) -> dict[Any, Any]:
-        """Component -> value for predicted beside measured peaks; `ask` predicts the last run's, in seconds."""
-        pairs = pairs_shown(session.runs, self.preflight.predictions, language, ask=ask)
+    def predictions(self, session: Session, language: str, *, predict_newest: bool = False) -> dict[Any, Any]:
+        """Component -> value for predicted beside measured peaks; predicting the newest takes seconds."""
+        pairs = pairs_shown(session.runs, self.preflight.predictions, language, predict_newest=predict_newest)
         return {self.pairs: pairs, self.timeline: self._timeline(session, language)}
 
     def _timeline(self, session: Session, language: str) -> str:
@@ -107,7 +111,7 @@ class AskResults:
         if session.running is not None or session.last is None:
             return memory_chart(session.timeline, session.expected_bytes, language)
         shape = shape_of(session.last, len(session.turns[-1].request.text))
-        predicted = None if shape is None else self.preflight.predictions.known(shape)
+        predicted = None if shape is None else self.preflight.predictions.cached(shape)
         return memory_chart(session.last.timeline, predicted, language)
 
     def _downloads(self, session: Session, language: str) -> str:
@@ -119,17 +123,42 @@ class AskResults:
 
     def progress(self, session: Session, language: str) -> dict[Any, Any]:
         """Component -> value for what changes while a run is in progress."""
-        changes = {self.chat: messages(session, language), self.happened: run_status(session, language)}
+        changes = {self.chat: messages(session, language), self.status: run_status(session, language)}
         return changes | ({self.timeline: self._timeline(session, language)} if session.timeline is not None else {})
 
 
 def fit_labels(misfit: DoesNotFit | None, language: str) -> tuple[str | None, ...]:
-    """What the buttons of FITS say; None for one that offers nothing."""
+    """The labels of the buttons of FITS; None for one that offers nothing."""
     if misfit is None:
         return (None,) * len(FITS)
-    instead, tiles = misfit.advice.strategy, misfit.advice.hd_num
+    instead, tiles = misfit.advice.strategy, misfit.advice.tiles
     return (
-        instead and text("fit.try", language, strategy=strategy_label(instead, language)),
-        text("fit.try_hd_num", language, n=tiles) if tiles else None,
+        instead and text("fit.try", language, strategy=strategy_name(instead, language)),
+        text("fit.try_tiles", language, n=tiles) if tiles else None,
         text("fit.anyway", language) if misfit.measured_bytes is None else None,
     )
+
+
+def pairs_of(
+    runs: Sequence[SessionRun], predictions: Predictions, *, predict_newest: bool = True
+) -> tuple[PredictionError, ...]:
+    """Predicted and measured memory of the last runs, oldest first; of older ones as far as it is cached.
+
+    predict_newest: whether to predict the newest run, which takes seconds. Raises UserError where that fails.
+    """
+    found = []
+    for place, run in enumerate(reversed(runs[-MOST_SHOWN:])):
+        predict = predictions.of if predict_newest and place == 0 else predictions.cached
+        if pair := prediction_error_of(run.result, len(run.request.text), predict):
+            found.append(pair)
+    return tuple(reversed(found))
+
+
+def pairs_shown(
+    runs: Sequence[SessionRun], predictions: Predictions, language: str, *, predict_newest: bool = True
+) -> str:
+    """The pairs as HTML, or the reason why there are none."""
+    try:
+        return pairs_view(pairs_of(runs, predictions, predict_newest=predict_newest), language)
+    except UserError as error:
+        return notice(error, language)

@@ -1,4 +1,4 @@
-"""The Ask tab: both sides, and the events that join them to the handlers."""
+"""The Ask tab: its form and results, and the events that connect them to the handlers."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import gradio as gr
 
+from xcomposer_ui.core.request import TILE_SETTINGS
 from xcomposer_ui.core.settings import Settings
 from xcomposer_ui.runtime.runner import Runner
 from xcomposer_ui.ui import handlers
@@ -23,7 +24,7 @@ from xcomposer_ui.ui.views.flow import flow_stage, flow_view
 from xcomposer_ui.ui.views.notices import notice
 
 MODEL_QUEUE = "model"
-"""All that computes shares this one place in the queue: two visitors never compute at once."""
+"""The queue of all events that compute, one at a time."""
 
 COMPUTES: dict[str, Any] = {
     "api_visibility": "private", "concurrency_id": MODEL_QUEUE, "concurrency_limit": 1, "trigger_mode": "once",
@@ -34,13 +35,13 @@ STOPS: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibil
 """For the events of the Stop buttons."""
 
 PREDICTIONS = "predictions"
-"""Predictions for runs that are over wait for one another only."""
+"""The queue of predictions for finished runs, apart from that of the model."""
 
 SHOW_RESULTS = """(...values) => {
   if (innerWidth < 768) document.getElementById('chat').scrollIntoView({behavior: 'smooth'});
   return values;
 }"""
-"""On a phone the answer is below the form: Run brings it into view."""
+"""On a phone the answer is below the form; Run scrolls to it."""
 
 Steps = Generator[dict[Any, Any], None, None]
 
@@ -58,7 +59,7 @@ class AskTab:
         preflight: Preflight,
     ) -> None:
         self.runner, self.preflight = runner, preflight
-        self.visitors = words.visitors
+        self.languages = words.languages
         self.active: ActiveRuns[Session] = ActiveRuns()
         self.session = gr.State(Session())
         with gr.Row(elem_classes="xl-ask"):
@@ -79,9 +80,9 @@ class AskTab:
         ]
 
     def refreshed(self, session: Session, language: str) -> dict[Any, Any]:
-        """Component -> value after a run: `session` itself, all that shows it, the buttons at rest."""
-        at_rest = {self.session: session, self.form.stop: gr.update(variant="secondary")}
-        return at_rest | self.shown(session, language)
+        """Component -> value after a run: `session`, all that shows it, and the buttons' initial state."""
+        idle = {self.session: session, self.form.stop: gr.update(variant="secondary")}
+        return idle | self.shown(session, language)
 
     def shown(self, session: Session, language: str) -> dict[Any, Any]:
         """Component -> value for all that shows `session` in `language`."""
@@ -91,20 +92,20 @@ class AskTab:
         inputs = [self.session, language, *self.form.inputs()]
 
         def runs(
-            triggers: list[Any], made: Callable[[Session, Fields], Fields] = own_fields, *, anyway: bool = False
+            triggers: list[Any], to_run: Callable[[Session, Fields], Fields] = own_fields, *, anyway: bool = False
         ) -> Any:
             # Gradio names even private events after their functions; "run" is the endpoint's name.
             def answer(session: Session, language: str, request: gr.Request, *values: Any) -> Steps:
-                spoken = self.visitors.spoken(request.session_hash, language)
-                fields = made(session, self.form.fields(*values))
+                language_now = self.languages.current(request.session_hash, language)
+                fields = to_run(session, self.form.fields(*values))
                 steps = handlers.ask(self.runner, session, fields, preflight=self.preflight, anyway=anyway)
-                yield from self._shown(self.active.followed(request.session_hash, session, steps), fields, spoken)
+                yield from self._shown(self.active.followed(request.session_hash, session, steps), fields, language_now)
 
             event = gr.on(
                 triggers, answer, inputs, self.outputs(), js=SHOW_RESULTS,
                 show_progress="minimal", show_progress_on=self.results.chat, **COMPUTES,
             )  # fmt: skip
-            # The prediction comes when the answer is there: it takes seconds, and the next run does not wait for it.
+            # The prediction takes seconds: it follows the answer, in its own queue, so that no run waits for it.
             event.then(
                 self._predicted, [self.session, language], [self.results.pairs, self.results.timeline],
                 show_progress="hidden", api_visibility="private", concurrency_id=PREDICTIONS, concurrency_limit=4,
@@ -114,7 +115,7 @@ class AskTab:
         fits = self.results.fits
         started = [
             runs([self.form.run.click, self.form.question.submit]),
-            *(runs([button.click], _remedy(name)) for name, button in self.results.cures.items()),
+            *(runs([button.click], _remedy(name)) for name, button in self.results.remedies.items()),
             runs([fits["strategy"].click], fitting_fields),
             runs([fits["hd-num"].click], fewer_tiles_fields),
             runs([fits["anyway"].click], refused_fields, anyway=True),
@@ -129,17 +130,17 @@ class AskTab:
                 cancels=started, **STOPS,
             )  # fmt: skip
 
-    def _shown(self, steps: Generator[Session, None, None], fields: Fields, spoken: Callable[[], str]) -> Steps:
+    def _shown(self, steps: Generator[Session, None, None], fields: Fields, language_now: Callable[[], str]) -> Steps:
         first = True
         with closing(steps):
             for step in steps:
                 if step.running is None:
-                    yield self.refreshed(step, spoken())
+                    yield self.refreshed(step, language_now())
                 elif first:
                     busy = {self.form.stop: gr.update(variant="stop")}
-                    yield self.refreshed(step, spoken()) | self.form.changed(fields) | busy
+                    yield self.refreshed(step, language_now()) | self.form.changed(fields) | busy
                 else:
-                    yield {self.session: step} | self.results.progress(step, spoken())
+                    yield {self.session: step} | self.results.progress(step, language_now())
                 first = False
 
     def _traced(self, session: Session, language: str, against: str | None) -> Steps:
@@ -160,9 +161,9 @@ class AskTab:
             steps.close()
 
     def _predicted(self, session: Session, language: str, request: gr.Request) -> dict[Any, Any]:
-        spoken = self.visitors.spoken(request.session_hash, language)
-        self.results.predictions(session, language, ask=True)
-        return self.results.predictions(session, spoken())
+        language_now = self.languages.current(request.session_hash, language)
+        self.results.predictions(session, language, predict_newest=True)
+        return self.results.predictions(session, language_now())
 
     def _stopped(self, session: Session, language: str, request: gr.Request) -> dict[Any, Any]:
         status = self.runner.status()
@@ -175,7 +176,7 @@ class AskTab:
 
 
 def own_fields(_: Session, fields: Fields) -> Fields:
-    """What the controls hold."""
+    """The fields of the controls."""
     return fields
 
 
@@ -192,10 +193,10 @@ def fitting_fields(session: Session, fields: Fields) -> Fields:
 
 
 def fewer_tiles_fields(session: Session, fields: Fields) -> Fields:
-    """The request that did not fit, with as many tiles as do."""
-    if session.misfit is None or session.refused is None or not session.misfit.advice.hd_num:
+    """The request that did not fit, with the largest number of tiles that does."""
+    if session.misfit is None or session.refused is None or not session.misfit.advice.tiles:
         return fields
-    return vars(session.refused) | dict.fromkeys(session.refused.tile_settings, session.misfit.advice.hd_num)
+    return vars(session.refused) | dict.fromkeys(TILE_SETTINGS, session.misfit.advice.tiles)
 
 
 def _remedy(strategy: str) -> Callable[[Session, Fields], Fields]:

@@ -1,4 +1,4 @@
-"""The Compare tab's handlers as plain functions: fields in, sessions out. Nothing here knows Gradio."""
+"""The Compare tab's handlers as plain functions: fields in, sessions out. No Gradio."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from xcomposer_ui.ui.handlers import Fields, request_from
 from xcomposer_ui.ui.preflight import Preflight
 
 SHORTEST_STEP_SEC = 0.2
-"""Between two redraws of the tables during a comparison."""
+"""Between two redraws of the tables."""
 
 Sessions = Generator[CompareSession, None, None]
 
@@ -37,10 +37,10 @@ def comparison_request(fields: Fields, *, needs_picture: bool = False) -> Compar
     return ComparisonRequest(request, settings, bool(fields.get("with_picture")))
 
 
-def compared(
+def compare_once(
     runner: Runs, fields: Fields, preflight: Preflight | None = None, *, anyway: bool = False
 ) -> dict[str, Any]:
-    """One comparison to its end, for the endpoint.
+    """One whole comparison as JSON, for the endpoint.
 
     Raises UserError for the user's mistakes; a strategy that does not fit is one, unless `anyway` is given.
     """
@@ -63,30 +63,30 @@ def steps(
     *,
     preflight: Preflight | None = None,
 ) -> Sessions:
-    """Yield the session during a comparison; the last one is at rest.
+    """Yield the session during a comparison; the last one is idle.
 
-    preflight: judges whether every variant fits; where one does not, nothing is begun, and `unfit` says which. None:
-    they are begun in any case.
-    A user's mistake ends up in `notice`, and nothing else changes. Closing the generator stops.
+    preflight: checks that every variant fits; where one does not, nothing is run, and `unfit` has the misfits. None:
+    no check. A user's mistake becomes the `notice`, and nothing else changes. Closing the generator stops the
+    comparison.
     """
     try:
         request = comparison_request(fields, needs_picture=True)
         if preflight is not None:
-            unfit = yield from _judged(runner, session, request, request.question, preflight)
+            unfit = yield from _misfits(runner, session, request, request.question, preflight)
             if unfit is not None:
                 yield session.refused(unfit)
                 return
         yield from _compared(runner, session, request, clock)
     except UserError as error:
-        yield replace(session.at_rest(), notice=error)
+        yield replace(session.idle(), notice=error)
 
 
 def _compared(
     runner: Runs, session: CompareSession, request: ComparisonRequest, clock: Callable[[], float] = time.monotonic
 ) -> Sessions:
-    """As `steps`, of a request that is checked and judged. Raises UserError."""
+    """As `steps`, for a checked request that fits. Raises UserError."""
     drawn = -SHORTEST_STEP_SEC
-    now = CompareSession(request, earlier=session.at_rest())
+    now = CompareSession(request, earlier=session.idle())
     progress = compare(runner, request.question, request.settings)
     try:
         for step in progress:
@@ -99,16 +99,16 @@ def _compared(
     yield now.ended()
 
 
-def _judged(
+def _misfits(
     runner: Runs, session: CompareSession, request: ComparisonRequest, largest: Request, preflight: Preflight
 ) -> Generator[CompareSession, None, ComparisonDoesNotFit | None]:
-    """What does not fit of `largest` under each variant, if anything; yields a step where judging takes seconds."""
+    """The variants under which `largest` does not fit, if any; yields a session before slow planning."""
     queries = memory_queries(runner, largest, request.settings)
-    misfits = yield from preflight.judged(runner, queries, replace(session.at_rest(), judging=True))
+    misfits = yield from preflight.misfits(runner, queries, replace(session.idle(), checking_fit=True))
     return ComparisonDoesNotFit(request, queries, misfits) if misfits else None
 
 
-def steps_of_many(
+def batch_steps(
     runner: Runs,
     session: CompareSession,
     fields: Fields,
@@ -116,82 +116,82 @@ def steps_of_many(
     *,
     preflight: Preflight | None = None,
 ) -> Sessions:
-    """As `steps`, each of `examples` once, with the settings of `fields`; ends with the tally of all.
+    """As `steps`, for each of `examples` once, with the settings of `fields`.
 
-    What fits is judged once, by the longest question about the largest picture. Where `session` was stopped among
-    the examples, under the same settings, it continues with those that are left.
+    Whether they fit is checked once, for the longest question about the largest picture. A `session` that was stopped
+    among the examples, under the same settings, continues with the rest.
     """
     try:
         largest = _largest(examples)
         request = comparison_request({**fields, "text": largest.text, "file": None, "repeats": 1})
         if preflight is not None:
             about_largest = replace(request.question, image=largest.image)
-            unfit = yield from _judged(runner, session, request, about_largest, preflight)
+            unfit = yield from _misfits(runner, session, request, about_largest, preflight)
             if unfit is not None:
-                yield session.refused(replace(unfit, many=True))
+                yield session.refused(replace(unfit, batch=True))
                 return
-        yield from _compared_many(runner, session, request, examples)
+        yield from _compared_batch(runner, session, request, examples)
     except UserError as error:
-        yield replace(session.at_rest(), notice=error)
+        yield replace(session.idle(), notice=error)
 
 
-def _compared_many(
+def _compared_batch(
     runner: Runs, session: CompareSession, request: ComparisonRequest, examples: Sequence[Example]
 ) -> Sessions:
-    """As `steps_of_many`, of a request that is checked and judged. Raises UserError."""
-    many = session.many if _continues(session, request, len(examples)) else ()
+    """As `batch_steps`, for a checked request that fits. Raises UserError."""
+    batch = session.batch if _continues(session, request, len(examples)) else ()
     before, total = session, len(examples)
-    for n, example in enumerate(examples[len(many) :]):
+    for n, example in enumerate(examples[len(batch) :]):
         image = open_picture(example.picture)
         question = replace(request.question, text=example.question, file=example.picture, image=image)
         one = replace(request, question=question, settings=replace(request.settings, warm_up=n == 0))
         for session in _compared(runner, before, one):
-            session = replace(session, many=many, many_total=total)
+            session = replace(session, batch=batch, batch_total=total)
             if session.step is not None:
                 yield session
-        many = (*many, without_layers(session.document or {}))
-    yield replace(session, many=many, many_total=total)
+        batch = (*batch, without_layers(session.document or {}))
+    yield replace(session, batch=batch, batch_total=total)
 
 
 def steps_of_unfit(
     runner: Runs, session: CompareSession, examples: Sequence[Example], *, only_fitting: bool = False
 ) -> Sessions:
-    """As `steps` or `steps_of_many`, for what was not begun: all of it in any case, or only what fits."""
+    """As `steps` or `batch_steps`, for the comparison in `unfit`: all of it without a check, or only what fits."""
     unfit = session.unfit
-    if unfit is None:  # a second click: it is in progress already, or another comparison was begun since
+    if unfit is None:  # a second click: a comparison has started since
         return
     without = unfit.without if only_fitting else ()
     request = replace(unfit.refused, settings=replace(unfit.refused.settings, without=without))
     try:
-        if unfit.many:
-            yield from _compared_many(runner, session.at_rest(), request, examples)
+        if unfit.batch:
+            yield from _compared_batch(runner, session.idle(), request, examples)
         else:
-            yield from _compared(runner, session.at_rest(), request)
+            yield from _compared(runner, session.idle(), request)
     except UserError as error:
-        yield replace(session.at_rest(), notice=error)
+        yield replace(session.idle(), notice=error)
 
 
 def _largest(examples: Sequence[Example]) -> Request:
-    """The longest question about the largest picture: what fits for it does for all."""
+    """The longest question about the largest picture: where it fits, all examples do."""
     pictures = {example.picture: open_picture(example.picture) for example in examples}
     image = max(pictures.values(), key=lambda picture: picture.width * picture.height)
     return Request(max((example.question for example in examples), key=len), image)
 
 
 def _continues(session: CompareSession, request: ComparisonRequest, total: int) -> bool:
-    """Whether `session` has some of the `total` examples, and not all, compared with the settings of `request`."""
-    if session.request is None or not 0 < len(session.many) < total:
+    """Whether `session` has compared some, not all, of the `total` examples with the settings of `request`."""
+    if session.request is None or not 0 < len(session.batch) < total:
         return False
     return _settings_alone(session.request) == _settings_alone(request)
 
 
 def _settings_alone(request: ComparisonRequest) -> ComparisonRequest:
-    """`request` without its question and picture, and what changes from one example to the next."""
+    """`request` without what differs from one example to the next: question, picture, warm-up and variants."""
     question = replace(request.question, text="?", image=None, file=None)
     return replace(request, question=question, settings=replace(request.settings, warm_up=True, without=()))
 
 
 def without_layers(document: Mapping[str, Any]) -> dict[str, Any]:
-    """`document` without the modules' figures: many of them would be megabytes."""
+    """`document` without the figures of each module: those of many documents would be megabytes."""
     entries = [{k: v for k, v in d.items() if k != "layers"} for d in document["divergence"]]
     return {**document, "divergence": entries, "floor": None}

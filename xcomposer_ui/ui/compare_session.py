@@ -1,4 +1,4 @@
-"""What one visitor's Compare tab holds: frozen records, made anew at each step, never shared between visitors."""
+"""The state of one visitor's Compare tab: frozen records, replaced at each step, never shared between visitors."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from xcomposer_ui.compare.comparison import Comparison, comparison_as_json
-from xcomposer_ui.compare.document import about
+from xcomposer_ui.compare.document import context_as_json
 from xcomposer_ui.compare.execution import ComparisonProgress, ComparisonSettings
 from xcomposer_ui.compare.schedule import Variant
 from xcomposer_ui.core.errors import UserError
@@ -17,7 +17,7 @@ from xcomposer_ui.planning.fit import DoesNotFit
 
 @dataclass(frozen=True)
 class ComparisonRequest:
-    """A comparison as it is asked for. with_picture: whether reports hold the picture itself."""
+    """A question and the settings of its comparison. with_picture: whether reports contain the picture itself."""
 
     question: Request
     settings: ComparisonSettings = field(default_factory=ComparisonSettings)
@@ -28,62 +28,62 @@ class ComparisonRequest:
 class ComparisonDoesNotFit:
     """A comparison that was not begun, because some of its variants do not fit.
 
-    refused: the comparison. many: whether it was to compare the examples. wanted: the run of each variant.
-    misfits: of those that do not fit.
+    refused: the comparison. batch: whether it was to compare the examples. queries: one for each variant.
+    misfits: the variants that do not fit.
     """
 
     refused: ComparisonRequest
-    wanted: tuple[MemoryRequest, ...]
+    queries: tuple[MemoryRequest, ...]
     misfits: tuple[DoesNotFit, ...]
-    many: bool = False
+    batch: bool = False
 
     @property
     def without(self) -> tuple[Variant, ...]:
         """The variants that do not fit."""
-        return tuple(Variant(misfit.wanted.strategy, misfit.wanted.half) for misfit in self.misfits)
+        return tuple(Variant(misfit.request.strategy, misfit.request.half) for misfit in self.misfits)
 
     @property
     def fitting(self) -> tuple[Variant, ...]:
-        """The variants that do."""
-        variants = (Variant(run.strategy, run.half) for run in self.wanted)
+        """The variants that fit."""
+        variants = (Variant(query.strategy, query.half) for query in self.queries)
         return tuple(variant for variant in variants if variant not in self.without)
 
 
 @dataclass(frozen=True)
 class CompareSession:
-    """What one visitor's tab holds.
+    """The state of one visitor's Compare tab.
 
-    request: of the comparison in progress or the last one. step: of the one in progress, None at rest.
-    comparison, document: the last one's, as far as it came.
-    earlier: what the tab held before; a stop before anything was measured brings it back.
-    judging: whether it is being planned what fits; unfit: what was not begun because it does not fit.
-    many: the documents of the examples compared so far, without their layers; many_total: of how many.
+    request: of the comparison in progress or the last one. step: of the one in progress, None when idle.
+    comparison, document: of the same, as far as it was run.
+    earlier: the session before; a stop before the first measurement restores it.
+    checking_fit: whether the variants are being planned. unfit: a comparison not started because it does not fit.
+    batch: the documents of the examples compared so far, without their layers. batch_total: the number of examples.
     """
 
     request: ComparisonRequest | None = None
     step: ComparisonProgress | None = None
     comparison: Comparison | None = None
     document: Mapping[str, Any] | None = None
-    many: tuple[Mapping[str, Any], ...] = ()
-    many_total: int = 0
+    batch: tuple[Mapping[str, Any], ...] = ()
+    batch_total: int = 0
     notice: UserError | None = None
     earlier: CompareSession | None = None
-    judging: bool = False
+    checking_fit: bool = False
     unfit: ComparisonDoesNotFit | None = None
 
-    def at_rest(self) -> CompareSession:
-        """The session with nothing in progress and nothing to say of what was asked before."""
-        return replace(self, step=None, notice=None, earlier=None, judging=False, unfit=None)
+    def idle(self) -> CompareSession:
+        """The session with nothing in progress and no notice."""
+        return replace(self, step=None, notice=None, earlier=None, checking_fit=False, unfit=None)
 
     def refused(self, unfit: ComparisonDoesNotFit) -> CompareSession:
-        """The session with a comparison not begun; what it held stays."""
-        return replace(self.at_rest(), unfit=unfit)
+        """The session with a comparison that was not started; the last results stay."""
+        return replace(self.idle(), unfit=unfit)
 
     def ended(self, stopped: bool = False) -> CompareSession:
-        """The session at rest, with the document of what was measured."""
+        """The idle session, with the document of what was measured."""
         comparison = self.comparison
         measured = comparison is not None and comparison.runs
-        if stopped and not measured and not self.many_total and self.earlier is not None:
+        if stopped and not measured and not self.batch_total and self.earlier is not None:
             return self.earlier
         if comparison is not None and self.step is not None:
             comparison = replace(comparison, stopped=stopped)
@@ -95,4 +95,6 @@ class CompareSession:
 
 def document_of(request: ComparisonRequest, comparison: Comparison) -> dict[str, Any]:
     """The self-contained JSON of `comparison`. The request must have its picture open."""
-    return comparison_as_json(comparison, about(request.question, comparison, with_picture=request.with_picture))
+    return comparison_as_json(
+        comparison, context_as_json(request.question, comparison, with_picture=request.with_picture)
+    )

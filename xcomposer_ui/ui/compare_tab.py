@@ -1,4 +1,4 @@
-"""The Compare tab: one question under every strategy, or every example, and the reports of it."""
+"""The Compare tab: one question, or every example, under every strategy, and the reports."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ from xcomposer_ui.ui.offer_buttons import offers
 from xcomposer_ui.ui.pictures import PictureInput
 from xcomposer_ui.ui.preflight import Preflight
 from xcomposer_ui.ui.setting_controls import filled_in, follow_model, setting_control
-from xcomposer_ui.ui.views.comparison import compared
+from xcomposer_ui.ui.views.comparison import comparison_view
 from xcomposer_ui.ui.views.notices import does_not_fit_notice, notice
 
 Steps = Generator[dict[Any, Any], None, None]
 Sessions = Generator[CompareSession, None, None]
 
 FITS = ("some", "all")
-"""What is offered where not every strategy fits: those that do, or all in any case."""
+"""What is offered where not every strategy fits: those that fit, or all of them."""
 
 FIRST_VALUES = {"max_new_tokens": 64}
-"""What a control shows at first where that is not the setting's default: a comparison runs each strategy many times."""
+"""Initial values that are not the setting's default: a comparison runs each strategy several times."""
 
 
 class CompareTab:
@@ -55,7 +55,7 @@ class CompareTab:
         preflight: Preflight,
     ) -> None:
         self.settings, self.runner, self.examples, self.preflight = settings, runner, examples, preflight
-        self.visitors = words.visitors
+        self.languages = words.languages
         self.active: ActiveRuns[CompareSession] = ActiveRuns()
         self.session = gr.State(CompareSession())
         with gr.Row(elem_classes="xl-ask"):
@@ -64,7 +64,9 @@ class CompareTab:
             with gr.Column(scale=9, min_width=300, elem_classes="xl-right"):
                 self.misfit = gr.HTML("", elem_id="compare-tight")
                 self.fits = offers("compare-fits", "compare", FITS)
-                self.results = words.view(lambda language: compared(CompareSession(), language), elem_id="compared")
+                self.results = words.view(
+                    lambda language: comparison_view(CompareSession(), language), elem_id="compared"
+                )
         self._wire(language)
 
     def outputs(self) -> list[Any]:
@@ -73,7 +75,7 @@ class CompareTab:
 
     def shown(self, session: CompareSession, language: str) -> dict[Any, Any]:
         """Component -> value for all that shows `session` in `language`."""
-        whole = session.request is None or session.many_total
+        whole = session.request is None or session.batch_total
         link = "" if whole or session.request is None else compare_link(session.request, self.examples)
         offered = {"some": bool(session.unfit and session.unfit.fitting), "all": session.unfit is not None}
         return {
@@ -83,7 +85,7 @@ class CompareTab:
                 button: gr.update(visible=offered[name], value=text(f"compare.unfit.{name}", language))
                 for name, button in self.fits.items()
             },
-            self.results: compared(session, language, link),
+            self.results: comparison_view(session, language, link),
         }
 
     @property
@@ -95,7 +97,7 @@ class CompareTab:
         }  # fmt: skip
 
     def inputs(self) -> list[Any]:
-        """The components whose values `fields` takes, in its order."""
+        """The components whose values are the arguments of `fields`, in order."""
         return list(self.controls.values())
 
     def fields(self, *values: Any) -> dict[str, Any]:
@@ -110,7 +112,7 @@ class CompareTab:
         }
 
     def restored(self, query: Mapping[str, str]) -> dict[Any, Any]:
-        """Component -> value for the settings in the page's address; nothing where there are none."""
+        """Component -> value for the settings in the page's address; empty where it has none."""
         fields = compare_fields(query, self.settings.models, self.examples) or {}
         values = fields | ({"halves": list(fields["halves"])} if "halves" in fields else {})
         return {control: values[name] for name, control in self.controls.items() if name in values}
@@ -137,7 +139,7 @@ class CompareTab:
         with gr.Row(elem_classes="xl-buttons"):
             self.run = words.make(gr.Button, {"value": "compare.run"}, variant="primary", elem_id="compare")
             self.stop = words.make(gr.Button, {"value": "stop"}, elem_id="compare-stop")
-        self.many = words.make(
+        self.batch = words.make(
             gr.Button, {"value": "compare.examples"}, visible=bool(self.examples), size="sm", elem_id="compare-many-run"
         )
         with words.make(gr.Accordion, {"label": "advanced"}, open=False):
@@ -166,25 +168,25 @@ class CompareTab:
         inputs = [self.session, language, *self.inputs()]
         self.gallery.fill(self.picture, self.question, language)
 
-        def on(triggers: list[Any], made: Callable[[CompareSession, Fields], Sessions]) -> Any:
+        def on(triggers: list[Any], handler: Callable[[CompareSession, Fields], Sessions]) -> Any:
             # Gradio names even private events after their functions; "compare" is the endpoint's name.
             def comparison(session: CompareSession, language: str, request: gr.Request, *values: Any) -> Steps:
-                spoken = self.visitors.spoken(request.session_hash, language)
-                steps = made(session, self.fields(*values))
-                yield from self._follow(self.active.followed(request.session_hash, session, steps), spoken)
+                language_now = self.languages.current(request.session_hash, language)
+                steps = handler(session, self.fields(*values))
+                yield from self._follow(self.active.followed(request.session_hash, session, steps), language_now)
 
             return gr.on(triggers, comparison, inputs, self.outputs(), show_progress="hidden", **COMPUTES)
 
-        runner, ahead, examples = self.runner, self.preflight, self.examples
+        runner, checks, examples = self.runner, self.preflight, self.examples
         events = [
             on(
                 [self.run.click, self.question.submit],
-                lambda session, fields: compare_handlers.steps(runner, session, fields, preflight=ahead),
+                lambda session, fields: compare_handlers.steps(runner, session, fields, preflight=checks),
             ),
             on(
-                [self.many.click],
-                lambda session, fields: compare_handlers.steps_of_many(
-                    runner, session, fields, examples, preflight=ahead
+                [self.batch.click],
+                lambda session, fields: compare_handlers.batch_steps(
+                    runner, session, fields, examples, preflight=checks
                 ),
             ),
             on(
@@ -198,11 +200,11 @@ class CompareTab:
         ]
         self.stop.click(self._stopped, [self.session, language], self.outputs(), cancels=events, **STOPS)
 
-    def _follow(self, steps: Sessions, spoken: Callable[[], str]) -> Steps:
+    def _follow(self, steps: Sessions, language_now: Callable[[], str]) -> Steps:
         with closing(steps):
             for session in steps:
-                busy = gr.update(variant="stop" if session.step is not None or session.judging else "secondary")
-                yield {self.session: session, self.stop: busy, **self.shown(session, spoken())}
+                busy = gr.update(variant="stop" if session.step is not None or session.checking_fit else "secondary")
+                yield {self.session: session, self.stop: busy, **self.shown(session, language_now())}
 
     def _stopped(self, session: CompareSession, language: str, request: gr.Request) -> dict[Any, Any]:
         session = self.active.stop(request.session_hash, session, _ended)
@@ -210,4 +212,4 @@ class CompareTab:
 
 
 def _ended(session: CompareSession) -> CompareSession:
-    return replace(session, judging=False) if session.step is None else session.ended(stopped=True)
+    return replace(session, checking_fit=False) if session.step is None else session.ended(stopped=True)

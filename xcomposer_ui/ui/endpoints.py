@@ -17,22 +17,19 @@ import gradio as gr
 from xcomposer_ui.compare.execution import ComparisonSettings
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.messages import LANGUAGES
-from xcomposer_ui.core.request import Request, Setting, settings_of
+from xcomposer_ui.core.request import TILE_SETTINGS, Request, Setting, settings_of
 from xcomposer_ui.core.result import explanation_as_json
 from xcomposer_ui.core.settings import Settings
 from xcomposer_ui.core.strategies import HALF_DTYPES
 from xcomposer_ui.explain import explain
 from xcomposer_ui.planning.plan import plan_as_json
 from xcomposer_ui.runtime.runner import Runner
-from xcomposer_ui.ui import compare_handlers, handlers
+from xcomposer_ui.ui import compare_handlers, handlers, plan_handlers
 from xcomposer_ui.ui.ask_tab import MODEL_QUEUE
 from xcomposer_ui.ui.pictures import PictureInput
-from xcomposer_ui.ui.plan_handlers import PlanForm, request_of
 from xcomposer_ui.ui.plan_tab import PLAN_QUEUE
 from xcomposer_ui.ui.preflight import Preflight
 from xcomposer_ui.ui.setting_controls import filled_in
-
-PLANNED = PlanForm(model="")
 
 
 @dataclass(frozen=True)
@@ -65,7 +62,7 @@ def number_parameter(name: str, default: float, *, whole: bool = True) -> Parame
 
 
 def text_parameter(name: str, initial: str = "", default: str = "") -> Parameter:
-    """A parameter that is a text. initial: what the component holds."""
+    """A parameter that is a text. initial: the component's value."""
     return Parameter(name, default, gr.Textbox(initial))
 
 
@@ -94,7 +91,7 @@ def build_endpoints(settings: Settings, runner: Runner, preflight: Preflight) ->
     def run(anyway: bool, **values: Any) -> dict[str, Any]:
         """One question about one picture (or none) under one strategy; the JSON of `python -m xcomposer_ui run`.
 
-        hd_num: 0 for the model's own. anyway: start what by its plan will not fit into memory.
+        0 tiles stand for the model's own number. anyway: start what by its plan will not fit into memory.
         """
         fields = _fields(values, settings_of(Request)) | {"strategy": values["strategy"]}
         return handlers.run_once(runner, fields, preflight, anyway=anyway)
@@ -106,7 +103,7 @@ def build_endpoints(settings: Settings, runner: Runner, preflight: Preflight) ->
         halves = () if half in (None, "auto") else (half,)
         if both_halves:
             halves = tuple(dict.fromkeys((*halves, *HALF_DTYPES)))
-        return compare_handlers.compared(runner, {**fields, "halves": halves}, preflight, anyway=anyway)
+        return compare_handlers.compare_once(runner, {**fields, "halves": halves}, preflight, anyway=anyway)
 
     def explain_text(text: str, language: str) -> dict[str, Any]:
         """What a pasted error or traceback means; the JSON of `python -m xcomposer_ui explain`."""
@@ -116,15 +113,10 @@ def build_endpoints(settings: Settings, runner: Runner, preflight: Preflight) ->
 
     def plan(model: str, image: str, memory: float, half: str, device: str, **numbers: Any) -> dict[str, Any]:
         """What a run will need under every strategy; the JSON of `python -m xcomposer_ui plan`. memory: in GiB."""
-        given = {name: value for name, value in numbers.items() if value is not None}
-        given |= {name: value or None for name, value in given.items() if name in tiles}
-        form = PlanForm(
-            model or settings.model, image or "none", half=half or "auto", device=device or "auto",
-            memory_gib=memory or None, **given,
-        )  # fmt: skip
-        return plan_as_json(preflight.plans.plan(request_of(form, settings, runner.status())))
+        named = {"model": model or settings.model, "image": image, "memory_gib": memory, "half": half, "device": device}
+        fields = plan_handlers.filled_in(named | numbers)
+        return plan_as_json(preflight.plans.plan(plan_handlers.request_of(fields, settings, runner.status())))
 
-    tiles = [s.name for s in settings_of(Request) if s.only_tiled]
     with gr.Row(visible=False):
         picture = Parameter("image", None, PictureInput(type="filepath", image_mode=None))
         question, half = text_parameter("question"), text_parameter("half", settings.half)
@@ -136,12 +128,13 @@ def build_endpoints(settings: Settings, runner: Runner, preflight: Preflight) ->
         both = Parameter("both_halves", False, gr.Checkbox(False))
         numbers = setting_parameters(Request, ComparisonSettings)
         add_endpoint("compare", compare, [picture, question, half, both, *lab, *numbers, anyway], MODEL_QUEUE)
-        counts = [number_parameter(name, getattr(PLANNED, name)) for name in ("prompt_tokens", "new_tokens", "batch")]
+        counts = [number_parameter(name, getattr(plan_handlers.DEFAULTS, name)) for name in plan_handlers.COUNTS]
         add_endpoint(
             "plan", plan,
             [
-                lab[0], text_parameter("image", PLANNED.image, PLANNED.image), *(number_parameter(n, 0) for n in tiles),
-                *counts, text_parameter("half", "auto"), text_parameter("device", "auto"),
+                lab[0], text_parameter("image", plan_handlers.PICTURE, plan_handlers.PICTURE),
+                *(number_parameter(name, 0) for name in TILE_SETTINGS), *counts,
+                text_parameter("half", "auto"), text_parameter("device", "auto"),
                 number_parameter("memory", 0, whole=False),
             ],
             PLAN_QUEUE,

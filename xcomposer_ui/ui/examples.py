@@ -21,7 +21,7 @@ class Example:
 def examples(folder: Path = ASSETS / "examples") -> tuple[Example, ...]:
     """The examples in `folder`, in their order; none where the folder has no list.
 
-    Raises ValueError or KeyError where the list is there but not as it should be: that is a bug in the list.
+    Raises ValueError or KeyError where the list is malformed.
     """
     listed = folder / "examples.json"
     if not listed.is_file():
@@ -39,5 +39,5 @@ def by_picture(listed: tuple[Example, ...]) -> dict[str, tuple[Example, ...]]:
 
 
 def first_for(about: tuple[Example, ...], language: str) -> Example:
-    """Of the examples about a picture the first one, asked in `language` where there is such a one."""
+    """The first of the examples about a picture, preferably one in `language`."""
     return next((example for example in about if example.language == language), about[0])

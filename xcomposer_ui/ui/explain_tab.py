@@ -1,4 +1,4 @@
-"""The Explain tab: a pasted error, and what it means."""
+"""The Explain tab: a pasted error and its explanation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from xcomposer_ui.ui.views.notices import notice
 
 @dataclass(frozen=True)
 class ExplainTab:
-    """pasted: the box with the error. shown: what it means."""
+    """pasted: the box for the error. shown: its explanation."""
 
     pasted: gr.Textbox
     shown: gr.HTML
@@ -34,23 +34,23 @@ def build_explain_tab(words: Localization, language: gr.Radio) -> ExplainTab:
             )  # fmt: skip
             run = words.make(gr.Button, {"value": "explain.run"}, variant="primary", elem_id="explain")
         with gr.Column(scale=8, min_width=300, elem_classes="xl-right"):
-            shown = words.view(lambda language: explained("", language), elem_id="explained")
+            shown = words.view(lambda language: explanation_view("", language), elem_id="explained")
     gr.on(
-        [run.click, pasted.submit], pressed, [pasted, language], shown,
+        [run.click, pasted.submit], explain_pasted, [pasted, language], shown,
         show_progress="hidden", api_visibility="private",
     )  # fmt: skip
     return ExplainTab(pasted, shown)
 
 
-def pressed(pasted: str | None, language: str) -> str:
-    """What the button shows; an empty box (None before it was touched) is told what to do."""
+def explain_pasted(pasted: str | None, language: str) -> str:
+    """The explanation of `pasted`, or a notice where the box is empty (None before its first change)."""
     if not (pasted or "").strip():
         return notice(UserError("nothing_pasted"), language)
-    return explained(pasted, language)
+    return explanation_view(pasted, language)
 
 
-def explained(pasted: str | None, language: str) -> str:
-    """The card for `pasted`; for nothing, what the tab is for."""
+def explanation_view(pasted: str | None, language: str) -> str:
+    """The card for `pasted`; an introduction where it is empty."""
     if pasted is None or not pasted.strip():
         return macro("quiet", language, Message("explain.empty"))
     return explanation_card(explain(pasted), language)

@@ -1,7 +1,7 @@
 """The Ask tab's handlers as plain functions: a session and a request's fields in, sessions out. No Gradio here.
 
-The fields are what the controls hold, by the names of `Request`; a request is made of them here, which is where a
-user's mistake shows.
+The fields are the controls' values by the names of `Request`'s fields; making a request of them here raises the
+user's mistakes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from xcomposer_ui.ui.preflight import Preflight
 from xcomposer_ui.ui.session import CheckingFit, Session
 
 SHORTEST_STEP_SEC = 0.05
-"""Between two redraws of the answer: faster is not read, and each step costs the page a message."""
+"""Between two redraws of the answer: each sends a message to the page."""
 
 Fields = Mapping[str, Any]
 """Fields of a Request by name, unchecked, the picture by its file."""
@@ -50,8 +50,8 @@ def ask(
 ) -> Generator[Session, None, None]:
     """Yield the session at each step of a run; the last one is idle again.
 
-    preflight: judges whether the run fits; one that does not is begun only with `anyway`, and ends up in `misfit`.
-    A user's mistake ends up in `notice`, and nothing else changes. Closing the generator stops the run.
+    preflight: checks that the run fits; one that does not becomes the `misfit` and is run only with `anyway`.
+    A user's mistake becomes the `notice`, and nothing else changes. Closing the generator stops the run.
     """
     before = session
     try:
@@ -61,20 +61,20 @@ def ask(
         yield session
         query = runner.resolved(request).memory_query()
         if preflight is not None and not anyway:
-            misfits = yield from preflight.judged(runner, [query], replace(session, stage=CheckingFit()))
+            misfits = yield from preflight.misfits(runner, [query], replace(session, stage=CheckingFit()))
             if misfits:
                 yield before.with_misfit(request, misfits[0])
                 return
         session = yield from _steps(session, request, runner.run(request), clock, _expected(runner, preflight, query))
         if preflight is not None and session.last is not None and ran_out(session.last):
-            misfit = preflight.fitting.after(query, session.last)
+            misfit = preflight.fitting.after_run(query, session.last)
             yield session if misfit is None else session.with_misfit(request, misfit)
     except UserError as error:
         yield replace(before.idle(), notice=error)
 
 
 def _expected(runner: Runner, preflight: Preflight | None, query: MemoryRequest) -> Callable[[], int | None]:
-    """The predicted peak of the run, as far as it is known when called."""
+    """A function that returns the run's predicted peak in bytes, None while it is not known."""
     if preflight is None:
         return lambda: None
     return lambda: preflight.expected(query, runner.status().device or "cpu")
@@ -99,7 +99,7 @@ def run_once(
 
 
 def stopped(session: Session, status: Status) -> Session:
-    """The session after its run was stopped from outside: what there is of the answer is kept, as stopped."""
+    """The session after its run was stopped: the answer so far is kept and marked as stopped."""
     running = session.running
     if running is None:
         return session
@@ -114,7 +114,7 @@ def stopped(session: Session, status: Status) -> Session:
     )
     try:
         image = None if running.file is None else open_picture(running.file)
-    except UserError:  # the picture, which was there when the run began, is gone: nothing to report on
+    except UserError:  # the picture's file was deleted during the run: no report
         return session.ended(running, result)
     return _ended(session, running, replace(result, request=replace(result.request, image=image)))
 
@@ -122,8 +122,8 @@ def stopped(session: Session, status: Status) -> Session:
 def trace(runner: Runner, session: Session, against: str | None) -> Generator[Session | Waiting | str, None, None]:
     """Trace the conversation's last run, and `against` beside it.
 
-    Yields Waiting, or the strategy that is being traced, and the session last, with the flows. A user's mistake ends
-    up in `notice`. Closing the generator stops it.
+    Yields Waiting, or the strategy that is being traced, and last the session with the flows. A user's mistake becomes
+    the `notice`. Closing the generator stops it.
     """
     if not session.turns:
         yield replace(session, notice=UserError("nothing_to_trace"))
@@ -158,7 +158,7 @@ def remedy(session: Session, fields: Fields, strategy: str) -> Fields:
 
 
 def remedies(session: Session) -> tuple[str, ...]:
-    """The strategies worth a button: those that cure the failure shown, or may."""
+    """The strategies to offer: those that answered in a trial of the failed run, or were not tried."""
     if session.running is not None or session.last is None or session.last.failure is None:
         return ()
     return tuple(fix.strategy for fix in session.last.failure.explanation.fixes if fix.cures is not False)
@@ -171,7 +171,7 @@ def _steps(
     clock: Callable[[], float],
     expected: Callable[[], int | None],
 ) -> Generator[Session, None, Session]:
-    """Yield the session after each event worth drawing; returns the last."""
+    """Yield the session after each event, texts at most every SHORTEST_STEP_SEC; return the last."""
     drawn = -SHORTEST_STEP_SEC
     try:
         for event in events:

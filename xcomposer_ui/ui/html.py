@@ -34,7 +34,7 @@ def colour_name(dtype: str) -> str:
 
 
 def short_name(model: str) -> str:
-    """The last part of a model's name or folder, for where space is scarce."""
+    """The last part of a model's name or folder."""
     return model.rstrip("/").rsplit("/", 1)[-1] or model
 
 
@@ -52,15 +52,10 @@ def macro(name: str, language: str, *values: Any) -> Markup:
     return Markup(getattr(module, name)(*values))
 
 
-def dtype_chip(dtype: str) -> Markup:
-    """`dtype` with its colour and its own filling, told apart by name and shape where colours are not seen."""
-    return macro("dtype_chip", "", dtype)
-
-
 class _Layout(Extension):
-    """Keeps the line breaks and the indentation between a template's tags out of the page.
+    """Removes line breaks and indentation between a template's tags, which would be spaces on the page.
 
-    They would be spaces between words there. Comments that hold the line breaks keep the numbers of lines in errors.
+    Comments with as many line breaks replace them, so that errors have the right line numbers.
     """
 
     def preprocess(self, source: str, name: str | None, filename: str | None = None) -> str:
@@ -70,16 +65,16 @@ class _Layout(Extension):
 @cache
 def _environment() -> Environment:
     """The templates' environment: autoescaped, and an undefined name is an error."""
-    made = Environment(
+    environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         finalize=_finalized,
         extensions=[_Layout],
     )
-    made.filters["short_name"] = short_name
-    made.globals |= {"text": _text, "colour_name": colour_name}
-    return made
+    environment.filters["short_name"] = short_name
+    environment.globals |= {"text": _text, "colour_name": colour_name}
+    return environment
 
 
 @pass_context

@@ -15,7 +15,7 @@ from xcomposer_ui.ui.compare_session import CompareSession
 from xcomposer_ui.ui.compare_tab import CompareTab
 from xcomposer_ui.ui.endpoints import build_endpoints
 from xcomposer_ui.ui.examples import examples
-from xcomposer_ui.ui.explain_tab import build_explain_tab, explained
+from xcomposer_ui.ui.explain_tab import build_explain_tab, explanation_view
 from xcomposer_ui.ui.html import macro
 from xcomposer_ui.ui.localization import QUIET, Localization
 from xcomposer_ui.ui.model_picker import ModelPicker
@@ -27,15 +27,15 @@ from xcomposer_ui.ui.views.models import head_line
 from xcomposer_ui.ui.views.plan import check_panel
 
 HEAD_EVERY_SEC = 1.0
-KEPT_SEC = (3600, 86400)
-"""Uploads are looked through every hour, and go when they are a day old."""
+CACHE_SEC = (3600, 86400)
+"""How often Gradio deletes old uploads, and the age at which it does."""
 
 SAY_LANGUAGE = "(language) => { document.documentElement.lang = language; return [language]; }"
 BROWSER_LANGUAGE = "(_, ...others) => [navigator.language || 'en', ...others]"
 
 
 class Head:
-    """Title, head line and language switch; the head line asks until the runner knows where it runs."""
+    """Title, head line and language switch; the head line is refreshed until the runner knows its device."""
 
     def __init__(self, words: Localization, settings: Settings, runner: Runner) -> None:
         self.runner = runner
@@ -53,7 +53,7 @@ class Head:
         self.timer.tick(self._ticked, self.language, [self.line, self.timer], **QUIET)
 
     def values(self, language: str) -> dict[Any, Any]:
-        """Component -> value in `language`, as the runner stands now."""
+        """Component -> value in `language`, for the runner's present state."""
         return {self.title: title(language), self.line: head_line(self.runner.status(), language)}
 
     def _ticked(self, language: str) -> tuple[Any, Any]:
@@ -62,30 +62,30 @@ class Head:
 
 
 def title(language: str) -> str:
-    """The page's name, and what it is."""
+    """The page's name and subtitle."""
     return macro("page_title", language)
 
 
 def build_app(settings: Settings, runner: Runner, plans: Plans | None = None) -> tuple[gr.Blocks, gr.I18n]:
-    """The whole page, not launched, and the texts that `launch(i18n=)` wants. plans: who plans, see `foresight`."""
+    """The page, not launched, and the texts for `launch(i18n=)`. plans: see `preflight`."""
     words = Localization(settings.language)
-    ahead = preflight(runner, plans)
-    with gr.Blocks(title=text("title", "en"), analytics_enabled=False, delete_cache=KEPT_SEC, fill_width=True) as app:
+    checks = preflight(runner, plans)
+    with gr.Blocks(title=text("title", "en"), analytics_enabled=False, delete_cache=CACHE_SEC, fill_width=True) as app:
         head = Head(words, settings, runner)
         language = head.language
         with gr.Tabs(elem_id="tabs") as tabs:
             with words.make(gr.Tab, {"label": "tab.ask"}, id="ask"):
-                ask = AskTab(words, settings, runner, language, examples(), ahead)
+                ask = AskTab(words, settings, runner, language, examples(), checks)
             with words.make(gr.Tab, {"label": "tab.compare"}, id="compare"):
-                compare = CompareTab(words, settings, runner, language, examples(), ahead)
+                compare = CompareTab(words, settings, runner, language, examples(), checks)
             with words.make(gr.Tab, {"label": "tab.explain"}, id="explain"):
                 explain = build_explain_tab(words, language)
             with words.make(gr.Tab, {"label": "tab.plan"}, id="plan") as plan_tab:
-                plan = PlanTab(words, settings, runner, ahead.plans, language, plan_tab)
+                plan = PlanTab(words, settings, runner, checks.plans, language, plan_tab)
             with words.make(gr.Tab, {"label": "tab.models"}, id="models") as models_tab:
-                picker = ModelPicker(words, settings, runner, ahead.fitting, models_tab)
+                picker = ModelPicker(words, settings, runner, checks.fitting, models_tab)
         picker.follow(language, head.line, [ask.form.model, compare.model])
-        build_endpoints(settings, runner, ahead)
+        build_endpoints(settings, runner, checks)
 
         def in_language(
             session: Session,
@@ -95,8 +95,8 @@ def build_app(settings: Settings, runner: Runner, plans: Plans | None = None) ->
             pasted: str,
             request: gr.Request,
         ) -> dict[Any, Any]:
-            """Everything on the page in `language`, cards already shown too, and what a run still shows."""
-            words.visitors.choose(request.session_hash, language)
+            """Component -> value for the whole page in `language`; runs in progress follow it too."""
+            words.languages.choose(request.session_hash, language)
             return {
                 **words.updates(language),
                 **ask.shown(session, language),
@@ -104,10 +104,10 @@ def build_app(settings: Settings, runner: Runner, plans: Plans | None = None) ->
                 **plan.shown(planned, language),
                 **head.values(language),
                 ask.form.why: strategy_why(runner.status(), language),
-                explain.shown: explained(pasted, language),
+                explain.shown: explanation_view(pasted, language),
             }
 
-        def first_language(
+        def initial_language(
             browser: str,
             session: Session,
             compared: CompareSession,
@@ -115,23 +115,23 @@ def build_app(settings: Settings, runner: Runner, plans: Plans | None = None) ->
             pasted: str,
             request: gr.Request,
         ) -> dict[Any, Any]:
-            chosen = settings.language if settings.language in LANGUAGES else language_of(browser or "")
-            in_words = in_language(session, compared, planned, chosen, pasted, request)
-            begun = ask.form.first_strategy(runner.status(), chosen, chose="ask" in request.query_params)
-            return in_words | begun | {language: chosen}
+            initial = settings.language if settings.language in LANGUAGES else language_of(browser or "")
+            updates = in_language(session, compared, planned, initial, pasted, request)
+            strategy = ask.form.first_strategy(runner.status(), initial, chosen="ask" in request.query_params)
+            return updates | strategy | {language: initial}
 
-        def known_at_last(language: str, chose: bool, request: gr.Request) -> dict[Any, Any]:
-            """What a page that was there first learns of the machine, once that is known."""
-            begun = ask.form.first_strategy(runner.status(), language, chose or "ask" in request.query_params)
-            return begun | {plan.check: check_panel(runner.machine.known, language)}
+        def machine_known(language: str, chosen: bool, request: gr.Request) -> dict[Any, Any]:
+            """Component -> value for what a page shows of the machine, once that is known."""
+            strategy = ask.form.first_strategy(runner.status(), language, chosen or "ask" in request.query_params)
+            return strategy | {plan.check: check_panel(runner.machine.known, language)}
 
         def linked(request: gr.Request) -> dict[Any, Any]:
-            """The settings in the page's address, and the tab that they are of."""
+            """Component -> value for the settings in the page's address, and the tab that has them."""
             query = dict(request.query_params)
-            compared, asked = compare.restored(query), ask.form.restored(query)
-            if not compared and not asked:
+            compare_values, ask_values = compare.restored(query), ask.form.restored(query)
+            if not compare_values and not ask_values:
                 return {tabs: gr.skip()}
-            return {tabs: gr.Tabs(selected="compare" if compared else "ask"), **compared, **asked}
+            return {tabs: gr.Tabs(selected="compare" if compare_values else "ask"), **compare_values, **ask_values}
 
         shown = [
             *ask.outputs(),
@@ -145,8 +145,8 @@ def build_app(settings: Settings, runner: Runner, plans: Plans | None = None) ->
         changed = list(dict.fromkeys([*words.components(), *shown]))
         browser = gr.Textbox(visible=False)
         loaded = app.load(
-            first_language, [browser, ask.session, compare.session, plan.session, explain.pasted], [*changed, language],
-            js=BROWSER_LANGUAGE, **QUIET,
+            initial_language, [browser, ask.session, compare.session, plan.session, explain.pasted],
+            [*changed, language], js=BROWSER_LANGUAGE, **QUIET,
         )  # fmt: skip
         loaded.then(None, language, None, js=SAY_LANGUAGE, api_visibility="private")
         app.load(linked, None, [tabs, *compare.inputs(), *ask.form.inputs()], **QUIET)
@@ -154,7 +154,7 @@ def build_app(settings: Settings, runner: Runner, plans: Plans | None = None) ->
             in_language, [ask.session, compare.session, plan.session, language, explain.pasted], changed, **QUIET
         )
         head.timer.tick(
-            known_at_last, [language, ask.form.chose], [ask.form.strategy, ask.form.why, plan.check], **QUIET
+            machine_known, [language, ask.form.strategy_chosen], [ask.form.strategy, ask.form.why, plan.check], **QUIET
         )
         ask.results.runs.change(head.values, language, [head.title, head.line], **QUIET)
         language.change(None, language, None, js=SAY_LANGUAGE, api_visibility="private")

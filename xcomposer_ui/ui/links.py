@@ -1,8 +1,7 @@
 """Links that restore a tab's settings: the page's own address with the settings in its query.
 
-The server stores nothing, so a link outlives a restart and reveals nobody's picture: it names the examples' pictures
-only. (Gradio's own deep link would store the visitor's whole page, pictures included, in a folder that is
-emptied after a day.)
+The server stores nothing, so a link is valid after a restart, and contains no picture: it can only name an example's.
+Gradio's own deep links store the visitor's whole page, pictures included, in a folder that is emptied every day.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ MOST_LINKED = 2000
 """Characters of a question that a link carries."""
 
 MOST_EXACT = 2**53
-"""The browser's numbers are exact up to here: a larger seed would be restored as another one."""
+"""The browser's numbers are exact up to here; a larger seed would change."""
 
 COMPARED = (*settings_of(ComparisonSettings), *settings_of(Request, flagged=True))
 
@@ -37,9 +36,9 @@ def ask_link(request: Request, examples: Sequence[Example]) -> str:
 def ask_fields(
     query: Mapping[str, str], models: Sequence[str], examples: Sequence[Example], record: type[Request] = Request
 ) -> dict[str, Any] | None:
-    """The fields of the request that a link restores; None where it is no such link.
+    """The fields of the request in a link's `query`; None where it is not a link to the Ask tab.
 
-    What is not a valid value is left out.
+    Invalid values are left out.
     """
     if "ask" not in query:
         return None

@@ -1,33 +1,61 @@
-"""The texts of Gradio's components: in the browser's language at first, then in the one chosen with the switch."""
+"""The texts of Gradio's components: initially in the browser's language, then in the one chosen on the page."""
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import gradio as gr
 
 from xcomposer_ui.core.messages import LANGUAGES, sentences, text
-from xcomposer_ui.ui.session_language import SessionLanguages
 
 Part = TypeVar("Part")
 Key = str | Sequence[tuple[str, str]]
-"""A text's key; or, for choices, (key, value) pairs. One without a text is shown as it is: a model's name."""
+"""A text's key; or, for choices, (key, value) pairs. Keys without a text (a model's name) are shown as they are."""
 
 QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 """For events that only redraw: they do not queue, show no progress, and are hidden from scripts."""
 
 
-class Localization:
-    """Makes components whose texts can be changed later, and records which text belongs where.
+MOST_VISITORS = 10_000
+"""Sessions that are remembered; the least recently used one is dropped first."""
 
-    language: one of `LANGUAGES` fixes the first language; "auto" leaves it to the browser (by `gr.I18n`, which follows
-    the browser but no switch: hence `updates`). visitors: the language that each page was switched to.
+
+class SessionLanguages:
+    """The language of each session's page, which runs in progress follow. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._chosen: OrderedDict[str, str] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def choose(self, visitor: str | None, language: str) -> None:
+        """Record the language of `visitor`, Gradio's session hash; None (a call without a page) is ignored."""
+        if visitor is None:
+            return
+        with self._lock:
+            self._chosen[visitor] = language
+            self._chosen.move_to_end(visitor)
+            while len(self._chosen) > MOST_VISITORS:
+                self._chosen.popitem(last=False)
+
+    def current(self, visitor: str | None, at_first: str) -> Callable[[], str]:
+        """A function that returns the current language of `visitor`'s page, `at_first` until another is chosen."""
+        self.choose(visitor, at_first)
+        return lambda: self._chosen.get(visitor or "", at_first)
+
+
+class Localization:
+    """Makes components, and records which texts each has, so that they can be changed to another language.
+
+    language: the first language, one of `LANGUAGES`; "auto": the browser's, by `gr.I18n`, which cannot be switched
+    later: `updates` does that. languages: the language of each session's page.
     """
 
     def __init__(self, language: str) -> None:
         self.language = language
-        self.visitors = SessionLanguages()
+        self.languages = SessionLanguages()
         self._bound: list[tuple[Any, dict[str, Key]]] = []
         self._views: dict[str, Callable[[str], str]] = {}
 
@@ -38,7 +66,7 @@ class Localization:
         return part
 
     def view(self, shown: Callable[[str], str], **properties: Any) -> gr.HTML:
-        """An HTML component that begins with `shown(language)`; later values come from the handlers."""
+        """An HTML component whose initial value is `shown(language)`; later values come from the handlers."""
         name = f"view.{len(self._views)}"
         self._views[name] = shown
         value = gr.I18n()(name) if self.language == "auto" else shown(self.language)

@@ -1,4 +1,4 @@
-"""The Models tab: the models offered, the memory that each needs, and a choice that loads one in place of another."""
+"""The Models tab: the offered models, the memory that each needs, and a choice that loads one of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from xcomposer_ui.core.strategies import HALF_DTYPES
 from xcomposer_ui.planning.catalogue import Entry, entry_of
 from xcomposer_ui.planning.fit import FitChecker
 from xcomposer_ui.runtime.runner import Runner
-from xcomposer_ui.ui.ask_tab import MODEL_QUEUE
+from xcomposer_ui.ui.ask_tab import COMPUTES, STOPS
 from xcomposer_ui.ui.html import short_name
 from xcomposer_ui.ui.localization import QUIET, Localization
 from xcomposer_ui.ui.plan_tab import PLAN_QUEUE
@@ -26,7 +26,7 @@ Steps = Generator[dict[Any, Any], None, None]
 
 
 class ModelPicker:
-    """The tab's components. `follow` wires them and the controls elsewhere that name the model."""
+    """The tab's components. `follow` wires them, and the controls on other tabs that show the model."""
 
     def __init__(
         self, words: Localization, settings: Settings, runner: Runner, fitting: FitChecker, tab: gr.Tab
@@ -53,16 +53,10 @@ class ModelPicker:
                     step |= dict.fromkeys(others, name) | {line: head_line(self.runner.status(), language)}
                 yield step
 
-        loading = self.choice.input(
-            chosen, [self.choice, language], outputs, show_progress="hidden", api_visibility="private",
-            concurrency_id=MODEL_QUEUE, concurrency_limit=1, trigger_mode="once",
-        )  # fmt: skip
-        self.stop.click(
-            self.at_rest, language, outputs, cancels=[loading], queue=False, show_progress="hidden",
-            api_visibility="private",
-        )  # fmt: skip
+        loading = self.choice.input(chosen, [self.choice, language], outputs, show_progress="hidden", **COMPUTES)
+        self.stop.click(self.idle, language, outputs, cancels=[loading], **STOPS)
         self._tab.select(self.shown, language, [self.table, self.choice], **QUIET).then(
-            self.judged, language, self.table, show_progress="hidden", api_visibility="private",
+            self.planned, language, self.table, show_progress="hidden", api_visibility="private",
             concurrency_id=PLAN_QUEUE, concurrency_limit=1,
         )  # fmt: skip
         language.change(lambda language: self._table(language), language, self.table, **QUIET)
@@ -71,27 +65,31 @@ class ModelPicker:
         """Component -> value for the table and the choice in the runner's present state."""
         return {self.table: self._table(language), self.choice: self.runner.status().model}
 
-    def judged(self, language: str) -> Generator[str, None, None]:
-        """The table after each model that had to be planned to tell whether it fits."""
+    def planned(self, language: str) -> Generator[str, None, None]:
+        """Plan the models whose fit is not known, and yield the table after each and at the end.
+
+        Gradio empties the outputs of a generator that yields nothing.
+        """
         for entry in [entry_of(name) for name in self.settings.models]:
             if self._fitting(entry, wait=False) is None and self._fitting(entry, wait=True) is not None:
                 yield self._table(language)
+        yield self._table(language)
 
-    def at_rest(self, language: str) -> dict[Any, Any]:
+    def idle(self, language: str) -> dict[Any, Any]:
         """Component -> value when nothing is being loaded."""
         return self.shown(language) | {self.stage: loading_view(None, None, language), self.stop: _visible(False)}
 
     def _loaded(self, name: str, language: str) -> Generator[dict[Any, Any], None, None]:
-        """Load `name`, yielding each step; where that fails, show the error and the model that is loaded."""
+        """Load `name`, and yield each step; where that fails, the error and the model that stays loaded."""
         events = self.runner.load(name)
         try:
             for event in events:
                 yield self._step(event, language)
         except UserError as mistake:
-            yield self.at_rest(language) | {self.notice: notice(mistake, language)}
+            yield self.idle(language) | {self.notice: notice(mistake, language)}
         else:
             ready = {self.stage: loading_view(None, short_name(name), language), self.notice: "", "done": True}
-            yield self.at_rest(language) | ready
+            yield self.idle(language) | ready
         finally:
             events.close()
 

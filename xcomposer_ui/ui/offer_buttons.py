@@ -1,4 +1,4 @@
-"""Rows of buttons for what to run instead of what failed or does not fit: hidden while there is nothing to offer."""
+"""Rows of buttons that offer another run in place of one that failed or does not fit; hidden otherwise."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import gradio as gr
 
 
 def offers(row: str, prefix: str, names: Iterable[str]) -> dict[str, gr.Button]:
-    """A row with the id `row` of one hidden button a name, with the id `prefix`-name; the buttons by name."""
+    """A row with the element id `row`, one hidden button `prefix`-name for each name; the buttons by name."""
     with gr.Row(elem_classes="xl-cures", elem_id=row):
         return {
             name: gr.Button(name, visible=False, size="sm", elem_id=f"{prefix}-{name}", elem_classes="xl-cure")

@@ -37,9 +37,9 @@ ONCE_SCRIPT = """<script>
   document.addEventListener('input', () => { pressed = null; }, true);
 })();
 </script>"""
-"""Ignores the second of two clicks, or a repeated Enter, within half a second unless something was changed between.
+"""Ignores a second click or Enter within half a second unless an input changed in between.
 
-A small model's run may have ended before the second click, which would then start another run.
+A small model's run may end before the second click, which would then start another run.
 """
 
 HEAD = COPY_SCRIPT + ONCE_SCRIPT

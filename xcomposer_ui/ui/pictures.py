@@ -1,4 +1,4 @@
-"""Gradio's picture inputs with the uploaded file's path as their value: `core.images.open_picture` alone judges it.
+"""Gradio's picture inputs with the uploaded file's path as their value: only `core.images.open_picture` opens it.
 
 Gradio's own inputs open the file first, and end the event with an unexplained error where they cannot read it.
 """

@@ -1,17 +1,25 @@
-"""The Plan tab's handlers as plain functions: a form in, a plan or the user's mistake out. No Gradio, no torch."""
+"""The Plan tab's handlers as plain functions: values in, a plan or the user's mistake out. No Gradio, no torch."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.events import Status
 from xcomposer_ui.core.families import published_names
+from xcomposer_ui.core.request import TILE_SETTINGS
 from xcomposer_ui.core.settings import Settings
 from xcomposer_ui.core.strategies import HALF_DTYPES
 from xcomposer_ui.core.units import GIB
 from xcomposer_ui.planning.plan import Plan, PlanRequest, RunShape, checked_request, picture_size
+
+PICTURE = "1024x768"
+"""The size of a plan's picture where none is given."""
+
+COUNTS = ("prompt_tokens", "new_tokens", "batch")
+"""The fields of a PlanRequest that are counts, 1 at least."""
 
 DEFAULTS = PlanRequest(model="")
 
@@ -24,24 +32,6 @@ class Plans(Protocol):
 
     def predict(self, shape: RunShape) -> int:
         """Peak memory of a run in bytes. Raises UserError."""
-
-
-@dataclass(frozen=True)
-class PlanForm:
-    """Values of the controls. image: "1024x768" or "none". half, device: "auto" for the lab's choice.
-
-    memory_gib: memory to fit, None for this machine's.
-    """
-
-    model: str
-    image: str = "1024x768"
-    hd_num: int | None = None
-    prompt_tokens: int = DEFAULTS.prompt_tokens
-    new_tokens: int = DEFAULTS.new_tokens
-    batch: int = DEFAULTS.batch
-    half: str = "auto"
-    device: str = "auto"
-    memory_gib: float | None = None
 
 
 @dataclass(frozen=True)
@@ -58,31 +48,42 @@ def offered(settings: Settings) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*settings.models, *published_names())))
 
 
-def request_of(form: PlanForm, settings: Settings, status: Status) -> PlanRequest:
-    """The plan request of `form`. Raises UserError for a value beyond its limits or a model that is not offered."""
-    known = offered(settings)
-    if form.model not in known:
-        raise UserError("unknown_model", name=form.model, known=", ".join(known))
-    half = form.half if form.half != "auto" else status.half or settings.half
-    device = form.device if form.device != "auto" else status.device or settings.device
+def filled_in(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a plan's request among `values` of controls or of an endpoint's arguments.
+
+    Empty values, and 0 for tiles or GiB, are left out: the lab chooses. An empty picture size means text only.
+    """
+    found = {name: value for name, value in values.items() if value or (name in COUNTS and value is not None)}
+    return {**found, "image": values.get("image") or "none"}
+
+
+def request_of(fields: Mapping[str, Any], settings: Settings, status: Status) -> PlanRequest:
+    """The plan request of `fields`: those of PlanRequest, but `image` as "1024x768" or "none", and `memory_gib`.
+
+    half, device: missing or "auto" for the lab's choice. Raises UserError for a value beyond its limits or a model that
+    is not offered.
+    """
+    known, model = offered(settings), fields.get("model", "")
+    if model not in known:
+        raise UserError("unknown_model", name=model, known=", ".join(known))
+    half, device = fields.get("half", "auto"), fields.get("device", "auto")
+    half = status.half or settings.half if half == "auto" else half
+    memory_gib = fields.get("memory_gib")
     return checked_request(
         PlanRequest(
-            model=form.model,
-            image=picture_size(form.image),
-            hd_num=form.hd_num,
-            prompt_tokens=form.prompt_tokens,
-            new_tokens=form.new_tokens,
-            batch=form.batch,
+            model=model,
+            image=picture_size(fields.get("image", PICTURE)),
             half=HALF_DTYPES[0] if half == "auto" else half,
-            device=device,
-            memory_bytes=None if form.memory_gib is None else int(form.memory_gib * GIB),
+            device=status.device or settings.device if device == "auto" else device,
+            memory_bytes=None if memory_gib is None else int(memory_gib * GIB),
+            **{name: fields[name] for name in (*TILE_SETTINGS, *COUNTS) if name in fields},
         )
     )
 
 
-def planned(plans: Plans, form: PlanForm, settings: Settings, status: Status) -> PlanSession:
-    """The session after planning `form`, which takes seconds. A user's mistake is its `notice`."""
+def planned(plans: Plans, fields: Mapping[str, Any], settings: Settings, status: Status) -> PlanSession:
+    """The session after planning `fields`, which takes seconds. A user's mistake is its `notice`."""
     try:
-        return PlanSession(plan=plans.plan(request_of(form, settings, status)))
+        return PlanSession(plan=plans.plan(request_of(fields, settings, status)))
     except UserError as mistake:
         return PlanSession(notice=mistake)

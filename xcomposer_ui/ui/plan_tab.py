@@ -1,4 +1,4 @@
-"""The Plan tab: memory of a run under every strategy, which cards hold it, and the check of this machine."""
+"""The Plan tab: memory of a run under every strategy, the cards that it fits, and the check of this machine."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from typing import Any
 
 import gradio as gr
 
+from xcomposer_ui.core.request import TILE_SETTINGS
 from xcomposer_ui.core.settings import HALVES, Settings
 from xcomposer_ui.runtime.runner import Runner
 from xcomposer_ui.ui.ask_form import choices
 from xcomposer_ui.ui.html import short_name
 from xcomposer_ui.ui.localization import QUIET, Localization
-from xcomposer_ui.ui.plan_handlers import DEFAULTS, PlanForm, Plans, PlanSession, offered, planned
+from xcomposer_ui.ui.plan_handlers import COUNTS, DEFAULTS, PICTURE, Plans, PlanSession, filled_in, offered, planned
 from xcomposer_ui.ui.views.notices import notice
 from xcomposer_ui.ui.views.plan import check_panel, plan_view
 
 PLAN_QUEUE = "plan"
-"""Plans have a queue of their own: they wait for one another, and no run waits for them."""
+"""The queue of plans, apart from that of runs."""
 
 Steps = Generator[dict[Any, Any], None, None]
 
@@ -29,7 +30,7 @@ class PlanTab:
         self, words: Localization, settings: Settings, runner: Runner, plans: Plans, language: gr.Radio, tab: gr.Tab
     ) -> None:
         self.settings, self.runner, self.plans = settings, runner, plans
-        self.visitors = words.visitors
+        self.languages = words.languages
         self.session = gr.State(PlanSession())
         with gr.Row(elem_classes="xl-ask"):
             with gr.Column(scale=4, min_width=300, elem_classes="xl-left"):
@@ -44,13 +45,6 @@ class PlanTab:
         """Components that the tab's events change."""
         return [self.session, self.notice, self.planned, self.check]
 
-    def inputs(self) -> list[Any]:
-        """Components whose values `form` takes, in its order."""
-        return [
-            self.model, self.image, self.hd_num, self.prompt_tokens, self.new_tokens, self.batch, self.half,
-            self.memory,
-        ]  # fmt: skip
-
     def shown(self, session: PlanSession, language: str) -> dict[Any, Any]:
         """Component -> value that shows `session` and the machine's check in `language`."""
         return {
@@ -59,77 +53,58 @@ class PlanTab:
             self.check: self._checked(language),
         }
 
-    @staticmethod
-    def form(
-        model: str | None, image: str | None, hd_num: int | None, prompt_tokens: int | None, new_tokens: int | None,
-        batch: int | None, half: str | None, memory_gib: float | None,
-    ) -> PlanForm:  # fmt: skip
-        """The form of the controls' values; 0 or empty tiles and memory leave the choice to the lab."""
-        counts: dict[str, Any] = {"prompt_tokens": prompt_tokens, "new_tokens": new_tokens, "batch": batch}
-        return PlanForm(
-            model or "", image or "none", hd_num=hd_num or None, half=half or "auto", memory_gib=memory_gib or None,
-            **{name: value for name, value in counts.items() if value is not None},
-        )  # fmt: skip
-
     def _checked(self, language: str) -> str:
         return check_panel(self.runner.machine.known, language)
 
     def _form(self, words: Localization) -> None:
-        self.model = words.make(
+        self.controls: dict[str, Any] = {}
+        self.controls["model"] = words.make(
             gr.Dropdown,
             {"label": "model", "choices": [(short_name(name), name) for name in offered(self.settings)]},
             value=self.settings.model, elem_id="plan-model",
         )  # fmt: skip
-        self.image = words.make(
-            gr.Textbox, {"label": "plan.image", "info": "plan.image.info"}, value="1024x768", elem_id="plan-image"
+        self.controls["image"] = words.make(
+            gr.Textbox, {"label": "plan.image", "info": "plan.image.info"}, value=PICTURE, elem_id="plan-image"
         )
-        self.hd_num = words.make(
-            gr.Number, {"label": "plan.hd_num", "info": "plan.hd_num.info"},
-            value=0, precision=0, minimum=0, elem_id="plan-tiles",
-        )  # fmt: skip
+        for name in TILE_SETTINGS:
+            self.controls[name] = words.make(
+                gr.Number, {"label": f"plan.{name}", "info": f"plan.{name}.info"},
+                value=0, precision=0, minimum=0, elem_id="plan-tiles",
+            )  # fmt: skip
         with gr.Row():
-            self.prompt_tokens = self._count(words, "prompt_tokens", DEFAULTS.prompt_tokens)
-            self.new_tokens = self._count(words, "new_tokens", DEFAULTS.new_tokens)
-            self.batch = self._count(words, "batch", DEFAULTS.batch)
-        self.half = words.make(
+            for name in COUNTS:
+                self.controls[name] = words.make(
+                    gr.Number, {"label": f"plan.{name}"},
+                    value=getattr(DEFAULTS, name), precision=0, minimum=1, min_width=90, elem_id=f"plan-{name}",
+                )  # fmt: skip
+        self.controls["half"] = words.make(
             gr.Radio, {"label": "half", "choices": choices(HALVES)},
             value=self.settings.half, elem_id="plan-half",
         )  # fmt: skip
-        self.memory = words.make(
+        self.controls["memory_gib"] = words.make(
             gr.Number, {"label": "plan.memory", "info": "plan.memory.info"}, value=0, minimum=0, elem_id="plan-memory"
         )
         self.notice = gr.HTML("", elem_id="plan-notice", elem_classes="xl-notice-place")
         with gr.Row(elem_classes="xl-buttons"):
             self.run = words.make(gr.Button, {"value": "plan.run"}, variant="primary", elem_id="plan")
 
-    @staticmethod
-    def _count(words: Localization, name: str, value: int) -> gr.Number:
-        return words.make(
-            gr.Number,
-            {"label": f"plan.{name}"},
-            value=value,
-            precision=0,
-            minimum=1,
-            min_width=90,
-            elem_id=f"plan-{name}",
-        )
-
     def _wire(self, language: gr.Radio, tab: gr.Tab) -> None:
         gr.on(
-            [self.run.click, self.image.submit], self._planned, [self.session, language, *self.inputs()],
-            [self.session, self.notice, self.planned], show_progress="hidden", api_visibility="private",
+            [self.run.click, self.controls["image"].submit], self._planned,
+            [self.session, language, *self.controls.values()], [self.session, self.notice, self.planned],
+            show_progress="hidden", api_visibility="private",
             concurrency_id=PLAN_QUEUE, concurrency_limit=1, trigger_mode="once",
         )  # fmt: skip
         tab.select(self._checked, language, self.check, **QUIET)
 
     def _planned(self, before: PlanSession, language: str, request: gr.Request, *values: Any) -> Steps:
-        spoken = self.visitors.spoken(request.session_hash, language)
-        form = self.form(*values)
-        yield self._step(PlanSession(planning=short_name(form.model)), spoken())
-        session = planned(self.plans, form, self.settings, self.runner.status())
+        language_now = self.languages.current(request.session_hash, language)
+        fields = filled_in(dict(zip(self.controls, values, strict=True)))
+        yield self._step(PlanSession(planning=short_name(fields.get("model", ""))), language_now())
+        session = planned(self.plans, fields, self.settings, self.runner.status())
         if session.notice is not None:  # the last plan stays visible beside the mistake
             session = PlanSession(plan=before.plan, notice=session.notice)
-        yield self._step(session, spoken())
+        yield self._step(session, language_now())
 
     def _step(self, session: PlanSession, language: str) -> dict[Any, Any]:
         shown = self.shown(session, language)

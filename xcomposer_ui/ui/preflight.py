@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from xcomposer_ui.compare.execution import Runs
 from xcomposer_ui.core.errors import UserError
-from xcomposer_ui.core.request import MemoryRequest
+from xcomposer_ui.core.request import MemoryRequest, tile_settings
 from xcomposer_ui.planning.fit import DoesNotFit, FitChecker
 from xcomposer_ui.planning.plan import RunShape
 from xcomposer_ui.planning.planner_process import PlannerProcess
@@ -30,18 +30,18 @@ class Preflight:
     predictions: Predictions
     fitting: FitChecker
     pending: set[RunShape] = field(default_factory=set)
-    """Shapes that a thread is predicting."""
+    """Shapes that a thread is predicting now."""
 
-    def expected(self, wanted: MemoryRequest, device: str) -> int | None:
+    def expected(self, query: MemoryRequest, device: str) -> int | None:
         """Predicted peak memory in bytes of a run that generates all its tokens. Does not wait.
 
-        None until it is known; a thread then predicts it.
+        None while a thread, started by the first call, computes it.
         """
         shape = RunShape(
-            wanted.model, device, wanted.strategy, wanted.half, wanted.picture, None, wanted.text_length,
-            wanted.new_tokens, wanted.hd_num,
+            query.model, device, query.strategy, query.half, query.picture, None, query.text_length,
+            query.new_tokens, **tile_settings(query),
         )  # fmt: skip
-        known = self.predictions.known(shape)
+        known = self.predictions.cached(shape)
         if known is None and shape not in self.pending:
             self.pending.add(shape)
             threading.Thread(target=self._predict, args=(shape,), name="prediction", daemon=True).start()
@@ -54,20 +54,20 @@ class Preflight:
         finally:
             self.pending.discard(shape)
 
-    def judged(
-        self, runner: Runs, wanted: Sequence[MemoryRequest], judging: Step
+    def misfits(
+        self, runner: Runs, queries: Sequence[MemoryRequest], checking: Step
     ) -> Generator[Step, None, tuple[DoesNotFit, ...]]:
-        """Those of `wanted` that do not fit. Yields `judging` before each step that takes seconds."""
+        """Those of `queries` that do not fit. Yields `checking` before each step that takes seconds."""
         if runner.status().device is None:
-            yield judging
+            yield checking
             runner.open()
-        if not any(self.fitting.in_doubt(run) for run in wanted):
+        if not any(self.fitting.needs_plan(query) for query in queries):
             return ()
-        yield judging
-        return self.fitting.before_each(wanted)
+        yield checking
+        return self.fitting.misfits(queries)
 
 
 def preflight(runner: Runner, plans: Plans | None = None) -> Preflight:
     """The checks of a page on `runner`. plans: what makes plans; None for a PlannerProcess."""
     plans = plans or PlannerProcess()
-    return Preflight(plans, Predictions(plans.predict), FitChecker(plans, runner.room))
+    return Preflight(plans, Predictions(plans.predict), FitChecker(plans, runner.memory_budget))

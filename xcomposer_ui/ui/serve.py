@@ -1,4 +1,4 @@
-"""Serves the page: everything that phones home is off, and the model loads once the page is up."""
+"""Serve the page without telemetry; the model is loaded once the page is up."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LARGEST_UPLOAD = "50mb"
 
 
 def serve(settings: Settings) -> None:
-    """Serve the page until the process is told to end. Raises UserError where its port is taken."""
+    """Serve the page until the process is interrupted. Raises UserError where its port is taken."""
     _check_port(settings.host, settings.port)
     runner = Runner(settings)
     plans = PlannerProcess()
@@ -40,7 +40,7 @@ def serve(settings: Settings) -> None:
 
 
 def launch(settings: Settings, runner: Runner, plans: Plans | None = None, **more: Any) -> tuple[gr.Blocks, str, Any]:
-    """Put the page up and come back: (the app, its address, the thread's server). `more` goes to Gradio's launch."""
+    """Serve the page in a thread; return (the app, its address, the server). more: arguments of Gradio's `launch`."""
     app, i18n = build_app(settings, runner, plans)
     app.queue(max_size=MOST_WAITING)
     server, address, _ = app.launch(
@@ -67,7 +67,7 @@ def launch(settings: Settings, runner: Runner, plans: Plans | None = None, **mor
 
 
 def _check_port(host: str, port: int) -> None:
-    # Gradio would say so after the app is built, with a hint about its own environment variables.
+    # Gradio reports it only after the app is built, with a hint at its own environment variables.
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -78,7 +78,7 @@ def _check_port(host: str, port: int) -> None:
 
 
 def _warm_up(runner: Runner, plans: PlannerProcess) -> None:
-    """Print what this machine is, and load what the first run will need, if it fits."""
+    """Print the check of this machine, and load the model if a short question about it fits."""
     print(as_text(runner.machine.check()), flush=True)
     try:
         runner.open()
@@ -93,11 +93,11 @@ def _warm_up(runner: Runner, plans: PlannerProcess) -> None:
                 file=sys.stderr,
             )
     except UserError as error:
-        # The page says the same at the first run; here it tells whoever started the lab.
+        # The page shows the same at the first run; this is for the person who started the lab.
         print(error, file=sys.stderr)
 
 
 def _misfit(runner: Runner, plans: Plans) -> DoesNotFit | None:
-    """Why the settings' model should not be loaded before a request: one short question would not fit."""
+    """Why a short question to the settings' model does not fit; None where it fits."""
     query = runner.resolved(Request("What is this?")).memory_query()
-    return next(iter(FitChecker(plans, runner.room).before_each([query])), None)
+    return next(iter(FitChecker(plans, runner.memory_budget).misfits([query])), None)

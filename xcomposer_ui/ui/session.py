@@ -1,4 +1,4 @@
-"""What one visitor's page holds: frozen records, made anew at each step, never shared between visitors."""
+"""The state of one visitor's page: frozen records, replaced at each step, never shared between visitors."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from xcomposer_ui.planning.fit import DoesNotFit
 from xcomposer_ui.tracing.dtype_flow import Traced
 
 MOST_RUNS = 200
-"""As many runs as the table keeps; older ones are dropped."""
+"""Runs that the table keeps; older ones are dropped."""
 
 
 @dataclass(frozen=True)
 class CheckingFit:
-    """Whether the run fits is being planned; it has not begun."""
+    """The stage in which the run is planned to see whether it fits."""
 
 
 @dataclass(frozen=True)
 class SessionRun:
-    """One finished run. request: as the controls had it, its picture by file alone."""
+    """One finished run. request: with the controls' values, its picture by file alone."""
 
     request: Request
     result: RunResult
@@ -33,16 +33,16 @@ class SessionRun:
 
 @dataclass(frozen=True)
 class Session:
-    """running: the request of the run in progress, `draft` its answer so far, `stage` what it waits for.
+    """running: the request of the run in progress. draft: its answer so far. stage: what it waits for.
 
     turns: the conversation, oldest first. runs: every run of the visit, oldest first; outlives the conversation.
     notice: the user's last mistake, until the next run.
     timeline: memory of the run in progress so far; expected_bytes: its predicted peak, once that is known.
-    misfit: why the request in `refused` was not begun, or what to run instead of it after it ran out of memory.
-    report: the last run as a self-contained document; None where its picture was gone by its end.
+    misfit: why the request in `refused` was not run, or what to run instead after it ran out of memory.
+    report: the last run as a self-contained document; None where its picture's file was deleted before its end.
     traced: the dtype flow of the last run, and perhaps another strategy's beside it; dropped with the next run.
 
-    No request in a session holds an open picture: a visit's pictures would be hundreds of megabytes.
+    Requests in a session have no open picture: those of one visit would take hundreds of megabytes.
     """
 
     turns: tuple[SessionRun, ...] = ()
@@ -61,14 +61,14 @@ class Session:
 
     @property
     def last(self) -> RunResult | None:
-        """The run that tiles and card show: the conversation's last one."""
+        """The result of the conversation's last run."""
         return self.turns[-1].result if self.turns else None
 
     def history(self, text: str, file: str | None) -> tuple[tuple[str, str], ...]:
         """The history of the question `text` about the picture in `file`: answered turns about the same picture.
 
         The same question again (under another strategy, or after a failure) repeats its turn: earlier answers to
-        it are left out, so that the runs compare like with like.
+        it are left out, so that the runs are comparable.
         """
         kept: list[tuple[str, str]] = []
         for turn in reversed(self.turns):
@@ -80,18 +80,18 @@ class Session:
         return tuple(reversed(kept))
 
     def started(self, request: Request) -> Session:
-        """The session as a run of `request` begins."""
+        """The session at the start of a run of `request`."""
         return replace(
             self, running=request.without_image(), draft="", stage=None, notice=None, stopped=False, misfit=None,
             refused=None, traced=(),
         )  # fmt: skip
 
     def with_misfit(self, request: Request, misfit: DoesNotFit) -> Session:
-        """The session with `request` not begun, or ended, for want of memory; `misfit` says what fits instead."""
+        """The idle session with `request` as one that does not fit or ran out of memory."""
         return replace(self.idle(), misfit=misfit, refused=request.without_image())
 
     def ended(self, request: Request, result: RunResult) -> Session:
-        """The session after a run of `request` came to `result`."""
+        """The session after the run of `request` with `result`."""
         kept = replace(result, request=result.request.without_image())
         run = SessionRun(request.without_image(), kept)
         return replace(

@@ -1,7 +1,6 @@
-"""The controls of a request's settings, made from the settings' metadata, and how their values are read.
+"""The controls of a request's settings, made from the settings' metadata, and the conversion of their values.
 
-Gradio reports an empty number box as 0: so 0 stands for None, the model's own number, and an emptied box means the
-same.
+Gradio reports an empty number box as 0, so 0 stands for None, the model's own number.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from xcomposer_ui.ui.localization import QUIET, Localization
 def setting_control(words: Localization, setting: Setting, value: float | None, model: str, prefix: str = "") -> Any:
     """A slider where the setting has steps, else a number box.
 
-    model: the one chosen at first; a setting of models with tiles is visible where it may have them. prefix: of the
+    model: the one that is initially selected; settings of tiles are visible if it may have tiles. prefix: of the
     element's id.
     """
     texts: dict[str, Any] = {"label": setting.label}
@@ -47,7 +46,7 @@ def follow_model(settings: Sequence[Setting], controls: Mapping[str, Any], model
     def updates(name: str | None) -> Any:
         if name and may_have_tiles(name):
             return gr.update(visible=True)
-        return gr.update(visible=False, value=0)  # a value that nobody sees must not reach the request
+        return gr.update(visible=False, value=0)  # a hidden value must not become part of the request
 
     for setting in settings:
         if setting.only_tiled:
@@ -55,11 +54,11 @@ def follow_model(settings: Sequence[Setting], controls: Mapping[str, Any], model
 
 
 def may_have_tiles(model: str) -> bool:
-    """Whether `model` may cut pictures into tiles: of one that is not here yet, only its first run tells."""
+    """Whether `model` may cut pictures into tiles; True also where its configuration is not on this machine yet."""
     return tiled(model) is not False
 
 
 def filled_in(settings: Sequence[Setting], values: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings among `values` that are filled in; the record has its defaults for the others."""
+    """The settings among `values` that are filled in; for the others the record has defaults."""
     found = {s.name: values.get(s.name) for s in settings}
     return {s.name: found[s.name] for s in settings if found[s.name] or (s.default is not None and found[s.name] == 0)}

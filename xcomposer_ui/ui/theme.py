@@ -58,7 +58,7 @@ COLOURS = {
     "link_text_color_hover": "var(--xl-accent-strong)",
     "loader_color": "var(--xl-accent)",
 }
-"""Gradio's variable -> the lab's; the style sheet gives each its value in light and in dark."""
+"""Gradio's variable -> the lab's, which `assets/style.css` defines for light and dark."""
 
 
 def theme() -> gr.themes.Base:
@@ -73,5 +73,5 @@ def theme() -> gr.themes.Base:
 
 
 def _modes(name: str) -> tuple[str, ...]:
-    """Gradio has most of its variables twice: plain for light, and with this ending for dark."""
+    """The suffixes of a variable: most exist twice, plain for light and with `_dark`."""
     return ("", "_dark") if f"{name}_dark" in inspect.signature(gr.themes.Base.set).parameters else ("",)

@@ -1,1 +1,1 @@
-"""Memory before a run: the model is built from its configuration alone and rehearsed on tensors without storage."""
+"""Predicts memory before a run: dry runs of a model built from its configuration alone, on tensors without storage."""

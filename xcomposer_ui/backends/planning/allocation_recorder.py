@@ -11,11 +11,11 @@ from xcomposer_ui.backends.torch_private import StorageTracker
 
 
 class Event(NamedTuple):
-    """One allocation (bytes above 0) or its return (below 0).
+    """One allocation (bytes above 0) or free (below 0).
 
-    block: the same number for an allocation and its return. phase, layer: where it happened; layer is (kind, index)
-    while one of the repeated layers computes, else None. kernel: of an operation that on the CPU takes scratch memory
-    at this moment, which is not among the bytes.
+    block: the same number for an allocation and its free. phase, layer: where it occurred; layer is (kind, index)
+    inside one of the repeated layers, else None. kernel: an operation that, on the CPU, needs scratch memory in
+    addition to the bytes.
     """
 
     bytes: int
@@ -26,7 +26,7 @@ class Event(NamedTuple):
 
 
 class DtypeClash(Exception):
-    """The operation would raise on real tensors: its operands' dtypes differ. Fake tensors let most of them pass."""
+    """An operation whose operands' dtypes differ: it would raise on real tensors, and mostly not on fake ones."""
 
 
 class Recorder(StorageTracker):
@@ -41,7 +41,7 @@ class Recorder(StorageTracker):
         self.phase = "weights"
         self.layer: tuple[str, int] | None = None
         self.image_positions = 0
-        """How many image tokens the prompt has: their indices are data, which fake tensors do not have."""
+        """Number of image tokens in the prompt: fake tensors have no data from which `nonzero` could count them."""
 
     def _record(self, change: int, block: int) -> None:
         self.events.append(Event(change, block, self.phase, self.layer))

@@ -1,4 +1,4 @@
-"""Finds a model's configuration, and nothing more of it: no weights are read, none are downloaded."""
+"""Finds a model's configuration without reading or downloading its weights."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from xcomposer_ui.models.base import FamilyConfig
 
 
 def configuration_of(name: str) -> FamilyConfig:
-    """The configuration of "embedded", a folder, a config.json or a hub id; published members' are known here.
+    """The configuration of "embedded", a folder, a config.json or a hub id; those of published models are built in.
 
-    What a folder's config.json leaves out is set by its weights' names and shapes.
-    Raises UserError where there is no such configuration, or of no family that the lab has.
+    Fields that a folder's config.json leaves out are set from its weights' names and shapes.
+    Raises UserError if there is no such configuration, or it is not of a registered family.
     """
     path = model_path(name)
     if path is not None and path.is_file():

@@ -1,4 +1,4 @@
-"""A run rehearsed without storage: tower, projector, prompt, prefill and the last decoding step, in the lab's order."""
+"""A dry run, without storage: tower, projector, prompt, prefill and the last decoding step, in a run's order."""
 
 from __future__ import annotations
 
@@ -24,13 +24,16 @@ LANGUAGE = "language"
 """The kind of layer that has a KV cache."""
 
 REFILL = "refill"
-"""Between prefill and the last decoding step: the cache becomes as long as it will be. No moment of a real run."""
+"""The phase in which the cache is extended for the decoding steps that the dry run skips; no phase of a real run."""
 
 
 @dataclass(frozen=True)
 class DryRunInputs:
-    """pixels: (height, width) as the model's `preprocess` gives them, None for text only. text_tokens: beside the
-    picture. new_tokens: of the answer, 1 or more. batch: prompts that are answered together."""
+    """Sizes of a run's inputs and answer.
+
+    pixels: (height, width) as the model's `preprocess` returns them, None for text only. text_tokens: of the prompt,
+    without the picture's. new_tokens: of the answer, 1 or more. batch: prompts that are answered together.
+    """
 
     pixels: tuple[int, int] | None
     text_tokens: int
@@ -40,12 +43,12 @@ class DryRunInputs:
 
 @dataclass(frozen=True)
 class DryRun:
-    """What was seen. weights_bytes: of the whole model. events: in order, the repeated layers not yet repeated.
+    """The record of a dry run.
 
-    repeats: kind of layer -> how often what the second one did is done in the whole model.
-
-    kv_cache_bytes: at the end of the answer with the room ahead, 0 where it never came to that. cache_blocks: which
-    blocks are the cache. failed_in: the phase in which dtypes clash, or None.
+    events: in order, with the layers of the fake model only. repeats: kind of layer -> how often the events of the
+    second one occur in the whole model. weights_bytes: of the whole model. kv_cache_bytes: at the end of the answer,
+    spare capacity included; 0 if the run failed before. cache_blocks: the blocks of the cache. failed_in: the phase in
+    which dtypes clash, or None.
     """
 
     events: tuple[Event, ...]
@@ -57,22 +60,22 @@ class DryRun:
     failed_in: str | None
 
 
-def dry_run(twin: FakeModel, scene: DryRunInputs, strategy: Strategy, half: str, mode: FakeTensorMode) -> DryRun:
-    """Rehearse `scene` under `strategy`; `twin` has the strategy's weights and was built under `mode`."""
+def dry_run(fake: FakeModel, inputs: DryRunInputs, strategy: Strategy, half: str, mode: FakeTensorMode) -> DryRun:
+    """Run `inputs` under `strategy`; `fake` has weights of the strategy's dtype and was built under `mode`."""
     recorder = Recorder()
-    stage = _Stage(twin, scene, recorder, getattr(torch, strategy.image_dtype(half)))
-    handles = twin.mark_layers(recorder)
+    steps = _Steps(fake, inputs, recorder, getattr(torch, strategy.image_dtype(half)))
+    handles = fake.mark_layers(recorder)
     failed_in = None
     try:
         with mode, torch.no_grad(), _arithmetic(strategy, half), recorder:
-            recorder.hold(twin.model)
+            recorder.track_external(fake.model)
             recorder.events.clear()
             try:
-                stage.run()
+                steps.run()
             except DtypeClash:
                 failed_in = recorder.phase
             except RuntimeError as error:
-                # autocast refuses tensors of the other 16-bit dtype in some operations, fake or real.
+                # Under autocast some operations refuse tensors of the other 16-bit dtype, fake or real.
                 other_half = strategy.autocast and strategy.weights_dtype(half) in set(HALF_DTYPES) - {half}
                 # Others check dtypes before they are dispatched.
                 if not other_half and len(explain(f"RuntimeError: {error}").dtypes) < 2:
@@ -84,11 +87,11 @@ def dry_run(twin: FakeModel, scene: DryRunInputs, strategy: Strategy, half: str,
             handle.remove()
     return DryRun(
         events,
-        twin.repeats(),
-        twin.weights_bytes,
-        stage.cache_bytes,
-        frozenset(stage.cache_blocks),
-        stage.prompt_tokens,
+        fake.repeats(),
+        fake.weights_bytes,
+        steps.cache_bytes,
+        frozenset(steps.cache_blocks),
+        steps.prompt_tokens,
         failed_in,
     )
 
@@ -99,22 +102,22 @@ def _arithmetic(strategy: Strategy, half: str) -> AbstractContextManager[object]
     return torch.autocast("cpu", getattr(torch, half), cache_enabled=strategy.caches_weights)
 
 
-class _Stage:
-    """The run itself. What it holds on to, a real run holds on to."""
+class _Steps:
+    """The steps of a dry run. It keeps references to the tensors that a real run keeps alive."""
 
-    def __init__(self, twin: FakeModel, scene: DryRunInputs, recorder: Recorder, image_dtype: torch.dtype) -> None:
-        self.twin, self.scene, self.recorder, self.image_dtype = twin, scene, recorder, image_dtype
+    def __init__(self, fake: FakeModel, inputs: DryRunInputs, recorder: Recorder, image_dtype: torch.dtype) -> None:
+        self.fake, self.inputs, self.recorder, self.image_dtype = fake, inputs, recorder, image_dtype
         self.prompt_tokens = 0
         self.cache: Any = None
         self.cache_bytes = 0
         self.cache_blocks: set[int] = set()
 
     def run(self) -> None:
-        self.recorder.phase = TOWER if self.scene.pixels else PREFILL
-        inputs = self._inputs()
+        self.recorder.phase = TOWER if self.inputs.pixels else PREFILL
+        prompt = self._prompt()
         self.recorder.phase = PREFILL
-        scores = self._step(inputs)
-        steps = self.scene.new_tokens - 1  # the last token is never an input
+        scores = self._step(prompt)
+        steps = self.inputs.new_tokens - 1  # the last token is never an input
         growths = steps // (GROWTH + 1)
         for growth in range(growths):
             self._lengthen(GROWTH)
@@ -127,45 +130,45 @@ class _Stage:
             scores = self._step(self._token())
         del scores
 
-    def _inputs(self) -> Tensor:
+    def _prompt(self) -> Tensor:
         """Prompt embeddings (B, T, width), or ids (1, T) for one prompt without a picture."""
-        batch, longest = self.scene.batch, self.twin.config.max_prompt_tokens
-        if self.scene.pixels is None:
-            self.prompt_tokens = min(self.scene.text_tokens, longest)
+        batch, longest = self.inputs.batch, self.fake.config.max_prompt_tokens
+        if self.inputs.pixels is None:
+            self.prompt_tokens = min(self.inputs.text_tokens, longest)
             ids = torch.ones((batch, self.prompt_tokens), dtype=torch.long)
-            return ids if batch == 1 else self._padded(self.twin.model.get_input_embeddings()(ids))
-        pixels = torch.empty((1, 3, *self.scene.pixels)).to(self.image_dtype)
-        picture = self.twin.model.encode_image(pixels)
+            return ids if batch == 1 else self._padded(self.fake.model.get_input_embeddings()(ids))
+        pixels = torch.empty((1, 3, *self.inputs.pixels)).to(self.image_dtype)
+        picture = self.fake.model.encode_image(pixels)
         if batch == 1:
-            self._picture = picture  # a run keeps it for the conversation's next turn; a batch has none
-        joined = self.twin.model.joined_embeddings([[1], [1] * (self.scene.text_tokens - 1)], [picture])
+            self._picture = picture  # kept for the conversation's next turn, which a batch does not have
+        joined = self.fake.model.joined_embeddings([[1], [1] * (self.inputs.text_tokens - 1)], [picture])
         del picture
         embeds, self._im_mask = joined["inputs_embeds"], joined["im_mask"]
-        tokens = self.twin.config.image_tokens_of(self.scene.pixels)
+        tokens = self.fake.config.image_tokens_of(self.inputs.pixels)
         self.prompt_tokens = embeds.shape[1]
         self.recorder.image_positions = batch * min(tokens, self.prompt_tokens - 1)
         if batch == 1:
             return embeds
-        # Pictures go through the tower one after another; the prompts before the last one are there already.
+        # Pictures are encoded one after another: when the last one is, the other prompts are in memory.
         self._rows = embeds, embeds.new_empty((batch - 1, *embeds.shape[1:]))
         return self._padded(embeds)
 
     def _padded(self, row: Tensor) -> Tensor:
-        """A batch's embeddings in one tensor, as `chat_batch` makes it beside each prompt's own."""
-        shape = self.scene.batch, self.prompt_tokens
+        """A batch's embeddings in one tensor, which `chat_batch` allocates in addition to each prompt's own."""
+        shape = self.inputs.batch, self.prompt_tokens
         self._im_mask = torch.zeros(shape, dtype=torch.bool)
         return row.new_zeros((*shape, row.shape[2]))
 
     def _token(self) -> Tensor:
         self.recorder.phase = DECODE
-        return torch.ones((self.scene.batch, 1), dtype=torch.long)
+        return torch.ones((self.inputs.batch, 1), dtype=torch.long)
 
     def _step(self, inputs: Tensor) -> Tensor:
-        """One forward and what `generate` makes of its logits; the float32 scores live on into the next step."""
+        """One forward and the scores that `generate` computes; these stay alive until the next step ends."""
         embedded = inputs.is_floating_point()
         length = inputs.shape[1] + (0 if self.cache is None else self.cache.get_seq_length())
-        padding = torch.ones((self.scene.batch, length), dtype=torch.long) if self.scene.batch > 1 else None
-        output = self.twin.model(
+        padding = torch.ones((self.inputs.batch, length), dtype=torch.long) if self.inputs.batch > 1 else None
+        output = self.fake.model(
             input_ids=None if embedded else inputs,
             inputs_embeds=inputs if embedded else None,
             im_mask=self._im_mask if embedded else None,
@@ -193,42 +196,42 @@ class _Stage:
         self._note_cache()
 
     def _note_cache(self) -> None:
-        held = [t for layer in self.cache.layers for t in (layer.keys, layer.values)]
-        self.cache_blocks.update(self.recorder.block_of(t) for t in held)
-        each = sum(t.untyped_storage().nbytes() for t in held) // len(self.cache.layers)
-        self.cache_bytes = each * self.twin.layers[LANGUAGE]
+        tensors = [t for layer in self.cache.layers for t in (layer.keys, layer.values)]
+        self.cache_blocks.update(self.recorder.block_of(t) for t in tensors)
+        layer_bytes = sum(t.untyped_storage().nbytes() for t in tensors) // len(self.cache.layers)
+        self.cache_bytes = layer_bytes * self.fake.layers[LANGUAGE]
 
 
-def repeated(rehearsal: DryRun) -> Iterator[Event]:
-    """The whole model's events: what the middle one of three kept layers did, as often as there are layers."""
-    for layer, run in groupby(rehearsal.events, key=lambda event: event.layer):
+def repeated(run: DryRun) -> Iterator[Event]:
+    """The whole model's events: those of the fake model's middle layer, repeated for the layers that it represents."""
+    for layer, group in groupby(run.events, key=lambda event: event.layer):
         if layer is not None and layer[1] == 1:
-            again = tuple(run)
-            for _ in range(rehearsal.repeats[layer[0]]):
-                yield from again
+            events = tuple(group)
+            for _ in range(run.repeats[layer[0]]):
+                yield from events
         else:
-            yield from run
+            yield from group
 
 
 @dataclass(frozen=True)
 class Peak:
-    """The most that is live at once in a phase, weights left out, and how much of that is KV cache."""
+    """The most bytes live at once in a phase, without the weights, and the KV cache's share of them."""
 
     live_bytes: int
     cache_bytes: int
 
 
-def peaks(rehearsal: DryRun, *, scratch: bool, size: Callable[[int], int] = int) -> dict[str, Peak]:
-    """Phase -> its peak, for the whole model. scratch: whether the scratch memory of CPU kernels counts.
+def peaks(run: DryRun, *, scratch: bool, size: Callable[[int], int] = int) -> dict[str, Peak]:
+    """Phase -> its peak, for the whole model. scratch: whether the scratch memory of CPU kernels is counted.
 
-    size: bytes asked for to bytes counted.
+    size: requested bytes to counted bytes.
     """
     live = cache = 0
     highest: dict[str, Peak] = {}
-    for event in repeated(rehearsal):
+    for event in repeated(run):
         change = size(event.bytes) if event.bytes > 0 else -size(-event.bytes)
         live += change
-        if event.block in rehearsal.cache_blocks:
+        if event.block in run.cache_blocks:
             cache += change
         inside = scratch_bytes(event.kernel) if scratch and event.kernel else 0
         before = highest.get(event.phase)

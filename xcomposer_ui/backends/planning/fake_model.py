@@ -1,11 +1,12 @@
 """A fake model, without storage: built from its configuration alone, with three of each kind of repeated layer.
 
-All layers of a kind are alike, so three show the memory of any number: what the middle one does is repeated
+All layers of a kind are alike, so three are enough: the memory of the middle one is counted for all that were left out
 (`tests/backends/test_planning.py` compares with fake models that have all their layers).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +16,6 @@ from torch import nn
 from xcomposer_ui.backends.planning.allocation_recorder import Recorder
 from xcomposer_ui.models import family_of
 from xcomposer_ui.models.base import FamilyConfig
-
-KEPT = 3
 
 
 @dataclass(frozen=True)
@@ -33,23 +32,29 @@ class FakeModel:
     weights_bytes: int
 
     def repeats(self) -> dict[str, int]:
-        """Kind of layer -> how many of the real model the fake model's second one stands for, itself included."""
+        """Kind of layer -> how many of the real model's layers the fake model's second one represents."""
         return {kind: self.layers[kind] - len(stack) + 1 for kind, stack in self.model.layer_stacks().items()}
 
     def mark_layers(self, recorder: Recorder) -> list[Any]:
-        """Have `recorder` know in which layer it is; returns the hooks' handles."""
+        """Set `recorder.layer` while a layer runs; returns the hooks' handles."""
+
+        def set_layer(layer: tuple[str, int] | None) -> Callable[..., None]:
+            def hook(*_: Any) -> None:
+                recorder.layer = layer
+
+            return hook
+
         handles = []
         for kind, stack in self.model.layer_stacks().items():
-            for n, layer in enumerate(stack):
-                handles.append(layer.register_forward_pre_hook(_Enter(recorder, (kind, n))))
-            handles.append(stack[-1].register_forward_hook(_Leave(recorder)))
+            handles += [layer.register_forward_pre_hook(set_layer((kind, n))) for n, layer in enumerate(stack)]
+            handles.append(stack[-1].register_forward_hook(set_layer(None)))
         return handles
 
 
-def fake_model(config: FamilyConfig, dtype: torch.dtype, kept: int = KEPT) -> FakeModel:
-    """The fake model of the one that `config` describes. Call it under a FakeTensorMode.
+def fake_model(config: FamilyConfig, dtype: torch.dtype, kept: int = 3) -> FakeModel:
+    """The fake model for `config`. Call it under a FakeTensorMode.
 
-    kept: layers of each kind, at least 3; a model with fewer has all of its own.
+    kept: layers of each kind, at least 3; a model that has fewer keeps all.
     """
     family, small, layers = family_of(config), config.with_layers(kept), config.layer_counts()
     assert family is not None, f"{type(config).__name__} is of no family that the lab has"
@@ -70,20 +75,3 @@ def _cast(model: Any, dtype: torch.dtype) -> Any:
         for name, parameter in module.named_parameters(recurse=False):
             setattr(module, name, nn.Parameter(torch.empty_like(parameter, dtype=dtype)))
     return model
-
-
-@dataclass
-class _Enter:
-    recorder: Recorder
-    layer: tuple[str, int]
-
-    def __call__(self, *_: Any) -> None:
-        self.recorder.layer = self.layer
-
-
-@dataclass
-class _Leave:
-    recorder: Recorder
-
-    def __call__(self, *_: Any) -> None:
-        self.recorder.layer = None

@@ -1,4 +1,4 @@
-"""What an operation does that its outputs do not show: the dtypes it refuses, and the scratch memory it takes."""
+"""Properties of an operation's kernels: the dtypes that they refuse, and the scratch memory that they allocate."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ SAME_DTYPE = {
     aten.convolution.default: (0, 1, 2),
     aten.index_add_.default: (0, 3),
 }
-"""Operation -> positions of the operands whose dtypes must be one; each raises a RuntimeError on real tensors."""
+"""Operation -> positions of the operands that must have one dtype, else it raises RuntimeError on real tensors."""
 
 
 def clash(func: Any, args: Any) -> str | None:
-    """The operation's name where its operands' dtypes differ and it would refuse them, else None."""
+    """The operation's name if it refuses its operands because their dtypes differ, else None."""
     at = SAME_DTYPE.get(func)
     if at is None:
         return None
@@ -39,18 +39,18 @@ MEASURED = {
     aten.convolution.default,
     aten._scaled_dot_product_flash_attention_for_cpu.default,
 }
-"""Operations whose CPU kernels take scratch memory: packed operands, unfolded pictures, blocks of attention scores."""
+"""Operations whose CPU kernels allocate scratch memory: packed operands, unfolded pictures, attention scores."""
 
-LARGEST_TRIED = 1 << 19
-"""Elements of the operands together, up to which a kernel is tried out. Scratch memory is bounded by the processor's
-caches, a few MiB whatever the sizes: beside tensors larger than this it is lost in the total."""
+LARGEST_MEASURED = 1 << 19
+"""Most elements of the operands together for which a kernel is measured. Scratch memory is bounded by the processor's
+caches, a few MiB at any size: next to larger tensors it is negligible."""
 
 Argument = tuple[tuple[int, ...], tuple[int, ...], torch.dtype] | tuple[int, ...] | int | float | bool | None
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """One operation on operands of one description: (shape, strides, dtype) for a tensor, else the value itself."""
+    """An operation and a description of its arguments: (shape, strides, dtype) for a tensor, else the value itself."""
 
     operation: Any
     operands: tuple[Argument, ...]
@@ -58,28 +58,28 @@ class Kernel:
 
 
 def kernel(func: Any, args: Any, kwargs: Any) -> Kernel | None:
-    """The kernel that `func` would run, where it is one that takes scratch memory worth knowing."""
-    if func not in MEASURED or sum(t.numel() for t in args if isinstance(t, Tensor)) > LARGEST_TRIED:
+    """The kernel that `func` would run if its scratch memory is to be counted, else None."""
+    if func not in MEASURED or sum(t.numel() for t in args if isinstance(t, Tensor)) > LARGEST_MEASURED:
         return None
     options = tuple((name, _described(kwargs[name])) for name in sorted(kwargs))
     return Kernel(func, tuple(_described(a) for a in args), options)
 
 
-def scratch_bytes(of: Kernel) -> int:
-    """Bytes that the CPU's kernel takes from the allocator and returns before it ends.
+def scratch_bytes(kernel: Kernel) -> int:
+    """Bytes that the CPU's kernel allocates and frees before it ends.
 
-    Which kernel runs, and what it takes, depends on the processor, on its number of threads and on the sizes: it is
-    tried out here, on real zeros of the same shapes, once for each description. 0 where PyTorch has no profiler.
+    They depend on the processor, its number of threads and the sizes, so the kernel is run on zeros of the same
+    shapes, once for each description. 0 if PyTorch was built without its profiler.
     """
-    return _tried(of, torch.get_num_threads())
+    return _measured(kernel, torch.get_num_threads())
 
 
 @cache
-def _tried(of: Kernel, threads: int) -> int:
-    operands, options = [_zeros(a) for a in of.operands], {name: _zeros(a) for name, a in of.options}
-    of.operation(*operands, **options)  # the first call of a kernel may keep what it allocates
+def _measured(kernel: Kernel, threads: int) -> int:
+    operands, options = [_zeros(a) for a in kernel.operands], {name: _zeros(a) for name, a in kernel.options}
+    kernel.operation(*operands, **options)  # the first call of a kernel may keep what it allocates
     with torch.no_grad(), CpuPeak(nn.Identity()) as peak:
-        result = of.operation(*operands, **options)
+        result = kernel.operation(*operands, **options)
     results = [t for t in (result if isinstance(result, tuple) else (result,)) if isinstance(t, Tensor)]
     kept = sum({t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in results}.values())
     return 0 if peak.peak_bytes is None else peak.peak_bytes - kept

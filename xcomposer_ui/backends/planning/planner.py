@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
@@ -15,7 +16,7 @@ from xcomposer_ui.backends.planning.dry_run import DryRun, DryRunInputs, dry_run
 from xcomposer_ui.backends.planning.fake_model import FakeModel, fake_model
 from xcomposer_ui.backends.planning.search import largest
 from xcomposer_ui.backends.torch_private import FakeTensorMode
-from xcomposer_ui.core.request import MOST_TILES
+from xcomposer_ui.core.request import MOST_TILES, TILE_SETTINGS, tile_settings
 from xcomposer_ui.core.strategies import PLANNED, Strategy
 from xcomposer_ui.models.base import FamilyConfig
 from xcomposer_ui.planning.cards import fits
@@ -32,7 +33,8 @@ from xcomposer_ui.planning.plan import (
 
 @dataclass(frozen=True)
 class AvailableMemory:
-    """Memory that a run has to fit. on_card: compared with the driver's count, else with that of live tensors."""
+    """Memory that a run has to fit into. on_card: whether it is a card's, to compare with the driver's count; else
+    with the bytes of live tensors."""
 
     bytes: int | None
     name: str | None
@@ -82,10 +84,10 @@ class Planner:
         self._scratch = device == "cpu"
         self._mode = FakeTensorMode()
         self._fake_models: dict[str, FakeModel] = {}
-        self._dry_runs: dict[tuple[Strategy, int, int | None], DryRun] = {}
+        self._dry_runs: dict[tuple[Strategy, PlanRequest], DryRun] = {}
 
     def fake_model(self, dtype: str) -> FakeModel:
-        """The model without storage, its weights in `dtype`."""
+        """The fake model with weights in `dtype`."""
         if dtype not in self._fake_models:
             with self._mode:
                 self._fake_models[dtype] = fake_model(self.config, getattr(torch, dtype))
@@ -93,16 +95,15 @@ class Planner:
 
     def image_tokens(self) -> int:
         """Tokens of the request's picture, 0 for text only."""
-        pixels = self._pixels(self.request.hd_num)
+        pixels = self._pixels(self.request)
         return 0 if pixels is None else self.config.image_tokens_of(pixels)
 
-    def _pixels(self, hd_num: int | None) -> tuple[int, int] | None:
-        picture = self.request.image
-        return None if picture is None else self.config.pixel_size(picture, hd_num)
+    def _pixels(self, request: PlanRequest) -> tuple[int, int] | None:
+        return None if request.image is None else self.config.pixel_size(request.image, **tile_settings(request))
 
     def planned(self, strategy: Strategy) -> StrategyPlan:
         """The plan of the request under one strategy."""
-        seen = self.dry_run(strategy, self.request.batch, self.request.hd_num)
+        seen = self.dry_run(strategy, self.request)
         phases = phase_peaks(seen, scratch=self._scratch)
         card = on_card(seen)
         known = self.memory.bytes is not None
@@ -117,52 +118,49 @@ class Planner:
             fits=self._fits(card.total_bytes),
             fits_memory=self.fits_memory(seen),
             largest_batch=self._largest_batch(strategy) if known and seen.failed_in is None else None,
-            largest_hd_num=self._largest_hd_num(strategy) if known else None,
+            largest_tiles=self._largest_tiles(strategy) if known else None,
             fails_in=seen.failed_in,
         )
 
-    def dry_run(self, strategy: Strategy, batch: int, hd_num: int | None) -> DryRun:
-        """The dry run of the request with another batch or number of tiles, made once."""
-        key = strategy, batch, hd_num
+    def dry_run(self, strategy: Strategy, request: PlanRequest) -> DryRun:
+        """The dry run of `request`: the planner's own, or the same with another batch or number of tiles; cached."""
+        key = strategy, request
         if key not in self._dry_runs:
-            request = self.request
-            inputs = DryRunInputs(self._pixels(hd_num), request.prompt_tokens, request.new_tokens, batch)
+            inputs = DryRunInputs(self._pixels(request), request.prompt_tokens, request.new_tokens, request.batch)
             model = self.fake_model(strategy.weights_dtype(request.half))
             self._dry_runs[key] = dry_run(model, inputs, strategy, request.half, self._mode)
         return self._dry_runs[key]
 
     def needed(self, seen: DryRun) -> int:
-        """Bytes of a dry run that are compared with the available memory."""
+        """Bytes of a dry run to compare with the available memory."""
         if self.memory.on_card:
             return on_card(seen).total_bytes
         return max(peak.total_bytes for peak in phase_peaks(seen, scratch=self._scratch).values())
 
     def fits_memory(self, seen: DryRun) -> bool | None:
-        """Whether a dry run fits the available memory; None where that is unknown."""
+        """Whether a dry run fits into the available memory; None if that is unknown."""
         return None if self.memory.bytes is None else self.needed(seen) <= self.memory.bytes
-
-    def _fit(self, needed: int) -> bool:
-        return self.memory.bytes is not None and needed <= self.memory.bytes
 
     def _fits(self, needed: int) -> Mapping[str, bool]:
         own = {}
         if self.memory.on_card and self.memory.name != "as asked":
-            own = {f"{self.memory.name} (here)": self._fit(needed)}
+            own = {f"{self.memory.name} (here)": self.memory.bytes is not None and needed <= self.memory.bytes}
         return {**fits(needed), **own}
 
     def _largest_batch(self, strategy: Strategy) -> int:
         def needed(batch: int) -> int:
-            return self.needed(self.dry_run(strategy, batch, self.request.hd_num))
+            return self.needed(self.dry_run(strategy, replace(self.request, batch=batch)))
 
         assert self.memory.bytes is not None
         return largest(needed, self.memory.bytes, 1, MOST_BATCH)
 
-    def _largest_hd_num(self, strategy: Strategy) -> int | None:
+    def _largest_tiles(self, strategy: Strategy) -> int | None:
         if not self.config.cuts_tiles or self.request.image is None:
             return None
 
-        def needed(hd_num: int) -> int:
-            return self.needed(self.dry_run(strategy, self.request.batch, hd_num))
+        def needed(tiles: int) -> int:
+            settings: dict[str, Any] = dict.fromkeys(TILE_SETTINGS, tiles)
+            return self.needed(self.dry_run(strategy, replace(self.request, **settings)))
 
         assert self.memory.bytes is not None
         return largest(needed, self.memory.bytes, 1, MOST_TILES, guess=MOST_TILES)
@@ -177,15 +175,15 @@ def phase_peaks(seen: DryRun, *, scratch: bool) -> dict[str, PhasePeak]:
 
 
 def predicted_bytes(shape: RunShape, config: FamilyConfig | None = None) -> int:
-    """Peak memory of a run in bytes, weights included, counted as its measurement is; no weights are read.
+    """Predict a run's peak memory in bytes, weights included, counted as it is measured; no weights are read.
 
-    config: the model's where it is at hand. Raises UserError where there is no such model.
+    config: the model's, if the caller has it. Raises UserError if there is no such model.
     """
-    request = PlanRequest(shape.model, shape.picture, shape.hd_num, half=shape.half, device=shape.device)
+    request = PlanRequest(shape.model, shape.picture, half=shape.half, device=shape.device, **tile_settings(shape))
     memory = AvailableMemory(None, None, on_card=False)
     planner = Planner(config or configuration_of(shape.model), request, shape.device, memory)
     image_tokens = planner.image_tokens()
     prompt = shape.prompt_tokens or shape.text_length + image_tokens
     planner.request = replace(request, prompt_tokens=max(1, prompt - image_tokens), new_tokens=shape.new_tokens)
-    seen = planner.dry_run(PLANNED[shape.strategy], 1, shape.hd_num)
+    seen = planner.dry_run(PLANNED[shape.strategy], planner.request)
     return max(peak.total_bytes for peak in phase_peaks(seen, scratch=shape.device == "cpu").values())

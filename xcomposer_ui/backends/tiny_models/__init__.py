@@ -1,1 +1,1 @@
-"""Small real twins of image-text models: the same configuration with fewer and narrower layers, and real tensors."""
+"""Tiny versions of image-text models: the same configuration with fewer and narrower layers, on real tensors."""

@@ -20,25 +20,25 @@ from xcomposer_ui.core.errors import UserError, first_line
 from xcomposer_ui.core.settings import EMBEDDED, EMBEDDED_PATH
 
 LARGEST = 200_000_000
-"""Parameters: a model that stays larger was not made small, and would take minutes and gigabytes."""
+"""Most parameters of a tiny model; a larger one was not shrunk, and would take minutes and gigabytes."""
 
 
 NOT_BUILT = (
     *(ValueError, TypeError, RuntimeError, AttributeError, KeyError, IndexError, ImportError, OSError),
     StrictDataclassError,
 )
-"""What a configuration or a class may raise that cannot be made, or not so small."""
+"""What a configuration or a class may raise if it cannot be built, or not at this size."""
 
 
 class NoTinyModelError(Exception):
-    """A tiny model cannot be built or run, in a sentence that says why."""
+    """A tiny model cannot be built or run; the message is a sentence with the reason."""
 
 
 def configuration(named: str) -> tuple[type[Any] | None, Any]:
     """(class or None, configuration) for a folder with a config.json, or a class such as
     "LlavaForConditionalGeneration" or "my_package.model:MyModel".
 
-    Raises UserError where there is no such folder or class, NoTinyModelError where transformers does not know the type.
+    Raises UserError if there is no such folder or class, NoTinyModelError if transformers does not know the type.
     """
     folder = EMBEDDED_PATH if named == EMBEDDED else Path(named).expanduser()
     if folder.is_file() and folder.name == "config.json":
@@ -61,7 +61,7 @@ def configuration(named: str) -> tuple[type[Any] | None, Any]:
 def tiny_model(found: type[Any] | None, config: Any) -> Any:
     """A small float32 model of the same architecture with random weights. Raises NoTinyModelError."""
     try:
-        # A class comes with its defaults, a folder with sizes that were run.
+        # Only a class's defaults may need corrections.
         tree = config.to_dict() if found is None else fitted(config.to_dict())
         small = type(config).from_dict(shrunk(tree))
         model_class = found or _class_for(small)
@@ -80,8 +80,8 @@ def tiny_model(found: type[Any] | None, config: Any) -> Any:
 def loaded_in(model: Any, dtype: torch.dtype) -> Any:
     """`model` as `from_pretrained(..., dtype=dtype)` loads its checkpoint.
 
-    Which is not `model.to(dtype)`: some families keep modules in float32, and tables that no checkpoint holds are made
-    anew in float32.
+    This differs from `model.to(dtype)`: some families keep modules in float32, and tables that are not in a checkpoint
+    are computed in float32.
     """
     with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         model.save_pretrained(folder)
@@ -116,7 +116,7 @@ def _class_for(config: Any) -> type[Any]:
     for auto in (AutoModelForImageTextToText, AutoModelForCausalLM):
         if type(config) in auto._model_mapping:
             mapped: Any = auto._model_mapping[type(config)]
-            found = mapped[0] if isinstance(mapped, tuple) else mapped  # a few have several: the first is the default
+            found = mapped[0] if isinstance(mapped, tuple) else mapped  # of several classes, the first is the default
             if inspect.isclass(found):
                 return found
     raise NoTinyModelError(f"{type(config).__name__} is of no image-text model that transformers has a class for")

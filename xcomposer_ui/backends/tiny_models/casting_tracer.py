@@ -1,4 +1,4 @@
-"""A tracer that casts at a clash and continues, so that one run shows every boundary and not only the first."""
+"""A tracer that casts at a clash and continues, so that one run finds every boundary and not only the first."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from xcomposer_ui.tracing.lint import Boundary
 class CastingTracer(Tracer):
     """Records each boundary where floating-point types clash, and casts there.
 
-    An operand that is written into keeps its dtype; else the operands take the weight's. Only errors that the rules
-    explain are handled, and each operation once: what fails again, raises.
+    The operands are cast to the dtype of the one that is written into, else to the weight's. Only errors that the
+    rules explain are handled; an operation that fails again with the cast operands raises.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -28,7 +28,7 @@ class CastingTracer(Tracer):
 
     @property
     def boundaries(self) -> tuple[Boundary, ...]:
-        """Each clash once, in the order in which they were met."""
+        """Each clash once, in order of execution."""
         return tuple(self._found.values())
 
     def operation(self, operation: Any, args: Any, kwargs: Any) -> Any:
@@ -47,7 +47,7 @@ class CastingTracer(Tracer):
         try:
             return super().call(function, args, kwargs)
         except Exception as error:
-            # What an operation raised was handled there; the rest are checks that come before any operation.
+            # Errors of an operation were handled there; the others come from checks before any operation.
             if error is self._passed_on:
                 raise
             self._passed_on = error
@@ -58,7 +58,7 @@ class CastingTracer(Tracer):
         return super().call(function, *cast)
 
     def _cast_to_one(self, error: Exception, args: Any, kwargs: Any, *, written: bool) -> tuple[Any, Any] | None:
-        """The arguments in one dtype, None where the error has another cause."""
+        """The arguments cast to one dtype, None if the error has another cause."""
         tensors = [tensor for tensor in tensors_in((args, kwargs)) if tensor.is_floating_point()]
         if self.is_paused or len({tensor.dtype for tensor in tensors}) < 2:
             return None

@@ -1,6 +1,6 @@
-"""A class's default configuration, made to fit itself: some are such that their own model cannot be run.
+"""Corrections of a class's default configuration, as with some defaults the class's own model cannot be run.
 
-A checkpoint's config.json needs none of this. Plain dictionaries in and out.
+The configuration of a checkpoint needs no corrections. Configurations are plain dictionaries here.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ Tree = dict[str, Any]
 
 
 def fitted(tree: Tree) -> Tree:
-    """`tree`, changed in place: heads divide widths, what the tower gives is as wide as what the text takes."""
+    """`tree`, changed in place: heads divide widths, and the tower's output is as wide as the text model's input."""
     for part in parts(tree):
         _fit_heads(part)
     vision, text = tree.get("vision_config"), tree.get("text_config")
@@ -32,7 +32,7 @@ def _fit_heads(part: Tree) -> None:
 
 
 def _fit_width(vision: Tree, text: Tree) -> None:
-    """A tower or its projector ends in the text's width: under one of these names, in Qwen's towers under two."""
+    """Set the output width of the tower or its projector, which families name differently, to the text's width."""
     width = text.get("hidden_size")
     if not _is_size(width):
         return
@@ -44,7 +44,7 @@ def _fit_width(vision: Tree, text: Tree) -> None:
 
 
 def _fit_grid(tree: Tree, vision: Tree) -> None:
-    """The patches of a side are a multiple of those that become one token."""
+    """Make the patches per side a multiple of those that are merged into one token."""
     size, patch = vision.get("image_size"), vision.get("patch_size")
     if not (_is_size(size) and _is_size(patch)):
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -10,21 +11,20 @@ import torch
 from xcomposer_ui.backends.tiny_models.pixels import Inputs, pixels_for
 
 WORDS = (3, 4, 5)
-"""Token ids that stand for text; any will do."""
+"""Token ids of the text; their values do not matter."""
 
 
 def inputs_for(model: Any) -> Inputs:
-    """Keyword arguments for the model's `generate` or `forward`, of one picture among words.
+    """Keyword arguments for the model's `generate` or `forward`: one picture and some text.
 
-    Raises TypeError where the model takes no picture, and whatever the model raises where its layout is none of those
-    known here.
+    Raises TypeError if the model takes no picture, and what the model raises if its layout is not known here.
     """
     accepted = inspect.signature(model.forward).parameters
     if not {"pixel_values", "flattened_patches"} & set(accepted):
         raise TypeError(f"{type(model).__name__} takes no picture")
     torch.manual_seed(0)
     made = pixels_for(model, accepted)
-    if "flattened_patches" in made:  # the words are in the picture
+    if "flattened_patches" in made:  # the text is part of the picture
         return made
     image_token = getattr(model.config, "image_token_id", None)
     if image_token is None:
@@ -33,28 +33,27 @@ def inputs_for(model: Any) -> Inputs:
     made["attention_mask"] = torch.ones_like(made["input_ids"])
     if "mm_token_type_ids" in accepted:
         made["mm_token_type_ids"] = (made["input_ids"] == image_token).int()
-    return made | _beside(model, made)
+    return made | _family_arguments(accepted, made)
 
 
-def _beside(model: Any, made: Inputs) -> Inputs:
-    """Arguments that single families need besides."""
-    accepted = inspect.signature(model.forward).parameters
-    words, beside = made["input_ids"], Inputs()
+def _family_arguments(accepted: Mapping[str, Any], made: Inputs) -> Inputs:
+    """Arguments that only some families need."""
+    length, further = made["input_ids"].shape[1], Inputs()
     if "qformer_input_ids" in accepted:
-        beside["qformer_input_ids"] = torch.tensor([WORDS])
-        beside["qformer_attention_mask"] = torch.ones_like(beside["qformer_input_ids"])
+        further["qformer_input_ids"] = torch.tensor([WORDS])
+        further["qformer_attention_mask"] = torch.ones_like(further["qformer_input_ids"])
     if "image_embeds_position_mask" in accepted:
-        places = torch.arange(words.shape[1])
-        beside["image_embeds_position_mask"] = ((places > 0) & (places <= words.shape[1] - 1 - len(WORDS)))[None].long()
+        places = torch.arange(length)
+        further["image_embeds_position_mask"] = ((places > 0) & (places <= length - 1 - len(WORDS)))[None].long()
     if "cross_attention_mask" in accepted:
-        beside["cross_attention_mask"] = made["aspect_ratio_mask"][:, None].expand(-1, words.shape[1], -1, -1)
-    return beside
+        further["cross_attention_mask"] = made["aspect_ratio_mask"][:, None].expand(-1, length, -1, -1)
+    return further
 
 
 def _image_ids(model: Any, pixels: Inputs, image_token: int | None) -> list[int]:
-    """As many image tokens as the picture takes, and none for models that put it in otherwise."""
+    """The prompt's image tokens, and none for models that insert the picture in another way."""
     config = model.config
-    if "aspect_ratio_ids" in pixels:  # reached by attention across, not in the place of tokens
+    if "aspect_ratio_ids" in pixels:  # by cross-attention
         return []
     if image_token is None:
         return [WORDS[0]] * int(getattr(config, "latent_query_num", 0))

@@ -1,4 +1,4 @@
-"""A picture as a family's processor returns it: a square, tiles, patches in a row. All float32."""
+"""A picture in the layout of a family's processor: a square, tiles, a sequence of patches. All float32."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from torch import Tensor
 Inputs = dict[str, Tensor]
 
 PATCHES = 4
-"""Of a picture that comes as a row of patches, for models to which any number will do."""
+"""Patches per picture for models that take a sequence of any number of them."""
 
 
 def pixels_for(model: Any, accepted: Mapping[str, Any]) -> Inputs:
-    """The arguments that hold one picture, by the names that the model's `forward` accepts."""
+    """The arguments of one picture, chosen by the names that the model's `forward` accepts."""
     config = model.config
     vision = getattr(config, "vision_config", config)
     channels = _first_number(vision, ("num_channels", "in_channels", "in_chans"), 3)
@@ -29,7 +29,7 @@ def pixels_for(model: Any, accepted: Mapping[str, Any]) -> Inputs:
         return _patches_in_a_row(vision, channels)
     if "aspect_ratio_ids" in accepted:
         return _tiles_of_a_shape(vision, channels, side)
-    if "pixel_attention_mask" in accepted:  # several pictures a prompt, padded
+    if "pixel_attention_mask" in accepted:  # several pictures per prompt, padded
         mask = torch.ones(1, 1, side, side, dtype=torch.bool)
         return {"pixel_values": torch.rand(1, 1, channels, side, side), "pixel_attention_mask": mask}
     if getattr(config, "image_grid_pinpoints", None):  # the picture small, then its tiles
@@ -42,7 +42,7 @@ def pixels_for(model: Any, accepted: Mapping[str, Any]) -> Inputs:
 
 
 def _grid(vision: Any, channels: int) -> Inputs:
-    """Patches of all pictures one after the other, with each picture's rows and columns."""
+    """Patches of all pictures in one sequence, with each picture's rows and columns."""
     merge, patch = int(vision.spatial_merge_size), side_of(vision.patch_size)
     grid = torch.tensor([[1, 2 * merge, 2 * merge]])
     values = channels * side_of(getattr(vision, "temporal_patch_size", 1)) * patch**2
@@ -50,7 +50,7 @@ def _grid(vision: Any, channels: int) -> Inputs:
 
 
 def _rows_and_columns(vision: Any, channels: int) -> Inputs:
-    """Patches with the row and the column that each is in before its values."""
+    """Patches, each with its row and column before its values."""
     places = torch.tensor([[row, column] for row in (1, 2) for column in (1, 2)])
     width = getattr(vision, "patch_embed_hidden_size", None) or channels * side_of(vision.patch_size) ** 2
     values = torch.cat([places.float(), torch.rand(PATCHES, int(width))], dim=1)
@@ -65,7 +65,7 @@ def _patches_in_a_row(vision: Any, channels: int) -> Inputs:
 
 
 def _tiles_of_a_shape(vision: Any, channels: int, side: int) -> Inputs:
-    """One tile, padded to as many as there may be, and the number of the shape that they are laid out in."""
+    """One tile, padded to the most tiles, and the number of their arrangement."""
     most = int(vision.max_num_tiles)
     mask = torch.zeros(1, 1, most, dtype=torch.long)
     mask[..., 0] = 1
@@ -74,7 +74,7 @@ def _tiles_of_a_shape(vision: Any, channels: int, side: int) -> Inputs:
 
 
 def _tile_count(model: Any, side: int) -> int:
-    """As many as the family's own rule makes of a picture of this side, the whole picture among them."""
+    """The number of tiles, the whole picture included, by the family's own function."""
     counted = getattr(sys.modules[type(model).__module__], "image_size_to_num_patches", None)
     return int(counted([side, side], model.config.image_grid_pinpoints, side)) if counted else 2
 

@@ -1,7 +1,7 @@
-"""A configuration made small: fewer layers, heads and words, and every relation between its sizes kept.
+"""Shrinks a configuration: fewer layers, heads and tokens, with all relations between its sizes kept.
 
-Plain dictionaries in and out. Heads keep their width, so that what is written in its terms (sections of rotary
-positions, for one) stays true; equal widths stay equal, because a projector's sizes are those of its neighbours.
+Configurations are plain dictionaries here. Heads keep their width, on which other fields depend (the sections of rotary
+positions, for example); equal widths stay equal, because a projector's widths are those of its neighbours.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ LAYERS = 2
 HEADS = 2
 VOCABULARY = 512
 MOST_INNER = 128
-"""The width inside a feed-forward part, which nothing else depends on."""
+"""Most inner width of a feed-forward network, on which no other size depends."""
 
 MANY_PATCHES = 40
-"""On a side of the picture."""
+"""Patches per side of the picture from which on it is made smaller."""
 
 WIDTH_OF_HEADS = ("embed_dim", "hidden_size", "d_model", "n_embd")
-"""Where a part has several, the first is what its heads divide up."""
+"""Names of the width that is split into heads; if a part has several, the first is used."""
 WIDTHS = (
     *WIDTH_OF_HEADS,
     *("projection_dim", "out_hidden_size", "encoder_hidden_size", "cross_attention_hidden_size", "mm_hidden_size"),
@@ -68,7 +68,7 @@ def shrunk(tree: Tree) -> Tree:
 
 
 def parts(tree: Tree) -> Iterator[Tree]:
-    """The configuration itself and those inside it: of the vision tower, of the language model."""
+    """The configuration and the nested ones, of the vision tower and the language model."""
     yield tree
     for key, value in tree.items():
         if isinstance(value, dict) and key.endswith("_config"):
@@ -80,7 +80,7 @@ def _first(part: Tree, names: tuple[str, ...]) -> str | None:
 
 
 def _head_width(part: Tree) -> tuple[int, int, bool] | None:
-    """(width, width of a head, whether the heads divide the width up), None where it has no heads."""
+    """(width, width of a head, whether the heads divide the width), None without heads."""
     width, count = _first(part, WIDTH_OF_HEADS), _first(part, HEAD_COUNTS)
     if width is None or count is None:
         return None
@@ -91,20 +91,20 @@ def _head_width(part: Tree) -> tuple[int, int, bool] | None:
 
 
 def _new_widths(tree: Tree) -> tuple[dict[int, int], dict[int, int]]:
-    """(width -> narrower width, id of a part -> how many heads it has then)."""
-    wanted: dict[int, int] = {}
+    """(width -> reduced width, id of a part -> its reduced number of heads)."""
+    units: dict[int, int] = {}  # width -> the number that its reduced width has to be a multiple of
     found = [(part, known) for part in parts(tree) if (known := _head_width(part)) is not None]
     for _, (width, head, divides) in found:
-        wanted[width] = math.lcm(wanted.get(width, 1), head if divides else 1)
-    narrow = {width: min(width, max(HEADS * unit, 64 // unit * unit)) for width, unit in wanted.items()}
-    # A width that its heads no longer divide stays as it is.
-    narrow = {width: new if new % wanted[width] == 0 else width for width, new in narrow.items()}
+        units[width] = math.lcm(units.get(width, 1), head if divides else 1)
+    narrow = {width: min(width, max(HEADS * unit, 64 // unit * unit)) for width, unit in units.items()}
+    # A width whose reduced value its heads would not divide is kept.
+    narrow = {width: new if new % units[width] == 0 else width for width, new in narrow.items()}
     heads = {id(part): narrow[width] // head if divides else HEADS for part, (width, head, divides) in found}
     return narrow, heads
 
 
 def _new_ids(tree: Tree) -> dict[int, int]:
-    """Token id -> id in the small vocabulary: those beyond it move to its end, in their order."""
+    """Token id -> id in the small vocabulary, at whose end ids beyond it are placed, in order."""
     beyond: set[int] = set()
     for part in parts(tree):
         for key, value in part.items():
@@ -127,7 +127,7 @@ def _small(part: Tree, widths: dict[int, int], heads: dict[int, int], ids: dict[
     for key, value in part.items():
         if key in LEFT_OUT:
             continue
-        if isinstance(value, dict) and key == "per_layer_config":  # what single layers have of their own
+        if isinstance(value, dict) and key == "per_layer_config":  # index of a layer -> its own fields
             made[key] = {index: own for index, own in value.items() if int(index) < layers}
         elif isinstance(value, dict) and key.endswith("_config"):
             made[key] = _small(value, widths, heads, ids)
@@ -140,11 +140,10 @@ def _small(part: Tree, widths: dict[int, int], heads: dict[int, int], ids: dict[
         else:
             made[key] = value
     _set_heads(made, part, heads)
-    if (
-        "vision_output_dim" in made and "intermediate_layers_indices" in made
-    ):  # what the last layer and some before it give, side by side
+    # The outputs of the last layer and of some earlier ones, concatenated.
+    if "vision_output_dim" in made and "intermediate_layers_indices" in made:
         made["vision_output_dim"] = made["hidden_size"] * (1 + len(made["intermediate_layers_indices"]))
-    # A model that marks its image tokens by an id of its own needs one.
+    # A model with an image token needs an id for it.
     for key in IMAGE_IDS:
         if key in made and made[key] is None:
             made[key] = VOCABULARY - len(ids) - 1
@@ -169,14 +168,14 @@ def _small_number(key: str, value: int, part: Tree, widths: dict[int, int], laye
 
 
 def _small_side(side: int, part: Tree) -> int:
-    """A quarter of a side of very many patches, where whole patches are left: attention over all takes seconds."""
+    """A quarter of a side with MANY_PATCHES, if divisible: attention over all of them takes seconds."""
     patch = part.get("patch_size")
     many = _is_int(patch) and side // patch >= MANY_PATCHES and side % (4 * patch) == 0
     return side // 4 if many else side
 
 
 def _layers(part: Tree) -> int:
-    """How many layers show every kind that the part has."""
+    """The number of layers needed to have every kind of layer of the part."""
     kinds = part.get("layer_types")
     if not isinstance(kinds, list) or not kinds:
         return LAYERS
@@ -199,7 +198,7 @@ def _small_list(key: str, value: list[Any], part: Tree, layers: int) -> list[Any
 
 
 def _near(index: int, layers: int) -> int:
-    """A layer's index, counted from either end, among those that are left."""
+    """A layer's index, counted from either end, limited to the remaining layers."""
     return min(index, layers) if index >= 0 else max(index, -layers)
 
 

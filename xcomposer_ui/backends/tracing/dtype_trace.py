@@ -1,4 +1,4 @@
-"""Tracing a run: where it failed, and the way its dtypes took. Never for a run that is timed."""
+"""Traces a run: where it failed, and its dtype flow. Not for runs that are timed."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from xcomposer_ui.runtime.backend import FailureSite
 from xcomposer_ui.tracing.dtype_flow import Cast, Clash, DtypeFlow, ModuleCall, OutsideCast
 
 MOST_CALLS = 20_000
-"""Module calls that a flow holds: about 150 tokens of a 32-block model. What follows is run and not recorded."""
+"""Most module calls of a flow: about 150 tokens of a 32-block model. Later calls are not recorded."""
 
 
 def trace_failure(call: Callable[[], object], model: nn.Module) -> FailureSite | None:
-    """Run `call` once, traced, and tell where it failed; None where it answers.
+    """Run `call` once, traced; returns where it failed, None if it did not.
 
-    module: the full name of the module whose forward was running. operation: "aten.addmm".
-    operands: every tensor the operation got, in its order: a parameter by its full name, or an activation with the
-    module that returned it and the operation and module that last changed its dtype.
-    Only Exceptions are taken; what derives from BaseException alone passes through.
+    module: the full name of the module whose forward was running. operation: as "aten.addmm".
+    operands: the operation's tensors in order: a parameter by its full name, or an activation with the module that
+    returned it and the operation and module that last changed its dtype.
+    Only subclasses of Exception are caught.
     """
     tracer = Tracer(model)
     try:
@@ -44,11 +44,11 @@ def trace_flow(
     values: bool = False,
     expected: tuple[type[Exception], ...] = (Exception,),
 ) -> DtypeFlow:
-    """Run `call` once, traced, and record each module call's dtypes in and out, its weights' and its casts.
+    """Run `call` once, traced; returns the dtypes of each module call's inputs, outputs and weights, and its casts.
 
-    values: also the largest |value| and the number of NaN and infinite values each module call gives back.
-    A call that fails ends the flow: the modules it was in are marked, `error` holds its last line, `clash` the place.
-    expected: what a failure may be; anything else is raised on.
+    values: whether to record the largest |value| and the number of NaN and infinite values of each output too.
+    A failure ends the flow: the modules that were running are marked, `error` and `clash` describe it.
+    expected: the exceptions that are failures; others are raised.
     """
     tracer = FlowTracer(model, values)
     try:
@@ -75,6 +75,7 @@ class FlowTracer(Tracer):
         self._outside: dict[int, dict[tuple[str, str, str], int]] = {}
 
     def flow(self, error: str | None = None, clash: Clash | None = None) -> DtypeFlow:
+        """The flow of the calls so far."""
         calls = tuple(
             replace(call, casts=tuple(Cast(*key, count) for key, count in self._casts.get(call.index, {}).items()))
             for call in self._calls
@@ -90,7 +91,7 @@ class FlowTracer(Tracer):
         if len(self._calls) >= MOST_CALLS:
             self._open.append(None)
             return
-        module, given = self._modules[name], tensors_in((args, kwargs))
+        module, inputs = self._modules[name], tensors_in((args, kwargs))
         self._open.append(len(self._calls))
         self._calls.append(
             ModuleCall(
@@ -98,10 +99,10 @@ class FlowTracer(Tracer):
                 name=name,
                 class_name=type(module).__name__,
                 depth=len(self._open) - 1,
-                dtypes_in=_dtypes(given),
+                dtypes_in=_dtypes(inputs),
                 dtypes_out=(),
                 dtypes_parameters=_dtypes(list(module.parameters(recurse=False))),
-                max_abs_in=self._measure(given)[0] if self._values else None,
+                max_abs_in=self._measure(inputs)[0] if self._values else None,
                 failed=True,  # until it returns
             )
         )
@@ -117,6 +118,7 @@ class FlowTracer(Tracer):
         )
 
     def _measure(self, tensors: list[Tensor]) -> tuple[float | None, int]:
+        """(largest finite |value|, number of NaN and infinite values) of the floating-point tensors."""
         largest: float | None = None
         non_finite = 0
         with self.paused(), torch.no_grad():
@@ -134,7 +136,7 @@ class FlowTracer(Tracer):
             counts = self._outside.setdefault(len(self._calls), {})
         elif self._open[-1] is not None:
             counts = self._casts.setdefault(self._open[-1], {})
-        else:  # more calls than a flow holds
+        else:  # beyond MOST_CALLS
             return
         counts[operation, before, after] = counts.get((operation, before, after), 0) + 1
 

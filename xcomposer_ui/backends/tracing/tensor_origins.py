@@ -1,8 +1,8 @@
-"""The origin of each tensor of a run: its name, and what gave it its dtype."""
+"""The origin of each tensor of a run: its name, and the operation that set its dtype."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -13,10 +13,10 @@ from xcomposer_ui.core.messages import Message
 from xcomposer_ui.core.result import BUFFER, PARAMETER, Operand
 
 OUTSIDE = ""
-"""The module's name where an operation runs outside every module's forward."""
+"""The module's name for operations outside every module's forward."""
 
 CASTS = ("aten._to_copy", "autocast")
-"""The operations that do nothing but cast."""
+"""The operations that only cast."""
 
 
 def dtype_name(dtype: torch.dtype) -> str:
@@ -26,10 +26,11 @@ def dtype_name(dtype: torch.dtype) -> str:
 
 @dataclass(frozen=True)
 class Source:
-    """Where a tensor comes from. `made_in`: the module it was computed in, then each module that returned it.
+    """The origin of a tensor. made_by: the operation. made_in: the module that computed it, later the one that
+    returned it.
 
-    dtype_since: the operation and module that gave it its dtype; None where the model was given it so.
-    copy_of: the parameter's name where the tensor is a parameter in another dtype.
+    dtype_since: the operation and module that set its dtype; None if it came with the model's inputs.
+    copy_of: the parameter's name if the tensor is a parameter in another dtype.
     """
 
     made_by: str
@@ -48,11 +49,11 @@ class _Weight:
 
 
 class TensorOrigins:
-    """Sources by storage: views of a tensor share its storage, and with it name and origin."""
+    """Sources by storage: views of a tensor share its storage, name and origin."""
 
     def __init__(self, model: nn.Module) -> None:
         self._weights: dict[int, list[_Weight]] = {}
-        # A weak reference keeps a storage's address from being given to another one, so no entry is ever mistaken.
+        # A weak reference keeps a storage's address from being reused, so the keys are unique.
         self._sources: dict[int, tuple[StorageWeakRef, Source]] = {}
         for name, weight in model.named_parameters(remove_duplicate=False):
             self._enter_weight(name, PARAMETER, weight)
@@ -83,11 +84,11 @@ class TensorOrigins:
         return entry[1] if entry else None
 
     def note_outputs(self, operation: str, module: str, inputs: list[Tensor], outputs: list[Tensor]) -> None:
-        """Enter what an operation made. What it changed in place, and views, keep the source they had."""
-        taken = {storage_key(tensor) for tensor in inputs}
+        """Record an operation's outputs. Inputs that it changed in place, and views, keep their source."""
+        input_keys = {storage_key(tensor) for tensor in inputs}
         for output in outputs:
             key = storage_key(output)
-            if key is not None and key not in taken and key not in self._weights:
+            if key is not None and key not in input_keys and key not in self._weights:
                 source = self._source_of_output(operation, module, inputs, output)
                 self._sources[key] = (StorageWeakRef(output.untyped_storage()), source)
 
@@ -103,16 +104,15 @@ class TensorOrigins:
         return Source(operation, module, (operation, module), copy_of=copy_of)
 
     def note_returned(self, module: str, outputs: list[Tensor]) -> None:
-        """Enter that `module` returned these; of nested modules that return one tensor the outermost counts."""
+        """Record that `module` returned these; if nested modules return the same tensor, the outermost is kept."""
         for output in outputs:
             key = storage_key(output)
             if key in self._sources and key is not None:
                 ref, known = self._sources[key]
-                returned = Source(known.made_by, module, known.dtype_since, returned=True, copy_of=known.copy_of)
-                self._sources[key] = (ref, returned)
+                self._sources[key] = ref, replace(known, made_in=module, returned=True)
 
     def operand(self, tensor: Tensor) -> Operand:
-        """`tensor` as a person would name it."""
+        """The description of `tensor` for people."""
         dtype, shape = dtype_name(tensor.dtype), tuple(tensor.shape)
         if weight := self.weight(tensor):
             return Operand(weight[0], dtype, weight[1], shape)
@@ -143,7 +143,7 @@ def _name(source: Source) -> Message:
 
 
 def tensors_in(tree: Any) -> list[Tensor]:
-    """The tensors among nested arguments, in their order."""
+    """The tensors in nested arguments, in order."""
     found: list[Tensor] = []
     _collect(tree, found)
     return found
@@ -158,5 +158,5 @@ def _collect(tree: Any, found: list[Tensor]) -> None:
     elif isinstance(tree, dict):
         for item in tree.values():
             _collect(item, found)
-    elif hasattr(tree, "to_tuple"):  # transformers' outputs that are no dicts
+    elif hasattr(tree, "to_tuple"):  # outputs of transformers that are not dicts
         _collect(tree.to_tuple(), found)

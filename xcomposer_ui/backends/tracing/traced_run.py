@@ -1,4 +1,4 @@
-"""A question run once more, traced: where it fails, and the dtypes and values on its way."""
+"""Runs a request again under the tracer: where it fails, and the dtypes and values of its modules."""
 
 from __future__ import annotations
 
@@ -9,15 +9,13 @@ from xcomposer_ui.backends.devices import free_unused
 from xcomposer_ui.backends.run_control import BlockWatch, Stopped
 from xcomposer_ui.backends.tracing.dtype_trace import trace_failure, trace_flow
 from xcomposer_ui.core.request import Request
-from xcomposer_ui.core.strategies import Strategy
 from xcomposer_ui.runtime.backend import FailureSite, Progress
 from xcomposer_ui.tracing.dtype_flow import DtypeFlow
 
 
-def find_site(
-    model: Any, tokenizer: Any, question: Request, strategy: Strategy, half: str, progress: Progress
-) -> FailureSite:
-    """Where the run fails. A trace is too slow to be on in every run, so it is run once more."""
+def find_site(model: Any, tokenizer: Any, question: Request, progress: Progress) -> FailureSite:
+    """Where the run of `question` fails; empty if it does not fail again, or is stopped."""
+    strategy, half = question.method, question.half_dtype
     try:
         with BlockWatch(model, progress), arithmetic(strategy, half, model.device.type):
             site = trace_failure(lambda: run(model, tokenizer, question, strategy, half), model)
@@ -27,16 +25,10 @@ def find_site(
 
 
 def traced_flow(
-    model: Any,
-    tokenizer: Any,
-    question: Request,
-    strategy: Strategy,
-    half: str,
-    progress: Progress,
-    *,
-    values: bool = False,
+    model: Any, tokenizer: Any, question: Request, progress: Progress, *, values: bool = False
 ) -> DtypeFlow:
-    """Each module's dtypes in the run, with `values` its largest value; empty if stopped."""
+    """Each module call's dtypes in the run, with `values` its largest value too; empty if stopped."""
+    strategy, half = question.method, question.half_dtype
     try:
         with BlockWatch(model, progress), arithmetic(strategy, half, model.device.type):
             return trace_flow(

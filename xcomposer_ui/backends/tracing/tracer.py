@@ -1,4 +1,4 @@
-"""The tracer: sees every operation of a run with its module, before the operation can raise."""
+"""The tracer: intercepts every operation of a run, with the module that runs it, before it can raise."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from xcomposer_ui.runtime.backend import FailureSite
 
 OnCast = Callable[[str, str, str, str], None]
 
-# Functions that cast because they were told to.
-_CALLED_FOR = frozenset(
+# Functions whose casts the model's code requests explicitly.
+_EXPLICIT_CASTS = frozenset(
     {"to", "type", "type_as", "float", "half", "bfloat16", "double", "copy_", "tensor", "as_tensor"}
 )
 
@@ -29,12 +29,12 @@ _CALLED_FOR = frozenset(
 class Tracer:
     """Traces what runs inside `with Tracer(model):` in this thread, in grad, no_grad and inference mode alike.
 
-    It slows the run by a few times and keeps no tensor alive. `site(error)` tells afterwards where `error` arose.
+    It makes the run several times slower and keeps no tensor alive. `site(error)` returns where `error` arose.
     on_cast: called with (module, operation, from dtype, to dtype) for each operation that changes a tensor's dtype.
     """
 
     def __init__(self, model: nn.Module, on_cast: OnCast | None = None) -> None:
-        # The model itself has no name of its own in torch; its class's stands for it.
+        # The model itself has an empty name in torch; its class's is used instead.
         self.names = {module: name or type(model).__name__ for name, module in model.named_modules()}
         self._origins = TensorOrigins(model)
         self._stack: list[str] = []
@@ -64,7 +64,7 @@ class Tracer:
         self._exits.close()
 
     def hooks(self, module: nn.Module, name: str) -> list[Any]:
-        """Hooks that follow the stack of modules; an exception takes a module off the stack as well."""
+        """Hooks that maintain the stack of running modules, also if one raises."""
 
         def enter(module: nn.Module, args: Any, kwargs: Any) -> None:
             del module
@@ -88,11 +88,11 @@ class Tracer:
         """For subclasses: the module `name` is called."""
 
     def left(self, name: str, output: Any) -> None:
-        """For subclasses: the module `name` returns `output`, or None because it raised."""
+        """For subclasses: the module `name` returns `output`, None if it raised."""
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Operations in here are the tracer's own, and not looked at."""
+        """A context for the tracer's own operations, which are not traced."""
         before, self.is_paused = self.is_paused, True
         try:
             yield
@@ -101,16 +101,16 @@ class Tracer:
 
     @property
     def module(self) -> str:
-        """The module whose forward is running; `OUTSIDE` where none is."""
+        """The module whose forward is running; `OUTSIDE` if none is."""
         return self._stack[-1] if self._stack else OUTSIDE
 
     @property
     def raising(self) -> bool:
-        """Inside `left`: whether the module ends by an exception."""
+        """Inside `left`: whether the module ends with an exception."""
         return sys.exc_info()[1] not in (None, self._handled)
 
     def operation(self, operation: Any, args: Any, kwargs: Any) -> Any:
-        """Run one dispatched operation, and enter what it made or that it failed."""
+        """Run one dispatched operation, and record its outputs or its failure."""
         if self.is_paused:
             return operation(*args, **kwargs)
         inputs = tensors_in((args, kwargs))
@@ -128,7 +128,7 @@ class Tracer:
 
     @contextmanager
     def function(self, function: Any) -> Iterator[None]:
-        """Within, torch's `function` runs. Autocast is looked up here: below itself it is switched off."""
+        """A context in which torch's `function` runs. Reads whether autocast is on, which it is not in dispatch."""
         before = self._function, self._in_autocast
         self._function = getattr(function, "__name__", "")
         self._in_autocast = torch.is_autocast_enabled(self._device)
@@ -138,20 +138,20 @@ class Tracer:
             self._function, self._in_autocast = before
 
     def _operation_name(self, operation: Any) -> str:
-        """ "aten.addmm"; "autocast" for a cast that nobody called for."""
+        """ "aten.addmm"; "autocast" for a cast that autocast made."""
         name = str(operation.overloadpacket)
-        uncalled_for = name == "aten._to_copy" and self._in_autocast and self._function not in _CALLED_FOR
-        return "autocast" if uncalled_for else name
+        by_autocast = name == "aten._to_copy" and self._in_autocast and self._function not in _EXPLICIT_CASTS
+        return "autocast" if by_autocast else name
 
-    def _note_cast(self, tell: OnCast, name: str, inputs: list[Tensor], out: Tensor) -> None:
-        # A tensor without dimensions counts as a number: it changes no other one's dtype.
+    def _note_cast(self, on_cast: OnCast, name: str, inputs: list[Tensor], out: Tensor) -> None:
+        # A tensor without dimensions does not take part in type promotion, like a number.
         floats = [t.dtype for t in inputs if t.dtype.is_floating_point and (t.dim() or not out.dim())]
         changed = next((dtype for dtype in floats if dtype != out.dtype), None)
         if changed is not None and out.dtype.is_floating_point:
-            tell(self.module, name, dtype_name(changed), dtype_name(out.dtype))
+            on_cast(self.module, name, dtype_name(changed), dtype_name(out.dtype))
 
     def call(self, function: Any, args: Any, kwargs: Any) -> Any:
-        """Call torch's `function`; what its operations did not see fail, its own checks raised."""
+        """Call torch's `function`, and record a failure of its own checks, which run before any operation."""
         try:
             return function(*args, **kwargs)
         except Exception as error:
@@ -172,15 +172,15 @@ class Tracer:
 
     def site(self, error: BaseException) -> FailureSite:
         """Where `error` arose: the operation that raised it, or else the module in whose code it was raised."""
-        seen: BaseException | None = error
-        while seen is not None:
-            if self._failed is not None and self._failed[0] is seen:
+        cause: BaseException | None = error
+        while cause is not None:
+            if self._failed is not None and self._failed[0] is cause:
                 return self._failed[1]
-            seen = seen.__cause__ or seen.__context__
+            cause = cause.__cause__ or cause.__context__
         return FailureSite(module=self._module_in_traceback(error))
 
     def forget(self, error: BaseException) -> None:
-        """Let go of `error` and of the tensors in its frames; `site` knows nothing of it from here on."""
+        """Drop `error`, so that `site` no longer finds it, and the tensors in its frames."""
         self._failed = None
         traceback.clear_frames(error.__traceback__)
 
@@ -195,7 +195,7 @@ class Tracer:
 
 
 class _Operations(TorchDispatchMode):
-    """Below autocast and autograd: sees the operations that kernels run, with the dtypes they get."""
+    """Intercepts dispatched operations, below autocast and autograd, with the dtypes that kernels get."""
 
     def __init__(self, tracer: Tracer) -> None:
         super().__init__()
@@ -204,7 +204,7 @@ class _Operations(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if torch.is_inference_mode_enabled() and not self._tracer.is_paused:
-            # Composite operations arrive whole then; take them apart, as grad and no_grad mode do by themselves.
+            # In inference mode composite operations arrive undecomposed; decompose them as the other modes do.
             with self:
                 made = func.decompose(*args, **kwargs)
             if made is not NotImplemented:
@@ -213,7 +213,7 @@ class _Operations(TorchDispatchMode):
 
 
 class _Functions(TorchFunctionMode):
-    """Above everything: sees calls of torch's functions whose own checks raise before any operation runs."""
+    """Intercepts calls of torch's functions, whose own checks may raise before any operation is dispatched."""
 
     def __init__(self, tracer: Tracer) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
-"""What is known of each model family without a framework: its tokens, its published sizes, how its memory is counted.
+"""Registry of facts about model families that need no framework: tokens, published sizes, counting of memory.
 
-The half that needs torch is `models.base.Family`, which holds one of these records. Register a further family there;
-the built-in ones are listed here, so that the page knows them before any framework is loaded.
+`models.base.Family` has the part that needs torch and holds one of these records; further families are registered
+there. The built-in ones are listed here, so that the page knows them before torch is loaded.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ def families() -> tuple[FamilyFacts, ...]:
 
 
 def register(facts: FamilyFacts) -> None:
-    """Add a family, once."""
+    """Add a family; does nothing where it is registered already."""
     if facts not in _FAMILIES:
         _FAMILIES.append(facts)
 
 
 def unregister(facts: FamilyFacts) -> None:
-    """Remove a family that was added."""
+    """Remove a registered family. Raises ValueError where it is not registered."""
     _FAMILIES.remove(facts)
 
 
 def family_of(model_type: object) -> FamilyFacts | None:
-    """The family whose config.json says `model_type`; None for one that the lab does not have."""
+    """The family whose config.json files have `model_type`; None for an unknown one."""
     return next((facts for facts in _FAMILIES if model_type in facts.model_types), None)
 
 

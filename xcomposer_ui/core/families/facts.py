@@ -1,4 +1,4 @@
-"""The record of what is known of a model family without a framework."""
+"""The facts about a model family that need no framework."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 Sizes = Mapping[str, Any]
-"""A configuration as config.json holds it; what is missing has the family's default."""
+"""The content of a config.json; a missing entry has the family's default."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -16,10 +16,10 @@ class FamilyFacts:
 
     Args:
         model_types: the `model_type` values of its config.json files.
-        control_tokens: what its tokenizer reads as control tokens; inside a question they would end the turn.
-        image_mark: what stands for a picture in a prompt, None where the family has no such mark.
+        control_tokens: of its tokenizer; inside a question they would end the turn.
+        image_mark: the placeholder of a picture in a prompt, None where the family has none.
         tokenizer_files: files that a checkpoint needs beside config.json and its weights.
-        tensor_prefixes: how the names of the tensors begin that are loaded; () where all are.
+        tensor_prefixes: prefixes of the names of the tensors that are loaded; () for all tensors.
         tiled_by: the tensor that only members that cut pictures into tiles have; None for a family without tiles.
         stages: stage of a traced run ("tower", "projector", "text", "logits") -> the module that computes it.
         published: hub id -> its sizes, where they differ from the defaults.

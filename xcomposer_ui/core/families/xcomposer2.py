@@ -1,7 +1,7 @@
-"""InternLM-XComposer2: its tokens, its members' sizes, and their parameters and KV cache counted from those sizes.
+"""InternLM-XComposer2: tokens, sizes of its members, and their parameters and KV cache counted from those sizes.
 
-Sizes are from the published config.json files. Those hold neither the side of the vision tower nor the rules for
-tiles, which the weights show: a position embedding of side² + 1 patches, and separators.
+Sizes are from the published config.json files. Those lack the input size of the vision tower and the rules for tiles;
+the weights show both: a position embedding of side² + 1 patches, and separators.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from xcomposer_ui.core.families.facts import FamilyFacts, Sizes
 TURN_START, TURN_END = "[UNUSED_TOKEN_146]", "[UNUSED_TOKEN_145]"
 IMAGE_MARK = "<ImageHere>"
 SEPARATOR = "plora_glb_GN"
-"""The tensor that stands between a picture's tiles and the whole picture; single-image members do not have it."""
+"""The tensor between a picture's tiles and the whole picture; single-image members do not have it."""
 
 LANGUAGE_DEFAULTS: dict[str, int] = {
     "vocab_size": 92544, "hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32,
@@ -47,7 +47,7 @@ PUBLISHED: dict[str, dict[str, Any]] = {
 
 
 def parameters(sizes: Sizes, tiled: bool) -> int:
-    """Number of parameters of a member with these sizes."""
+    """Number of parameters of a member with `sizes`."""
     c = _with_defaults(sizes, LANGUAGE_DEFAULTS)
     h, inner, rank = c["hidden_size"], c["intermediate_size"], c["plora_rank"]
     head = h // c["num_attention_heads"]
@@ -63,10 +63,10 @@ def parameters(sizes: Sizes, tiled: bool) -> int:
 
 
 def cache_bytes(sizes: Sizes, tiled: bool, text_tokens: int) -> int:
-    """Bytes of keys and values in 16 bits, of one picture (one tile's and the whole's, if tiled) and `text_tokens`."""
+    """Bytes of 16-bit keys and values of `text_tokens` and one picture (if tiled: of one tile and the whole one)."""
     c = _with_defaults(sizes, LANGUAGE_DEFAULTS)
     tokens = (_side(c) // _vision(c)["patch_size"]) ** 2
-    tokens = tokens // 2 if tiled else tokens  # merged by four, of the whole picture and of one tile
+    tokens = tokens // 2 if tiled else tokens  # two pictures (the whole and one tile), their patches merged by four
     head = c["hidden_size"] // c["num_attention_heads"]
     return int(2 * 2 * c["num_hidden_layers"] * c["num_key_value_heads"] * head * (tokens + text_tokens))
 

@@ -1,6 +1,6 @@
-"""The table of rules, in the order in which they are tried: the first that matches speaks.
+"""The table of rules, in the order in which they are tried; the first that matches gives the explanation.
 
-The lab's own words come first: they may quote an answer, and an answer may hold any error's words.
+The lab's own messages come first, because they may quote an answer, and an answer may contain the text of any error.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Rules for what autocast itself brings about, for training under it, and for values that ran out of range."""
+"""Rules for errors that autocast itself causes, for training under it, and for values out of range."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rules for loading: checkpoints, their remote code, the hub. Precision has no part in these."""
+"""Rules for loading: checkpoints, their remote code, the hub. Precision does not affect these failures."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from xcomposer_ui.core.messages import Text
 from xcomposer_ui.core.result import Reference
 from xcomposer_ui.explain.references import LOADING, OFFLINE, xcomposer
 from xcomposer_ui.explain.rule import Facts, Rule
-from xcomposer_ui.explain.verdicts import PRECISION_IS_NO_CURE
+from xcomposer_ui.explain.verdicts import PRECISION_UNRELATED
 
 
 def _rule(
@@ -23,7 +23,7 @@ def _rule(
         family=family,
         title=title,
         cause=cause,
-        verdicts=PRECISION_IS_NO_CURE,
+        verdicts=PRECISION_UNRELATED,
         patterns=patterns,
         whole=whole,
         names_dtypes=False,
@@ -64,9 +64,9 @@ _MODEL_CODE = re.compile(r"transformers_modules|modeling_\w+\.py$")
 
 
 def _one_apart(facts: Facts) -> bool:
-    """A mask one longer than the keys, in a model's own code: it counts the cache as older transformers did.
+    """Whether mask and keys differ by one in a model's own code, which counts the cache as older transformers did.
 
-    Two sizes that differ by one in other code are something else, a picture with an odd side for one.
+    In other code, sizes that differ by one have other causes, such as a picture with an odd side.
     """
     apart = abs(int(facts.match[1]) - int(facts.match[2])) == 1
     return apart and (not facts.frames or any(_MODEL_CODE.search(frame.file) for frame in facts.frames))
@@ -81,7 +81,7 @@ MASK_LENGTH = Rule(
         "注意力掩码与键的长度相差一：远程代码按旧版 transformers 的方式计算缓存长度。"
         "本实验室加载该系列已发布的模型不需要远程代码。",
     ),
-    verdicts=PRECISION_IS_NO_CURE,
+    verdicts=PRECISION_UNRELATED,
     patterns=(
         r"The size of tensor a \((\d+)\) must match the size of tensor b \((\d+)\) at non-singleton dimension 3",
     ),
@@ -99,7 +99,7 @@ ROPE_TYPE = Rule(
         "远程代码读取 `rope_scaling['type']`；新版 transformers 把这个键改为 `rope_type`，并在检查点未设置时自动填充。"
         "本实验室加载该系列已发布的模型不需要远程代码。",
     ),
-    verdicts=PRECISION_IS_NO_CURE,
+    verdicts=PRECISION_UNRELATED,
     whole=(r"(?:KeyError: )?'type'",),
     applies=lambda facts: facts.comes_through("modeling_internlm2.py"),
     names_dtypes=False,

@@ -1,11 +1,18 @@
-"""Rules for values and tensors that do not fit the dtype they are turned into."""
+"""Rules for values and tensors that cannot be converted to the requested dtype."""
 
 from __future__ import annotations
 
 from xcomposer_ui.core.messages import Text
 from xcomposer_ui.explain.references import DTYPES, NUMERICS
 from xcomposer_ui.explain.rule import DTYPE, Facts, Rule, Verdicts
-from xcomposer_ui.explain.verdicts import IF_PICTURE, INTEGER_STAYS, ONLY_FLOATS, STAYS_INTEGER, same_for_all, verdicts
+from xcomposer_ui.explain.verdicts import (
+    IF_PICTURE,
+    INTEGERS_UNCHANGED,
+    ONLY_FLOATS,
+    STAYS_INTEGER,
+    same_for_all,
+    verdicts,
+)
 
 _STAYS_HALF = Text(
     "The tensor that the value goes into stays half. float16 ends at 65504; bfloat16 reaches 3.39e38, which takes -1e9 "
@@ -67,7 +74,7 @@ FROM_NUMPY = Rule(
         "floating-point pixels. Cast it at that place.",
         "数组的 dtype 在 torch 中没有对应类型，或 NumPy 不肯收窄它，或用浮点像素生成图片。请在该处转换。",
     ),
-    verdicts=INTEGER_STAYS,
+    verdicts=INTEGERS_UNCHANGED,
     patterns=(
         r"can't convert np\.ndarray of type numpy\.\w+\. The only supported types are:",
         r"Cannot cast ufunc '\w+' output from dtype\('(\w+)'\) to dtype\('(\w+)'\)",
@@ -87,7 +94,7 @@ _OUT_OF_ONE_DTYPE = Text(
 
 
 def _result(facts: Facts) -> Verdicts:
-    """An `out=` tensor of another floating-point type goes with its cause; a result for integers does not."""
+    """A strategy may cure an `out=` tensor of another floating-point type, but not one of integers."""
     if facts.has_integers or len(facts.dtypes) != 2 or "out" not in facts.match[0]:
         return same_for_all(False, _RESULT)
     if any(dtype.startswith("complex") for dtype in facts.dtypes):
@@ -175,7 +182,7 @@ INTEGER_NEEDED = Rule(
         "An operation that has a meaning for integers or masks only got {dtypes}.",
         "一个只对整数或掩码有意义的运算收到了 {dtypes}。",
     ),
-    verdicts=INTEGER_STAYS,
+    verdicts=INTEGERS_UNCHANGED,
     patterns=(
         r"~ \(operator\.invert\) is only implemented on (?:integer and Boolean)-type tensors",
         r"Expected pivots to be integers\. Got (\w+)",
@@ -194,7 +201,7 @@ ARGUMENT = Rule(
         "torch takes its own dtypes, `torch.float16`, not names in quotes and not NumPy's; NumPy takes its own.",
         "torch 只接受自己的 dtype，如 `torch.float16`，不接受带引号的名称或 NumPy 的 dtype；NumPy 也只接受自己的。",
     ),
-    verdicts=INTEGER_STAYS,
+    verdicts=INTEGERS_UNCHANGED,
     patterns=(
         r"Cannot interpret '(torch\.\w+)' as a data type",
         r"argument 'dtype' must be torch\.dtype, not \w+",
@@ -212,7 +219,7 @@ BOOLEAN = Rule(
         "`-` on bool tensors is not defined; a mask is inverted with `~`.",
         "bool 张量没有 `-` 运算；掩码取反请用 `~`。",
     ),
-    verdicts=INTEGER_STAYS,
+    verdicts=INTEGERS_UNCHANGED,
     patterns=(r"(?:Subtraction|Negation), the `-` operator, (?:with two bool tensors|on a bool tensor|with a bool)",),
     names_dtypes=False,
     references=(DTYPES,),

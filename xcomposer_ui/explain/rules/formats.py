@@ -1,4 +1,4 @@
-"""Rules for numbers that are no ordinary floats: complex numbers, 8-bit floats, quantised weights."""
+"""Rules for special number formats: complex numbers, 8-bit floats, quantised weights."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from xcomposer_ui.core.messages import Text
 from xcomposer_ui.explain.references import AUTOCAST, DTYPES
 from xcomposer_ui.explain.rule import DTYPE, Facts, Rule
-from xcomposer_ui.explain.verdicts import ALL_FLOAT32, INTEGER_STAYS, clash_unlisted, verdicts
+from xcomposer_ui.explain.verdicts import ALL_FLOAT32, INTEGERS_UNCHANGED, clash_unlisted, verdicts
 
 _WRITES = (
     rf"Index put requires the source and destination dtypes match, got {DTYPE} for the destination and {DTYPE} "
@@ -92,7 +92,7 @@ INDEX = Rule(
         "用作索引、词元编号或嵌入输入的张量是浮点数（或不被接受的整数类型）。把整个批次转换成半精度会连编号一起转换："
         "只转换像素，索引请用 int64。",
     ),
-    verdicts=INTEGER_STAYS,
+    verdicts=INTEGERS_UNCHANGED,
     patterns=(
         r"Expected tensor for argument #\d+ '(?:indices|offsets|index)' to have (?:one of the following scalar types|"
         r"scalar type):? [\w, ]{1,80}; but got [\w.]+",
@@ -121,7 +121,7 @@ INDEX = Rule(
 
 
 def _indexes(facts: Facts) -> bool:
-    """index_select and gather on half *values* lacked kernels once: that is no fault of the index."""
+    """False for index_select and gather on half *values*, which old versions had no kernels for."""
     missing = "not implemented for" in facts.match.group()
     return not missing or "bincount" in facts.message or "repeat_interleave" in facts.message
 
@@ -135,7 +135,7 @@ MASK = Rule(
         "masked_fill、masked_scatter 和 where 需要 bool 掩码；这里的掩码是别的 dtype，例如 0/1 掩码，或随其他张量一起"
         "被转换成了半精度。请用比较（`mask != 0`）或转换为 bool。",
     ),
-    verdicts=INTEGER_STAYS,
+    verdicts=INTEGERS_UNCHANGED,
     patterns=(
         rf"masked_\w+ only supports boolean masks, but got (?:mask with )?dtype {DTYPE}",
         rf"where expected condition to be a boolean tensor, but got a tensor with dtype {DTYPE}",
@@ -155,7 +155,7 @@ TARGET = Rule(
         "{dtypes}.",
         "cross_entropy 和 nll_loss 需要 int64 的类别编号，或浮点的类别概率；这里得到的是 {dtypes}。",
     ),
-    verdicts=INTEGER_STAYS,
+    verdicts=INTEGERS_UNCHANGED,
     patterns=(
         r"expected target dtype to be Long or Byte, but got (\w+)",
         r"Expected floating point type for target with class probabilities, got (\w+)",

@@ -6,7 +6,7 @@ from xcomposer_ui.core.messages import Text
 from xcomposer_ui.explain.dtype_names import HALVES
 from xcomposer_ui.explain.references import AUTOCAST, NUMERICS, xcomposer
 from xcomposer_ui.explain.rule import Facts, Rule, Verdicts
-from xcomposer_ui.explain.verdicts import AS_IS, IF_PICTURE, INTEGER_STAYS, NO_DOUBLE, same_for_all, verdicts
+from xcomposer_ui.explain.verdicts import AS_IS, IF_PICTURE, INTEGERS_UNCHANGED, NO_DOUBLE, same_for_all, verdicts
 
 _STAYS_HALF = Text(
     "The weights stay half and the kernel stays missing. The other half type may have it.",
@@ -86,7 +86,7 @@ def _other_kernel(facts: Facts) -> Verdicts:
     if facts.has_double:
         return verdicts((False, AS_IS), (False, NO_DOUBLE), (None, IF_PICTURE), (None, IF_PICTURE))
     if facts.has_integers:
-        return verdicts((False, AS_IS), INTEGER_STAYS["autocast"], (None, IF_PICTURE), (None, IF_PICTURE))
+        return verdicts((False, AS_IS), INTEGERS_UNCHANGED["autocast"], (None, IF_PICTURE), (None, IF_PICTURE))
     if "float32" in facts.dtypes:
         return same_for_all(False, _WANTS_INTEGERS)
     return same_for_all(None, _STORAGE_ONLY)

@@ -1,4 +1,4 @@
-"""Rules for the wordings of libraries around PyTorch: attention kernels, quantisers, sharding, trainers, exporters."""
+"""Rules for messages of libraries around PyTorch: attention kernels, quantisers, sharding, trainers, exporters."""
 
 from __future__ import annotations
 

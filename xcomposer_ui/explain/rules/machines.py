@@ -7,7 +7,7 @@ import re
 from xcomposer_ui.core.messages import Text
 from xcomposer_ui.explain.references import CUDA_MEMORY, LOADING, xcomposer
 from xcomposer_ui.explain.rule import Facts, Rule
-from xcomposer_ui.explain.verdicts import PRECISION_IS_NO_CURE, verdicts
+from xcomposer_ui.explain.verdicts import PRECISION_UNRELATED, verdicts
 
 _GIB = {
     "B": 2**-30,
@@ -20,7 +20,7 @@ _GIB = {
     "GB": 1e9 / 2**30,
 }
 _LARGE_GIB = 4.0
-"""A single allocation from here on is one operation's result, not a weight: a 7B model's largest weight is 0.7 GiB."""
+"""A single allocation of this size or more is an operation's result: a 7B model's largest weight is 0.7 GiB."""
 
 _OOM = (
     r"CUDA out of memory\. Tried to allocate (?P<asked>[\d.]+ \w+)",
@@ -121,7 +121,7 @@ TYPES_TELL_DEVICES = Rule(
         "the device of the module that takes it first.",
         "dtype 一致，但一个张量在 GPU 上（torch.cuda、MPS），另一个在 CPU 上。请把图片移到首先接收它的模块所在的设备。",
     ),
-    verdicts=PRECISION_IS_NO_CURE,
+    verdicts=PRECISION_UNRELATED,
     patterns=(
         r"Input type \(([\w.]+)\) and (?:weight|bias) type \(([\w.]+)\) should be (?:the )?same",
         r"Expected object of type ([\w.]+Tensor) but found type ([\w.]+Tensor)",
@@ -139,7 +139,7 @@ DEVICES = Rule(
         "一个运算收到了两个设备上的张量。通常是图片与视觉塔不在同一设备，或设备映射把模型拆开后输入送错了地方："
         "请把图片移到首先接收它的模块所在的设备。",
     ),
-    verdicts=PRECISION_IS_NO_CURE,
+    verdicts=PRECISION_UNRELATED,
     patterns=(
         r"Expected all tensors to be on the same device, but (?:found|got)",
         r"expected (?:device|backend) \S+ and dtype (\w+) but got (?:device|backend) \S+ and dtype \1\b",
@@ -163,7 +163,7 @@ DEVICE_MAP = Rule(
         "手写的设备映射没有为某些参数指定设备，在本系列模型中常是 plora_glb_GN 和 plora_sub_GN。"
         '请补上，或使用 `device_map="auto"`。',
     ),
-    verdicts=PRECISION_IS_NO_CURE,
+    verdicts=PRECISION_UNRELATED,
     patterns=(r"device_map provided does not give any device for the following parameters",),
     names_dtypes=False,
     references=(LOADING, xcomposer(265)),
@@ -178,7 +178,7 @@ NO_CUDA = Rule(
         "代码要求 CUDA，而当前 PyTorch 不带 CUDA、找不到驱动，或没有适配该 GPU 的内核。"
         "请选择 CPU，或安装与 GPU 及驱动匹配的 PyTorch。",
     ),
-    verdicts=PRECISION_IS_NO_CURE,
+    verdicts=PRECISION_UNRELATED,
     patterns=(
         r"Torch not compiled with CUDA enabled",
         r"Found no NVIDIA driver on your system",

@@ -15,7 +15,7 @@ _CPU_AUTOCAST = Text(
 
 
 def _half_weights(facts: Facts) -> Verdicts:
-    """CUDA's group_norm says "(CPU)" too; there autocast computes it in float32."""
+    """The message of group_norm contains "(CPU)" on CUDA too, where autocast computes it in float32."""
     cured = facts.device == "cuda"
     return verdicts((False, AS_IS), (cured, _CPU_AUTOCAST), (True, ONE_HALF), (True, ALL_FLOAT32))
 
@@ -63,7 +63,7 @@ _CAST_ON_CUDA = frozenset({"layer_norm", "group_norm"})
 
 
 def _norms(facts: Facts) -> set[str]:
-    """The normalisation that the traceback ends in: torch's function for it, or the file of its module."""
+    """The normalisation in the traceback's last frame: torch's function for it, or the file of its module."""
     functions = {frame.function for frame in facts.frames[-2:]}
     named = functions & {*_CAST_ON_CUDA, "batch_norm", "instance_norm"}
     if not named and facts.frames:

@@ -26,7 +26,7 @@ def _linalg(facts: Facts) -> Verdicts:
     found = clash(facts)
     if found["autocast"][0] is not True:
         return found
-    # solve speaks as solve_ex does, cholesky_solve as ldl_solve: of each pair it knows the first.
+    # solve raises solve_ex's message, and cholesky_solve ldl_solve's; autocast casts the first of each pair.
     known = not re.search("lu_solve|Expected b and A", facts.message) and "linalg.solve" not in facts.message
     return {**found, "autocast": ({"cpu": True if known else None, "cuda": False}.get(facts.device or ""), _LINALG)}
 
@@ -40,7 +40,7 @@ _SOME_OPERATIONS = Text(
 
 
 def _listed(facts: Facts) -> Verdicts:
-    """The message names no operation: the verdict is that of the one that was seen, else it depends."""
+    """The verdicts of the operation in the facts; without one, the verdict on autocast is None."""
     found = clash(facts)
     if not found["autocast"][0] or facts.operation is not None:
         return found
@@ -101,7 +101,7 @@ UNLISTED = Rule(
     verdicts=clash_unlisted,
     patterns=(
         rf"expected dtype {DTYPE} for `\w+` but got dtype {DTYPE}",
-        # additions and comparisons on PyTorch 1.0 to 1.4, before they promoted
+        # additions and comparisons on PyTorch 1.0 to 1.4, before type promotion
         rf"expected (?:device|backend) [\w:]+ and dtype {DTYPE} but got (?:device|backend) [\w:]+ and dtype {DTYPE}",
         r"expected type ((?:CPU|CUDA)\w+Type|torch\.[\w.]+Tensor) but got ((?:CPU|CUDA)\w+Type|torch\.[\w.]+Tensor)",
         rf"and input value tensor should have same dtype, but got boundary tensor dtype {DTYPE} and input value tensor "

@@ -115,7 +115,7 @@ BILINEAR = Rule(
 
 
 def _same_dtype_elsewhere(facts: Facts) -> bool:
-    """Whether both operands have one dtype: then they sit on two devices, and another rule speaks."""
+    """Whether both operands have one dtype: then they are on two devices, which another rule explains."""
     return len(facts.dtypes) == 1 and facts.match.lastindex == 2
 
 
@@ -149,16 +149,16 @@ _CONV_FILE = re.compile(r"[/\\]modules[/\\]conv\.py$")
 
 
 def _is_a_convolution(frame: Frame) -> bool:
-    """Whether `frame` is in torch's convolution layers, or its source line calls a convolution and nothing else."""
+    """Whether `frame` is in torch's convolution layers, or its source line calls a convolution only."""
     if frame.function.rpartition(".")[2] == "_conv_forward" or _CONV_FILE.search(frame.file):
         return True
     calls_once = len(re.findall(r"\w\(", frame.code)) == 1 and "@" not in frame.code
     return calls_once and bool(_CONV_CALL.search(frame.code))
 
 
-# A convolution without bias names no operation in its message, and neither does any transposed one. For a bfloat16
-# input the wording depends on the processor: "Input type (CPUBFloat16Type) and weight type …" where oneDNN has bfloat16
-# kernels (AVX-512 on x86), these words where it has none. The input's dtype comes first in both.
+# The messages of convolutions without bias, and of all transposed ones, name no operation. For a bfloat16 input the
+# message depends on the processor: "Input type (CPUBFloat16Type) and weight type …" where oneDNN has bfloat16 kernels
+# (AVX-512 on x86), this one where it has none. The input's dtype is first in both.
 IN_A_CONVOLUTION = Rule(
     family="conv_dtype_mismatch",
     title=_CONVOLUTION,

@@ -1,4 +1,4 @@
-"""Failures that raise nothing, as the lab itself words them."""
+"""Rules for failures without an exception, by the lab's own messages."""
 
 from __future__ import annotations
 

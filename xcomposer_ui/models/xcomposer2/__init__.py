@@ -1,4 +1,4 @@
-"""InternLM-XComposer2, natively: its checkpoints load without remote code, on today's transformers."""
+"""InternLM-XComposer2 as transformers classes: its checkpoints load without remote code."""
 
 from xcomposer_ui.core.families.xcomposer2 import FACTS
 from xcomposer_ui.models.base import Family

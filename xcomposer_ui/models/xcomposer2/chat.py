@@ -1,4 +1,4 @@
-"""`chat` and `stream_chat`: a question about pictures in, an answer and the longer history out."""
+"""`chat`, `chat_batch` and `stream_chat`: from a question about pictures to an answer and the extended history."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ChatHistory = list[tuple[str, str]]
 
 
 class ChatMixin:
-    """What users hold: `preprocess`, `chat`, `stream_chat`. The model brings the rest."""
+    """The conversation methods of the model: `chat`, `chat_batch`, `stream_chat`."""
 
     @torch.no_grad()
     def chat(
@@ -46,14 +46,14 @@ class ChatMixin:
     ) -> tuple[str, ChatHistory]:
         """Answer `query`; returns (answer, history with this turn added).
 
-        image: a path, a PIL picture, pixels as `preprocess` gives them, a list of those, or None for text only.
-        Pixels keep the dtype they come in, and the tower hands its features on in that dtype.
-        history: earlier (query, answer) pairs. `<ImageHere>` in a query marks a picture's place; where no query has
-        one, pictures stand in front of the first.
-        temperature above 0; top_p in 0..1 (both count only with do_sample). meta_instruction: None for the model's
-        own, "" for none. Tiled members only: use_meta asks for the family's meta instruction, which they leave out;
-        hd_num is the most tiles of a picture, at least 1. The rest goes to `generate`.
-        Raises ValueError where marks and pictures do not match, RuntimeError where dtypes clash.
+        image: a path, a PIL picture, pixels as `preprocess` returns them, a list of those, or None for text only.
+        Pixels are not cast, and the tower returns its features in their dtype.
+        history: earlier (query, answer) pairs. `<ImageHere>` in a query marks a picture's place; if no query has
+        one, the pictures are put in front of the first.
+        temperature above 0; top_p in 0..1 (both are used only with do_sample). meta_instruction: None for the model's
+        own, "" for none. Tiled members only: use_meta adds the family's meta instruction, which they omit by default;
+        hd_num is the most tiles of a picture, at least 1. Other arguments are passed to `generate`.
+        Raises ValueError if marks and pictures do not match, RuntimeError if dtypes clash.
         """
         meta = self._meta_instruction(meta_instruction, use_meta)
         inputs = self.prompt_inputs(tokenizer, query, image, history, meta, hd_num=hd_num)
@@ -89,10 +89,10 @@ class ChatMixin:
         repetition_penalty: float = 1.005,
         **generate_arguments: Any,
     ) -> list[tuple[str, ChatHistory]]:
-        """Answer several questions at once, each as `chat` would alone; greedy answers in float32 are the same.
+        """Answer several questions in one call; greedy answers in float32 are the same as those of `chat`.
 
-        queries, images, histories: one each a question, of the kinds that `chat` takes.
-        Raises ValueError where their numbers differ or there is none, and what `chat` raises.
+        queries, images, histories: one of each per question, as `chat` takes them.
+        Raises ValueError if their numbers differ or are 0, and what `chat` raises.
         """
         histories = [()] * len(queries) if histories is None else histories
         if not queries or not len(queries) == len(images) == len(histories):
@@ -120,7 +120,7 @@ class ChatMixin:
     def stream_chat(
         self, tokenizer: Any, query: str, *args: Any, history: History = (), **kwargs: Any
     ) -> Generator[tuple[str, ChatHistory], None, None]:
-        """Takes what `chat` takes, and yields (answer so far, history with it) after every token.
+        """Answer as `chat` does, with the same arguments; yields (answer so far, history with it) after every token.
 
         Closing the generator stops the model after its current token. Raises what `chat` raises.
         """
@@ -136,7 +136,7 @@ class ChatMixin:
                     self.chat(
                         tokenizer, query, *args, history=history, streamer=texts, stopping_criteria=criteria, **kwargs
                     )
-            except BaseException as error:  # handed to the caller's thread below
+            except BaseException as error:  # raised again in the caller's thread below
                 failed.append(error)
             finally:
                 texts.end()
@@ -163,11 +163,11 @@ class ChatMixin:
         *,
         hd_num: int | None = None,
     ) -> dict[str, Tensor]:
-        """What `generate` and the model take: inputs_embeds (1, T, width), im_mask (1, T); input_ids for text only."""
+        """Inputs of `generate` and `forward`: inputs_embeds (1, T, width), im_mask (1, T); input_ids for text only."""
         meta_instruction = self._meta_instruction(meta_instruction)
         pictures = [] if image is None else list(image) if isinstance(image, (list, tuple)) else [image]
         if not pictures:
-            # The published code writes <s> into the text, and the tokenizer adds its own: two stand in front.
+            # The published code writes <s> into the text, and the tokenizer adds another: the prompt starts with two.
             text = "<s>" + prompt_text(query, history, meta_instruction)
             ids = tokenizer(text, return_tensors="pt").input_ids[:, : self.config.max_prompt_tokens]
             return {"input_ids": ids.to(self.text_device)}

@@ -1,6 +1,6 @@
 """The configuration of the InternLM-XComposer2 family, read from the published checkpoints' own config.json.
 
-They hold neither a vision configuration nor a PLoRA rank, because their own code has both fixed; the defaults here
+These have neither a vision configuration nor a PLoRA rank, which are constants in their own code; the defaults here
 are those values (https://huggingface.co/internlm/internlm-xcomposer2-vl-7b, config.json).
 """
 
@@ -35,12 +35,12 @@ class InternLMXComposer2Config(PretrainedConfig):  # type: ignore[misc]
     rope_scaling: None or {"type": "dynamic", "factor": f}.
     max_length: most prompt tokens, picture included; the rest is cut off.
     meta_instruction: the system turn when `chat` is given none; None for the family's, "" for no system turn.
-    rotary_dtype: what the tables of rotary positions are rounded to, in torch's spelling; "float32" leaves them
-    exact. A file that does not say it means the dtype that its weights are stored in.
-    tiles: None for a single-image member; "2.5" or "4khd" for a tiled one with those rules. A checkpoint's weights
-    tell, where its file does not.
+    rotary_dtype: the dtype that the tables of rotary positions are rounded to, in torch's spelling; "float32" for
+    exact ones. By default, the dtype of the stored weights in a config.json.
+    tiles: None for a single-image member; "2.5" or "4khd" for a tiled one with those rules. `fit_to_weights` sets it
+    from the checkpoint's weights.
 
-    Raises ValueError where sizes contradict one another, or the scaling of RoPE is none that the family has.
+    Raises ValueError if sizes contradict one another, or for a RoPE scaling that the family does not support.
     """
 
     model_type = "internlmxcomposer2"
@@ -91,8 +91,8 @@ class InternLMXComposer2Config(PretrainedConfig):  # type: ignore[misc]
         self.bos_token_id = bos_token_id
         self.eos_token_id = eos_token_id
         self.tie_word_embeddings = tie_word_embeddings
-        # The library would rewrite `rope_scaling` into a layout of its own; kept apart, a saved configuration reads
-        # back the same under every release.
+        # transformers would rewrite `rope_scaling` into its own layout; under other names, a saved configuration is
+        # read back unchanged by every release.
         self.rope_base = kwargs.pop("rope_base", float(rope_theta))
         self.rope_dynamic_factor = kwargs.pop("rope_dynamic_factor", _dynamic_factor(rope_scaling))
         self.rotary_dtype = rotary_dtype
@@ -105,11 +105,11 @@ class InternLMXComposer2Config(PretrainedConfig):  # type: ignore[misc]
 
     @classmethod
     def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
-        """As transformers' own, with `rotary_dtype` taken from what the file says of its weights.
+        """As transformers' method, with `rotary_dtype` set to the dtype of the stored weights.
 
-        The published code builds those tables in the dtype that the checkpoint is made in and keeps them through any
-        later cast, so they are constants of the checkpoint as its weights are. Computed anew in float32, logits
-        differ from the original's by 1.8e-4 on the small reference cases; rounded like this, by 3e-6.
+        The published code computes those tables in the checkpoint's dtype and does not cast them later. With tables
+        computed in float32, logits differ from the original's by 1.8e-4 on the small reference cases; with rounded
+        ones, by 3e-6.
         """
         stored = config_dict.get("dtype") or config_dict.get("torch_dtype") or "float32"
         config_dict = {"rotary_dtype": str(stored).removeprefix("torch."), **config_dict}
@@ -141,7 +141,7 @@ class InternLMXComposer2Config(PretrainedConfig):  # type: ignore[misc]
         return (height, width) if picture[0] >= picture[1] else (width, height)
 
     def image_tokens_of(self, pixels: tuple[int, int]) -> int:
-        """Tokens that a picture of `pixels`, (height, width) as `pixel_size` returns it, takes in the prompt."""
+        """Number of tokens in the prompt for a picture of `pixels`, (height, width) as `pixel_size` returns it."""
         return self.image_tokens(*(n // self.tower_side for n in pixels))
 
     def layer_counts(self) -> dict[str, int]:
@@ -156,7 +156,7 @@ class InternLMXComposer2Config(PretrainedConfig):  # type: ignore[misc]
         return small
 
     def image_tokens(self, rows: int = 1, columns: int = 1) -> int:
-        """Tokens that one picture takes in the prompt; rows and columns of tiles count for tiled members only."""
+        """Number of a picture's tokens in the prompt; rows and columns of tiles are used for tiled members only."""
         patches = self.tower_side // int(self.vision_config.patch_size)
         if self.tiles is None:
             return patches**2
@@ -173,7 +173,7 @@ class InternLMXComposer2Config(PretrainedConfig):  # type: ignore[misc]
                 f"num_attention_heads {self.num_attention_heads} is no multiple of "
                 f"num_key_value_heads {self.num_key_value_heads}"
             )
-        if self.tiles not in (None, "2.5", "4khd"):
+        if self.tiles is not None and self.tiles not in TILE_RULES:
             raise ValueError(f"tiles is {self.tiles!r}; the family has '2.5', '4khd' or none")
         architectures = getattr(self, "architectures", None)
         if architectures and ARCHITECTURE not in architectures:
@@ -181,11 +181,11 @@ class InternLMXComposer2Config(PretrainedConfig):  # type: ignore[misc]
 
 
 class InternLM2TypedConfig(InternLMXComposer2Config):
-    """The same configuration where config.json calls itself `internlm2`, as a part of the family does."""
+    """The same configuration for a config.json of type `internlm2`, which a part of the family has."""
 
     model_type = "internlm2"
 
-    def __init__(self, **kwargs: Any) -> None:  # without one, transformers would make a dataclass of this
+    def __init__(self, **kwargs: Any) -> None:  # without it, transformers would make this a dataclass
         super().__init__(**kwargs)
 
 
@@ -196,7 +196,7 @@ def _vision_config(given: dict[str, Any] | CLIPVisionConfig | None, img_size: in
 
 
 def _dynamic_factor(rope_scaling: dict[str, Any] | None) -> float | None:
-    """The factor of dynamic RoPE scaling, None where there is none."""
+    """The factor of dynamic RoPE scaling, None without scaling."""
     if not rope_scaling:
         return None
     kind = rope_scaling.get("rope_type", rope_scaling.get("type"))

@@ -14,12 +14,12 @@ from xcomposer_ui.models.xcomposer2.configuration import InternLMXComposer2Confi
 
 @dataclass(frozen=True)
 class Positions:
-    """What every block of one forward shares, worked out once.
+    """Inputs that all blocks of one forward share.
 
     cos, sin: (B, 1, T, head_dim), in the dtype of the hidden states.
-    image: flat indices of the image tokens among B·T, or None where there is none (always while decoding).
-    mask: (B, 1, T, K) bool, True where a query may look; None for plain causal attention.
-    causal: whether `mask` None means causal (prefill) or everything (one new token).
+    image: flat indices of the image tokens among B·T, or None without any (always while decoding).
+    mask: (B, 1, T, K) bool, True where a query attends to a key; None for plain causal attention.
+    causal: if `mask` is None, whether attention is causal (prefill) or to all keys (one new token).
     """
 
     cos: Tensor
@@ -44,14 +44,14 @@ class PLoRALinear(nn.Linear):
         if image is None:
             return y
         addition = self.Plora_B(self.Plora_A(x.flatten(0, 1)[image]))  # (image tokens, out)
-        if self.scale != 1:  # it is in every published member, and the product is as large as the layer's output
+        if self.scale != 1:  # it is 1 in every published member; skipping saves a tensor of the output's size
             addition = addition * self.scale
         flat = y.flatten(0, 1)  # a copy where a kernel's result cannot be viewed so; hence what is returned
         return flat.index_add_(0, image, addition).unflatten(0, y.shape[:2])
 
 
 class RMSNorm(nn.Module):
-    """Computed in float32 (in float64 where that is what comes in), cast back, then weighted."""
+    """RMS normalisation, computed in float32 (float64 for float64 inputs), cast back, then multiplied by the weight."""
 
     def __init__(self, width: int, eps: float) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ class RMSNorm(nn.Module):
 def rotary_table(config: InternLMXComposer2Config, positions: Tensor, length: int) -> tuple[Tensor, Tensor]:
     """cos and sin, each (B, 1, T, head_dim) in `config.rotary_dtype`, for `positions` (B, T) of `length` tokens.
 
-    With dynamic scaling by a factor f, a sequence longer than the model was made for stretches the base:
+    With dynamic scaling by a factor f, the base of a sequence longer than `max_position_embeddings` is
     base · (f · length / max − (f − 1)) ^ (d / (d − 2)), d the head's width.
     """
     d, base = config.head_dim, config.rope_base
@@ -113,8 +113,8 @@ class Attention(nn.Module):
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, at: Positions) -> Tensor:
         if q.shape[2] == 1:
-            # One new token: its group's queries become the rows of one query, so that keys and values are read where
-            # they lie instead of being repeated for each head. A mask is the same for every row.
+            # One new token: the queries of a group become the rows of one query, so that keys and values need not be
+            # repeated for each head. A mask is the same for every row.
             rows = q.squeeze(2).unflatten(1, (self.key_value_heads, self.group))  # (B, key/value heads, group, d)
             found = F.scaled_dot_product_attention(rows, k, v, attn_mask=at.mask)
             return found.flatten(1, 2).unsqueeze(2)
@@ -167,7 +167,7 @@ class InternLM2Model(nn.Module):
     ) -> Tensor:
         """im_mask: (B, T) bool, True at image tokens. attention_mask: (B, K), 0 at padding, K with the cached ones.
 
-        cache: keys and values of earlier tokens, which this call's are added to.
+        cache: keys and values of earlier tokens; those of this call are added to it.
         """
         at = self._positions(embeds, im_mask, attention_mask, 0 if cache is None else cache.get_seq_length())
         for layer in self.layers:
@@ -178,17 +178,17 @@ class InternLM2Model(nn.Module):
         batch, length, _ = embeds.shape
         if attention_mask is None:
             where = torch.arange(past, past + length, device=embeds.device).expand(batch, -1)  # (B, T)
-            # Several tokens after cached ones need a mask of their own: "causal" would count from the first key.
+            # Several tokens after cached ones need an explicit mask: is_causal aligns the first query to the first key.
             mask = None if length == 1 or past == 0 else _causal_mask(where, past + length)
         else:
             seen = attention_mask.bool()
             where = (seen.long().cumsum(-1) - 1).clamp(min=0)[:, -length:]
             rows = torch.arange(past, past + length, device=embeds.device).expand(batch, -1)
             mask = _causal_mask(rows, past + length) & seen[:, None, None, :]
-            # A padding token's own row would be empty, and its softmax NaN: it may look at itself.
+            # A padding token attends to itself: an empty row would make its softmax NaN.
             mask = mask | (rows[:, None, :, None] == torch.arange(past + length, device=embeds.device))
         cos, sin = rotary_table(self.config, where, past + length)
-        # Decided once here: asking each linear layer anew would wait for the device five times a block.
+        # Computed once for all layers, because `nonzero` waits for the device.
         image = None if im_mask is None or length == 1 else im_mask.flatten().nonzero().squeeze(-1)
         return Positions(cos.to(embeds.dtype), sin.to(embeds.dtype), image, mask, causal=length > 1)
 

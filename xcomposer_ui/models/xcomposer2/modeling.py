@@ -31,7 +31,7 @@ HUB_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "revision", 
 
 
 class InternLMXComposer2ForCausalLM(ChatMixin, FamilyModel, PreTrainedModel, GenerationMixin):  # type: ignore[misc]
-    """Ask it with `chat` or `stream_chat`; `forward` and `generate` take embeddings with their image mask.
+    """The model, used by `chat` or `stream_chat`; `forward` and `generate` take embeddings with their image mask.
 
     Published checkpoints load by `from_pretrained` under their own names and layout, without remote code.
     """
@@ -85,7 +85,7 @@ class InternLMXComposer2ForCausalLM(ChatMixin, FamilyModel, PreTrainedModel, Gen
         return self.model(embeds, im_mask, attention_mask, cache)
 
     def pixels_of(self, image: Image.Image, hd_num: int | None = None) -> Tensor:
-        """The picture as this member's tower wants it, float32, on the CPU.
+        """The picture's normalised pixels for the vision tower, float32, on the CPU.
 
         (1, 3, side, side) for single-image members; for tiled ones, whole tiles: at most `hd_num` of them.
         """
@@ -96,7 +96,7 @@ class InternLMXComposer2ForCausalLM(ChatMixin, FamilyModel, PreTrainedModel, Gen
         return tiled_pixels(image, side, hd_num or rules.hd_num, rules)
 
     def encode_image(self, pixels: Tensor) -> Tensor:
-        """Pixels as `pixels_of` gives them to image embeddings, (1, image tokens, width)."""
+        """Image embeddings, (1, image tokens, width), of pixels as `pixels_of` returns them."""
         pixels = pixels.to(self.picture_device)
         if self.config.tiles is None:
             return self.vision_proj(self.vit(pixels))
@@ -117,9 +117,9 @@ class InternLMXComposer2ForCausalLM(ChatMixin, FamilyModel, PreTrainedModel, Gen
     ) -> CausalLMOutputWithPast:
         """Logits (B, T, vocabulary) for `input_ids` (B, T) or `inputs_embeds` (B, T, width), whichever is given.
 
-        attention_mask: (B, T with what is cached), 0 at padding; None where there is none.
-        im_mask: (B, T) bool, True at image tokens. logits_to_keep: only the last so many positions; 0 is all.
-        cache: what was read before; `past_key_values` is its older name.
+        attention_mask: (B, cached tokens + T), 0 at padding; None without padding.
+        im_mask: (B, T) bool, True at image tokens. logits_to_keep: number of last positions with logits; 0 for all.
+        cache: keys and values of earlier tokens; `past_key_values` is its older name.
         """
         cache = past_key_values if cache is None else cache
         if use_cache and cache is None:
@@ -144,9 +144,10 @@ class InternLMXComposer2ForCausalLM(ChatMixin, FamilyModel, PreTrainedModel, Gen
 
     @classmethod
     def from_pretrained(cls, source: Any, *args: Any, output_loading_info: bool = False, **kwargs: Any) -> Any:
-        """As transformers' own, except that a tensor that the checkpoint lacks, or has in another shape, is named.
+        """Load a checkpoint as transformers does, with strict checks of its tensors.
 
-        Raises ValueError there: the library would fill it with random numbers and go on, or refer to its log.
+        Raises ValueError with the names of tensors that are missing or have another shape: transformers would
+        initialise them with random numbers.
         """
         kwargs.setdefault("ignore_mismatched_sizes", True)  # refused below, by name
         hub = {name: kwargs[name] for name in HUB_ARGUMENTS if name in kwargs}
@@ -155,7 +156,7 @@ class InternLMXComposer2ForCausalLM(ChatMixin, FamilyModel, PreTrainedModel, Gen
             config = cls.config_class.from_pretrained(config or source, **hub)
         if source is not None:  # else the weights come as a `state_dict`
             fit_to_weights(config, str(source), **hub)
-        with errors_only():  # of the tensors that do not match, what matters is said below by name
+        with errors_only():  # tensors that do not match are reported below
             model, info = super().from_pretrained(source, *args, config=config, output_loading_info=True, **kwargs)
         if missing := sorted(info["missing_keys"]):
             raise ValueError(f"the checkpoint lacks {_tensors(missing)} that the model needs: {_some(missing)}")
@@ -169,7 +170,7 @@ class InternLMXComposer2ForCausalLM(ChatMixin, FamilyModel, PreTrainedModel, Gen
 
 @contextmanager
 def errors_only() -> Iterator[None]:
-    """Within, transformers logs errors only."""
+    """A context in which transformers logs errors only."""
     before = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()
     try:
@@ -187,6 +188,6 @@ def _some(names: list[str], most: int = 5) -> str:
 
 
 class InternLM2TypedForCausalLM(InternLMXComposer2ForCausalLM):
-    """The same model behind a config.json that calls itself `internlm2`; transformers wants a class for each type."""
+    """The same model for a config.json of type `internlm2`; transformers requires a class for each type."""
 
     config_class = InternLM2TypedConfig  # type: ignore[assignment]  # a subclass of the base's, as it should be

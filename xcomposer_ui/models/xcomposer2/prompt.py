@@ -1,4 +1,4 @@
-"""How a conversation about a picture becomes the family's prompt.
+"""The family's prompt format.
 
 A turn starts with [UNUSED_TOKEN_146] and its role, and ends with [UNUSED_TOKEN_145]; `<ImageHere>` marks where a
 picture's embeddings go.
@@ -18,23 +18,23 @@ META_INSTRUCTION = (
 
 
 def prompt_text(query: str, history: History = (), meta_instruction: str = "") -> str:
-    """The whole prompt, up to where the model's answer starts."""
+    """The whole prompt, up to the start of the model's answer."""
     text = f"{TURN_START}system\n{meta_instruction}{TURN_END}\n" if meta_instruction else ""
-    for asked, answered in history:
-        text += f"{TURN_START}user\n{asked}{TURN_END}\n{TURN_START}assistant\n{answered}{TURN_END}\n"
+    for question, answer in history:
+        text += f"{TURN_START}user\n{question}{TURN_END}\n{TURN_START}assistant\n{answer}{TURN_END}\n"
     return text + f"{TURN_START}user\n{query}{TURN_END}\n{TURN_START}assistant\n"
 
 
 def with_marks(
     query: str, history: History, pictures: int, leave_out: bool = False
 ) -> tuple[str, tuple[tuple[str, str], ...]]:
-    """`query` and `history` with one mark a picture: where none stands, in front of the conversation's first question.
+    """`query` and `history` with one mark per picture, added in front of the first question if there are none.
 
-    Put there, a conversation's prompt only ever grows at its end. leave_out: check only, and add none.
-    Raises ValueError where there are marks, and not as many as pictures.
+    So a conversation's next prompt differs only at its end. leave_out: only check the marks, and add none.
+    Raises ValueError if there are marks, but not as many as pictures.
     """
-    turns = [(asked, answered) for asked, answered in history]
-    marks = query.count(IMAGE_MARK) + sum(asked.count(IMAGE_MARK) for asked, _ in turns)
+    turns = [(question, answer) for question, answer in history]
+    marks = query.count(IMAGE_MARK) + sum(question.count(IMAGE_MARK) for question, _ in turns)
     if marks == pictures:
         return query, tuple(turns)
     if marks:

@@ -1,4 +1,4 @@
-"""What `stream_chat` needs beside the model: the text as it grows, a way to stop, the caller's autocast in a thread."""
+"""Helpers of `stream_chat`: a queue of the growing text, a stopping criterion, the caller's autocast in a thread."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from xcomposer_ui.models.answer import GrowingAnswer
 
 
 class TextQueue:
-    """A streamer for `generate` that decodes as it goes and hands each text so far to a queue."""
+    """A streamer for `generate` that puts the decoded text so far into a queue, and None at the end."""
 
     def __init__(self, answer: GrowingAnswer) -> None:
         self.texts: queue.Queue[str | None] = queue.Queue()
@@ -24,7 +24,7 @@ class TextQueue:
         self._ids: list[int] | None = None
 
     def put(self, value: Tensor) -> None:
-        if self._ids is None:  # `generate` hands over the prompt first
+        if self._ids is None:  # `generate` passes the prompt first
             self._ids = []
             return
         self._ids += value.flatten().tolist()

@@ -18,14 +18,15 @@ from xcomposer_ui.models.xcomposer2.vision import VisionTower, normalised_pixels
 
 WHITE = (255, 255, 255)
 TILES_AT_ONCE = 16
-"""Tiles that go through the tower together; its activations grow with them, its result does not change."""
+"""Tiles per call of the tower; more need more memory for activations, with the same result."""
 
 
 @dataclass(frozen=True)
 class TileRules:
-    """bounded: never more columns than the picture's own width fills. centred: padding half above, half below.
+    """The tiling rules of a member.
 
-    hd_num: the most tiles of one picture unless said otherwise.
+    bounded: whether the picture is never enlarged beyond its own width. centred: whether padding is half above, half
+    below, instead of below. hd_num: the default of the most tiles of one picture.
     """
 
     bounded: bool
@@ -38,7 +39,7 @@ TILE_RULES = {
     "4khd": TileRules(bounded=False, centred=True, hd_num=55),
 }
 HD_NUM_OF_MANY = 6
-"""The most tiles of each picture where a prompt has several."""
+"""The most tiles of each picture in a prompt with several."""
 
 
 def tiled_size(width: int, height: int, side: int, hd_num: int, rules: TileRules) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from typing import Any
 import sentencepiece
 from transformers import PreTrainedTokenizer
 
-# sentencepiece's log levels. It has one for the whole process, which cannot be read; ALL is what it starts with.
+# sentencepiece's log levels. Its level is global and cannot be read; it starts with ALL.
 _ALL, _ERRORS = 0, 2
 _LOADING = threading.Lock()
 
@@ -63,7 +63,7 @@ class InternLMXComposer2Tokenizer(PreTrainedTokenizer):  # type: ignore[misc]
         """Pieces to text. Special tokens stay as they are; a leading space is text, not padding, and is kept."""
         text = ""
         run: list[str] = []
-        special = set(self.all_special_tokens)  # made anew each time it is asked for
+        special = set(self.all_special_tokens)  # a property that is computed at each access
         for token in tokens:
             if token in special:
                 text += self._joined(run) + token
@@ -94,8 +94,8 @@ class InternLMXComposer2Tokenizer(PreTrainedTokenizer):  # type: ignore[misc]
 def _pieces(file: str) -> sentencepiece.SentencePieceProcessor:
     """The sentencepiece model in `file`.
 
-    sentencepiece 0.2.3 writes on stderr that the published model has a piece for the null character, and then uses it
-    as earlier versions do: nothing that a user could act on, so warnings are off while the file is read.
+    sentencepiece 0.2.3 warns on stderr that the published model has a piece for the null character, which changes
+    nothing, so warnings are off while the file is read.
     """
     with _LOADING:
         sentencepiece.set_min_log_level(_ERRORS)

@@ -1,4 +1,4 @@
-"""The vision tower of the single-image members: CLIP's ViT, up to the last block, and the pixels it wants.
+"""The vision tower of the single-image members: CLIP's ViT up to the last block, and its pixel preprocessing.
 
 Module and parameter names are the published checkpoints' (`vit.vision_tower.vision_model.…`, with CLIP's own
 spelling `pre_layrnorm`), so that weights load and save under their own names.
@@ -18,14 +18,14 @@ CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 def normalised_pixels(image: Image.Image) -> Tensor:
-    """`image` as the tower wants it: (1, 3, H, W) float32, RGB, CLIP's mean and deviation taken out."""
+    """(1, 3, H, W) float32 RGB pixels of `image`, normalised with CLIP's mean and standard deviation."""
     pixels = torch.from_numpy(np.array(image.convert("RGB"), dtype=np.float32) / 255)  # (H, W, 3) in 0..1
     mean, std = torch.tensor(CLIP_MEAN), torch.tensor(CLIP_STD)
     return ((pixels - mean) / std).permute(2, 0, 1)[None].contiguous()
 
 
 def square_pixels(image: Image.Image, side: int) -> Tensor:
-    """(1, 3, side, side) float32 from a picture of any size; its aspect ratio is not kept (nor was it in training)."""
+    """(1, 3, side, side) float32 pixels of a picture of any size; its aspect ratio is not kept, as in training."""
     return normalised_pixels(image.convert("RGB").resize((side, side), Image.Resampling.BICUBIC))
 
 
@@ -47,7 +47,7 @@ class PatchEmbeddings(nn.Module):
             raise ValueError(f"the vision tower wants {self.side}x{self.side} pixels and was given {found}")
         patches = self.patch_embedding(pixels).flatten(2).transpose(1, 2)  # (N, patches, width)
         class_token = self.class_embedding.expand(pixels.shape[0], 1, -1)
-        # Asked as a module, not for its weight: what spreads a model over devices hooks into calls of modules.
+        # Called as a module instead of using its weight, because accelerate's device map hooks into module calls.
         positions = self.position_embedding(torch.arange(patches.shape[1] + 1, device=patches.device))
         return torch.cat((class_token, patches), dim=1) + positions
 
@@ -116,7 +116,7 @@ class VisionEncoder(nn.Module):
 
 
 class VisionTransformer(nn.Module):
-    """CLIP's ViT up to its last block. `post_layernorm` is in the checkpoints, and unused by this family."""
+    """CLIP's ViT up to its last block. `post_layernorm` is in the checkpoints but not used by this family."""
 
     def __init__(self, config: CLIPVisionConfig) -> None:
         super().__init__()
@@ -131,7 +131,7 @@ class VisionTransformer(nn.Module):
 
 
 class VisionModel(nn.Module):
-    """Holds the transformer under the name that the checkpoints give it."""
+    """A level that only exists in the checkpoints' parameter names."""
 
     def __init__(self, config: CLIPVisionConfig) -> None:
         super().__init__()
@@ -155,6 +155,6 @@ class VisionTower(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         features = self.vision_tower(pixels.to(self.dtype))[:, 1:]  # without the class token
-        # Back to the picture's dtype, as the published code does. With half weights and a float32 picture the
-        # features leave here in float32 and meet the projector's half weight: the mismatch this lab is about.
+        # Cast back to the picture's dtype, as in the published code. With half weights and a float32 picture, the
+        # features are float32 and the projector's weights half: the mismatch that this lab is about.
         return features.to(pixels.dtype)

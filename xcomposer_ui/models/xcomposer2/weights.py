@@ -1,4 +1,4 @@
-"""Which member a checkpoint is, from its weights' names and shapes, without loading them."""
+"""Determines which member of the family a checkpoint is from its weights' names and shapes, without loading them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def fit_to_weights(config: InternLMXComposer2Config, source: str, **hub: Any) ->
     """Set `config`'s tower side and tile rules by the checkpoint at `source`, a folder or a hub id.
 
     Tiled members have separators among their weights; the tower has side² + 1 position embeddings, side in patches.
-    `config` stays as it is where the checkpoint has no such weights: loading names what is missing.
+    `config` is not changed if the checkpoint has no such weights; loading then reports them as missing.
     """
     shapes = _shapes(source, (SEPARATOR, POSITIONS), **hub)
     if POSITIONS in shapes:
@@ -64,7 +64,7 @@ def _shapes_in(file: Path, names: tuple[str, ...]) -> dict[str, tuple[int, ...]]
 
 
 def _file(source: str, name: str, **hub: Any) -> Path | None:
-    """The checkpoint's file `name`, downloaded where `source` is a hub id; None where it has none, or out of reach."""
+    """The checkpoint's file `name`, downloaded if `source` is a hub id; None if it has none, or without a network."""
     if Path(source).is_dir():
         found = Path(source, hub.get("subfolder") or "", name)
         return found if found.is_file() else None

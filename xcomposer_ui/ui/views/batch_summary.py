@@ -1,4 +1,4 @@
-"""Many questions on the page: how often each variant agrees with full precision, and the distribution of figures."""
+"""The summary of a batch: how often each variant agrees with full precision, and the distributions of metrics."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ CHARTS = {
     "latency_sec": "compare.many.chart.latency",
     "max_abs_logit_difference": "compare.many.chart.logit",
 }
-"""The figures whose distributions are drawn, each with the text code of its title."""
+"""The metrics whose distributions are drawn -> the text code of the title."""
 
 
 def name_of(variant: Variant, language: str) -> str:
-    """A variant's name, the first letter as at the start of a line."""
+    """A variant's name with a capital first letter."""
     name = variant_name(variant, language)
     return name[:1].upper() + name[1:] if name.startswith(("full", "unified")) else name
 

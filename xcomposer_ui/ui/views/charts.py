@@ -52,7 +52,7 @@ class MemoryBar:
 
 @dataclass(frozen=True)
 class Curve:
-    """One variant's layers, in the order of the forward. line: "solid", "dotted", or "floor" for that of them all."""
+    """One variant's layers, in the order of the forward. line: "solid", "dotted", or "floor" for the floor of all."""
 
     label: str
     dtype: str
@@ -85,7 +85,9 @@ def memory_bars(
 ) -> Markup:
     """Bars of memory in parts, each with its total beside it. line: (bytes, label) of a limit that crosses the bars."""
     most = max((sum(bar.parts) for bar in values), default=0)
-    limit = line[0] if line is not None and line[0] <= 2 * most else None  # a far limit would leave the bars no room
+    limit = (
+        line[0] if line is not None and line[0] <= 2 * most else None
+    )  # a distant limit would leave no space for the bars
     entries = [(f"xl-part-{n}", name) for n, name in enumerate(legend)]
     rows = [
         (
@@ -142,7 +144,7 @@ class _DepthPlot:
     bottom: int = 224
 
     def x(self, stage: float) -> float:
-        """Of the stage with this index; halves lie between two."""
+        """Of the stage with this index, which may lie between two."""
         return self.left + (self.right - self.left) * (stage / (len(self.stages) - 1) if len(self.stages) > 1 else 0.5)
 
     def y(self, error: float) -> float:
@@ -193,7 +195,7 @@ def _drawn(curve: Curve, plot: _DepthPlot, not_finite: str) -> _DrawnCurve:
     places = {key: n for n, key in enumerate(plot.stages)}
     for layer in curve.stages:
         error = layer.relative_error
-        if _key(layer) not in places or error == 0:  # an embedding that is the same has no place on a logarithm
+        if _key(layer) not in places or error == 0:  # zero has no logarithm
             continue
         x, y = plot.x(places[_key(layer)]), None if error is None else plot.y(error)
         marks.append(_Mark(x, y, f"{curve.label}, {layer.module}: {not_finite if error is None else f'{error:.2e}'}"))

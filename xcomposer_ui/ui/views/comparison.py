@@ -19,54 +19,54 @@ from xcomposer_ui.ui.compare_session import CompareSession
 from xcomposer_ui.ui.html import render
 from xcomposer_ui.ui.views.batch_summary import batch_summary, name_of
 from xcomposer_ui.ui.views.charts import Bar, Curve, bars, depth
-from xcomposer_ui.ui.views.downloads import downloads, downloads_of_many
+from xcomposer_ui.ui.views.downloads import batch_downloads, downloads
 from xcomposer_ui.ui.views.explanation import failure_card
 from xcomposer_ui.ui.views.run_status import loading_label
 
 CHARTS = {"latency_sec": "compare.chart.latency", "peak_memory_bytes": "compare.chart.memory"}
-"""The figures that are drawn as bars, each with the text code of its title."""
+"""The metrics that are drawn as bars -> the text code of the title."""
 
 
-def compared(session: CompareSession, language: str, link: str = "") -> Markup:
-    """Everything that the tab shows of `session`. link: the address that restores its settings."""
-    comparison, many = session.comparison, session.many_total > 0
-    has_runs = comparison is not None and bool(comparison.runs) and not many
+def comparison_view(session: CompareSession, language: str, link: str = "") -> Markup:
+    """The results on the Compare tab for `session`. link: the address that restores its settings."""
+    comparison, batch = session.comparison, session.batch_total > 0
+    has_runs = comparison is not None and bool(comparison.runs) and not batch
     return render(
         "comparison",
         language,
         stage=_stage(session, language),
-        many=_many(session, language) if many else None,
+        batch=_batch(session, language) if batch else None,
         results=_results(comparison, language) if comparison is not None and has_runs else None,
         downloads=downloads(session.document, "comparison", link, language)
-        if session.step is None and session.document is not None and not many
+        if session.step is None and session.document is not None and not batch
         else None,
     )
 
 
-def _many(session: CompareSession, language: str) -> dict[str, Any]:
-    """Of many questions the summary alone: each one's own comparison is in the files."""
-    ended = session.step is None and bool(session.many)
+def _batch(session: CompareSession, language: str) -> dict[str, Any]:
+    """The summary of a batch; the comparison of each question is in the downloads only."""
+    ended = session.step is None and bool(session.batch)
     return {
-        "summary": batch_summary(session.many, session.many_total, language) if session.many else "",
-        "stopped": ended and len(session.many) < session.many_total,
-        "downloads": downloads_of_many(session.many, language) if ended else "",
+        "summary": batch_summary(session.batch, session.batch_total, language) if session.batch else "",
+        "stopped": ended and len(session.batch) < session.batch_total,
+        "downloads": batch_downloads(session.batch, language) if ended else "",
     }
 
 
 def _stage(session: CompareSession, language: str) -> dict[str, Any] | None:
-    """What is being done, and the share of it that is done; None where nothing is."""
+    """The step in progress and the share that is done; None when idle."""
     step = session.step
-    if session.judging:
+    if session.checking_fit:
         return {"text": text("fit.checking", language), "share": None, "question": None}
     if step is None:
         return None
     share = step.done / step.total if step.total else 0.0
-    if not session.many_total:
+    if not session.batch_total:
         return {"text": _stage_text(step, language), "share": share, "question": None}
-    position = text("compare.stage.many", language, n=len(session.many) + 1, total=session.many_total)
+    position = text("compare.stage.many", language, n=len(session.batch) + 1, total=session.batch_total)
     return {
         "text": f"{position} · {_stage_text(step, language)}",
-        "share": (len(session.many) + share) / session.many_total,
+        "share": (len(session.batch) + share) / session.batch_total,
         "question": session.request.question.text if session.request else "",
     }
 
@@ -144,7 +144,7 @@ def _bars(field: str, comparison: Comparison, language: str) -> Markup:
 
 
 def _answers(comparison: Comparison, language: str) -> list[dict[str, Any]]:
-    """Each whole, full precision's first; without a divergence there is no token to mark."""
+    """The whole answers, full precision's first; without a divergence no token is marked."""
     answered = [run for run in comparison.runs if run.answer is not None]
     return [
         {"name": name_of(run.variant, language), **_marked(run.answer or "", comparison.divergence_of(run), language)}
@@ -172,7 +172,7 @@ def _divergence(comparison: Comparison, language: str) -> dict[str, Any] | None:
     if not named:
         return None
     curves = [
-        # Dotted, so that both curves are seen where autocast and unified compute the same.
+        # Dotted, so that both curves are visible where autocast and unified agree.
         Curve(
             name_of(run.variant, language),
             run.variant.half,

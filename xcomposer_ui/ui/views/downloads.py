@@ -31,7 +31,7 @@ def downloads(document: Mapping[str, Any], stem: str, link: str, language: str) 
     return _links("compare.report", files, language, link)
 
 
-def downloads_of_many(documents: Sequence[Mapping[str, Any]], language: str) -> Markup:
+def batch_downloads(documents: Sequence[Mapping[str, Any]], language: str) -> Markup:
     """Links that download all of `documents`: one a line as JSONL, and one row a run as CSV."""
     lines = "".join(json.dumps(document, ensure_ascii=False, allow_nan=False) + "\n" for document in documents)
     table = as_csv(
@@ -46,7 +46,7 @@ def downloads_of_many(documents: Sequence[Mapping[str, Any]], language: str) -> 
 
 
 def data_url(kind: str, content: str) -> str:
-    """`content` as a URL: the page holds the file itself, so nothing of a visitor's stays on the server."""
+    """`content` as a data: URL, so that no visitor's file is stored on the server."""
     mark = "\ufeff" if kind == "csv" else ""  # a spreadsheet reads UTF-8 only with a byte order mark
     data = base64.b64encode((mark + content).encode()).decode()
     return f"data:{MIME[kind]};charset=utf-8;base64,{data}"

@@ -1,4 +1,4 @@
-"""Cards of errors: what a pasted error means, and a failed run with its message, place, operands and remedies."""
+"""Cards: the explanation of a pasted error, and a failed run with its message, module, operands and remedies."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from xcomposer_ui.ui.html import render
 
 
 def explanation_card(explanation: Explanation, language: str) -> Markup:
-    """A card for a pasted error; an error that no rule recognises is named as such, without a guess."""
+    """A card for a pasted error; an error that no rule recognises is shown as unknown."""
     return render("explanation", language, explanation=explanation, fixes=_fixes(explanation, None, language))
 
 
@@ -29,14 +29,9 @@ def failure_card(failure: Failure, language: str, strategy: str | None = None) -
     )
 
 
-def strategy_label(name: str, language: str) -> str:
-    """The name of the strategy `name` in `language`; any other name unchanged."""
-    return strategy_name(name, language)
-
-
 def _fixes(explanation: Explanation, failed: str | None, language: str) -> list[tuple[Fix, str, Message]]:
-    """Each fix with its strategy's label and the result of its trial. failed: the strategy of the failed run."""
-    return [(fix, strategy_label(fix.strategy, language), _trial(fix, failed, language)) for fix in explanation.fixes]
+    """Each fix with its strategy's name and the result of its trial. failed: the strategy of the failed run."""
+    return [(fix, strategy_name(fix.strategy, language), _trial(fix, failed, language)) for fix in explanation.fixes]
 
 
 def _trial(fix: Fix, failed: str | None, language: str) -> Message:

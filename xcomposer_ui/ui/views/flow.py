@@ -1,4 +1,4 @@
-"""The dtype flow: a row a module, its types in and out beside its weights', casts, islands and the clash marked."""
+"""The dtype flow: a row for each module with the dtypes of inputs, weights and outputs; casts and the clash marked."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from xcomposer_ui.core.messages import Message, Sentence
+from xcomposer_ui.core.strategies import strategy_name
 from xcomposer_ui.tracing.dtype_flow import Traced
 from xcomposer_ui.tracing.dtype_path import PathStep, path, paths_aligned
 from xcomposer_ui.ui.html import COLOURED, macro, render
-from xcomposer_ui.ui.views.explanation import strategy_label
 
 DEPTHS = (0, 1, 2, 6)
-"""The levels to zoom to; the last one shows all rows, and deeper rows count as it (see `assets/style.css`)."""
+"""The selectable depths; the last one shows all rows, also deeper ones (see `assets/style.css`)."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class _Clash:
 
 @dataclass(frozen=True)
 class _Side:
-    """One run's part of a row. step: None where the run has no such step. clash: at the module that raised it."""
+    """One run's part of a row. step: None where the run does not have it. clash: of the module that raised it."""
 
     step: PathStep | None
     clash: _Clash | None
@@ -53,10 +53,10 @@ class _Row:
 
 
 def flow_view(traced: Sequence[Traced], language: str) -> Markup:
-    """One traced run, or two side by side; for none, what the section is for."""
+    """One traced run, or two side by side; an introduction where there is none."""
     if not traced:
         return macro("quiet", language, Message("flow.empty"))
-    names = [strategy_label(each.strategy, language) for each in traced]
+    names = [strategy_name(each.strategy, language) for each in traced]
     if len(traced) == 1:
         title = Message("flow.title", strategy=names[0])
         columns: list[Message | str] = [
@@ -78,10 +78,10 @@ def flow_view(traced: Sequence[Traced], language: str) -> Markup:
 
 
 def flow_stage(strategy: str | None, language: str) -> Markup:
-    """What is shown while a trace is in progress; strategy: None while another run holds the model."""
+    """The progress of a trace. strategy: the one being traced, None while another run uses the model."""
     label = Message("flow.waiting")
     if strategy is not None:
-        label = Message("flow.tracing", strategy=strategy_label(strategy, language))
+        label = Message("flow.tracing", strategy=strategy_name(strategy, language))
     return macro("status", language, label)
 
 
@@ -107,14 +107,14 @@ def _rows(traced: Sequence[Traced]) -> Iterator[_Row]:
 
 
 def _dtypes(step: PathStep | None) -> tuple[object, ...]:
-    """What two runs' steps are compared by."""
+    """What is compared between the steps of two runs."""
     if step is None:
         return ()
     return step.dtypes_in, step.dtypes_out, step.dtypes_parameters, step.casts, step.failed
 
 
 def _lane(step: PathStep) -> str:
-    """The colours of the line along the rows: the type that comes in above, the one that goes out below."""
+    """CSS classes of the line along the rows: the input's dtype above, the output's below."""
     into = next((d for d in step.dtypes_in or step.dtypes_out if d in COLOURED), "other")
     out = "clash" if step.failed else next((d for d in step.dtypes_out if d in COLOURED), into)
     return f"xl-in-{into} xl-out-{out}" + (" xl-lane-island" if step.is_island else "")

@@ -15,11 +15,11 @@ from xcomposer_ui.ui.html import render
 from xcomposer_ui.ui.views.axis import Axis, memory_axis, time_axis
 
 WIDTH, HEIGHT = 1000, 100
-"""The drawing's own units; it is stretched to the space there is, and every text stands outside, unstretched."""
+"""In the drawing's own units; it is stretched to the available space, so texts are outside it."""
 
 
 def memory_chart(timeline: MemoryTimeline | None, predicted_bytes: int | None, language: str) -> Markup:
-    """`timeline` as a figure with its text; empty where there is none. predicted_bytes: the peak, None: unknown."""
+    """`timeline` as a figure with its values as text; empty where there is none. predicted_bytes: the peak."""
     if timeline is None or not timeline.samples or timeline.samples[-1].at_sec <= 0:
         return Markup()
     plot = _Plot(timeline, predicted_bytes)
@@ -63,16 +63,16 @@ class _Plot:
             ("xl-weights", text("plan.weights", language)),
         ]
         if self.reserved_bytes is not None:
-            entries.append(("xl-reserved", text("course.reserved", language)))
+            entries.append(("xl-reserved", text("timeline.reserved", language)))
         if self.predicted_bytes is not None:
-            entries.append(("xl-predicted", text("course.predicted", language)))
+            entries.append(("xl-predicted", text("timeline.predicted", language)))
         return entries
 
     def figures(self, language: str) -> list[str]:
         """Every figure of the chart as text."""
         parts = [
             text(
-                "course.phase",
+                "timeline.phase",
                 language,
                 phase=text(f"plan.column.{phase}", language),
                 memory=joined(memory(sample.allocated_bytes)),
@@ -82,8 +82,8 @@ class _Plot:
         ]
         sizes = (
             ("plan.weights", self.timeline.weights_bytes),
-            ("course.reserved", self.most_reserved_bytes),
-            ("course.predicted", self.predicted_bytes),
+            ("timeline.reserved", self.most_reserved_bytes),
+            ("timeline.predicted", self.predicted_bytes),
         )
         return parts + [f"{text(key, language)} {joined(memory(size))}" for key, size in sizes if size is not None]
 
@@ -101,7 +101,7 @@ class _Plot:
             yield "predicted", f"M0 {self.y(self.predicted_bytes):.2f}H{WIDTH}"
 
     def _steps(self, sizes_bytes: list[int]) -> str:
-        """A line of steps: a sample covers the time since the one before it."""
+        """A step line: a sample covers the time since the previous one."""
         samples = zip(self.timeline.samples, sizes_bytes, strict=True)
         steps = "".join(f"V{self.y(size):.2f}H{self.x(sample.at_sec):.1f}" for sample, size in samples)
         return f"M0 {self.y(sizes_bytes[0]):.2f}{steps}"
@@ -118,14 +118,14 @@ class _Phase:
 
 
 def _phase(time: Axis, language: str, phase: str, begin_sec: float, end_sec: float) -> _Phase:
-    """Each name stands in a row of its own: the names of short phases would cover one another in one row."""
+    """The place of a phase and its name, which starts from the right edge for late phases."""
     left = time.percent(begin_sec)
     name_at = f"left:{left}" if time.share(begin_sec) < 0.8 else f"right:{time.percent(time.end - begin_sec)}"
     return _Phase(text(f"plan.column.{phase}", language), left, time.percent(end_sec - begin_sec), name_at)
 
 
 def _spans(timeline: MemoryTimeline) -> Iterator[tuple[str, float, float]]:
-    """(phase, its begin, its end) in seconds, in their order."""
+    """(phase, its start, its end) in seconds, in order of time."""
     begin_sec = 0.0
     for phase, samples in groupby(timeline.samples, key=lambda sample: sample.phase):
         *_, last = samples

@@ -1,4 +1,4 @@
-"""The models: which one the head of the page names, and the table of those that can be chosen."""
+"""The models: the head line with the current one, and the table of those offered."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Fitting = Mapping[str, tuple[str, ...] | None]
 
 
 def head_line(status: Status, language: str) -> Markup:
-    """Model, device and 16-bit type of `status` in one line that opens to the reason of each choice."""
+    """Model, device and 16-bit dtype of `status` in one line, with the reason of each choice behind it."""
     return render("head", language, status=status)
 
 
@@ -55,7 +55,7 @@ def _needs(weights: WeightsFormat) -> Message:
 
 
 def _fits(fitting: tuple[str, ...] | None, language: str) -> Message | str:
-    """Which strategies fit, in as few words as say it: all, none, those with 16-bit weights, or their names."""
+    """The strategies that fit, in short: all, none, those with 16-bit weights, or their names."""
     if fitting is None:
         return UNKNOWN
     if not fitting:

@@ -9,7 +9,7 @@ from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.messages import text
 from xcomposer_ui.core.strategies import REFERENCE, strategy_name
 from xcomposer_ui.core.units import joined, memory
-from xcomposer_ui.planning.fit import DoesNotFit, largest_hd_num
+from xcomposer_ui.planning.fit import DoesNotFit, fitting_tiles
 from xcomposer_ui.ui.compare_session import ComparisonDoesNotFit
 from xcomposer_ui.ui.html import macro
 from xcomposer_ui.ui.views.batch_summary import name_of
@@ -30,8 +30,8 @@ def does_not_fit_sentences(misfit: DoesNotFit | ComparisonDoesNotFit, language: 
     if isinstance(misfit, ComparisonDoesNotFit):
         return _comparison_sentences(misfit, language)
     facts = {
-        "strategy": strategy_name(misfit.wanted.strategy, language),
-        "room": joined(memory(misfit.room.bytes)),
+        "strategy": strategy_name(misfit.request.strategy, language),
+        "room": joined(memory(misfit.budget.bytes)),
         "needed": joined(memory(misfit.needed_bytes)),
         "measured": joined(memory(misfit.measured_bytes)),
     }
@@ -42,19 +42,19 @@ def does_not_fit_sentences(misfit: DoesNotFit | ComparisonDoesNotFit, language: 
     advice = misfit.advice
     if advice.strategy is not None:
         sentences.append(text("fit.strategy", language, strategy=strategy_name(advice.strategy, language)))
-    if advice.hd_num:
-        sentences.append(text("fit.hd_num", language, n=advice.hd_num))
+    if advice.tiles:
+        sentences.append(text("fit.tiles", language, n=advice.tiles))
     if advice.batch:
         sentences.append(text("fit.batch", language, n=advice.batch))
-    if misfit.needed_bytes is not None and not (advice.strategy or advice.hd_num or advice.batch):
+    if misfit.needed_bytes is not None and not (advice.strategy or advice.tiles or advice.batch):
         sentences.append(text("fit.nothing", language))
     return sentences
 
 
 def _comparison_sentences(unfit: ComparisonDoesNotFit, language: str) -> list[str]:
-    sentences = [text("compare.unfit", language, room=joined(memory(unfit.misfits[0].room.bytes)))]
+    sentences = [text("compare.unfit", language, room=joined(memory(unfit.misfits[0].budget.bytes)))]
     for misfit in unfit.misfits:
-        name = name_of(Variant(misfit.wanted.strategy, misfit.wanted.half), language)
+        name = name_of(Variant(misfit.request.strategy, misfit.request.half), language)
         needed = joined(memory(misfit.needed_bytes))
         sentences.append(text("compare.unfit.needs", language, variant=name, needed=needed))
     if unfit.fitting:
@@ -62,8 +62,8 @@ def _comparison_sentences(unfit: ComparisonDoesNotFit, language: str) -> list[st
         sentences.append(text("compare.unfit.fits", language, variants=names))
         if not any(variant.strategy == REFERENCE for variant in unfit.fitting):
             sentences.append(text("compare.unfit.no_full", language))
-    if (hd_num := largest_hd_num(unfit.misfits)) is not None:
-        sentences.append(text("fit.hd_num", language, n=hd_num))
+    if (tiles := fitting_tiles(unfit.misfits)) is not None:
+        sentences.append(text("fit.tiles", language, n=tiles))
     elif not unfit.fitting:
         sentences.append(text("fit.nothing", language))
     return sentences

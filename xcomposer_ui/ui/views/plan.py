@@ -1,4 +1,4 @@
-"""The Plan tab: what each strategy will need, on which cards it fits, how far predictions were off, and the machine."""
+"""Views of plans: each strategy's memory and cards, the errors of predictions, and the check of the machine."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def plan_view(session: PlanSession, language: str) -> Markup:
     if session.plan is None:
         return macro("quiet", language, Message("plan.empty"))
     plan = session.plan
-    tiled = any(strategy.largest_hd_num is not None for strategy in plan.strategies)
+    tiled = any(strategy.largest_tiles is not None for strategy in plan.strategies)
     columns = (
         "strategy",
         "weights",
@@ -65,12 +65,12 @@ def plan_view(session: PlanSession, language: str) -> Markup:
 
 
 def check_panel(check: Check | None, language: str) -> Markup:
-    """`check` of this machine as a table; None: it is not known yet."""
+    """`check` of this machine as a table. check: None until it is known."""
     return render("check", language, check=check)
 
 
 def pairs_view(pairs: Sequence[PredictionError], language: str) -> Markup:
-    """Predicted beside measured memory of each run, given oldest first; empty where there are none."""
+    """Predicted and measured memory of each run, newest first. pairs: oldest first."""
     if not pairs:
         return Markup()
     last = pairs[-1]
@@ -113,7 +113,7 @@ def _allocated(plan: Plan, language: str) -> Markup:
         parts = strategy.weights_bytes, peak.cache_bytes, peak.activation_bytes
         bars.append(MemoryBar(strategy_name(strategy.strategy, language), parts))
     legend = [text(f"plan.{part}", language) for part in ("weights", "cache", "activations")]
-    # Free memory of a CPU is compared with live tensors; a card's with what the driver counts, in the other figure.
+    # A CPU's free memory is compared with live tensors; a card's with the driver's count, in the other figure.
     line = _line(plan, language) if _on_cpu(plan) else None
     return memory_bars(text("plan.allocated", language), legend, bars, line)
 
@@ -142,7 +142,7 @@ def _line(plan: Plan, language: str) -> tuple[int, str] | None:
 
 def _figures(plan: StrategyPlan, tiled: bool) -> list[str | Message]:
     phases = [plan.phases[phase].activation_bytes if phase in plan.phases else None for phase in PHASES]
-    counts = [plan.largest_batch, *([plan.largest_hd_num] if tiled else [])]
+    counts = [plan.largest_batch, *([plan.largest_tiles] if tiled else [])]
     return [
         *(joined(memory(size)) for size in (plan.weights_bytes, plan.kv_cache_bytes, *phases, plan.total_bytes)),
         Message(f"plan.column.{plan.peak_phase}"),

@@ -1,4 +1,4 @@
-"""The panel of the current run: its stage while it is in progress, then the dtypes of its path, or its failure."""
+"""The panel of the current run: its stage while it is in progress, then its dtypes or its failure."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from markupsafe import Markup
 
 from xcomposer_ui.core.events import Loading, Waiting
 from xcomposer_ui.core.messages import Message, sentences, text
+from xcomposer_ui.core.request import tile_settings
 from xcomposer_ui.core.result import RunResult
-from xcomposer_ui.core.strategies import STRATEGIES
+from xcomposer_ui.core.strategies import STRATEGIES, strategy_name
 from xcomposer_ui.core.units import joined, seconds
 from xcomposer_ui.ui.html import macro, render
 from xcomposer_ui.ui.session import CheckingFit, Session
-from xcomposer_ui.ui.views.explanation import failure_card, strategy_label
+from xcomposer_ui.ui.views.explanation import failure_card
 
 
 def run_status(session: Session, language: str) -> Markup:
@@ -20,7 +21,7 @@ def run_status(session: Session, language: str) -> Markup:
 
 
 def loading_view(stage: Waiting | Loading | None, ready: str | None, language: str) -> Markup:
-    """The panel of a change of model. stage: of its loading, None when it ended. ready: the model loaded last."""
+    """The panel of a change of model. stage: of its loading, None at its end. ready: the model just loaded."""
     if stage is not None:
         return render("run_status", language, content=_stage(stage, language))
     if ready is None:
@@ -29,10 +30,10 @@ def loading_view(stage: Waiting | Loading | None, ready: str | None, language: s
 
 
 def loading_label(loading: Loading, language: str) -> str:
-    """Which model is downloaded from the hub, or loaded into memory in which dtype."""
+    """The model that is being downloaded from the hub, or loaded into memory and in which dtype."""
     if loading.stage == "download":
-        return text("happened.downloading", language, model=loading.model)
-    return text("happened.loading", language, model=loading.model, dtype=loading.dtype)
+        return text("status.downloading", language, model=loading.model)
+    return text("status.loading", language, model=loading.model, dtype=loading.dtype)
 
 
 def answered(result: RunResult, with_picture: bool, language: str) -> Markup:
@@ -45,7 +46,7 @@ def answered(result: RunResult, with_picture: bool, language: str) -> Markup:
         "answered",
         language,
         result=result,
-        strategy=strategy_label(strategy.name, language),
+        strategy=strategy_name(strategy.name, language),
         picture=strategy.image_dtype(result.half) if with_picture else None,
         autocast=strategy.autocast,
         products=result.half if strategy.autocast else result.weights_dtype,
@@ -58,21 +59,21 @@ def _content(session: Session, language: str) -> Markup:
     if session.running is not None:
         return _stage(session.stage, language, session.running.strategy)
     if session.last is None:
-        return macro("quiet", language, Message("happened.empty"))
+        return macro("quiet", language, Message("status.empty"))
     if session.last.failure is not None:
         return failure_card(session.last.failure, language, session.last.strategy)
     return answered(session.last, session.turns[-1].request.file is not None, language)
 
 
 def _stage(stage: Waiting | CheckingFit | Loading | None, language: str, strategy: str = "") -> Markup:
-    """The stage of a run under `strategy` with its progress; None: the model computes."""
+    """The stage of a run under `strategy` with its progress. stage: None while the model computes."""
     if isinstance(stage, Loading):
         return macro("stage", language, loading_label(stage, language), stage.fraction)
     if isinstance(stage, Waiting):
-        return macro("stage", language, Message("happened.waiting"))
+        return macro("stage", language, Message("status.waiting"))
     if isinstance(stage, CheckingFit):
         return macro("stage", language, Message("fit.checking"))
-    return macro("stage", language, Message("happened.running", strategy=strategy_label(strategy, language)))
+    return macro("stage", language, Message("status.running", strategy=strategy_name(strategy, language)))
 
 
 def _facts(result: RunResult, language: str) -> list[str]:
@@ -88,7 +89,7 @@ def _facts(result: RunResult, language: str) -> list[str]:
         facts.append(text("facts.new", language, n=m.new_tokens))
     facts += [
         text(f"facts.{name}", language, n=value)
-        for name, value in result.request.tile_settings.items()
+        for name, value in tile_settings(result.request).items()
         if value is not None
     ]
     facts.append(text("facts.seed", language, n=result.request.seed))

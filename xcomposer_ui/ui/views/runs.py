@@ -9,11 +9,12 @@ from markupsafe import Markup
 from xcomposer_ui.compare.report import as_csv
 from xcomposer_ui.core.messages import text
 from xcomposer_ui.core.metrics import metrics
+from xcomposer_ui.core.request import TILE_SETTINGS
 from xcomposer_ui.core.result import result_as_json
+from xcomposer_ui.core.strategies import strategy_name
 from xcomposer_ui.ui.html import render
 from xcomposer_ui.ui.session import SessionRun
 from xcomposer_ui.ui.views.downloads import data_url
-from xcomposer_ui.ui.views.explanation import strategy_label
 
 
 def runs_table(runs: tuple[SessionRun, ...], language: str) -> Markup:
@@ -28,7 +29,7 @@ def runs_csv(runs: tuple[SessionRun, ...]) -> str:
     """`runs` as CSV, oldest first: seconds and bytes as plain numbers, an empty cell for what was not measured."""
     fields = (
         "run", "question", "strategy", "half", "model", "device", "weights_dtype", "answer", "failure", "stopped",
-        *(metric.field for metric in metrics("runs.csv")), "seed", "hd_num",
+        *(metric.field for metric in metrics("runs.csv")), "seed", *TILE_SETTINGS,
     )  # fmt: skip
     return as_csv(fields, (_csv_row(number, run) for number, run in enumerate(runs, 1)))
 
@@ -50,7 +51,7 @@ def _row(number: int, run: SessionRun, language: str) -> dict[str, Any]:
     return {
         "number": number,
         "question": run.request.text,
-        "strategy": strategy_label(result.strategy, language),
+        "strategy": strategy_name(result.strategy, language),
         "result": result,
         "answer": answer,
         "figures": [metric.of(vars(result.measurement), language) for metric in metrics("runs")],
