@@ -94,7 +94,7 @@ def write_config(folder: Path, family: str, **changes: Any) -> Path:
 
 
 def skip_where_it_is_broken(family: str) -> None:
-    """SmolVLM's own code in transformers 5.20.2, the newest for Python 3.10, takes the patch size for the image tokens."""
+    """SmolVLM in transformers 5.20.2, the newest for Python 3.10, takes the patch size for the image tokens."""
     version = metadata.version("transformers")
     if family.lower() == "smolvlm" and Version("5.20") < Version(version) < Version("5.21"):
         pytest.skip(f"transformers {version} answers no SmolVLM but of one size, and check-dtypes says so")
