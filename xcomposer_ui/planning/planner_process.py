@@ -78,7 +78,7 @@ class PlannerProcess:
         with self._lock:
             try:
                 return self._submitted(compute, argument).result()
-            except BrokenExecutor as error:
+            except RuntimeError as error:  # the process died, or the pool is shut down because the interpreter exits
                 self._end()
                 raise UserError("plan_broke_off", what=str(error)) from error
             finally:
