@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+import pytest
+from packaging.version import Version
 
 CLIP_L = {
     "model_type": "clip_vision_model", "hidden_size": 1024, "intermediate_size": 4096, "num_attention_heads": 16,
@@ -87,3 +91,10 @@ def write_config(folder: Path, family: str, **changes: Any) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(CONFIGS[family] | changes), "utf-8")
     return folder
+
+
+def skip_where_it_is_broken(family: str) -> None:
+    """SmolVLM in transformers 5.20.2, the newest for Python 3.10, takes the patch size for the image tokens."""
+    version = metadata.version("transformers")
+    if family.lower() == "smolvlm" and Version("5.20") < Version(version) < Version("5.21"):
+        pytest.skip(f"transformers {version} answers no SmolVLM but of one size, and check-dtypes says so")

@@ -8,11 +8,9 @@ from typing import Any
 
 import pytest
 import torch
-import transformers
-from packaging.version import Version
 from torch import Tensor, nn
 
-from tests.backends.published import CONFIGS, write_config
+from tests.backends.published import CONFIGS, skip_where_it_is_broken, write_config
 from xcomposer_ui.backends.lint import _accepted_inputs, lint
 from xcomposer_ui.backends.tiny_models.build import NoTinyModelError, configuration, loaded_in, tiny_model
 from xcomposer_ui.backends.tiny_models.casting_tracer import CastingTracer
@@ -22,12 +20,6 @@ from xcomposer_ui.tracing.lint import Lint, LintCase
 
 H, S = torch.float16, torch.float32
 SMALL = {"hidden_size": 32, "num_attention_heads": 2, "num_hidden_layers": 2, "intermediate_size": 64}
-
-
-def skip_on_older_transformers(family: str) -> None:
-    """A SmolVLM of before has no tiny model, and `check-dtypes` says so: its image features come in another shape."""
-    if family.lower() == "smolvlm" and Version(transformers.__version__) < Version("5.21"):
-        pytest.skip(f"transformers {transformers.__version__} shapes SmolVLM's image features otherwise")
 
 
 def cases(found: Lint) -> dict[tuple[str, str], LintCase]:
@@ -52,7 +44,7 @@ def test_our_own_family_clashes_at_the_projector_as_it_is_and_nowhere_else(tmp_p
 
 @pytest.mark.parametrize("family", [name for name in CONFIGS if name != "xcomposer2"])
 def test_a_published_model_s_twin_is_small_and_answers_under_every_strategy(family: str, tmp_path: Path) -> None:
-    skip_on_older_transformers(family)
+    skip_where_it_is_broken(family)
     found = lint(str(write_config(tmp_path / family, family)))
     assert found.parameters < 20_000_000
     assert len(found.cases) == 7  # full precision once, the others in both half types
@@ -116,7 +108,7 @@ BY_CLASS = (
 @pytest.mark.parametrize("family", BY_CLASS)
 def test_a_class_s_default_sizes_make_a_twin_that_answers(family: str) -> None:
     """Some defaults do not fit themselves: Qwen's tower ends narrower than its text, for one."""
-    skip_on_older_transformers(family)
+    skip_where_it_is_broken(family)
     tiny = tiny_model(*configuration(f"{family}ForConditionalGeneration"))
     assert sum(weight.numel() for weight in tiny.parameters()) < 20_000_000
     inputs = _accepted_inputs(tiny)

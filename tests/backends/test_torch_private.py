@@ -91,14 +91,6 @@ def test_nested_arguments_are_mapped() -> None:
     assert tree_map(lambda n: n + 1, {"a": [1, (2,)]}) == {"a": [2, (3,)]}
 
 
-def test_the_driver_version_is_a_number_where_pytorch_has_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
-    if torch.backends.cuda.is_built():
-        assert isinstance(torch_private.cuda_driver_version(), int)
-    else:
-        monkeypatch.setattr(torch._C, "_cuda_getDriverVersion", lambda: 12040, raising=False)
-        assert torch_private.cuda_driver_version() == 12040
-
-
 PRIVATE = re.compile(r"torch\._|torch\..*\._|torch\.multiprocessing\.reductions")
 
 

@@ -13,6 +13,7 @@ from packaging.specifiers import SpecifierSet
 
 from tests.planning.machines import A100, GOOD, facts
 from xcomposer_ui.backends import hardware_facts as probes
+from xcomposer_ui.core.nvidia import NvidiaCard
 from xcomposer_ui.core.versions import PACKAGES, SUPPORTED
 from xcomposer_ui.planning.hardware import Check, check_as_json, checked, this_machine
 from xcomposer_ui.planning.machine_facts import Gpu
@@ -123,12 +124,12 @@ def test_the_processors_features_are_those_that_pytorch_tells(monkeypatch: pytes
     assert probes.cpu_flags() is None
 
 
-def test_the_driver_is_read_from_the_kernels_file_or_asked_for(tmp_path: Path) -> None:
+def test_the_driver_is_read_from_the_kernels_file_or_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "version"
     file.write_text("NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue Mar 5\n")
     assert probes.driver_version(file) == "550.54.15"
-    assert probes.driver_version(tmp_path / "none", lambda: 12040) == "for CUDA 12.4"
-    assert probes.driver_version(tmp_path / "none", lambda: 0) is None
+    monkeypatch.setattr(probes, "nvidia_card", lambda: NvidiaCard("A100", "560.1"))
+    assert probes.driver_version(tmp_path / "none") == "560.1"
 
 
 def test_apples_gpu_is_named_and_not_judged_quick_or_slow(monkeypatch: pytest.MonkeyPatch) -> None:

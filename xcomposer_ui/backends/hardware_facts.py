@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import torch
 
 from xcomposer_ui.backends.devices import free_bytes
-from xcomposer_ui.backends.torch_private import cuda_driver_version
+from xcomposer_ui.core.nvidia import nvidia_card
 from xcomposer_ui.core.processor import processor_name
 from xcomposer_ui.core.versions import PACKAGES, installed
 from xcomposer_ui.planning.machine_facts import Facts, Gpu
@@ -66,14 +65,10 @@ def gpu() -> Gpu:
     )
 
 
-def driver_version(
-    file: Path = Path("/proc/driver/nvidia/version"), ask: Callable[[], int] | None = None
-) -> str | None:
-    """The NVIDIA driver's version by its kernel module, else the CUDA version it supports; None where unknown."""
+def driver_version(file: Path = Path("/proc/driver/nvidia/version")) -> str | None:
+    """The NVIDIA driver's version: its kernel module's, where the system shows it, else nvidia-smi's."""
     try:
         words = file.read_text(encoding="ascii", errors="replace").splitlines()[0].split()
         return next(word for word in words if word.count(".") >= 1 and word.replace(".", "").isdigit())
     except (OSError, IndexError, StopIteration):
-        pass
-    supported = int((ask or cuda_driver_version)())  # 12040 is 12.4
-    return f"for CUDA {supported // 1000}.{supported % 1000 // 10}" if supported else None
+        return nvidia_card().driver

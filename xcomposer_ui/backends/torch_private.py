@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, cast
 
-import torch
 from torch import Tensor
 from torch._C import _autograd
 from torch._C._profiler import ProfilerConfig, ProfilerState, _ExperimentalConfig
@@ -24,7 +23,6 @@ __all__ = [
     "StorageTracker",
     "StorageWeakRef",  # keeps a storage's address from being reused while it is a dictionary's key
     "TorchDispatchMode",  # sees operations below autocast; the documented way, in a module that is not public
-    "cuda_driver_version",
     "storage_key",
     "tree_map",  # over nested arguments of an operation
     "writes_into_an_operand",
@@ -125,11 +123,6 @@ class StorageTracker(MemTracker):
 
     def _update_peak_stats(self, peak_state: Any) -> None:
         """Peaks are computed from the events."""
-
-
-def cuda_driver_version() -> int:
-    """The newest CUDA that the installed driver supports, 12040 for 12.4; `torch.version.cuda` is PyTorch's own."""
-    return int(torch._C._cuda_getDriverVersion())
 
 
 def storage_key(tensor: Tensor) -> int | None:

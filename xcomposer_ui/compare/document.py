@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import base64
-import functools
 import hashlib
 import io
 import os
 import platform
-import shutil
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +14,7 @@ from xcomposer_ui import __version__
 from xcomposer_ui.compare.comparison import Comparison
 from xcomposer_ui.compare.verdict import verdict
 from xcomposer_ui.core.messages import LANGUAGES, Sentence
+from xcomposer_ui.core.nvidia import nvidia_card
 from xcomposer_ui.core.processor import processor_name
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.result import RunResult, result_as_json
@@ -26,7 +24,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 LIBRARIES = ("torch", "transformers", "gradio")
-DRIVER_TIMEOUT_SEC = 5
 
 
 def context_as_json(request: Request, comparison: Comparison, *, with_picture: bool = False) -> dict[str, Any]:
@@ -106,21 +103,6 @@ def environment(device: str | None, device_reason: Sentence | None = None) -> di
 def _card(device: str | None) -> dict[str, str | None]:
     """The GPU in use, and its driver. Apple's GPU is part of the processor, and its driver part of macOS."""
     if device == "cuda":
-        return _nvidia()
+        card = nvidia_card()
+        return {"gpu": card.name, "driver": card.driver}
     return {"gpu": processor_name() if device == "mps" else None, "driver": None}
-
-
-@functools.cache  # starts a program
-def _nvidia() -> dict[str, str | None]:
-    """The first GPU's name and its driver's version, from nvidia-smi."""
-    nothing: dict[str, str | None] = {"gpu": None, "driver": None}
-    program = shutil.which("nvidia-smi")
-    if program is None:
-        return nothing
-    query = [program, "--query-gpu=name,driver_version", "--format=csv,noheader"]
-    try:
-        shown = subprocess.run(query, capture_output=True, text=True, timeout=DRIVER_TIMEOUT_SEC, check=True).stdout
-    except (OSError, subprocess.SubprocessError):
-        return nothing
-    gpu, _, driver = shown.splitlines()[0].rpartition(",") if shown.strip() else ("", "", "")
-    return {"gpu": gpu.strip() or None, "driver": driver.strip() or None}
