@@ -17,11 +17,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import GenerationMixin, PretrainedConfig, PreTrainedModel, PreTrainedTokenizer
 from transformers.cache_utils import Cache
-from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from xcomposer_ui.core.families.facts import FamilyFacts
 from xcomposer_ui.models.base import Family, FamilyModel, History
-from xcomposer_ui.models.cache import CACHE_NAME, PreallocatedCache
 
 SIDE, PATCH = 32, 16
 CHARACTERS = ("<pad>", "<s>", "</s>", *string.printable[:95])
@@ -153,25 +151,6 @@ class ToyForCausalLM(FamilyModel, PreTrainedModel, GenerationMixin):
         for layer in self.layers:
             embeds = layer(embeds, mask, cache)
         return embeds / math.sqrt(self.config.hidden_size)
-
-    def forward(
-        self,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        inputs_embeds: Tensor | None = None,
-        im_mask: Tensor | None = None,
-        cache: Cache | None = None,
-        past_key_values: Cache | None = None,
-        use_cache: bool | None = None,
-        logits_to_keep: int = 0,
-        **kwargs: Any,
-    ) -> CausalLMOutputWithPast:
-        cache = past_key_values if cache is None else cache
-        if use_cache and cache is None:
-            cache = PreallocatedCache()
-        embeds = self.words(input_ids) if inputs_embeds is None else inputs_embeds
-        hidden = self.hidden_states(embeds, im_mask, attention_mask, cache)[:, -logits_to_keep:]
-        return CausalLMOutputWithPast(logits=self.head(hidden), **{CACHE_NAME: cache})
 
 
 class ToyTokenizer(PreTrainedTokenizer):

@@ -17,9 +17,11 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 from transformers.cache_utils import Cache
+from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from xcomposer_ui.core.families.facts import FamilyFacts
 from xcomposer_ui.models.answer import GrowingAnswer, answer_text
+from xcomposer_ui.models.cache import CACHE_NAME, PreallocatedCache
 from xcomposer_ui.models.generation import GenerationInputs
 from xcomposer_ui.models.turns import History, PromptTurns
 
@@ -65,11 +67,7 @@ class FamilyConfig(Protocol):
 
 
 class FamilyModel(GenerationInputs, PromptTurns):
-    """Base class of a family's model, in addition to transformers' PreTrainedModel and GenerationMixin.
-
-    The family's `forward` takes input_ids, attention_mask, inputs_embeds, im_mask, cache and logits_to_keep, as
-    `xcomposer2.modeling` documents them.
-    """
+    """Base class of a family's model, in addition to transformers' PreTrainedModel and GenerationMixin."""
 
     config: Any
     turn_end: str | None = None
@@ -100,6 +98,32 @@ class FamilyModel(GenerationInputs, PromptTurns):
     ) -> Tensor:
         """Embeddings to final hidden states, both (B, T, width), adding keys and values to `cache`."""
         raise NotImplementedError
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        im_mask: Tensor | None = None,
+        cache: Cache | None = None,
+        past_key_values: Cache | None = None,
+        use_cache: bool | None = None,
+        logits_to_keep: int = 0,
+        **kwargs: Any,
+    ) -> CausalLMOutputWithPast:
+        """Logits (B, T, vocabulary) for `input_ids` (B, T) or `inputs_embeds` (B, T, width), whichever is given.
+
+        attention_mask: (B, cached tokens + T), 0 at padding; None without padding.
+        im_mask: (B, T) bool, True at image tokens. logits_to_keep: number of last positions with logits; 0 for all.
+        cache: keys and values of earlier tokens; `past_key_values` is its older name.
+        """
+        cache = past_key_values if cache is None else cache
+        if use_cache and cache is None:
+            cache = PreallocatedCache()
+        embeds = self.get_input_embeddings()(input_ids) if inputs_embeds is None else inputs_embeds
+        hidden = self.hidden_states(embeds, im_mask, attention_mask, cache)
+        logits = self.get_output_embeddings()(hidden[:, -logits_to_keep:] if logits_to_keep else hidden)
+        return CausalLMOutputWithPast(logits=logits, **{CACHE_NAME: cache})
 
     def layer_stacks(self) -> dict[str, nn.ModuleList]:
         """The model's repeated layers by kind, "tower" and "language": all layers of a kind are alike."""

@@ -12,12 +12,10 @@ from PIL import Image
 from torch import Tensor, nn
 from transformers import GenerationMixin, PreTrainedModel
 from transformers.cache_utils import Cache
-from transformers.modeling_outputs import CausalLMOutputWithPast
 from transformers.utils import logging as transformers_logging
 
 from xcomposer_ui.core.families.xcomposer2 import TURN_END, TURN_START
 from xcomposer_ui.models.base import FamilyModel
-from xcomposer_ui.models.cache import CACHE_NAME, PreallocatedCache
 from xcomposer_ui.models.xcomposer2.chat import ChatMixin
 from xcomposer_ui.models.xcomposer2.configuration import InternLM2TypedConfig, InternLMXComposer2Config
 from xcomposer_ui.models.xcomposer2.language import InternLM2Model, RMSNorm
@@ -102,32 +100,6 @@ class InternLMXComposer2ForCausalLM(ChatMixin, FamilyModel, PreTrainedModel, Gen
             return self.vision_proj(self.vit(pixels))
         side = self.config.tower_side
         return self.vision_proj(tiled_features(self.vit, pixels, side, self.plora_glb_GN, self.plora_sub_GN))
-
-    def forward(
-        self,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        inputs_embeds: Tensor | None = None,
-        im_mask: Tensor | None = None,
-        cache: Cache | None = None,
-        past_key_values: Cache | None = None,
-        use_cache: bool | None = None,
-        logits_to_keep: int = 0,
-        **kwargs: Any,
-    ) -> CausalLMOutputWithPast:
-        """Logits (B, T, vocabulary) for `input_ids` (B, T) or `inputs_embeds` (B, T, width), whichever is given.
-
-        attention_mask: (B, cached tokens + T), 0 at padding; None without padding.
-        im_mask: (B, T) bool, True at image tokens. logits_to_keep: number of last positions with logits; 0 for all.
-        cache: keys and values of earlier tokens; `past_key_values` is its older name.
-        """
-        cache = past_key_values if cache is None else cache
-        if use_cache and cache is None:
-            cache = PreallocatedCache()
-        embeds = self.model.tok_embeddings(input_ids) if inputs_embeds is None else inputs_embeds
-        hidden = self.model(embeds, im_mask, attention_mask, cache)
-        logits = self.output(hidden[:, -logits_to_keep:] if logits_to_keep else hidden)
-        return CausalLMOutputWithPast(logits=logits, **{CACHE_NAME: cache})
 
     def _init_weights(self, module: nn.Module) -> None:
         deviation = self.config.initializer_range
