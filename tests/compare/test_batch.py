@@ -10,10 +10,11 @@ import pytest
 from PIL import Image
 
 from tests.compare.scripted import ScriptedRunner
-from xcomposer_ui.compare.batch import BatchEvent, Done, Results, Skipped, Working, compare_file
+from xcomposer_ui.compare.batch import BatchEvent, Results, Working, compare_file
 from xcomposer_ui.compare.execution import ComparisonSettings
 from xcomposer_ui.compare.summary import distribution, summarize
 from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.jsonl import Recorded, Skipped
 
 PLAN = ComparisonSettings(repeats=1)
 SETTINGS = {"model": "embedded"}
@@ -49,7 +50,7 @@ def batch(file: Path, runner: ScriptedRunner | None = None, settings: dict | Non
 def test_good_lines_are_compared_and_bad_ones_named_and_skipped(file: Path) -> None:
     told = batch(file)
     assert [(type(event), event.line) for event in told] == [
-        (Done, 1), (Skipped, 2), (Skipped, 4), (Done, 5), (Skipped, 6), (Skipped, 7), (Skipped, 8),
+        (Recorded, 1), (Skipped, 2), (Skipped, 4), (Recorded, 5), (Skipped, 6), (Skipped, 7), (Skipped, 8),
     ]  # fmt: skip
     reasons = {event.line: event.reason for event in told if isinstance(event, Skipped)}
     assert "Line 2 is no question" in reasons[2]
@@ -79,7 +80,7 @@ def test_it_goes_on_where_it_ended_even_in_the_middle_of_a_line(file: Path) -> N
     out.write_bytes(whole[: whole.index(b"\n") + 100])
     file.with_name("out.csv").write_text("cut")
     runner = ScriptedRunner()
-    told = [event for event in batch(file, runner) if isinstance(event, Done)]
+    told = [event for event in batch(file, runner) if isinstance(event, Recorded)]
     assert [(event.line, event.resumed) for event in told] == [(1, True), (5, False)]
     assert {new for _, _, new in runner.asked} == {2, 5}
     assert len(out.read_text().splitlines()) == 2
@@ -89,7 +90,7 @@ def test_it_goes_on_where_it_ended_even_in_the_middle_of_a_line(file: Path) -> N
 def test_a_line_that_changed_is_asked_anew(file: Path) -> None:
     batch(file)
     file.write_text(file.read_text().replace("How many?", "How few?"))
-    told = [event for event in batch(file) if isinstance(event, Done)]
+    told = [event for event in batch(file) if isinstance(event, Recorded)]
     assert [(event.line, event.resumed) for event in told] == [(1, True), (5, False)]
 
 
@@ -111,7 +112,7 @@ def test_a_file_without_questions_is_a_sentence(tmp_path: Path, text: str | None
 
 
 def test_the_tally_counts_agreement_and_gives_distributions(file: Path) -> None:
-    records = [event.record for event in batch(file) if isinstance(event, Done)]
+    records = [event.record for event in batch(file) if isinstance(event, Recorded)]
     by_strategy = {entry["strategy"]: entry for entry in summarize(records)}
     assert by_strategy["autocast"]["agreement_rate"] == 1
     assert by_strategy["unified"]["agreement_rate"] == 0

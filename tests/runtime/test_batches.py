@@ -15,10 +15,10 @@ from tests.requests import under
 from xcomposer_ui.__main__ import main
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.events import FinishedBatch, Loading
-from xcomposer_ui.core.jsonl import ResultLines
+from xcomposer_ui.core.jsonl import Recorded, ResultLines, Skipped
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.result import Measurement, RunResult
-from xcomposer_ui.runtime.batches import Answered, BatchEvent, Halved, Skipped, run_file
+from xcomposer_ui.runtime.batches import BatchEvent, Halved, run_file
 
 DEFAULTS = {"strategy": "unified", "max_new_tokens": 5}
 LINES = [
@@ -81,7 +81,7 @@ def test_greedy_questions_of_the_same_settings_are_asked_together(file: Path) ->
     runner = ScriptedRunner()
     told = ask(file, runner)
     assert runner.asked == [["One?", "Two?", "Three?"], ["Short?"], ["Sampled?"], ["Sampled again?"]]
-    assert sorted(event.line for event in told if isinstance(event, Answered)) == [1, 3, 5, 6, 7, 8]
+    assert sorted(event.line for event in told if isinstance(event, Recorded)) == [1, 3, 5, 6, 7, 8]
     reasons = {event.line: event.reason for event in told if isinstance(event, Skipped)}
     assert set(reasons) == {2, 4}
     assert "Line 2 is no question" in reasons[2]
@@ -101,7 +101,7 @@ def test_what_was_answered_is_not_asked_again(file: Path) -> None:
     runner = ScriptedRunner()
     told = ask(file, runner)
     assert runner.asked[0] == ["Three?"]
-    assert [event.line for event in told if isinstance(event, Answered) and event.resumed] == [1, 3]
+    assert [event.line for event in told if isinstance(event, Recorded) and event.resumed] == [1, 3]
     file.write_text(whole.replace("Two?", "Changed?"))
     ask(file, runner := ScriptedRunner())
     assert runner.asked == [["Changed?"]]
@@ -113,13 +113,13 @@ def test_a_batch_that_does_not_fit_is_said_and_smaller_ones_follow(file: Path) -
     told = ask(file, runner, 4)
     assert [event for event in told if isinstance(event, Halved)] == [Halved(4, 2)]
     assert [len(texts) for texts in runner.asked] == [4, 2, 2, 1]
-    assert [event.line for event in told if isinstance(event, Answered)] == [1, 2, 3, 4, 5, 6, 7]
+    assert [event.line for event in told if isinstance(event, Recorded)] == [1, 2, 3, 4, 5, 6, 7]
 
 
 def test_closing_stops_the_run_and_keeps_what_is_done(file: Path) -> None:
     runner = ScriptedRunner()
     told = run_file(runner, file, ResultLines(file.with_name("out.jsonl"), {}), DEFAULTS, 1)
-    next(event for event in told if isinstance(event, Answered))
+    next(event for event in told if isinstance(event, Recorded))
     assert isinstance(next(event for event in told if not isinstance(event, Skipped)), Loading)
     told.close()
     assert runner.closed == 2

@@ -14,8 +14,8 @@ from xcomposer_ui.cli.output import FAILED, INTERRUPTED, figures, loading_line, 
 from xcomposer_ui.cli.request_arguments import refuse_what_does_not_fit, settings_given
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.events import Loading
-from xcomposer_ui.core.jsonl import ResultLines, first_request
-from xcomposer_ui.runtime.batches import Answered, BatchEvent, Halved, Results, Skipped, StreamedResults, run_file
+from xcomposer_ui.core.jsonl import Recorded, ResultLines, Skipped, first_request
+from xcomposer_ui.runtime.batches import BatchEvent, Halved, Results, StreamedResults, run_file
 from xcomposer_ui.runtime.runner import Runner
 
 
@@ -59,7 +59,7 @@ class _Tally:
         self.loading: str | None = None
 
     def count(self, event: BatchEvent) -> None:
-        if isinstance(event, Answered):
+        if isinstance(event, Recorded):
             failed = event.record["failure"] is not None
             self.failed += failed
             self.answered += not failed
@@ -108,7 +108,7 @@ def _describe(event: BatchEvent, tally: _Tally) -> None:
         if tally.loading != (line := loading_line(event)):
             note(line)
             tally.loading = line
-    elif isinstance(event, Answered):
+    elif isinstance(event, Recorded):
         note(f"line {event.line}{' was done before' if event.resumed else ': ' + _outcome(event.record)}")
 
 

@@ -21,7 +21,7 @@ from xcomposer_ui.cli.request_arguments import (
     runner_from,
     settings_given,
 )
-from xcomposer_ui.compare.batch import Done, Results, Skipped, compare_file, shared_settings
+from xcomposer_ui.compare.batch import Results, compare_file, shared_settings
 from xcomposer_ui.compare.comparison import Comparison, comparison_as_json
 from xcomposer_ui.compare.document import context_as_json
 from xcomposer_ui.compare.execution import ComparisonProgress, ComparisonSettings, compare, memory_queries
@@ -29,7 +29,7 @@ from xcomposer_ui.compare.summary import summarize
 from xcomposer_ui.compare.verdict import variant_name, verdict
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.events import Loading
-from xcomposer_ui.core.jsonl import first_request
+from xcomposer_ui.core.jsonl import Recorded, Skipped, first_request
 from xcomposer_ui.core.strategies import HALF_DTYPES
 from xcomposer_ui.runtime.runner import Runner
 
@@ -136,7 +136,7 @@ def _batch(runner: Runner, arguments: argparse.Namespace) -> int:
     results = Results(stem, shared_settings(settings, defaults, lab.model, lab.device, runner.half()))
     if first := first_request(file, defaults, results):
         refuse_what_does_not_fit(runner, arguments, memory_queries(runner, first, settings))
-    done: list[Done] = []
+    done: list[Recorded] = []
     skipped: list[Skipped] = []
     interrupted, loading = False, ""
     events = compare_file(runner, file, results, settings, defaults)
@@ -145,7 +145,7 @@ def _batch(runner: Runner, arguments: argparse.Namespace) -> int:
             if isinstance(event, Skipped):
                 skipped.append(event)
                 note(f"line {event.line} skipped: {event.reason}")
-            elif isinstance(event, Done):
+            elif isinstance(event, Recorded):
                 done.append(event)
                 note(f"line {event.line} {'was done before' if event.resumed else 'done'}")
             elif isinstance(event.step.event, Loading) and (line := loading_line(event.step.event)) != loading:

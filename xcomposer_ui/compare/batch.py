@@ -11,17 +11,8 @@ from xcomposer_ui.compare.comparison import comparison_as_json
 from xcomposer_ui.compare.document import question_as_json
 from xcomposer_ui.compare.execution import ComparisonProgress, ComparisonSettings, Runs, compare
 from xcomposer_ui.compare.report import as_csv, csv_fields, csv_rows
-from xcomposer_ui.core.errors import UserError
-from xcomposer_ui.core.jsonl import Line, ResultLines, read_lines, request_of
+from xcomposer_ui.core.jsonl import Line, Pending, Recorded, ResultLines, Skipped, read_requests
 from xcomposer_ui.core.request import Request
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """A line that is not a valid request, or whose picture cannot be read. reason: a sentence."""
-
-    line: int
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -32,16 +23,7 @@ class Working:
     step: ComparisonProgress
 
 
-@dataclass(frozen=True)
-class Done:
-    """A line's record, as in the JSONL file. resumed: whether it is from an earlier batch."""
-
-    line: int
-    record: dict[str, Any]
-    resumed: bool = False
-
-
-BatchEvent = Skipped | Working | Done
+BatchEvent = Skipped | Working | Recorded
 
 
 class Results(ResultLines):
@@ -73,19 +55,13 @@ def compare_file(
     defaults: values of the request's fields that a line leaves out.
     Raises UserError where the file cannot be read or is empty, and for a mistake that applies to every line.
     """
-    lines = read_lines(file)
-    for line in lines:
-        if (before := results.done(line)) is not None:
-            yield Done(line.number, before, resumed=True)
+    for event in read_requests(file, results, defaults):
+        if not isinstance(event, Pending):
+            yield event
             continue
-        try:
-            request, name = request_of(line, file.parent, defaults)
-        except UserError as mistake:
-            yield Skipped(line.number, str(mistake))
-            continue
-        entry = yield from _compared(runner, line, request, settings)
+        entry = yield from _compared(runner, event.line, event.request, settings)
         settings = replace(settings, warm_up=False)
-        yield Done(line.number, results.add(line, {"id": name, **entry}))
+        yield Recorded(event.line.number, results.add(event.line, {"id": event.id, **entry}))
 
 
 def shared_settings(

@@ -33,11 +33,37 @@ class Line:
         return hashlib.sha256(self.text.encode()).hexdigest()
 
 
-class Done(Protocol):
+class EarlierResults(Protocol):
     """Results by line."""
 
     def done(self, line: Line) -> dict[str, Any] | None:
         """The record of `line`; None where it has none."""
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A line that is not a valid request, or whose picture cannot be read. reason: a sentence."""
+
+    line: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A line's record, as it was written. resumed: whether an earlier batch wrote it."""
+
+    line: int
+    record: dict[str, Any]
+    resumed: bool = False
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A line without a result, its request, and the id that it gives itself."""
+
+    line: Line
+    request: Request
+    id: Any
 
 
 def read_lines(file: Path) -> list[Line]:
@@ -52,13 +78,32 @@ def read_lines(file: Path) -> list[Line]:
     return lines
 
 
-def first_request(file: Path, defaults: Mapping[str, Any], results: Done) -> Request | None:
+def first_request(file: Path, defaults: Mapping[str, Any], results: EarlierResults) -> Request | None:
     """The first request of `file` without a result; None where each has one. Raises UserError as `read_lines` does."""
     for line in read_lines(file):
         if results.done(line) is None:
             with contextlib.suppress(UserError):  # the batch reports it at its line
                 return request_of(line, file.parent, defaults)[0]
     return None
+
+
+def read_requests(
+    file: Path, results: EarlierResults, defaults: Mapping[str, Any]
+) -> Iterator[Pending | Skipped | Recorded]:
+    """The lines of `file` in order. Each picture is opened when its line is reached. Raises as `read_lines` does.
+
+    defaults: values of the request's fields that a line leaves out.
+    """
+    for line in read_lines(file):
+        if (record := results.done(line)) is not None:
+            yield Recorded(line.number, record, resumed=True)
+            continue
+        try:
+            request, name = request_of(line, file.parent, defaults)
+        except UserError as mistake:
+            yield Skipped(line.number, str(mistake))
+        else:
+            yield Pending(line, request, name)
 
 
 def request_of(

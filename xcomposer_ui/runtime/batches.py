@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.events import FinishedBatch, Loading, Waiting
-from xcomposer_ui.core.jsonl import Line, read_lines, request_of
+from xcomposer_ui.core.jsonl import EarlierResults, Line, Pending, Recorded, Skipped, read_requests
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.result import result_as_json
 
@@ -26,31 +26,11 @@ class RunsBatches(Protocol):
     def run_batch(self, requests: Sequence[Request]) -> Generator[Waiting | Loading | FinishedBatch, None, None]: ...
 
 
-class Results(Protocol):
+class Results(EarlierResults, Protocol):
     """A sink for the results; `ResultLines` and `StreamedResults` implement it."""
-
-    def done(self, line: Line) -> dict[str, Any] | None:
-        """The record that an earlier batch wrote for `line`, None without one."""
 
     def add(self, line: Line, entry: dict[str, Any]) -> dict[str, Any]:
         """Write the result of `line`; returns the record as written."""
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """A line that is not a valid request, or whose picture cannot be read. reason: a sentence."""
-
-    line: int
-    reason: str
-
-
-@dataclass(frozen=True)
-class Answered:
-    """A line's record, as it was written. resumed: whether an earlier batch wrote it."""
-
-    line: int
-    record: dict[str, Any]
-    resumed: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,14 +41,7 @@ class Halved:
     fitted: int
 
 
-BatchEvent = Skipped | Answered | Halved | Waiting | Loading
-
-
-@dataclass(frozen=True)
-class _Pending:
-    line: Line
-    request: Request
-    id: Any
+BatchEvent = Skipped | Recorded | Halved | Waiting | Loading
 
 
 def run_file(
@@ -88,9 +61,9 @@ def run_file(
     """
     if not 1 <= batch_size <= MOST_AT_ONCE:
         raise UserError("out_of_range", name="batch_size", value=batch_size, lowest=1, highest=MOST_AT_ONCE)
-    pending: list[_Pending] = []
-    for event in _pending(file, results, defaults):
-        if not isinstance(event, _Pending):
+    pending: list[Pending] = []
+    for event in read_requests(file, results, defaults):
+        if not isinstance(event, Pending):
             yield event
             continue
         if pending and not _can_share_call(pending[0].request, event.request):
@@ -103,26 +76,12 @@ def run_file(
         batch_size = yield from _run_first(runner, pending, results, batch_size)
 
 
-def _pending(file: Path, results: Results, defaults: Mapping[str, Any]) -> Iterator[_Pending | Skipped | Answered]:
-    """The lines of `file` in order. Each picture is opened when its line is reached."""
-    for line in read_lines(file):
-        if (record := results.done(line)) is not None:
-            yield Answered(line.number, record, resumed=True)
-            continue
-        try:
-            request, name = request_of(line, file.parent, defaults)
-        except UserError as mistake:
-            yield Skipped(line.number, str(mistake))
-            continue
-        yield _Pending(line, request, name)
-
-
 def _can_share_call(one: Request, other: Request) -> bool:
     return one.temperature == 0 and one.settings == other.settings
 
 
 def _run_first(
-    runner: RunsBatches, pending: list[_Pending], results: Results, batch_size: int
+    runner: RunsBatches, pending: list[Pending], results: Results, batch_size: int
 ) -> Generator[BatchEvent, None, int]:
     """Run the first requests of `pending` and remove them; returns the batch size to use from now on."""
     batch = pending[:batch_size]
@@ -141,7 +100,7 @@ def _run_first(
                 entry = {"id": one.id, "question": one.request.text, **result_as_json(result)}
                 record = results.add(one.line, entry)
                 del pending[0]
-                yield Answered(one.line.number, record)
+                yield Recorded(one.line.number, record)
     finally:
         events.close()
     return batch_size
