@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,22 +52,16 @@ class FiniteRows:
     def __init__(self) -> None:
         self._steps: list[Tensor] = []
 
-    @contextmanager
-    def on(self, model: Any) -> Iterator[FiniteRows]:
+    def on(self, model: Any) -> AbstractContextManager[None]:
         """A context in which every logits tensor that `model` computes is checked."""
-
-        def check(_module: Any, _inputs: Any, logits: Tensor) -> None:
-            self._steps.append(torch.isfinite(logits).flatten(1).all(dim=1))  # (B,)
-
-        hook = model.get_output_embeddings().register_forward_hook(check)
-        try:
-            yield self
-        finally:
-            hook.remove()
+        return silent_failures.each_logits(model, self._note)
 
     def finite(self, row: int, tokens: int) -> bool:
         """Whether all logits from which the row's first `tokens` were chosen were finite."""
         return all(bool(step[row]) for step in self._steps[:tokens])
+
+    def _note(self, logits: Tensor) -> None:
+        self._steps.append(torch.isfinite(logits).flatten(1).all(dim=1))  # (B,)
 
 
 def answer_batch(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
@@ -20,6 +20,16 @@ EMPTY = "EmptyAnswer"
 
 REPEATS = 16
 """Equal tokens at the end of a cut-off answer that make it a repetition."""
+
+
+@contextmanager
+def each_logits(model: Any, check: Callable[[Tensor], None]) -> Iterator[None]:
+    """A context in which `check` is called with every logits tensor that `model` computes, (B, T, vocabulary)."""
+    hook = model.get_output_embeddings().register_forward_hook(lambda _module, _inputs, logits: check(logits))
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 class FiniteWatch:
@@ -45,19 +55,14 @@ class FiniteWatch:
         total = logits.sum(dtype=torch.float32)
         self._sum = total if self._sum is None else self._sum.add_(total)
 
-    def _note(self, _module: Any, _inputs: Any, logits: Tensor) -> None:
-        """Forward hook of the output layer. It only stores the logits, so that it does not slow the model."""
+    def _note(self, logits: Tensor) -> None:
+        """Only stores the logits, so that the model is not slowed."""
         self.accumulate()
         self._latest = logits
 
-    @contextmanager
-    def on(self, model: Any) -> Iterator[FiniteWatch]:
+    def on(self, model: Any) -> AbstractContextManager[None]:
         """A context in which every logits tensor that `model` computes is checked."""
-        hook = model.get_output_embeddings().register_forward_hook(self._note)
-        try:
-            yield self
-        finally:
-            hook.remove()
+        return each_logits(model, self._note)
 
 
 def repeated_to_the_end(ids: Sequence[int], most: int) -> int:
