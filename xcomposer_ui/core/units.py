@@ -5,7 +5,7 @@ from __future__ import annotations
 UNKNOWN = "—"
 GIB = 1 << 30
 MIB = 1 << 20
-_BINARY = (("GiB", GIB), ("MiB", MIB), ("KiB", 1 << 10))
+BINARY_UNITS = (("GiB", GIB), ("MiB", MIB), ("KiB", 1 << 10), ("B", 1))
 
 Figure = tuple[str, str]
 """A number and its unit, each as text; the unit of a share or a count is ""."""
@@ -53,7 +53,7 @@ def memory(value: float | None, decimals: int | None = None) -> Figure:
     """
     if value is None:
         return UNKNOWN, "MiB"
-    for unit, size in _BINARY:
+    for unit, size in BINARY_UNITS[:-1]:
         if value >= size:
             return significant(value / size) if decimals is None else f"{value / size:.{decimals}f}", unit
     return f"{value:.0f}", "B"

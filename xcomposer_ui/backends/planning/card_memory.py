@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 
 from xcomposer_ui.backends.devices import CONTEXT_BYTES
 from xcomposer_ui.backends.planning.dry_run import DryRun, peaks
+from xcomposer_ui.core.units import MIB
 from xcomposer_ui.planning.plan import OnCard
-
-MIB = 1 << 20
 
 WORKSPACE_BYTES = 32 * MIB
 """cuBLAS's workspace, which PyTorch takes from its own allocator: 32 MiB from Hopper on, 8,519,680 bytes before (the

@@ -6,9 +6,8 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from xcomposer_ui.core.units import significant
+from xcomposer_ui.core.units import BINARY_UNITS, significant
 
-MEMORY_UNITS = (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1))
 MOST_TICKS = 5
 SMALLEST_LOGARITHM = 1e-9
 """Values below are drawn there: a logarithm has no zero."""
@@ -64,7 +63,7 @@ def plain_axis(values: Iterable[float | None]) -> Axis:
 
 def memory_axis(most_bytes: int) -> Axis:
     """An axis for values up to `most_bytes` bytes, labelled in the largest binary unit that they reach."""
-    unit, size = next(((name, size) for name, size in MEMORY_UNITS if most_bytes >= size), MEMORY_UNITS[-1])
+    unit, size = next(((name, size) for name, size in BINARY_UNITS if most_bytes >= size), BINARY_UNITS[-1])
     return _round_axis(most_bytes, unit, size)
 
 
