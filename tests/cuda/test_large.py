@@ -103,9 +103,14 @@ def test_memory_is_as_predicted(backend: LocalBackend, device: str, strategy: st
     pair = error_of_run(config_for(device), device, under(question, strategy), measured)
     assert pair is not None
     print(f"{strategy}: predicted {pair.predicted_bytes:,}, measured {pair.measured_bytes:,}, {pair.error:+.3%}")
-    # On a CPU the model is so small that making its pixels (two float32 copies) can be the peak; a plan leaves it out.
-    unpredicted = UNPREDICTED_BYTES if device == "cuda" else 0.03 * pair.measured_bytes
-    assert -unpredicted <= pair.predicted_bytes - pair.measured_bytes <= 0.003 * pair.measured_bytes
+    predicted = pair.predicted_bytes
+    if device == "cpu" and picture is not None:
+        # Pixels are made in two float32 copies, which a plan leaves out: beside a model this tiny they can be the peak.
+        assert measured.weights_bytes is not None
+        pixels = backend.weights("float32" if strategy == "full" else "float16")[0].preprocess(picture)
+        predicted = max(predicted, measured.weights_bytes + 2 * pixels.nbytes)
+    unpredicted = UNPREDICTED_BYTES if device == "cuda" else 0.001 * pair.measured_bytes
+    assert -unpredicted <= predicted - pair.measured_bytes <= 0.003 * pair.measured_bytes
 
 
 @pytest.mark.usefixtures("card")
