@@ -44,7 +44,7 @@ def test_a_link_restores_the_settings_and_a_comparison_shows_and_gives_all(
     page.locator("#compare-picture input[type=file]").set_input_files(picture)
     expect(page.locator("#compare-picture img")).to_be_visible()
     page.locator("#compare").click()
-    takeaway = page.locator(".xl-takeaway")
+    takeaway = page.locator(".xl-downloads")
     expect(takeaway).to_be_visible(timeout=60_000)
     expect(page.locator("#compared .xl-table").first.locator("tbody tr")).to_have_count(6)
     expect(page.locator("#compared mark.xl-parts")).to_have_text([" square", " square"])
@@ -67,7 +67,7 @@ def test_stop_keeps_what_is_done(open_page: Open, serve: Serve, picture: str) ->
     rows = page.locator("#compared .xl-table").first.locator("tbody tr")
     expect(rows).to_have_count(4, timeout=60_000)  # every strategy once; many repeats are still to come
     page.locator("#compare-stop").click()
-    expect(page.locator(".xl-takeaway")).to_be_visible()
+    expect(page.locator(".xl-downloads")).to_be_visible()
     expect(page.get_by_text("Stopped. What was measured")).to_be_visible()
     expect(page.locator("#compared progress")).to_have_count(0)
 
@@ -80,7 +80,7 @@ def test_what_does_not_fit_is_said_and_those_that_fit_are_compared(open_page: Op
     page.locator("#compare-picture input[type=file]").set_input_files(picture)
     expect(page.locator("#compare-picture img")).to_be_visible()
     page.locator("#compare").click()
-    notice = page.locator("#compare-tight")
+    notice = page.locator("#compare-does-not-fit")
     expect(notice).to_contain_text("needs 35.0 GiB")
     expect(notice).to_contain_text("With at most 9 tiles")
     assert runner.asked == []

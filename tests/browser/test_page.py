@@ -51,7 +51,7 @@ def test_upload_ask_and_see_it_all(lab: Lab, open_page: Open, picture: str) -> N
     expect(tile(page, "first")).to_have_text("213ms")
     expect(tile(page, "rate")).to_have_text("31.4tok/s")
     expect(tile(page, "memory")).to_have_text("14.7MiB")
-    expect(page.locator("#happened .xl-dtype")).to_have_text(["float32", "float16", "float16"])
+    expect(page.locator("#run-status .xl-dtype")).to_have_text(["float32", "float16", "float16"])
     wait_for_runs(page, 1)
     question = lab.runner.asked[0]
     assert question.image is not None
@@ -92,7 +92,7 @@ def test_the_answer_streams_and_its_stages_show(lab: Lab, open_page: Open, pictu
     page = open_page(lab.address)
     show(page, picture)
     ask(page, "one two")
-    expect(page.locator("#happened")).to_contain_text(re.compile("Loading embedded in float16|Running"))
+    expect(page.locator("#run-status")).to_contain_text(re.compile("Loading embedded in float16|Running"))
     expect(answers(page)).to_have_text(["You asked: one"])
     lab.runner.go.set()
     expect(answers(page)).to_have_text(["You asked: one two"])
@@ -101,10 +101,10 @@ def test_the_answer_streams_and_its_stages_show(lab: Lab, open_page: Open, pictu
 def test_nothing_jumps_when_figures_arrive(lab: Lab, open_page: Open, picture: str) -> None:
     page = open_page(lab.address)
     show(page, picture)
-    before = [page.locator(name).bounding_box() for name in ("#chat", "#tiles", "#happened")]
+    before = [page.locator(name).bounding_box() for name in ("#chat", "#tiles", "#run-status")]
     ask(page, "What?")
     wait_for_runs(page, 1)
-    after = [page.locator(name).bounding_box() for name in ("#chat", "#tiles", "#happened")]
+    after = [page.locator(name).bounding_box() for name in ("#chat", "#tiles", "#run-status")]
     assert [box and (box["x"], box["y"], box["width"]) for box in before] == [
         box and (box["x"], box["y"], box["width"]) for box in after
     ]
@@ -210,7 +210,7 @@ def test_html_is_shown_and_never_run(lab: Lab, open_page: Open, picture: str) ->
     expect(page.locator("#chat .user.message")).to_have_text([HOSTILE])
     wait_for_runs(page, 1)
     assert page.title() == "XComposer precision lab"
-    assert page.locator("#chat img, #runs img, #happened img").count() == 0
+    assert page.locator("#chat img, #runs img, #run-status img").count() == 0
 
 
 @pytest.mark.parametrize(
@@ -277,7 +277,7 @@ def test_the_switch_changes_everything_cards_too(lab: Lab, open_page: Open, pict
     expect(page.locator(".xl-failure")).to_contain_text("What cures it")
     page.locator("#language label").nth(1).click()
     expect(page.locator(".xl-failure")).to_contain_text("如何解决")
-    expect(page.locator("#cures")).to_contain_text("改用“自动混合精度”")
+    expect(page.locator("#remedies")).to_contain_text("改用“自动混合精度”")
     expect(page.locator("#runs")).to_contain_text("运行记录")
     expect(answers(page)).to_have_text([re.compile("没有回答")])
     expect(page.locator("#question textarea")).to_have_value("What?")
@@ -299,7 +299,7 @@ def test_a_phone_shows_it_all_without_scrolling_sideways(lab: Lab, open_page: Op
     expect(page.locator("#chat")).to_be_in_viewport()
     assert width_of_everything(page) == 375
     small = page.evaluate(
-        "[...document.querySelectorAll('.xl-buttons button, #cures button')].filter(b => b.offsetHeight < 36).length"
+        "[...document.querySelectorAll('.xl-buttons button, #remedies button')].filter(b => b.offsetHeight < 36).length"
     )
     assert small == 0
     page.locator("#flow-section > button").click()
@@ -458,7 +458,7 @@ CONTRAST = """() => {
                         return layers.reverse().reduce((below, layer) => over(layer, below), [255,255,255,1]); };
   return [...document.querySelectorAll('.gradio-container *')]
     .filter(e => e.offsetParent && [...e.childNodes].some(n => n.nodeType === 3 && n.textContent.trim()))
-    .filter(e => !e.closest('footer, .xl-said, [disabled], [aria-hidden=true]'))
+    .filter(e => !e.closest('footer, .xl-visually-hidden, [disabled], [aria-hidden=true]'))
     .map(e => { const g = ground(e), t = over(rgba(getComputedStyle(e).color), g), [a, b] = [light(t), light(g)];
                 return [(Math.max(a,b)+.05) / (Math.min(a,b)+.05), e.textContent.trim().slice(0, 40), e.className]; })
     .filter(([ratio]) => ratio < 4.5).map(r => r.join(' | '));

@@ -43,7 +43,7 @@ def test_a_run_shows_what_was_predicted(address: str, open_page: Open, picture: 
     show(page, picture)
     ask(page, "What?")
     wait_for_runs(page, 1)
-    expect(page.locator("#pairs summary")).to_contain_text("14.3 MiB predicted, 14.7 MiB measured")
+    expect(page.locator("#prediction-errors summary")).to_contain_text("14.3 MiB predicted, 14.7 MiB measured")
 
 
 def test_what_does_not_fit_waits_to_be_asked_for(serve: Serve, open_page: Open, picture: str) -> None:
@@ -51,11 +51,11 @@ def test_what_does_not_fit_waits_to_be_asked_for(serve: Serve, open_page: Open, 
     page = open_page(serve(runner, Settings(model="org/large", port=0), Tight()))
     show(page, picture)
     ask(page, "What?", "full")
-    expect(page.locator("#tight")).to_contain_text("was not started")
+    expect(page.locator("#does-not-fit")).to_contain_text("was not started")
     assert runner.asked == []
     page.get_by_role("button", name="Run “Autocast”").click()
     wait_for_runs(page, 1)
-    expect(page.locator("#tight .xl-notice")).to_have_count(0)
+    expect(page.locator("#does-not-fit .xl-notice")).to_have_count(0)
     ask(page, "What?", "full")
     page.get_by_role("button", name="Run all the same").click()
     wait_for_runs(page, 2)
@@ -86,7 +86,7 @@ def test_tiles_are_asked_for_of_a_model_that_has_them_and_fewer_are_offered_wher
     page.get_by_role("button", name="Run with at most 2 tiles").click()
     wait_for_runs(page, 1)
     expect(field).to_have_value("2")
-    link = page.locator(".xl-takeaway a[href^='?ask']").get_attribute("href")
+    link = page.locator(".xl-downloads a[href^='?ask']").get_attribute("href")
     assert link is not None and "hd_num=2" in link
     page.locator("#model input").click()
     page.get_by_role("option", name="single").click()

@@ -48,12 +48,12 @@ class AskResults:
             group_consecutive_messages=False, elem_id="chat",
         )  # fmt: skip
         self.tiles = words.view(lambda language: metric_tiles(None, language), elem_id="tiles")
-        self.misfit = gr.HTML("", elem_id="tight")
+        self.misfit = gr.HTML("", elem_id="does-not-fit")
         self.fits = offers("fits", "fit", FITS)
-        self.status = words.view(lambda language: run_status(Session(), language), elem_id="happened")
-        self.remedies = offers("cures", "try", STRATEGIES)
-        self.timeline = gr.HTML("", elem_id="course")
-        self.pairs = gr.HTML("", elem_id="pairs")
+        self.status = words.view(lambda language: run_status(Session(), language), elem_id="run-status")
+        self.remedies = offers("remedies", "try", STRATEGIES)
+        self.timeline = gr.HTML("", elem_id="memory-timeline")
+        self.pairs = gr.HTML("", elem_id="prediction-errors")
         with words.make(gr.Accordion, {"label": "flow"}, open=False, elem_id="flow-section"):
             with gr.Row(elem_classes="xl-flow-controls"):
                 self.against = words.make(

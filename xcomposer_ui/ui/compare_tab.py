@@ -62,7 +62,7 @@ class CompareTab:
             with gr.Column(scale=4, min_width=300, elem_classes="xl-left"):
                 self._form(words)
             with gr.Column(scale=9, min_width=300, elem_classes="xl-right"):
-                self.misfit = gr.HTML("", elem_id="compare-tight")
+                self.misfit = gr.HTML("", elem_id="compare-does-not-fit")
                 self.fits = offers("compare-fits", "compare", FITS)
                 self.results = words.view(
                     lambda language: comparison_view(CompareSession(), language), elem_id="compared"
@@ -140,7 +140,7 @@ class CompareTab:
             self.run = words.make(gr.Button, {"value": "compare.run"}, variant="primary", elem_id="compare")
             self.stop = words.make(gr.Button, {"value": "stop"}, elem_id="compare-stop")
         self.batch = words.make(
-            gr.Button, {"value": "compare.examples"}, visible=bool(self.examples), size="sm", elem_id="compare-many-run"
+            gr.Button, {"value": "compare.examples"}, visible=bool(self.examples), size="sm", elem_id="compare-batch"
         )
         with words.make(gr.Accordion, {"label": "advanced"}, open=False):
             self._advanced(words)

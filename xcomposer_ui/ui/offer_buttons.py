@@ -9,8 +9,8 @@ import gradio as gr
 
 def offers(row: str, prefix: str, names: Iterable[str]) -> dict[str, gr.Button]:
     """A row with the element id `row`, one hidden button `prefix`-name for each name; the buttons by name."""
-    with gr.Row(elem_classes="xl-cures", elem_id=row):
+    with gr.Row(elem_classes="xl-offers", elem_id=row):
         return {
-            name: gr.Button(name, visible=False, size="sm", elem_id=f"{prefix}-{name}", elem_classes="xl-cure")
+            name: gr.Button(name, visible=False, size="sm", elem_id=f"{prefix}-{name}", elem_classes="xl-offer")
             for name in names
         }

@@ -29,7 +29,7 @@ ONCE_SCRIPT = """<script>
       at = event.timeStamp;
     }
   };
-  document.addEventListener('click', (event) => once(event, event.target.closest('#run, .xl-cure')), true);
+  document.addEventListener('click', (event) => once(event, event.target.closest('#run, .xl-offer')), true);
   document.addEventListener('keydown', (event) => {
     const question = event.target.closest?.('#question');
     if (question && event.key === 'Enter' && !event.shiftKey && !event.isComposing) once(event, question);
