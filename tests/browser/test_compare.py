@@ -47,7 +47,7 @@ def test_a_link_restores_the_settings_and_a_comparison_shows_and_gives_all(
     takeaway = page.locator(".xl-downloads")
     expect(takeaway).to_be_visible(timeout=60_000)
     expect(page.locator("#compared .xl-table").first.locator("tbody tr")).to_have_count(6)
-    expect(page.locator("#compared mark.xl-parts")).to_have_text([" square", " square"])
+    expect(page.locator("#compared mark.xl-different")).to_have_text([" square", " square"])
     expect(page.locator("#compared svg polyline")).to_have_count(5)
     with page.expect_download() as started:
         takeaway.get_by_text("Python script").click()

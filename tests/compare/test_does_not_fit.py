@@ -60,20 +60,20 @@ def test_it_is_not_begun_and_says_what_does_not_fit(runner: ScriptedRunner, form
     assert "Planning whether it fits" in comparison_view(judging, "en")
     assert len(runner.asked) == asked
     assert not refused.checking_fit and refused.comparison == before.comparison
-    assert refused.unfit is not None
-    assert refused.unfit.without == (Variant("full", "float16"),)
-    shown = does_not_fit_notice(refused.unfit, "en")
+    assert refused.misfit is not None
+    assert refused.misfit.without == (Variant("full", "float16"),)
+    shown = does_not_fit_notice(refused.misfit, "en")
     assert "Not all of this fits into the 24.0 GiB" in shown and "needs 35.0 GiB" in shown
     assert "Unified float16, Unified bfloat16." in shown
     assert "nothing to measure the distance from" in shown
-    assert "放得下的有" in does_not_fit_notice(refused.unfit, "zh")
+    assert "放得下的有" in does_not_fit_notice(refused.misfit, "zh")
     assert does_not_fit_notice(None, "en") == ""
 
 
 def test_those_that_fit_are_compared_without_full_precision(runner: ScriptedRunner, form: dict[str, Any]) -> None:
     refused = last(compare_handlers.steps(runner, CompareSession(), form, preflight=ahead(runner)))
-    done = last(compare_handlers.steps_of_unfit(runner, refused, (), only_fitting=True))
-    assert done.unfit is None and done.document is not None
+    done = last(compare_handlers.steps_of_misfit(runner, refused, (), only_fitting=True))
+    assert done.misfit is None and done.document is not None
     assert {run["strategy"] for run in done.document["runs"]} == {"as_is", "autocast", "unified"}
     assert (runner.diverged, done.document["divergence"]) == (0, [])
     assert "Side by side" in comparison_view(done, "en")
@@ -81,10 +81,10 @@ def test_those_that_fit_are_compared_without_full_precision(runner: ScriptedRunn
 
 def test_all_are_compared_where_that_is_asked(runner: ScriptedRunner, form: dict[str, Any]) -> None:
     refused = last(compare_handlers.steps(runner, CompareSession(), form, preflight=ahead(runner)))
-    done = last(compare_handlers.steps_of_unfit(runner, refused, ()))
+    done = last(compare_handlers.steps_of_misfit(runner, refused, ()))
     assert done.document is not None
     assert len(done.document["runs"]) == 6
-    assert list(compare_handlers.steps_of_unfit(runner, done, ())) == []  # nothing waits to be asked for any more
+    assert list(compare_handlers.steps_of_misfit(runner, done, ())) == []  # nothing waits to be asked for any more
 
 
 def test_the_examples_are_judged_once_by_the_largest_and_go_on_with_what_fits(
@@ -99,25 +99,25 @@ def test_the_examples_are_judged_once_by_the_largest_and_go_on_with_what_fits(
         compare_handlers.batch_steps(runner, CompareSession(), form, examples, preflight=ahead(runner, plans))
     )
     assert [(request.image, request.prompt_tokens) for request in plans.asked] == [((40, 30), 512)] * 2  # a half each
-    assert refused.unfit is not None and refused.unfit.batch
+    assert refused.misfit is not None and refused.misfit.batch
     assert runner.asked == []
-    done = last(compare_handlers.steps_of_unfit(runner, refused, examples, only_fitting=True))
+    done = last(compare_handlers.steps_of_misfit(runner, refused, examples, only_fitting=True))
     assert [len(document["runs"]) for document in done.batch] == [5, 5]
 
 
 def test_where_nothing_fits_only_all_the_same_is_left(runner: ScriptedRunner, form: dict[str, Any]) -> None:
     refused = last(compare_handlers.steps(runner, CompareSession(), form, preflight=ahead(runner, NothingFits())))
-    assert refused.unfit is not None
-    assert refused.unfit.fitting == ()
-    assert "a smaller model would" in does_not_fit_notice(refused.unfit, "en")
+    assert refused.misfit is not None
+    assert refused.misfit.fitting == ()
+    assert "a smaller model would" in does_not_fit_notice(refused.misfit, "en")
     tiles = last(compare_handlers.steps(runner, CompareSession(), form, preflight=ahead(runner, NothingFits(tiles=9))))
-    assert "With at most 9 tiles" in does_not_fit_notice(tiles.unfit, "en")
+    assert "With at most 9 tiles" in does_not_fit_notice(tiles.misfit, "en")
 
 
 def test_what_fits_is_begun_at_once(runner: ScriptedRunner, form: dict[str, Any]) -> None:
     plans = Tight(tiles=9)
     done = last(compare_handlers.steps(runner, CompareSession(), {**form, "hd_num": 9}, preflight=ahead(runner, plans)))
-    assert done.unfit is None and done.document is not None
+    assert done.misfit is None and done.document is not None
     assert done.document["question"]["hd_num"] == plans.asked[0].hd_num == 9
     small = ScriptedRunner(has_room=MemoryBudget("cpu", 1 << 50))
     asked = len(plans.asked)

@@ -100,7 +100,7 @@ def test_a_stop_before_anything_was_measured_brings_back_what_was_there(form: di
 def test_the_view_shows_figures_marks_the_first_different_token_and_opens_the_failure(form: dict[str, Any]) -> None:
     view = comparison_view(last(form), "en")
     assert "Against full precision: float16 as reported fails" in view
-    assert '<mark class="xl-parts" title="first different token: 2"> square</mark>' in view
+    assert '<mark class="xl-different" title="first different token: 2"> square</mark>' in view
     assert "parts at token 2" in view
     assert "1.00e-04 nats" in view
     assert "float32 against float64" in view

@@ -140,7 +140,7 @@ METRICS = (
     Metric(
         "peak_memory_bytes", "metric.memory", units.memory, "peak memory (MiB)",
         cell=lambda value: f"{value / units.MIB:.2f}",
-        places=EVERYWHERE | {"tiles", "summary"}, repeated=True, distributed=True, summary="compare.many.memory",
+        places=EVERYWHERE | {"tiles", "summary"}, repeated=True, distributed=True, summary="compare.batch.memory",
     ),
     Metric("peak_memory_kind", places=CSV),
     Metric("weights_bytes", figure=units.memory, places=frozenset({"csv"})),
@@ -157,7 +157,7 @@ METRICS = (
     Metric(
         "mean_kl_divergence", "metric.kl", lambda value: (units.small(value), "nats"), "mean KL (nats)",
         source="divergence", places=DIVERGENCE | {"summary", "terminal"}, unknown="compare.not_finite",
-        distributed=True, summary="compare.many.kl", summary_range=True,
+        distributed=True, summary="compare.batch.kl", summary_range=True,
     ),
     Metric(
         "top1_agreement", "metric.top1", lambda value: (f"{value:.1%}", ""), "top-1 agreement",

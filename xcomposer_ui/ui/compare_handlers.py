@@ -65,16 +65,16 @@ def steps(
 ) -> Sessions:
     """Yield the session during a comparison; the last one is idle.
 
-    preflight: checks that every variant fits; where one does not, nothing is run, and `unfit` has the misfits. None:
+    preflight: checks that every variant fits; where one does not, nothing is run, and `misfit` has the misfits. None:
     no check. A user's mistake becomes the `notice`, and nothing else changes. Closing the generator stops the
     comparison.
     """
     try:
         request = comparison_request(fields, needs_picture=True)
         if preflight is not None:
-            unfit = yield from _misfits(runner, session, request, request.question, preflight)
-            if unfit is not None:
-                yield session.refused(unfit)
+            misfit = yield from _misfits(runner, session, request, request.question, preflight)
+            if misfit is not None:
+                yield session.refused(misfit)
                 return
         yield from _compared(runner, session, request, clock)
     except UserError as error:
@@ -126,9 +126,9 @@ def batch_steps(
         request = comparison_request({**fields, "text": largest.text, "file": None, "repeats": 1})
         if preflight is not None:
             about_largest = replace(request.question, image=largest.image)
-            unfit = yield from _misfits(runner, session, request, about_largest, preflight)
-            if unfit is not None:
-                yield session.refused(replace(unfit, batch=True))
+            misfit = yield from _misfits(runner, session, request, about_largest, preflight)
+            if misfit is not None:
+                yield session.refused(replace(misfit, batch=True))
                 return
         yield from _compared_batch(runner, session, request, examples)
     except UserError as error:
@@ -153,17 +153,17 @@ def _compared_batch(
     yield replace(session, batch=batch, batch_total=total)
 
 
-def steps_of_unfit(
+def steps_of_misfit(
     runner: Runs, session: CompareSession, examples: Sequence[Example], *, only_fitting: bool = False
 ) -> Sessions:
-    """As `steps` or `batch_steps`, for the comparison in `unfit`: all of it without a check, or only what fits."""
-    unfit = session.unfit
-    if unfit is None:  # a second click: a comparison has started since
+    """As `steps` or `batch_steps`, for the comparison in `misfit`: all of it without a check, or only what fits."""
+    misfit = session.misfit
+    if misfit is None:  # a second click: a comparison has started since
         return
-    without = unfit.without if only_fitting else ()
-    request = replace(unfit.refused, settings=replace(unfit.refused.settings, without=without))
+    without = misfit.without if only_fitting else ()
+    request = replace(misfit.refused, settings=replace(misfit.refused.settings, without=without))
     try:
-        if unfit.batch:
+        if misfit.batch:
             yield from _compared_batch(runner, session.idle(), request, examples)
         else:
             yield from _compared(runner, session.idle(), request)

@@ -56,7 +56,7 @@ class CompareSession:
     request: of the comparison in progress or the last one. step: of the one in progress, None when idle.
     comparison, document: of the same, as far as it was run.
     earlier: the session before; a stop before the first measurement restores it.
-    checking_fit: whether the variants are being planned. unfit: a comparison not started because it does not fit.
+    checking_fit: whether the variants are being planned. misfit: a comparison not started because it does not fit.
     batch: the documents of the examples compared so far, without their layers. batch_total: the number of examples.
     """
 
@@ -69,15 +69,15 @@ class CompareSession:
     notice: UserError | None = None
     earlier: CompareSession | None = None
     checking_fit: bool = False
-    unfit: ComparisonDoesNotFit | None = None
+    misfit: ComparisonDoesNotFit | None = None
 
     def idle(self) -> CompareSession:
         """The session with nothing in progress and no notice."""
-        return replace(self, step=None, notice=None, earlier=None, checking_fit=False, unfit=None)
+        return replace(self, step=None, notice=None, earlier=None, checking_fit=False, misfit=None)
 
-    def refused(self, unfit: ComparisonDoesNotFit) -> CompareSession:
+    def refused(self, misfit: ComparisonDoesNotFit) -> CompareSession:
         """The session with a comparison that was not started; the last results stay."""
-        return replace(self.idle(), unfit=unfit)
+        return replace(self.idle(), misfit=misfit)
 
     def ended(self, stopped: bool = False) -> CompareSession:
         """The idle session, with the document of what was measured."""

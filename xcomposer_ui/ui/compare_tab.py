@@ -77,12 +77,12 @@ class CompareTab:
         """Component -> value for all that shows `session` in `language`."""
         whole = session.request is None or session.batch_total
         link = "" if whole or session.request is None else compare_link(session.request, self.examples)
-        offered = {"some": bool(session.unfit and session.unfit.fitting), "all": session.unfit is not None}
+        offered = {"some": bool(session.misfit and session.misfit.fitting), "all": session.misfit is not None}
         return {
             self.notice: notice(session.notice, language),
-            self.misfit: does_not_fit_notice(session.unfit, language),
+            self.misfit: does_not_fit_notice(session.misfit, language),
             **{
-                button: gr.update(visible=offered[name], value=text(f"compare.unfit.{name}", language))
+                button: gr.update(visible=offered[name], value=text(f"compare.does_not_fit.{name}", language))
                 for name, button in self.fits.items()
             },
             self.results: comparison_view(session, language, link),
@@ -191,11 +191,11 @@ class CompareTab:
             ),
             on(
                 [self.fits["some"].click],
-                lambda session, _: compare_handlers.steps_of_unfit(runner, session, examples, only_fitting=True),
+                lambda session, _: compare_handlers.steps_of_misfit(runner, session, examples, only_fitting=True),
             ),
             on(
                 [self.fits["all"].click],
-                lambda session, _: compare_handlers.steps_of_unfit(runner, session, examples),
+                lambda session, _: compare_handlers.steps_of_misfit(runner, session, examples),
             ),
         ]
         self.stop.click(self._stopped, [self.session, language], self.outputs(), cancels=events, **STOPS)

@@ -18,8 +18,8 @@ from xcomposer_ui.ui.html import render
 from xcomposer_ui.ui.views.charts import Box, boxes
 
 CHARTS = {
-    "latency_sec": "compare.many.chart.latency",
-    "max_abs_logit_difference": "compare.many.chart.logit",
+    "latency_sec": "compare.batch.chart.latency",
+    "max_abs_logit_difference": "compare.batch.chart.logit",
 }
 """The metrics whose distributions are drawn -> the text code of the title."""
 
@@ -34,7 +34,7 @@ def batch_summary(documents: Sequence[Mapping[str, Any]], total: int, language: 
     """The agreement and the distributions over `documents`, of `total` questions in all."""
     entries = [(Variant(entry["strategy"], entry["half"]), entry) for entry in summarize(documents)]
     columns = [*metrics("summary", "divergence"), *metrics("summary")]
-    heads = [text(f"compare.{name}", language) for name in ("variant", "weights", "many.answered", "many.rate")]
+    heads = [text(f"compare.{name}", language) for name in ("variant", "weights", "batch.answered", "batch.rate")]
     return render(
         "batch_summary",
         language,

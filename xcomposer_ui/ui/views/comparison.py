@@ -63,7 +63,7 @@ def _stage(session: CompareSession, language: str) -> dict[str, Any] | None:
     share = step.done / step.total if step.total else 0.0
     if not session.batch_total:
         return {"text": _stage_text(step, language), "share": share, "question": None}
-    position = text("compare.stage.many", language, n=len(session.batch) + 1, total=session.batch_total)
+    position = text("compare.stage.batch", language, n=len(session.batch) + 1, total=session.batch_total)
     return {
         "text": f"{position} · {_stage_text(step, language)}",
         "share": (len(session.batch) + share) / session.batch_total,
@@ -124,7 +124,7 @@ def _like_full(comparison: Comparison, run: ComparedRun, language: str) -> str:
         return text("compare.unsteady", language)
     entry, same = comparison.divergence_of(run), comparison.same_as_full(run)
     if entry is not None and entry.first_different_token is not None:
-        return text("compare.same_text" if same else "compare.parts", language, n=entry.first_different_token)
+        return text("compare.same_text" if same else "compare.differs", language, n=entry.first_different_token)
     return UNKNOWN if same is None else text("compare.same" if same else "compare.other", language)
 
 

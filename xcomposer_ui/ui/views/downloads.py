@@ -42,7 +42,7 @@ def batch_downloads(documents: Sequence[Mapping[str, Any]], language: str) -> Ma
         ("compare.report.jsonl", "examples.jsonl", "jsonl", lines),
         ("compare.report.csv", "examples.csv", "csv", table),
     )
-    return _links("compare.many", files, language)
+    return _links("compare.batch", files, language)
 
 
 def data_url(kind: str, content: str) -> str:

@@ -22,7 +22,9 @@ def notice(error: UserError | None, language: str) -> Markup:
 
 def does_not_fit_notice(misfit: DoesNotFit | ComparisonDoesNotFit | None, language: str) -> Markup:
     """What does not fit as an alert, a paragraph a sentence; empty where everything fits."""
-    return Markup() if misfit is None else macro("unfit_notice", language, does_not_fit_sentences(misfit, language))
+    return (
+        Markup() if misfit is None else macro("does_not_fit_notice", language, does_not_fit_sentences(misfit, language))
+    )
 
 
 def does_not_fit_sentences(misfit: DoesNotFit | ComparisonDoesNotFit, language: str) -> list[str]:
@@ -51,19 +53,21 @@ def does_not_fit_sentences(misfit: DoesNotFit | ComparisonDoesNotFit, language: 
     return sentences
 
 
-def _comparison_sentences(unfit: ComparisonDoesNotFit, language: str) -> list[str]:
-    sentences = [text("compare.unfit", language, room=joined(memory(unfit.misfits[0].budget.bytes)))]
-    for misfit in unfit.misfits:
+def _comparison_sentences(refused: ComparisonDoesNotFit, language: str) -> list[str]:
+    sentences = [text("compare.does_not_fit", language, room=joined(memory(refused.misfits[0].budget.bytes)))]
+    for misfit in refused.misfits:
         name = name_of(Variant(misfit.request.strategy, misfit.request.half), language)
         needed = joined(memory(misfit.needed_bytes))
-        sentences.append(text("compare.unfit.needs", language, variant=name, needed=needed))
-    if unfit.fitting:
-        names = text("compare.unfit.comma", language).join(name_of(variant, language) for variant in unfit.fitting)
-        sentences.append(text("compare.unfit.fits", language, variants=names))
-        if not any(variant.strategy == REFERENCE for variant in unfit.fitting):
-            sentences.append(text("compare.unfit.no_full", language))
-    if (tiles := fitting_tiles(unfit.misfits)) is not None:
+        sentences.append(text("compare.does_not_fit.needs", language, variant=name, needed=needed))
+    if refused.fitting:
+        names = text("compare.does_not_fit.comma", language).join(
+            name_of(variant, language) for variant in refused.fitting
+        )
+        sentences.append(text("compare.does_not_fit.fits", language, variants=names))
+        if not any(variant.strategy == REFERENCE for variant in refused.fitting):
+            sentences.append(text("compare.does_not_fit.no_full", language))
+    if (tiles := fitting_tiles(refused.misfits)) is not None:
         sentences.append(text("fit.tiles", language, n=tiles))
-    elif not unfit.fitting:
+    elif not refused.fitting:
         sentences.append(text("fit.nothing", language))
     return sentences

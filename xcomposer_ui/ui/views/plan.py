@@ -78,8 +78,8 @@ def pairs_view(pairs: Sequence[PredictionError], language: str) -> Markup:
     return render(
         "prediction_errors",
         language,
-        summary=Message("pairs.last", predicted=predicted, measured=measured, error=_percent(last.error)),
-        heads=[Message(f"pairs.{name}") for name in ERROR_COLUMNS],
+        summary=Message("prediction_error.last", predicted=predicted, measured=measured, error=_percent(last.error)),
+        heads=[Message(f"prediction_error.{name}") for name in ERROR_COLUMNS],
         rows=[(strategy_name(pair.strategy, language), pair.half, _error_figures(pair)) for pair in reversed(pairs)],
     )
 
@@ -91,7 +91,7 @@ def _about(plan: Plan, language: str) -> str:
     key = "plan.parameters.small" if small else "plan.parameters"
     parameters = text(key, language, n=significant(plan.parameters / unit))
     about = f"{parameters} · " + text(
-        "plan.about",
+        "plan.summary",
         language,
         prompt=plan.prompt_tokens,
         image=plan.image_tokens,
@@ -103,7 +103,7 @@ def _about(plan: Plan, language: str) -> str:
         return about
     name = plan.memory_name or ""
     name = text(MEMORY_NAMES[name], language) if name in MEMORY_NAMES else name
-    return f"{about}. {text('plan.about.memory', language, memory=joined(memory(plan.memory_bytes)), name=name)}"
+    return f"{about}. {text('plan.summary.memory', language, memory=joined(memory(plan.memory_bytes)), name=name)}"
 
 
 def _allocated(plan: Plan, language: str) -> Markup:
