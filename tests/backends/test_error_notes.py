@@ -107,7 +107,7 @@ def test_without_notes_the_message_carries_the_explanation(monkeypatch: pytest.M
     with pytest.raises(Old) as caught, explain_dtypes(nn.Linear(2, 2)):
         raise error
     assert caught.value is error
-    assert "A matrix product met two dtypes" in str(error)
+    assert "A matrix product was given two dtypes" in str(error)
 
 
 def test_an_error_is_explained_once_by_the_innermost() -> None:
@@ -115,7 +115,7 @@ def test_an_error_is_explained_once_by_the_innermost() -> None:
     outer = nn.Sequential(inner)
     with pytest.raises(RuntimeError) as caught, explain_dtypes(outer), explain_dtypes(inner):
         outer(torch.rand(1, 2))
-    assert told(caught.value).count("A matrix product met two dtypes") == 1
+    assert told(caught.value).count("A matrix product was given two dtypes") == 1
 
 
 def test_an_error_that_cannot_say_what_it_is_comes_out_as_it_is() -> None:

@@ -230,7 +230,7 @@ def test_a_further_language_is_one_file(tmp_path: Path) -> None:
     assert (found["own"], found["absent"]) == ("Los!", "Stop")
     assert found["message"] == "you asked for it (de)"
     # Rules speak English and Chinese.
-    assert found["title"] == "A matrix product met two dtypes"
+    assert found["title"] == "A matrix product was given two dtypes"
     assert found["cause"].startswith("A linear layer or a matrix product got float32, float16")
     assert "cures it. (de)" in found["terminal"] and found["title"] in found["terminal"]
     assert found["switch"] == [["EN", "en"], ["Deutsch", "de"], ["中文", "zh"]]

@@ -50,6 +50,7 @@ FAILURE = Failure(
             Fix("unified", True, "The picture is float16 from the start."),
             Fix("full", None, "If float32 weights fit into memory."),
         ),
+        clash=True,
         references=(Reference("The published write-up", "https://example.org/write-up"), Reference("A book")),
     ),
     traceback="Traceback (most recent call last): …",

@@ -86,19 +86,39 @@ def test_the_failure_card_has_the_message_whole_and_everything_seen() -> None:
     assert "data-copy" in shown
 
 
-def test_each_cure_has_its_verdict_and_whether_it_was_tried() -> None:
-    shown = words(failure_card(FAILURE, "en"))
-    assert "cures it Autocast It casts both operands to float16. tried" in shown
-    assert "does not As reported It is what failed. not tried" in shown
-    assert "depends Full precision If float32 weights fit into memory. not tried" in shown
+def test_each_remedy_has_its_result_or_what_is_expected_of_it_those_that_cure_first() -> None:
+    shown = words(failure_card(FAILURE, "en", "as_is"))
+    assert "Result: works Autocast It casts both operands to float16." in shown
+    assert "should work Unified The picture is float16 from the start." in shown
+    assert "depends Full precision If float32 weights fit into memory." in shown
+    assert shown.index("Unified") < shown.index("Full precision") < shown.index("Where and why")
+    assert "As reported" not in shown  # it is what failed
 
 
-def test_a_cure_that_was_tried_in_vain_fails_too() -> None:
-    fixes = tuple(Fix(name, False, "", tried=True, failed_with="boom") for name in ("as_is", "autocast"))
+def test_a_remedy_that_was_tried_in_vain_says_with_what() -> None:
+    fixes = (Fix("autocast", False, "", tried=True, failed_with="boom"),)
     failed = replace(FAILURE, explanation=replace(FAILURE.explanation, fixes=fixes))
-    shown = words(failure_card(failed, "en", "as_is"))
-    assert "As reported tried: fails, with “boom”" in shown
-    assert "Autocast tried: fails too, with “boom”" in shown
+    assert "Result: fails Autocast with “boom”" in words(failure_card(failed, "en", "as_is", buttons="try"))
+    assert "data-press" not in failure_card(failed, "en", "as_is", buttons="try")
+
+
+def test_a_remedy_has_its_code_to_copy_and_its_button_where_the_page_has_one() -> None:
+    fixes = (Fix("unified", True, "", tried=True, code="image = image.to(<dtype>)"),)
+    failed = replace(FAILURE, explanation=replace(FAILURE.explanation, fixes=fixes))
+    shown = failure_card(failed, "en", "as_is", buttons="try")
+    assert 'data-press="try-unified"' in shown
+    assert "image.to(&lt;dtype&gt;)" in shown
+    assert shown.count("data-copy ") == 2
+    assert "data-press" not in failure_card(failed, "en", "as_is")
+    assert "image.to(&lt;dtype&gt;)" in explanation_card(failed.explanation, "en")
+
+
+def test_dtypes_are_marked_as_clashing_only_where_they_met() -> None:
+    met = replace(FAILURE.explanation, clash=True)
+    assert "xl-clash" in failure_card(replace(FAILURE, explanation=met), "en")
+    apart = replace(FAILURE.explanation, clash=False)
+    assert "xl-clash" not in failure_card(replace(FAILURE, explanation=apart), "en")
+    assert "xl-clash" in explanation_card(met, "en") and "xl-clash" not in explanation_card(apart, "en")
 
 
 def test_what_could_not_be_seen_is_said() -> None:
@@ -158,7 +178,7 @@ def test_a_failure_in_chinese_is_explained_in_chinese() -> None:
     shown = words(run_status(session, "zh"))
     assert "矩阵乘法" in shown
     assert MESSAGE in shown
-    assert "已实测：能回答" in shown  # what was tried stays as it was found, in the page's words
+    assert "结果：可行" in shown  # what was tried stays as it was found, in the page's words
 
 
 def test_a_failure_that_the_table_does_not_know_stays_as_it_is() -> None:

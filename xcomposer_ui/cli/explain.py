@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 from xcomposer_ui.cli.output import UNKNOWN, add_json_flag, print_json
@@ -61,5 +62,7 @@ def as_text(explanation: Explanation, language: str = "en") -> str:
     for fix in explanation.fixes:
         verdict = text(f"terminal.cures.{str(fix.cures).lower()}", language)
         lines.append(f"  {fix.strategy:<9} {verdict} {worded(fix.why, language)}")
+        if fix.code:
+            lines += ["", indent(fix.code, "      ")]
     lines += ["", *(f"{r.title}{': ' + r.url if r.url else ''}" for r in explanation.references)]
     return "\n".join(lines).rstrip()

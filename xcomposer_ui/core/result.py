@@ -20,6 +20,7 @@ class Fix:
 
     tried: whether the verdict comes from running the strategy here, rather than from a rule.
     failed_with: the message of that run's failure; None where it answered, or was not tried.
+    code: a script that applies the strategy; None for one that does not cure the failure.
     """
 
     strategy: str
@@ -27,6 +28,7 @@ class Fix:
     why: Sentence
     tried: bool = False
     failed_with: Sentence | None = None
+    code: str | None = None
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class Explanation:
 
     dtypes: in torch's spelling, in order of first appearance, without repeats.
     where: a sentence with the frame and the module that a pasted traceback names, or None.
+    clash: whether `dtypes` are those of operands that one operation needs in one dtype.
     also: titles of other recognised errors in the same text, without repeats.
     """
 
@@ -55,6 +58,7 @@ class Explanation:
     references: tuple[Reference, ...] = ()
     where: Sentence | None = None
     also: tuple[Sentence, ...] = ()
+    clash: bool = False
 
 
 @dataclass(frozen=True)
@@ -226,6 +230,7 @@ def explanation_as_json(explanation: Explanation, language: str = "en") -> dict[
                 "why": translated(fix.why),
                 "tried": fix.tried,
                 "failed_with": translated(fix.failed_with),
+                "code": fix.code,
             }
             for fix in explanation.fixes
         ],

@@ -7,11 +7,12 @@ from dataclasses import replace
 
 from xcomposer_ui.core.messages import Message, Sentence, Text, text
 from xcomposer_ui.core.result import Explanation, Fix
-from xcomposer_ui.core.strategies import STRATEGIES
+from xcomposer_ui.core.strategies import HALF_DTYPES, STRATEGIES
 from xcomposer_ui.explain.autocast_operations import operation_in, operation_named
 from xcomposer_ui.explain.dtype_names import dtypes_in
 from xcomposer_ui.explain.locate import place
 from xcomposer_ui.explain.references import DTYPES
+from xcomposer_ui.explain.remedy_code import remedy_code
 from xcomposer_ui.explain.rule import Facts, Rule
 from xcomposer_ui.explain.rules import RULES
 from xcomposer_ui.explain.traceback_parser import Pasted, Raised, read
@@ -113,17 +114,29 @@ def _device(text: str) -> str | None:
 
 
 def _explanation(rule: Rule, facts: Facts) -> Explanation:
-    verdicts = rule.verdicts_for(facts)
     return Explanation(
         recognised=True,
         family=rule.family,
         title=rule.title,
         cause=_with_facts(rule.cause, facts),
         dtypes=facts.dtypes,
-        fixes=tuple(Fix(name, *verdicts.get(name, (None, NOT_KNOWN))) for name in STRATEGIES),
+        fixes=_fixes(rule, facts),
         references=rule.references or ((DTYPES,) if facts.dtypes else ()),
         where=place(facts.frames),
+        clash=rule.is_clash(facts),
     )
+
+
+def _fixes(rule: Rule, facts: Facts) -> tuple[Fix, ...]:
+    """Every strategy's verdict, and the code of those that may cure: in the half type that the message names."""
+    verdicts = rule.verdicts_for(facts)
+    half = next((dtype for dtype in facts.dtypes if dtype in HALF_DTYPES), HALF_DTYPES[0])
+    fixes = []
+    for name, strategy in STRATEGIES.items():
+        cures, why = verdicts.get(name, (None, NOT_KNOWN))
+        code = None if cures is False else remedy_code(strategy, half, device=facts.device or "cuda")
+        fixes.append(Fix(name, cures, why, code=code))
+    return tuple(fixes)
 
 
 def _with_facts(cause: Text, facts: Facts) -> Text:

@@ -62,6 +62,8 @@ class Facts:
         return any(frame.file.endswith(file) for frame in self.frames)
 
 
+_CLASHES = ("autocast_mixed_half", "autocast_index_write")
+
 Verdict = tuple[bool | None, Text]
 Verdicts = Mapping[str, Verdict]
 
@@ -93,6 +95,10 @@ class Rule:
     @cached_property
     def whole_line(self) -> tuple[re.Pattern[str], ...]:
         return tuple(re.compile(rf"(?m)^[ \t]*{CLASS}(?:{pattern})[ \t]*\.?[ \t]*$") for pattern in self.whole)
+
+    def is_clash(self, facts: Facts) -> bool:
+        """Whether two dtypes met in one operation; other rules name the dtypes that an operation accepts or lacks."""
+        return self.family in _CLASHES or (self.family.endswith("dtype_mismatch") and len(facts.dtypes) == 2)
 
     def verdicts_for(self, facts: Facts) -> Verdicts:
         return self.verdicts(facts) if callable(self.verdicts) else self.verdicts

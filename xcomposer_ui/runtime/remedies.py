@@ -10,6 +10,7 @@ from xcomposer_ui.core.result import Explanation, Failure, Fix
 from xcomposer_ui.core.strategies import STRATEGIES
 from xcomposer_ui.explain import explain
 from xcomposer_ui.explain.matcher import NOT_KNOWN
+from xcomposer_ui.explain.remedy_code import remedy_code
 from xcomposer_ui.runtime.backend import Backend, CallResult, Progress
 
 Tried = dict[tuple[str, Sentence, str | None, bool], Explanation]
@@ -55,12 +56,19 @@ def _explanation(outcome: CallResult, backend: Backend, request: Request, progre
     for other in STRATEGIES.values():
         fix = known.get(other.name, Fix(other.name, None, NOT_KNOWN))
         if other.name == request.strategy:
-            fixes.append(replace(fix, cures=False, tried=True, failed_with=outcome.message))
+            fixes.append(replace(fix, cures=False, tried=True, failed_with=outcome.message, code=None))
         else:
-            fixes.append(
-                _tried(fix, backend.try_remedy(replace(request, strategy=other.name, max_new_tokens=tokens), progress))
-            )
+            trial = replace(request, strategy=other.name, max_new_tokens=tokens)
+            fixes.append(_with_code(_tried(fix, backend.try_remedy(trial, progress)), trial, backend.device))
     return replace(explanation, fixes=tuple(fixes))
+
+
+def _with_code(fix: Fix, request: Request, device: str) -> Fix:
+    """`fix` with the code of `request`; without any where it does not cure."""
+    if fix.cures is False:
+        return replace(fix, code=None)
+    code = remedy_code(request.method, request.half_dtype, str(request.model), device, with_picture=request.has_picture)
+    return replace(fix, code=code)
 
 
 def _tried(fix: Fix, outcome: CallResult | None) -> Fix:

@@ -1,4 +1,4 @@
-"""Scripts for the head of the page: copying an error message, and ignoring an accidental second run."""
+"""Scripts for the head of the page: copying a text, pressing a button, and ignoring an accidental second run."""
 
 from __future__ import annotations
 
@@ -16,6 +16,14 @@ document.addEventListener('click', async (event) => {
 });
 </script>"""
 """Copies the text beside a button marked data-copy; `execCommand` is for pages served without https."""
+
+PRESS_SCRIPT = """<script>
+document.addEventListener('click', (event) => {
+  const button = event.target.closest('[data-press]');
+  if (button) document.getElementById(button.dataset.press)?.click();
+});
+</script>"""
+"""A button of a view, marked data-press with an element's id, presses that element: one of Gradio's buttons."""
 
 ONCE_SCRIPT = """<script>
 (() => {
@@ -42,4 +50,4 @@ ONCE_SCRIPT = """<script>
 A small model's run may end before the second click, which would then start another run.
 """
 
-HEAD = COPY_SCRIPT + ONCE_SCRIPT
+HEAD = COPY_SCRIPT + PRESS_SCRIPT + ONCE_SCRIPT

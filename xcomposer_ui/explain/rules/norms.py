@@ -83,7 +83,7 @@ def _by_device(facts: Facts) -> Verdicts:
 
 IN_A_NORM = Rule(
     family="norm_dtype_mismatch",
-    title=Text("A normalisation layer met two dtypes", "归一化层遇到了两种 dtype"),
+    title=Text("A normalisation layer was given two dtypes", "归一化层收到了两种 dtype"),
     cause=Text(
         "A normalisation layer got {dtypes}: its input and its weights must have one dtype. The CPU takes a half input "
         "with float32 weights; CUDA does not.",

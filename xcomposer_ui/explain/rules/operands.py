@@ -49,7 +49,7 @@ def _listed(facts: Facts) -> Verdicts:
 
 OPERANDS = Rule(
     family="operand_dtype_mismatch",
-    title=Text("One operation met two dtypes", "一个运算遇到了两种 dtype"),
+    title=Text("One operation was given two dtypes", "一个运算收到了两种 dtype"),
     cause=Text(
         "An operation expected the first dtype and found the second: {dtypes}. A batched matrix product, einsum, a "
         "convolution without bias, grid_sample and a loss with class weights say it in these words; on CUDA so does "
@@ -77,7 +77,7 @@ _TORCHVISION = Text(
 )
 TORCHVISION = Rule(
     family="operand_dtype_mismatch",
-    title=Text("A torchvision operation met two dtypes", "torchvision 的运算遇到了两种 dtype"),
+    title=Text("A torchvision operation was given two dtypes", "torchvision 的运算收到了两种 dtype"),
     cause=Text(
         "The features and the boxes of a torchvision operation are {dtypes}; both must have one dtype.",
         "torchvision 运算的特征与框是 {dtypes}；两者须为同一种 dtype。",
@@ -93,7 +93,7 @@ TORCHVISION = Rule(
 
 UNLISTED = Rule(
     family="operand_dtype_mismatch",
-    title=Text("One operation met two dtypes", "一个运算遇到了两种 dtype"),
+    title=Text("One operation was given two dtypes", "一个运算收到了两种 dtype"),
     cause=Text(
         "An operation that does not promote its operands got {dtypes}. Cast one of them where it is made.",
         "一个不会自动提升 dtype 的运算收到了 {dtypes}。请在生成处转换其中之一。",
@@ -162,7 +162,7 @@ MADE_COMPLEX = Rule(
 
 LINALG = Rule(
     family="linalg_dtype_mismatch",
-    title=Text("A linear-algebra routine met two dtypes", "线性代数例程遇到了两种 dtype"),
+    title=Text("A linear-algebra routine was given two dtypes", "线性代数例程收到了两种 dtype"),
     cause=Text(
         "A solver or a factorisation got {dtypes}; all of its matrices must have one dtype, float32 or float64.",
         "求解或分解例程收到了 {dtypes}；它的各个矩阵须为同一种 dtype，即 float32 或 float64。",
@@ -188,7 +188,7 @@ def _mps(facts: Facts) -> Verdicts:
 
 MPS_ELEMENTS = Rule(
     family="mps_dtype_mismatch",
-    title=Text("An operation on Apple's GPU met two dtypes", "Apple GPU 上的运算遇到了两种 dtype"),
+    title=Text("An operation on Apple's GPU was given two dtypes", "Apple GPU 上的运算收到了两种 dtype"),
     cause=Text(
         "Metal compiles one kernel for one element type and got {dtypes}.",
         "Metal 只为单一元素类型编译内核，却收到了 {dtypes}。",

@@ -10,11 +10,11 @@ from xcomposer_ui.explain.rule import DTYPE, Facts, Rule, Verdicts
 from xcomposer_ui.explain.traceback_parser import Frame
 from xcomposer_ui.explain.verdicts import ALL_FLOAT32, AS_IS, clash, clash_of_vectors, clash_promoted_on_cuda, verdicts
 
-_PRODUCT = Text("A matrix product met two dtypes", "矩阵乘法遇到了两种 dtype")
+_PRODUCT = Text("A matrix product was given two dtypes", "矩阵乘法收到了两种 dtype")
 _PRODUCT_CAUSE = Text(
     "A linear layer or a matrix product got {dtypes}; PyTorch multiplies only what has one dtype. With half weights "
     "this is usually a float32 picture, or features that some module cast back to float32, meeting the next weight. "
-    "Which of the two came first says who is who: the first dtype is the input's, the second the weight's.",
+    "The message names the input's dtype first and the weight's second.",
     "线性层或矩阵乘法收到了 {dtypes}；PyTorch 只计算 dtype 相同的乘法。使用半精度权重时，通常是 float32 的图片，"
     "或被某个模块转回 float32 的特征，遇到了下一层的权重。先出现的是输入的 dtype，后出现的是权重的。",
 )
@@ -68,7 +68,7 @@ OTHER_PRODUCTS = Rule(
 
 MATMUL_ON_MPS = Rule(
     family="matmul_dtype_mismatch",
-    title=Text("A matrix product on Apple's GPU met two dtypes", "Apple GPU 上的矩阵乘法遇到了两种 dtype"),
+    title=Text("A matrix product on Apple's GPU was given two dtypes", "Apple GPU 上的矩阵乘法收到了两种 dtype"),
     cause=Text(
         "Metal's matrix product got operands of different dtypes. On the CPU the same code names both; "
         "run it there once to see which they are.",
@@ -84,7 +84,7 @@ MATMUL_ON_MPS = Rule(
 
 VECTORS = Rule(
     family="vector_product_dtype_mismatch",
-    title=Text("A product with a vector met two dtypes", "与向量的乘积遇到了两种 dtype"),
+    title=Text("A product with a vector was given two dtypes", "与向量的乘积收到了两种 dtype"),
     cause=Text(
         "A dot product or a matrix-vector product got {dtypes}; both must have one dtype.",
         "点积或矩阵与向量的乘积收到了 {dtypes}；两者须为同一种 dtype。",
@@ -100,7 +100,7 @@ VECTORS = Rule(
 
 BILINEAR = Rule(
     family="bilinear_dtype_mismatch",
-    title=Text("A bilinear layer met two dtypes", "双线性层遇到了两种 dtype"),
+    title=Text("A bilinear layer was given two dtypes", "双线性层收到了两种 dtype"),
     cause=Text(
         "torch.nn.Bilinear got {dtypes}: both inputs, the weight and the bias must have one dtype.",
         "torch.nn.Bilinear 收到了 {dtypes}：两个输入、权重和偏置须为同一种 dtype。",
@@ -119,7 +119,7 @@ def _same_dtype_elsewhere(facts: Facts) -> bool:
     return len(facts.dtypes) == 1 and facts.match.lastindex == 2
 
 
-_CONVOLUTION = Text("A convolution met two dtypes", "卷积遇到了两种 dtype")
+_CONVOLUTION = Text("A convolution was given two dtypes", "卷积收到了两种 dtype")
 _CONVOLUTION_CAUSE = Text(
     "A convolution got {dtypes}: its input and its weights must have one dtype. In a vision model this is most "
     "often the patch embedding, the first layer that sees the picture; unsigned char is a picture that was never "
@@ -183,7 +183,7 @@ def _recurrent(facts: Facts) -> Verdicts:
 
 RECURRENT = Rule(
     family="rnn_dtype_mismatch",
-    title=Text("A recurrent layer met two dtypes", "循环层遇到了两种 dtype"),
+    title=Text("A recurrent layer was given two dtypes", "循环层收到了两种 dtype"),
     cause=Text(
         "An LSTM, GRU or RNN got {dtypes}: its input, its state and its weights must have one dtype.",
         "LSTM、GRU 或 RNN 收到了 {dtypes}：输入、状态与权重须为同一种 dtype。",

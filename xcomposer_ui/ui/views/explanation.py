@@ -1,43 +1,68 @@
-"""Cards: the explanation of a pasted error, and a failed run with its message, module, operands and remedies."""
+"""Cards: the explanation of a pasted error, and a failed run with its message, remedies and details."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from markupsafe import Markup
 
-from xcomposer_ui.core.messages import Message, worded
+from xcomposer_ui.core.messages import Message, Sentence
 from xcomposer_ui.core.result import Explanation, Failure, Fix
 from xcomposer_ui.core.strategies import strategy_name
 from xcomposer_ui.core.units import UNKNOWN
 from xcomposer_ui.ui.html import render
 
 
+@dataclass(frozen=True)
+class _Remedy:
+    """A row of the remedies. verdict: what came of it, or what is expected. button: the id of what runs it, or ""."""
+
+    fix: Fix
+    name: str
+    verdict: Message
+    reason: Sentence
+    button: str = ""
+
+
 def explanation_card(explanation: Explanation, language: str) -> Markup:
     """A card for a pasted error; an error that no rule recognises is shown as unknown."""
-    return render("explanation", language, explanation=explanation, fixes=_fixes(explanation, None, language))
+    return render("explanation", language, explanation=explanation, remedies=_remedies(explanation.fixes, language, ""))
 
 
-def failure_card(failure: Failure, language: str, strategy: str | None = None) -> Markup:
-    """A card for `failure` of a run under `strategy`, with the whole error message to copy."""
-    dtypes = tuple(dict.fromkeys(operand.dtype for operand in failure.operands))
+def failure_card(failure: Failure, language: str, strategy: str | None = None, *, buttons: str = "") -> Markup:
+    """A card for `failure` of a run under `strategy`, with the whole error message to copy.
+
+    buttons: the prefix of the ids of the buttons that run a strategy; "" where the page has none.
+    """
+    explanation = failure.explanation
+    dtypes = tuple(dict.fromkeys(operand.dtype for operand in failure.operands)) or explanation.dtypes
+    others = [fix for fix in explanation.fixes if fix.strategy != strategy]
     return render(
         "failure",
         language,
         failure=failure,
-        explanation=failure.explanation,
-        clash=dtypes or failure.explanation.dtypes,
-        fixes=_fixes(failure.explanation, strategy, language),
+        explanation=explanation,
+        clash=dtypes if explanation.clash and len(dtypes) == 2 else (),
+        remedies=_remedies(others, language, buttons),
     )
 
 
-def _fixes(explanation: Explanation, failed: str | None, language: str) -> list[tuple[Fix, str, Message]]:
-    """Each fix with its strategy's name and the result of its trial. failed: the strategy of the failed run."""
-    return [(fix, strategy_name(fix.strategy, language), _trial(fix, failed, language)) for fix in explanation.fixes]
+def _remedies(fixes: Sequence[Fix], language: str, buttons: str) -> list[_Remedy]:
+    """A row for each of `fixes`: those that cure first, those that do not last."""
+    return [
+        _Remedy(
+            fix,
+            strategy_name(fix.strategy, language),
+            _verdict(fix),
+            Message("fix.failed_with", message=fix.failed_with or UNKNOWN) if fix.tried and not fix.cures else fix.why,
+            f"{buttons}-{fix.strategy}" if buttons and fix.cures is not False else "",
+        )
+        for fix in sorted(fixes, key=lambda fix: (True, None, False).index(fix.cures))
+    ]
 
 
-def _trial(fix: Fix, failed: str | None, language: str) -> Message:
-    if not fix.tried:
-        return Message("fix.untried")
-    if fix.cures:
-        return Message("fix.answered")
-    message = worded(fix.failed_with or UNKNOWN, language)
-    return Message("fix.failed" if fix.strategy == failed else "fix.failed.too", message=message)
+def _verdict(fix: Fix) -> Message:
+    if fix.tried:
+        return Message("fix.works" if fix.cures else "fix.fails")
+    return Message(f"fix.{str(fix.cures).lower()}")

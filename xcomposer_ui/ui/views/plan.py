@@ -165,5 +165,6 @@ def _error_figures(pair: PredictionError) -> tuple[str, ...]:
 
 
 def _percent(share: float) -> str:
-    """A share with its sign, in percent: +0.02 %."""
-    return f"{100 * share:+.2f} %".replace("-", "−")
+    """A share with its sign, in percent: +0.02 %; what rounds to zero has none."""
+    percent = round(100 * share, 2)
+    return f"{percent:+.2f} %".replace("-", "−") if percent else "0.00 %"

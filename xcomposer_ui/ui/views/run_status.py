@@ -61,7 +61,7 @@ def _content(session: Session, language: str) -> Markup:
     if session.last is None:
         return macro("quiet", language, Message("status.empty"))
     if session.last.failure is not None:
-        return failure_card(session.last.failure, language, session.last.strategy)
+        return failure_card(session.last.failure, language, session.last.strategy, buttons="try")
     return answered(session.last, session.turns[-1].request.file is not None, language)
 
 
