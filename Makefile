@@ -8,14 +8,17 @@
 # TORCH_INDEX=https://download.pytorch.org/whl/cpu
 #                     where the first install takes PyTorch from: here its builds for the CPU, without CUDA's gigabytes
 # ARGS="--lang zh"    flags for app.py, and TESTS="tests/ui -k csv" for pytest
+# WORKERS=4           processes that run the tests, two by default: each takes about 1 GiB; 0 runs them in one, as --pdb needs
 
 PYTHON ?=
 TORCH_INDEX ?=
 ARGS ?=
 TESTS ?= tests
+WORKERS ?= 2
 
 VENV := .venv
 IN_VENV := $(VENV)/bin/python
+PYTEST := $(IN_VENV) -m pytest -n $(WORKERS) --dist worksteal
 INSTALL := $(IN_VENV) -m pip install --disable-pip-version-check --quiet
 
 .PHONY: run test quick test-cuda check format install install-tests clean
@@ -26,13 +29,13 @@ run: install
 
 test: install-tests
 	@scripts/browser.sh
-	@$(IN_VENV) -m pytest $(TESTS)
+	@$(PYTEST) $(TESTS)
 
 test-cuda: install-tests
 	@$(IN_VENV) -m pytest tests/cuda
 
 quick: install-tests
-	@$(IN_VENV) -m pytest -q -m "not browser and not slow" $(TESTS)
+	@$(PYTEST) -q -m "not browser and not slow" $(TESTS)
 
 check: install-tests
 	@$(IN_VENV) -m ruff format --check .

@@ -108,6 +108,7 @@ def peak(backend: LocalBackend, strategy: str, meter: type[CpuPeak], patch: pyte
     return outcome.measurement.peak_memory_bytes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tokens", [1, RECORDED_STEPS, RECORDED_STEPS + 1, 60, GROWTH])
 @pytest.mark.parametrize(("strategy", "temperature"), [("full", 0.0), ("autocast", 0.0), ("unified", 1.5)])
 def test_counting_on_gives_the_figure_that_listening_to_the_end_gives(
@@ -118,6 +119,7 @@ def test_counting_on_gives_the_figure_that_listening_to_the_end_gives(
     assert counted == heard
 
 
+@pytest.mark.slow
 def test_past_the_caches_first_room_only_the_copy_of_a_layer_is_left_out(
     backend: LocalBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -50,6 +50,7 @@ def embedded_shape() -> InternLMXComposer2Config:
     return config
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("half", ["float16", "bfloat16"])
 def test_within_one_percent_of_what_a_run_takes(
@@ -69,6 +70,7 @@ def test_within_one_percent_of_what_a_run_takes(
         assert abs(pair.error) < 0.01, pair
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hd_num", [None, 2])
 def test_a_tiled_run_is_predicted_with_the_tiles_it_took(
     tokenizer: InternLMXComposer2Tokenizer, hd_num: int | None
@@ -222,6 +224,7 @@ def test_the_largest_batch_fits_and_one_more_does_not(tmp_path: Path) -> None:
     assert planner.fits_memory(planner.dry_run(unified, replace(request, batch=most + 1))) is False
 
 
+@pytest.mark.slow
 def test_tiled_members_take_more_with_more_tiles(tmp_path: Path) -> None:
     config = tiny_config(tiles="2.5")
     one, four = (config.pixel_size((200, 100), n) for n in (1, 8))

@@ -171,6 +171,7 @@ def test_tiles_asked_of_a_model_that_has_none_are_the_users_mistake(tmp_path: Pa
         visit.ask("What?")
 
 
+@pytest.mark.slow
 def test_after_a_stop_early_or_late_and_after_a_failure(backend: LocalBackend) -> None:
     kept, plain = Visit(backend), Visit(backend, forgetful=True)
     for visit in (kept, plain):
@@ -185,6 +186,7 @@ def test_after_a_stop_early_or_late_and_after_a_failure(backend: LocalBackend) -
     assert_same(kept, plain)
 
 
+@pytest.mark.slow
 def test_visitors_who_take_turns_and_one_who_clears(backend: LocalBackend) -> None:
     together = [Visit(backend), Visit(backend, STRIPED), Visit(backend, None)]
     alone = [Visit(backend, visit.picture, forgetful=True) for visit in together]

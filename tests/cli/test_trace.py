@@ -52,6 +52,7 @@ def test_a_failed_run_s_flow_exits_3_and_ends_at_the_clash(
     assert [step["module"] for step in document["path"] if step["failed"]] == ["vision_proj", "vision_proj.0"]
 
 
+@pytest.mark.slow
 def test_two_strategies_stand_side_by_side(tracing: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*tracing, "--strategy", "as_is", "--against", "autocast", "--json"]) == 3
     document = last_json(capsys.readouterr().out)
@@ -63,6 +64,7 @@ def test_two_strategies_stand_side_by_side(tracing: list[str], capsys: pytest.Ca
     assert rows["output"]["right"]["stage"] == "logits"
 
 
+@pytest.mark.slow
 def test_the_table_names_modules_dtypes_and_the_clash(tracing: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*tracing, "--strategy", "as_is", "--depth", "0"]) == 3
     shown = capsys.readouterr().out

@@ -48,6 +48,7 @@ def document(folder: Path, arguments: list[str]) -> dict:
     return json.loads(out.stdout)
 
 
+@pytest.mark.slow
 def test_without_json_the_figures_are_on_stdout_and_the_way_there_on_stderr(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -143,6 +144,7 @@ def test_mistakes_are_one_line_and_status_2(
     assert len(told.err.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_a_batch_writes_both_files_and_is_resumed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = folder / "many.jsonl"
     lines = ['{"image": "picture.png", "question": "What?"}', "broken", '{"question": "Say something."}']

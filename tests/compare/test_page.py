@@ -270,6 +270,7 @@ def test_a_divergence_that_is_not_finite_says_so(form: dict[str, Any]) -> None:
     assert "not finite" in view
 
 
+@pytest.mark.slow
 def test_the_endpoint_gives_the_commands_json(picture: str) -> None:
     app, address, _ = launch(Settings(port=0), ScriptedRunner())  # type: ignore[arg-type]  # the double fits
     try:

@@ -101,6 +101,7 @@ def test_an_explanation_says_that_it_is_not_known() -> None:
     assert NAME in explanation_card(explanation, "en")
 
 
+@pytest.mark.slow
 def test_it_is_compared_and_reported(runner: Runner) -> None:
     assert [v.half for v in variants_for(HALF_DTYPES) if v.strategy == NAME] == list(HALF_DTYPES)
     *_, last = compare(runner, QUESTION, ComparisonSettings(repeats=1))
@@ -115,6 +116,7 @@ def test_it_is_compared_and_reported(runner: Runner) -> None:
     assert NAME in markdown(document)
 
 
+@pytest.mark.slow
 def test_it_is_planned_as_its_weights_are_held(folder: Path) -> None:
     from xcomposer_ui.backends.planning.planner import plan
 

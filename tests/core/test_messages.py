@@ -212,6 +212,7 @@ print(json.dumps({
 """
 
 
+@pytest.mark.slow
 def test_a_further_language_is_one_file(tmp_path: Path) -> None:
     """A copy of the package with a German file beside the two: nothing else is changed."""
     shutil.copytree(PACKAGE, tmp_path / "xcomposer_ui", ignore=shutil.ignore_patterns("__pycache__", "training"))

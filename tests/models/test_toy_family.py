@@ -101,6 +101,7 @@ def test_it_is_traced_by_its_own_stages(backend: LocalBackend) -> None:
     assert (named[TOWER], named[TEXT], named[LOGITS]) == ("eye", "words", "head")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["autocast", "unified", "full"])
 def test_it_is_planned_as_it_runs(checkpoint: Path, backend: LocalBackend, strategy: str) -> None:
     planned = plan(PlanRequest(str(checkpoint), PICTURE.size, device="cpu", prompt_tokens=16, new_tokens=6))

@@ -170,6 +170,7 @@ def test_a_resumed_run_gives_the_same_weights(tmp_path, encoder):
     torch.testing.assert_close(weights[straight], weights[halved])
 
 
+@pytest.mark.slow
 def test_the_loss_falls_on_repeated_pictures(encoder):
     learner = Learner.create(replace(TINY, rate=0.1))  # the warm-up takes only a little of it
     batch, schedule = sample_batch((1, 3), 3, TINY.side, TINY.patches), Schedule(1000)
