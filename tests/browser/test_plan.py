@@ -57,7 +57,7 @@ def test_what_does_not_fit_waits_to_be_asked_for(serve: Serve, open_page: Open, 
     wait_for_runs(page, 1)
     expect(page.locator("#does-not-fit .xl-notice")).to_have_count(0)
     ask(page, "What?", "full")
-    page.get_by_role("button", name="Run all the same").click()
+    page.get_by_role("button", name="Run anyway").click()
     wait_for_runs(page, 2)
     assert [request.strategy for request in runner.asked] == ["autocast", "full"]
 

@@ -13,8 +13,8 @@ from xcomposer_ui.core.events import Event, Finished, Status, TextSoFar, Waiting
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.result import Measurement, RunResult
 from xcomposer_ui.core.strategies import checked_half
+from xcomposer_ui.planning.default_choices import Machine
 from xcomposer_ui.planning.fit import MemoryBudget
-from xcomposer_ui.planning.hardware import Machine
 
 SECONDS = {"autocast": 0.9, "unified": 0.8, "full": 1.0}
 ANSWERS = {"autocast": "a red circle", "unified": "a red square", "full": "a red circle"}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.planning.machines import A100, facts
-from xcomposer_ui.planning.hardware import Check, Machine, checked, half_for, strategy_for, verdict_on
+from xcomposer_ui.planning.default_choices import Machine, half_for, strategy_for, verdict_on
+from xcomposer_ui.planning.hardware import Check, checked
 from xcomposer_ui.planning.machine_facts import Gpu
 
 SLOW_CPU = checked(facts())

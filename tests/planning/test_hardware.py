@@ -152,5 +152,5 @@ def test_a_card_is_asked_for_its_own_figures(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: ["sm_90"])
     monkeypatch.setattr(probes, "driver_version", lambda: "560.1")
     found = this_machine()
-    assert str(item(found, "GPU memory").value) == "100.0 of 139.0 GiB free"
+    assert str(item(found, "GPU memory").value) == "100.0 GiB of 139.0 GiB free"
     assert str(item(found, "GPU float16").value) == "2 × float32 (256 against 128 results a clock)"

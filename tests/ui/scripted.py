@@ -22,8 +22,9 @@ from xcomposer_ui.core.result import (  # fmt: skip
     RunResult,
 )
 from xcomposer_ui.core.strategies import strategy_named
+from xcomposer_ui.planning.default_choices import Machine
 from xcomposer_ui.planning.fit import MemoryBudget
-from xcomposer_ui.planning.hardware import Machine, checked
+from xcomposer_ui.planning.hardware import checked
 from xcomposer_ui.tracing.dtype_flow import Cast, Clash, DtypeFlow, ModuleCall, Traced, Tracing
 
 MESSAGE = "mat1 and mat2 must have the same dtype, but got Float and Half"

@@ -66,7 +66,7 @@ def test_a_run_that_does_not_fit_is_not_begun_and_another_is_offered(
     last = steps[-1]
     assert (last.running, last.runs, runner.asked) == (None, (), [])
     assert last.misfit is not None and last.refused == request_from(wanted).without_image()
-    assert fit_labels(last.misfit, "en") == ("Run “Autocast”", None, "Run all the same")
+    assert fit_labels(last.misfit, "en") == ("Run “Autocast”", None, "Run anyway")
     assert fit_labels(None, "en") == (None, None, None)
     assert fitting_fields(last, form)["strategy"] == "autocast"
     assert fitting_fields(Session(), form) is form
@@ -79,7 +79,7 @@ def test_fewer_tiles_are_offered_and_the_run_has_them(runner: ScriptedRunner, fo
     wanted = {**form, "strategy": "full", "hd_num": 24}
     last = list(ask(runner, Session(), wanted, preflight=ahead))[-1]  # type: ignore[arg-type]
     assert plans.asked[0].hd_num == 24
-    assert fit_labels(last.misfit, "en") == ("Run “Autocast”", "Run with at most 9 tiles", "Run all the same")
+    assert fit_labels(last.misfit, "en") == ("Run “Autocast”", "Run with at most 9 tiles", "Run anyway")
     assert fit_labels(last.misfit, "zh")[1] == "最多 9 个分块运行"
     again = fewer_tiles_fields(last, {**form, "text": "Something else?"})
     assert Request(**again) == Request(**{**wanted, "hd_num": 9})

@@ -33,6 +33,7 @@ from xcomposer_ui.compare.divergence import Divergence, Divergences, LayerDiverg
 from xcomposer_ui.core.messages import Message, Sentence
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.strategies import REFERENCE, STRATEGIES, Strategy, WeightsFormat
+from xcomposer_ui.core.units import joined, memory
 from xcomposer_ui.models.answer import token_texts
 from xcomposer_ui.runtime.backend import Progress
 
@@ -130,7 +131,7 @@ def _full_precision(
     if not has_float64(model.device):
         reasons["no_float64"] = Message("divergence.reason.no_float64")
     elif weights_bytes(model) > FLOOR_WEIGHTS_BYTES:
-        reasons["floor"] = Message("divergence.reason.floor", gib=f"{2 * weights_bytes(model) / 2**30:.1f}")
+        reasons["floor"] = Message("divergence.reason.floor", memory=joined(memory(2 * weights_bytes(model), 1)))
     else:
         wide = copy.deepcopy(model).to(torch.float64)
         exact = reference_of(wide, tokenizer, question, FLOAT64, half, ids, progress)

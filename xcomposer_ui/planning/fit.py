@@ -19,32 +19,32 @@ from xcomposer_ui.planning.plan import Plan, PlanRequest, StrategyPlan
 
 @dataclass(frozen=True)
 class Advice:
-    """What fits instead of the strategy `wanted`. fits: whether `wanted` itself does, None where that is unknown.
+    """What fits instead of the strategy `requested`. fits: whether that one does, None where it is unknown.
 
-    strategy: one that fits with all else unchanged. batch, tiles: the most with which `wanted` fits. Each is None
+    strategy: one that fits with all else unchanged. batch, tiles: the most with which `requested` fits. Each is None
     where it does not help.
     """
 
-    wanted: str
+    requested: str
     fits: bool | None
     strategy: str | None = None
     batch: int | None = None
     tiles: int | None = None
 
 
-def advise(plan: Plan, wanted: str) -> Advice:
-    """What to run instead of the strategy `wanted` where it does not fit the plan's memory.
+def advise(plan: Plan, requested: str) -> Advice:
+    """What to run instead of the strategy `requested` where it does not fit the plan's memory.
 
     Offers the first of STRATEGIES that fits and does not fail. Raises KeyError where the plan has no such strategy.
     """
     by_name = {s.strategy: s for s in plan.strategies}
-    chosen = by_name[wanted]
+    chosen = by_name[requested]
     if chosen.fits_memory is not False:
-        return Advice(wanted, chosen.fits_memory)
+        return Advice(requested, chosen.fits_memory)
     return Advice(
-        wanted,
+        requested,
         False,
-        strategy=next((name for name in STRATEGIES if name != wanted and _helps(by_name.get(name))), None),
+        strategy=next((name for name in STRATEGIES if name != requested and _helps(by_name.get(name))), None),
         batch=chosen.largest_batch if chosen.largest_batch and plan.request.batch > 1 else None,
         tiles=chosen.largest_tiles,
     )
@@ -137,7 +137,7 @@ class FitChecker:
             return None
         if certainly_fits(model, budget):
             return tuple(STRATEGIES)
-        request = request_for(MemoryRequest(model, "", half, USUAL_PICTURE, USUAL_TOKENS, USUAL_TOKENS), budget)
+        request = plan_request(MemoryRequest(model, "", half, USUAL_PICTURE, USUAL_TOKENS, USUAL_TOKENS), budget)
         if not wait and request not in self._cache:
             return None
         try:
@@ -161,7 +161,7 @@ class FitChecker:
         return replace(misfit, measured_bytes=measured)
 
     def _misfit(self, request: MemoryRequest, budget: MemoryBudget) -> DoesNotFit | None:
-        plan = self._planned(request_for(request, budget))
+        plan = self._planned(plan_request(request, budget))
         advice = advise(plan, request.strategy)
         if advice.fits is not False:
             return None
@@ -177,19 +177,19 @@ class FitChecker:
         return self._cache[request]
 
 
-def request_for(wanted: MemoryRequest, room: MemoryBudget) -> PlanRequest:
-    """The plan to make for `wanted`: tokens rounded up, and the budget rounded down by at most a hundredth."""
-    coarse = 1 << max(0, room.bytes.bit_length() - 7)
+def plan_request(request: MemoryRequest, budget: MemoryBudget) -> PlanRequest:
+    """The plan to make for `request`: tokens rounded up, and the budget rounded down by at most a hundredth."""
+    coarse = 1 << max(0, budget.bytes.bit_length() - 7)
     return PlanRequest(
-        wanted.model,
-        wanted.picture,
-        **tile_settings(wanted),
-        prompt_tokens=_rounded_up(wanted.text_length),
-        new_tokens=_rounded_up(wanted.new_tokens),
-        half=wanted.half,
-        device=room.device,
-        memory_bytes=room.bytes // coarse * coarse,
-        memory_of="card" if room.device == "cuda" else "host",
+        request.model,
+        request.picture,
+        **tile_settings(request),
+        prompt_tokens=_rounded_up(request.text_length),
+        new_tokens=_rounded_up(request.new_tokens),
+        half=request.half,
+        device=budget.device,
+        memory_bytes=budget.bytes // coarse * coarse,
+        memory_of="card" if budget.device == "cuda" else "host",
     )
 
 
@@ -227,13 +227,13 @@ def refusal(misfits: Sequence[DoesNotFit], requests: Sequence[MemoryRequest]) ->
         for misfit in misfits
         if misfit.needed_bytes is not None
     )
-    room = joined(memory(misfits[0].budget.bytes, 2))
+    budget = joined(memory(misfits[0].budget.bytes, 2))
     fits = fitting_strategies(misfits, requests)
     tiles = fitting_tiles(misfits)
     fits += [] if tiles is None else [f"{name}={tiles}" for name in TILE_SETTINGS]
     if not fits:
-        return UserError("nothing_fits", room=room, needs=needs)
-    return UserError("does_not_fit", room=room, needs=needs, fits=", ".join(fits))
+        return UserError("nothing_fits", budget=budget, needs=needs)
+    return UserError("does_not_fit", budget=budget, needs=needs, fits=", ".join(fits))
 
 
 def fitting_strategies(misfits: Sequence[DoesNotFit], requests: Sequence[MemoryRequest]) -> list[str]:

@@ -1,12 +1,8 @@
-"""The check of this machine: a verdict on each fact, and the default choices that follow from them.
-
-A fact that could not be determined is reported as unknown, and has no effect on the choices.
-"""
+"""The check of this machine: a verdict on each fact. A fact that could not be determined is reported as unknown."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,6 +10,7 @@ from packaging.version import Version
 
 from xcomposer_ui.core.messages import Message, Sentence
 from xcomposer_ui.core.strategies import HALF_DTYPES, STRATEGIES
+from xcomposer_ui.core.units import joined, memory
 from xcomposer_ui.core.versions import SUPPORTED, release_of
 from xcomposer_ui.planning.machine_facts import Facts, Gpu
 
@@ -122,9 +119,9 @@ def _gpu(facts: Facts) -> Iterator[CheckItem]:
         driver = Message("check.value.driver", driver=gpu.driver or unknown, cuda=facts.cuda or unknown)
         verdict = OK if gpu.driver and facts.cuda else UNKNOWN
         yield CheckItem(Message("check.name.driver"), driver, verdict, Message("check.gpu.driver"))
-        free, total = f"{gpu.free_bytes / 2**30:.1f}", f"{gpu.total_bytes / 2**30:.1f}"
-        memory = Message("check.value.free", free=free, total=total)
-        yield CheckItem(Message("check.name.gpu_memory"), memory, OK, Message("check.gpu.memory"))
+        free, total = joined(memory(gpu.free_bytes, 1)), joined(memory(gpu.total_bytes, 1))
+        value = Message("check.value.free", free=free, total=total)
+        yield CheckItem(Message("check.name.gpu_memory"), value, OK, Message("check.gpu.memory"))
         yield _kernels(gpu)
         yield _float16(gpu)
         native = gpu.capability >= TENSOR_CORES_FROM["bfloat16"]
@@ -196,8 +193,8 @@ ARM_FLAGS = frozenset({"fp16_arith", "bf16"})
 
 def _cpu(facts: Facts) -> Iterator[CheckItem]:
     free, unknown = facts.free_bytes, Message("check.value.unknown")
-    memory, verdict = (unknown, UNKNOWN) if free is None else (f"{free / 2**30:.1f} GiB", OK)
-    yield CheckItem(Message("check.name.free_memory"), memory, verdict, Message("check.cpu.memory"))
+    value, verdict = (unknown, UNKNOWN) if free is None else (joined(memory(free, 1)), OK)
+    yield CheckItem(Message("check.name.free_memory"), value, verdict, Message("check.cpu.memory"))
     for half, features in FAST_HALF.items():
         name = f"CPU {half}"
         if facts.cpu_flags is None:
@@ -219,56 +216,3 @@ def _known_combinations(facts: Facts) -> Iterator[CheckItem]:
     if release is not None and release >= Version("4.50"):
         consequence = Message("check.combination.remote_code")
         yield CheckItem(Message("check.name.remote_code"), f"transformers {found}", NOTE, consequence)
-
-
-class Machine:
-    """This machine's check, made once. Safe from any thread.
-
-    make: makes the check, which takes seconds where torch is not loaded yet.
-    """
-
-    def __init__(self, make: Callable[[], Check] = this_machine) -> None:
-        self._make = make
-        self._lock = threading.Lock()
-        self.known: Check | None = None
-        """The check, None before it was made. Reading it does not wait."""
-
-    def check(self) -> Check:
-        """The check, made at the first call."""
-        with self._lock:
-            if self.known is None:
-                self.known = self._make()
-            return self.known
-
-
-def verdict_on(half: str, device: str, check: Check | None) -> str:
-    """The check's verdict on arithmetic in `half` on "cpu", "cuda" or "mps"; "unknown" where it has none."""
-    name = f"{_part(device)} {half}"
-    return next((item.verdict for item in check.items if item.name == name), UNKNOWN) if check else UNKNOWN
-
-
-def half_for(device: str, check: Check | None) -> tuple[str, Message]:
-    """The default 16-bit type, and the reason.
-
-    It is float16 on every machine, so that the error appears with the message that people report. The reason includes
-    the machine's support for it.
-    """
-    float16, bfloat16 = (verdict_on(half, device, check) for half in HALF_DTYPES)
-    case = {OK: "native", SLOW: "bfloat16_native" if bfloat16 == OK else "none_native"}.get(float16, "published")
-    return "float16", Message(f"reason.half.{case}", part=_part(device))
-
-
-def strategy_for(half: str, device: str, check: Check | None, *, full_fits: bool) -> tuple[str, Message]:
-    """The default strategy, and the reason: autocast, which works on every machine, or full precision.
-
-    full_fits: whether float32 weights fit into memory for certain.
-    """
-    case = {OK: "native", SLOW: "full_faster" if full_fits else "full_may_not_fit"}.get(
-        verdict_on(half, device, check), "everywhere"
-    )
-    reason = Message(f"reason.strategy.{case}", part=_part(device), half=half)
-    return "full" if case == "full_faster" else "autocast", reason
-
-
-def _part(device: str) -> str:
-    return "CPU" if device == "cpu" else "GPU"

@@ -15,8 +15,8 @@ from xcomposer_ui.core.result import RunResult
 from xcomposer_ui.core.settings import DEVICES, Settings
 from xcomposer_ui.core.strategies import checked_half, strategy_named
 from xcomposer_ui.planning.catalogue import tiled
+from xcomposer_ui.planning.default_choices import Machine, half_for, strategy_for
 from xcomposer_ui.planning.fit import MemoryBudget, certainly_fits
-from xcomposer_ui.planning.hardware import Machine, half_for, strategy_for
 from xcomposer_ui.runtime.backend import Backend, CallResult, Progress
 from xcomposer_ui.runtime.executor import POLL_SEC, Job, Result, Worker
 from xcomposer_ui.runtime.remedies import Tried, failure_of
