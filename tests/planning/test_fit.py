@@ -18,7 +18,7 @@ from xcomposer_ui.planning.fit import (
     MemoryBudget,
     MemoryRequest,
     certainly_fits,
-    plan_request,
+    plan_request_of,
     ran_out,
 )
 from xcomposer_ui.planning.plan import Plan, PlanRequest
@@ -69,8 +69,8 @@ def test_a_card_is_compared_with_the_drivers_count() -> None:
     misfit = before(fitting(Planned(), MemoryBudget("cuda", 24 * GIB)), WANTED)
     assert misfit is not None
     assert misfit.needed_bytes == a_plan(PlanRequest("m")).strategies[3].on_card.total_bytes
-    assert plan_request(WANTED, MemoryBudget("cuda", GIB)).memory_of == "card"
-    assert plan_request(WANTED, MemoryBudget("cpu", GIB)).memory_of == "host"
+    assert plan_request_of(WANTED, MemoryBudget("cuda", GIB)).memory_of == "card"
+    assert plan_request_of(WANTED, MemoryBudget("cpu", GIB)).memory_of == "host"
 
 
 def test_questions_of_a_like_length_share_a_plan() -> None:

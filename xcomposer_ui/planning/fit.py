@@ -137,7 +137,7 @@ class FitChecker:
             return None
         if certainly_fits(model, budget):
             return tuple(STRATEGIES)
-        request = plan_request(MemoryRequest(model, "", half, USUAL_PICTURE, USUAL_TOKENS, USUAL_TOKENS), budget)
+        request = plan_request_of(MemoryRequest(model, "", half, USUAL_PICTURE, USUAL_TOKENS, USUAL_TOKENS), budget)
         if not wait and request not in self._cache:
             return None
         try:
@@ -161,7 +161,7 @@ class FitChecker:
         return replace(misfit, measured_bytes=measured)
 
     def _misfit(self, request: MemoryRequest, budget: MemoryBudget) -> DoesNotFit | None:
-        plan = self._planned(plan_request(request, budget))
+        plan = self._planned(plan_request_of(request, budget))
         advice = advise(plan, request.strategy)
         if advice.fits is not False:
             return None
@@ -177,7 +177,7 @@ class FitChecker:
         return self._cache[request]
 
 
-def plan_request(request: MemoryRequest, budget: MemoryBudget) -> PlanRequest:
+def plan_request_of(request: MemoryRequest, budget: MemoryBudget) -> PlanRequest:
     """The plan to make for `request`: tokens rounded up, and the budget rounded down by at most a hundredth."""
     coarse = 1 << max(0, budget.bytes.bit_length() - 7)
     return PlanRequest(
