@@ -14,6 +14,7 @@ from xcomposer_ui.backends.devices import budget_bytes, choose_device, free_byte
 from xcomposer_ui.backends.memory import weights_bytes
 from xcomposer_ui.backends.prefix_cache import PrefixCache
 from xcomposer_ui.backends.run_control import Stopped
+from xcomposer_ui.backends.threads import choose_threads
 from xcomposer_ui.backends.tracing.traced_run import traced_flow
 from xcomposer_ui.compare.divergence import Divergences
 from xcomposer_ui.core.errors import out_of_memory
@@ -24,7 +25,7 @@ from xcomposer_ui.runtime.backend import BatchCallResult, CallResult, Progress
 from xcomposer_ui.tracing.dtype_flow import DtypeFlow
 
 SMALL_PARAMETERS = 100_000_000
-"""Parameters below which loading and running another strategy takes a second or two on any machine."""
+"""Parameters below which loading and running another strategy, or timing a few steps, takes a second or two."""
 
 
 def open_local(model: str, device: str) -> LocalBackend:
@@ -79,7 +80,14 @@ class LocalBackend:
         self._models[dtype], self._tokenizer = checkpoint.load(
             str(self._folder), dtype, self.device, report, shown=shown
         )
-        return time.perf_counter() - started
+        load_sec = time.perf_counter() - started
+        if self.device == "cpu" and "threads" not in self.reasons:
+            self.reasons["threads"] = choose_threads(self._models[dtype], small=self._is_small(self._models[dtype]))
+        return load_sec
+
+    @staticmethod
+    def _is_small(model: Any) -> bool:
+        return int(model.num_parameters()) < SMALL_PARAMETERS
 
     def weights(self, dtype: str) -> tuple[Any, Any]:
         """(model, tokenizer) as loaded in `dtype`. Raises KeyError if it is not loaded."""
@@ -116,7 +124,7 @@ class LocalBackend:
 
     def try_remedy(self, request: Request, progress: Progress) -> CallResult | None:
         dtype = request.weights_dtype
-        small = next(iter(self._models.values())).num_parameters() < SMALL_PARAMETERS
+        small = self._is_small(next(iter(self._models.values())))
         if not small and (dtype not in self._models or self.device == "cpu"):
             return None
         self.load(dtype, progress)

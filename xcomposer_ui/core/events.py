@@ -14,7 +14,7 @@ from xcomposer_ui.core.result import RunResult
 class Status:
     """The lab's state, for the page's head line. None: unknown, because torch is not loaded yet.
 
-    reasons: why each automatic choice ("device", "half", "strategy") was made.
+    reasons: why each automatic choice ("device", "half", "strategy", "threads") was made.
     loaded: (model, dtype) of the weights that are in memory. strategy: the default for this machine.
     """
 

@@ -153,7 +153,7 @@ class RunResult:
 
     request: with its model and half dtype resolved. device: that the run used.
     stopped: whether the user stopped it; `answer` is then what was generated so far.
-    reasons: why each automatic choice ("device", "half") was made.
+    reasons: why each automatic choice ("device", "half", "threads") was made.
     picture_size: (width, height) of the picture that the model was given, None without one.
     revision: the hub's commit of the weights; None for a folder.
     timeline: memory during the run, None where it was not measured.

@@ -121,7 +121,8 @@ def _guarded(compute: Callable[[Argument], Result], argument: Argument) -> Resul
 
 
 def _prepare() -> None:
-    """Set up the planning process: low priority, stdout (the parent's JSON) to stderr, end with the parent."""
+    """Set up the process: one thread, low priority, stdout (the parent's JSON) to stderr, end with the parent."""
+    os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is imported, which is later
     if hasattr(os, "nice"):
         os.nice(NICENESS)
     os.dup2(2, 1)
