@@ -16,7 +16,7 @@ from xcomposer_ui.core.messages import Message, Text, text
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 
-COLOURED = ("float32", "float16", "bfloat16")
+COLOURED = ("float32", "float16", "bfloat16", "tfloat32", "float8_e4m3fn", "float8_e5m2")
 """The dtypes that have a colour of their own (in `assets/style.css`); any other one is grey."""
 
 _HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f\u200b-\u200f\u202a-\u202e\u2066-\u2069]")

@@ -17,6 +17,7 @@ from xcomposer_ui.ui.endpoints import build_endpoints
 from xcomposer_ui.ui.examples import examples
 from xcomposer_ui.ui.explain_tab import build_explain_tab, explanation_view
 from xcomposer_ui.ui.html import macro
+from xcomposer_ui.ui.learn_tab import LearnTab
 from xcomposer_ui.ui.localization import QUIET, Localization
 from xcomposer_ui.ui.model_picker import ModelPicker
 from xcomposer_ui.ui.plan_handlers import Plans, PlanSession
@@ -82,6 +83,8 @@ def build_app(settings: Settings, runner: Runner, plans: Plans | None = None) ->
                 explain = build_explain_tab(words, language)
             with words.make(gr.Tab, {"label": "tab.plan"}, id="plan") as plan_tab:
                 plan = PlanTab(words, settings, runner, checks.plans, language, plan_tab)
+            with words.make(gr.Tab, {"label": "tab.learn"}, id="learn") as learn_tab:
+                learn = LearnTab(words, runner, checks, language, tabs, learn_tab)
             with words.make(gr.Tab, {"label": "tab.models"}, id="models") as models_tab:
                 picker = ModelPicker(words, settings, runner, checks.fitting, models_tab)
         picker.follow(language, head.line, [ask.form.model, compare.model])
@@ -149,6 +152,7 @@ def build_app(settings: Settings, runner: Runner, plans: Plans | None = None) ->
             [*changed, language], js=BROWSER_LANGUAGE, **QUIET,
         )  # fmt: skip
         loaded.then(None, language, None, js=SAY_LANGUAGE, api_visibility="private")
+        learn.follow(loaded, language)
         app.load(linked, None, [tabs, *compare.inputs(), *ask.form.inputs()], **QUIET)
         language.input(
             in_language, [ask.session, compare.session, plan.session, language, explain.pasted], changed, **QUIET

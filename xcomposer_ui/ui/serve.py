@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import sys
 import threading
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -47,7 +46,7 @@ def launch(settings: Settings, runner: Runner, plans: Plans | None = None, **mor
         server_name=settings.host,
         server_port=settings.port or None,
         theme=theme(),
-        css_paths=Path(STYLE),
+        css_paths=[STYLE, ASSETS / "learn.css"],
         head=HEAD,
         i18n=i18n,
         share=False,

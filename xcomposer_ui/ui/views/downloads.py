@@ -15,7 +15,7 @@ from xcomposer_ui.ui.html import render
 
 MIME = {
     "md": "text/markdown", "json": "application/json", "csv": "text/csv", "py": "text/x-python",
-    "jsonl": "application/jsonl",
+    "jsonl": "application/jsonl", "html": "text/html",
 }  # fmt: skip
 
 

@@ -98,7 +98,7 @@ def _rows(traced: Sequence[Traced]) -> Iterator[_Row]:
             name=step.name,
             short_name=step.name.removeprefix(prefix),
             class_name=step.call.class_name if step.call and step.level else "",
-            stage=_stage(step) if step.level == 0 else None,
+            stage=stage_name(step) if step.level == 0 else None,
             level=min(step.level, DEPTHS[-1]),
             lane=_lane(step),
             sides=[_Side(each, _clash(each, run)) for each, run in zip(steps, traced, strict=True)],
@@ -120,7 +120,8 @@ def _lane(step: PathStep) -> str:
     return f"xl-in-{into} xl-out-{out}" + (" xl-lane-island" if step.is_island else "")
 
 
-def _stage(step: PathStep) -> Message:
+def stage_name(step: PathStep) -> Message:
+    """The name of a stage, a block's with its number."""
     number = re.search(r"(\d+)$", step.name)
     facts = {"n": int(number[1]) + 1} if step.stage == "block" and number else {}
     return Message(f"flow.stage.{step.stage}", **facts)

@@ -1,0 +1,145 @@
+"""The results of the lesson's steps: each computed once in a process, kept, and shared by every visitor.
+
+A class of thirty therefore waits for one run and not for thirty. A visitor who comes before it has ended sees how many
+steps are computed before theirs. What visitors wait for goes before what is prepared.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from datetime import datetime
+
+from xcomposer_ui.lesson.experiments import PLANNED_EXPERIMENTS, Findings
+from xcomposer_ui.lesson.step import Step
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """The findings of `step`. at: when they were measured, local time. took_sec: how long that took."""
+
+    step: Step
+    findings: Findings
+    at: datetime
+    took_sec: float
+
+    @property
+    def right(self) -> str | None:
+        """The answer that the run showed to be right; None where it showed none of them, or several."""
+        return self.step.right(self.findings.figures)
+
+    @property
+    def as_expected(self) -> bool:
+        return self.right == self.step.expected
+
+
+@dataclass
+class _Waiting:
+    """A step to compute. prepared: whether no visitor waits for it yet."""
+
+    step: Step
+    future: Future[StepResult]
+    prepared: bool
+
+
+class _Line:
+    """Steps in the order in which one thread computes them; it ends when none is left."""
+
+    def __init__(self, compute: Callable[[Step], Findings], done: Callable[[StepResult], None]) -> None:
+        self._compute, self._done = compute, done
+        self._waiting: list[_Waiting] = []
+        self._lock = threading.Lock()
+        self._running = False
+
+    def add(self, step: Step, *, prepared: bool) -> Future[StepResult]:
+        """The future of `step`, which is in the line already or joins it; a visitor's goes before the prepared ones."""
+        with self._lock:
+            known = next((one for one in self._waiting if one.step.name == step.name), None)
+            if known is None:
+                known = _Waiting(step, Future(), prepared)
+                known.future.set_running_or_notify_cancel()  # others may wait for it: it cannot be cancelled
+                self._waiting.append(known)
+            elif known.prepared and not prepared and known is not self._waiting[0]:
+                self._waiting.remove(known)
+                known.prepared = False
+                self._waiting.append(known)
+            # The first is being computed; `sort` keeps the order of those that are alike.
+            self._waiting[1:] = sorted(self._waiting[1:], key=lambda one: one.prepared)
+            if not self._running:
+                self._running = True
+                threading.Thread(target=self._run, name="lesson", daemon=True).start()
+            return known.future
+
+    def ahead(self, step: Step) -> int:
+        """How many steps are computed before `step`, the one in progress included; 0 for that one itself."""
+        with self._lock:
+            names = [one.step.name for one in self._waiting]
+        return names.index(step.name) if step.name in names else 0
+
+    def _run(self) -> None:
+        while (first := self._first()) is not None:
+            started = time.monotonic()
+            try:
+                findings = self._compute(first.step)
+                result = StepResult(first.step, findings, datetime.now(), time.monotonic() - started)
+                self._done(result)
+                self._end(first)
+                first.future.set_result(result)
+            except BaseException as error:  # raised again for everyone who waits
+                self._end(first)
+                first.future.set_exception(error)
+
+    def _first(self) -> _Waiting | None:
+        with self._lock:
+            self._running = bool(self._waiting)
+            return self._waiting[0] if self._waiting else None
+
+    def _end(self, one: _Waiting) -> None:
+        with self._lock:
+            self._waiting.remove(one)
+
+
+class KeptResults:
+    """Computes each step once and keeps its result; what raised is computed again when it is asked for again.
+
+    Thread-safe. Plans are computed in a process of their own, so they have a line of their own beside the model's.
+
+    compute: computes a step's findings; takes seconds, and raises UserError for what the visitor can correct.
+    """
+
+    def __init__(self, compute: Callable[[Step], Findings]) -> None:
+        self._kept: dict[str, StepResult] = {}
+        self._model, self._planner = _Line(compute, self._keep), _Line(compute, self._keep)
+
+    def kept(self, step: Step) -> StepResult | None:
+        """The result of `step`; None while there is none."""
+        return self._kept.get(step.name)
+
+    def future(self, step: Step) -> Future[StepResult]:
+        """The result of `step`, now or later; it raises what the experiment raised."""
+        return self._asked(step, prepared=False)
+
+    def ahead(self, step: Step) -> int:
+        """How many steps are computed before `step`."""
+        return self._line(step).ahead(step)
+
+    def prepare(self, steps: Sequence[Step]) -> None:
+        """Compute `steps` after what visitors wait for. Does not wait; what raises is computed again when asked for."""
+        for step in steps:
+            self._asked(step, prepared=True)
+
+    def _asked(self, step: Step, *, prepared: bool) -> Future[StepResult]:
+        if (kept := self.kept(step)) is None:
+            return self._line(step).add(step, prepared=prepared)
+        ready: Future[StepResult] = Future()
+        ready.set_result(kept)
+        return ready
+
+    def _keep(self, result: StepResult) -> None:
+        self._kept[result.step.name] = result
+
+    def _line(self, step: Step) -> _Line:
+        return self._planner if step.experiment in PLANNED_EXPERIMENTS else self._model

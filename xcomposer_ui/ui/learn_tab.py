@@ -1,0 +1,166 @@
+"""The Learn tab: the lesson with its steps, the float explorer, and the teacher's page."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import gradio as gr
+
+from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.settings import ASSETS
+from xcomposer_ui.lesson.experiments import Lab
+from xcomposer_ui.lesson.explorer import OPERATIONS
+from xcomposer_ui.lesson.progress import Progress
+from xcomposer_ui.lesson.step import lesson
+from xcomposer_ui.runtime.runner import Runner
+from xcomposer_ui.ui import learn_handlers
+from xcomposer_ui.ui.learn_handlers import FIRST_CALCULATION, FLOATS, LearnSession
+from xcomposer_ui.ui.lesson_links import calculation_link, calculation_linked
+from xcomposer_ui.ui.localization import QUIET, Localization
+from xcomposer_ui.ui.preflight import Preflight
+from xcomposer_ui.ui.views.float_explorer import explorer_view
+from xcomposer_ui.ui.views.lesson import lesson_view
+
+SCRIPT = ASSETS / "learn.js"
+
+STORAGE = "xcomposer-lesson"
+"""Name of the progress in the browser's storage, and the key that Gradio scrambles it with: it is no secret."""
+
+WAITS: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
+"""For events that wait for a step: they wait without a thread, so that any number of visitors may."""
+
+Steps = AsyncGenerator[dict[Any, Any], None]
+
+
+class LearnTab:
+    """The tab's components and events. The steps' results are shared by all visitors of this process."""
+
+    def __init__(
+        self, words: Localization, runner: Runner, preflight: Preflight, language: gr.Radio, tabs: gr.Tabs, tab: gr.Tab
+    ) -> None:
+        self.languages, self.tabs = words.languages, tabs
+        self.results = learn_handlers.kept_results(Lab(runner, preflight.plans, preflight.fitting))
+        self.session = gr.State(LearnSession())
+        self.progress = gr.BrowserState({}, storage_key=STORAGE, secret=STORAGE)
+        script = SCRIPT.read_text(encoding="utf-8")
+        self.page = words.view(
+            lambda language: lesson_view(LearnSession(), Progress(), self.results, language),
+            elem_id="lesson", js_on_load=script,
+        )  # fmt: skip
+        with gr.Column(visible=False, elem_id="explorer") as self.explorer:
+            with gr.Row(elem_classes="xl-calculation"):
+                self._fields(words)
+            self.floats = words.view(
+                lambda language: explorer_view(FIRST_CALCULATION, language, calculation_link(FIRST_CALCULATION)),
+                elem_id="floats", js_on_load=script,
+            )  # fmt: skip
+        self._wire(language, tab)
+
+    def follow(self, loaded: Any, language: gr.Radio) -> None:
+        """Show the tab in `language`, and at the place in the page's address once the page is `loaded`."""
+        given = [language, self.session, self.progress, *self.calculation]
+        changed = [self.session, self.page, self.explorer, *self.calculation, self.floats]
+        loaded.then(self._linked, given, [self.tabs, *changed], **QUIET)
+        language.input(self._shown, given, changed, **QUIET)
+
+    def _shown(
+        self, language: str, session: LearnSession, stored: Any, first: str, operation: str, second: str
+    ) -> dict[Any, Any]:
+        """Component -> value that shows `session`, the progress and the explorer's fields in `language`."""
+        return self._page(session, Progress.from_browser(stored), language) | {
+            self.floats: self._explored(first, operation, second, language)
+        }
+
+    def _linked(
+        self, language: str, session: LearnSession, stored: Any, first: str, operation: str, second: str,
+        request: gr.Request,
+    ) -> dict[Any, Any]:  # fmt: skip
+        """As `_shown`, at the place in the page's address; the tab is selected where the address names one."""
+        query, given = dict(request.query_params), (first, operation, second)
+        if "learn" not in query:
+            return self._shown(language, session, stored, *given)
+        session = learn_handlers.opened(query["learn"])
+        self.results.prepare(lesson())
+        calculation = calculation_linked(query)
+        if calculation is not None:
+            given = calculation.first, calculation.operation, calculation.second
+        return {
+            self.session: session,
+            self.tabs: gr.Tabs(selected="learn"),
+            **dict(zip(self.calculation, given, strict=True)),
+            **self._shown(language, session, stored, *given),
+        }
+
+    def _fields(self, words: Localization) -> None:
+        first = words.make(gr.Textbox, {"label": "float.number"}, value=FIRST_CALCULATION.first, elem_id="float-first")
+        operation = words.make(
+            gr.Radio,
+            {"label": "float.operation", "choices": [(op or "float.operation.none", op) for op in OPERATIONS]},
+            value=FIRST_CALCULATION.operation, elem_id="float-operation",
+        )  # fmt: skip
+        second = words.make(
+            gr.Textbox, {"label": "float.second"}, value=FIRST_CALCULATION.second, elem_id="float-second"
+        )
+        self.calculation = (first, operation, second)
+
+    def _wire(self, language: gr.Radio, tab: gr.Tab) -> None:
+        state = [self.session, self.progress, language]
+        places = [self.session, self.progress, self.page, self.explorer]
+        self.page.select(self._opened, state, places, **QUIET)
+        self.page.submit(self._answered, state, [self.session, self.progress, self.page], **WAITS)
+        tab.select(self._prepared, None, None, **QUIET)
+        gr.on(
+            [field.input for field in self.calculation], self._explored, [*self.calculation, language], self.floats,
+            trigger_mode="always_last", **QUIET,
+        )  # fmt: skip
+        self.floats.select(self._clicked, [*self.calculation, language], [*self.calculation, self.floats], **QUIET)
+
+    def _opened(self, session: LearnSession, stored: Any, language: str, event: gr.EventData) -> dict[Any, Any]:
+        sent = event._data or {}
+        if sent.get("restart"):
+            stored, session = {}, LearnSession()
+        else:
+            session = learn_handlers.opened(str(sent.get("go", "")))
+        return {self.session: session, self.progress: stored} | self._page(
+            session, Progress.from_browser(stored), language
+        )
+
+    async def _answered(
+        self, session: LearnSession, stored: Any, language: str, event: gr.EventData, request: gr.Request
+    ) -> Steps:
+        language_now = self.languages.current(request.session_hash, language)
+        sent, progress = event._data or {}, Progress.from_browser(stored)
+        if sent.get("measure"):
+            async for now in learn_handlers.measured(self.results, session):
+                yield {self.page: lesson_view(now, progress, self.results, language_now())}
+            return
+        choice = str(sent.get("choice", ""))
+        async for now, answers in learn_handlers.answered(self.results, session, progress, choice):
+            yield {
+                self.session: now,
+                self.progress: answers.for_browser(),
+                self.page: lesson_view(now, answers, self.results, language_now()),
+            }
+
+    def _prepared(self) -> None:
+        """Compute the steps before they are asked for, from the moment that somebody opens the tab."""
+        self.results.prepare(lesson())
+
+    def _page(self, session: LearnSession, progress: Progress, language: str) -> dict[Any, Any]:
+        return {
+            self.page: lesson_view(session, progress, self.results, language),
+            self.explorer: gr.update(visible=session.place == FLOATS),
+        }
+
+    def _explored(self, first: str, operation: str, second: str, language: str) -> str:
+        try:
+            calculation = learn_handlers.calculation_of(first, operation, second)
+        except UserError as error:
+            return explorer_view(FIRST_CALCULATION, language, calculation_link(FIRST_CALCULATION), error)
+        return explorer_view(calculation, language, calculation_link(calculation))
+
+    def _clicked(self, first: str, operation: str, second: str, language: str, event: gr.EventData) -> dict[Any, Any]:
+        calculation = learn_handlers.calculation_from_page(event._data or {})
+        values = calculation.first, calculation.operation, calculation.second
+        return dict(zip(self.calculation, values, strict=True)) | {self.floats: self._explored(*values, language)}

@@ -1,0 +1,121 @@
+"""The float explorer: a calculation in every format, its bits, and the formats on a logarithmic number line."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.messages import Message
+from xcomposer_ui.core.units import UNKNOWN
+from xcomposer_ui.lesson.explorer import Calculation, Held, explored
+from xcomposer_ui.lesson.formats import FORMATS, FloatFormat
+from xcomposer_ui.ui.html import colour_name, render
+from xcomposer_ui.ui.learn_handlers import PRESETS
+from xcomposer_ui.ui.views.evidence import error_text, exact_text, number_text
+
+LOWEST_POWER, HIGHEST_POWER = -150, 128
+"""Powers of two at the ends of the number line: float32's smallest value is 2 ** -149."""
+
+TICKS = range(-40, 40, 10)
+"""Powers of ten that are marked on it."""
+
+
+def explorer_view(calculation: Calculation, language: str, link: str, notice: UserError | None = None) -> Markup:
+    """`calculation` in every format, and the number line. notice: why the fields' calculation is not shown."""
+    rows = explored(calculation)
+    return render(
+        "float_explorer",
+        language,
+        notice=notice.message if notice else None,
+        calculation=calculation,
+        presets=[preset.text for preset in PRESETS],
+        rows=[_row(held, clickable=not calculation.operation) for held in rows],
+        line=number_line(rows),
+        link=link,
+    )
+
+
+def _row(held: Held, *, clickable: bool) -> dict[str, Any]:
+    """One format's row. clickable: whether its bits are those of the number, and can be changed."""
+    finite = math.isfinite(held.value)
+    below, above = (UNKNOWN if each is None else number_text(each) for each in (held.below, held.above))
+    return {
+        "dtype": held.format.name,
+        "value": number_text(held.value),
+        "exact": exact_text(held.value) if finite else number_text(held.value),
+        "error": error_text(held.error),
+        "below": below,
+        "above": above,
+        "spacing": UNKNOWN if held.spacing is None else number_text(held.spacing),
+        "state": held.state,
+        "bits": _bits(held),
+        "clickable": clickable,
+    }
+
+
+def _bits(held: Held) -> list[tuple[str, str, Message]]:
+    """(part, "0" or "1", what the bit is worth) of each bit, the sign first."""
+    form = held.result_format
+    return [(part, bit, Message(f"float.bit.{part}")) for part, bit in zip(_parts(form), held.bits, strict=True)]
+
+
+def _parts(form: FloatFormat) -> list[str]:
+    return ["sign", *["exponent"] * form.exponent_bits, *["mantissa"] * form.mantissa_bits]
+
+
+@dataclass(frozen=True)
+class _Band:
+    """One format on the number line: the corners of its area, as SVG's points. middle: y of its name."""
+
+    name: str
+    css_class: str
+    points: str
+    middle: float
+
+
+@dataclass(frozen=True)
+class NumberLine:
+    """marks: x of each format's value of the calculation, None where it is zero or not finite, beside its band's y."""
+
+    bands: Sequence[_Band]
+    ticks: Sequence[tuple[str, float]]
+    marks: Sequence[tuple[str, float, float]]
+    width: int = 960
+    height: int = 166
+    left: int = 120
+    row: int = 23
+
+    @classmethod
+    def x(cls, power: float) -> float:
+        """Of two to the `power`."""
+        share = (power - LOWEST_POWER) / (HIGHEST_POWER - LOWEST_POWER)
+        return cls.left + share * (cls.width - cls.left - 10)
+
+
+def number_line(rows: Sequence[Held]) -> NumberLine:
+    """Each format from its smallest to its largest value; a band is as high as the logarithm of values per octave."""
+    bands = [_band(form, (n + 1) * NumberLine.row) for n, form in enumerate(FORMATS)]
+    ticks = [(f"1e{power}" if power else "1", NumberLine.x(power * math.log2(10))) for power in TICKS]
+    marks = [
+        (f"xl-{colour_name(held.format.name)}", NumberLine.x(math.log2(abs(held.value))), (n + 1) * NumberLine.row)
+        for n, held in enumerate(rows)
+        if math.isfinite(held.value) and held.value != 0
+    ]
+    return NumberLine(bands, ticks, marks)
+
+
+def _band(form: FloatFormat, base: float) -> _Band:
+    """The area over the line at y `base`, stepwise by powers of two."""
+    most = FORMATS[0].mantissa_bits + 1
+    corners = []
+    for power in range(form.smallest_exponent - form.mantissa_bits, math.frexp(form.largest)[1]):
+        height = (1 + math.log2(form.values_per_octave(power))) / most * (NumberLine.row - 6)
+        corners += [(NumberLine.x(power), base - height), (NumberLine.x(power + 1), base - height)]
+    area = [(corners[0][0], base), *corners, (corners[-1][0], base)]
+    points = " ".join(f"{x:.1f},{y:.1f}" for x, y in area)
+    return _Band(form.name, f"xl-{colour_name(form.name)}", points, base - 4)
