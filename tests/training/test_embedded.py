@@ -10,7 +10,7 @@ from xcomposer_ui.core.settings import ASSETS, EMBEDDED_PATH
 from xcomposer_ui.core.strategies import STRATEGIES
 from xcomposer_ui.models.xcomposer2 import InternLMXComposer2ForCausalLM, InternLMXComposer2Tokenizer
 from xcomposer_ui.training.conversations import ConversationEncoder
-from xcomposer_ui.training.evaluation import evaluate
+from xcomposer_ui.training.evaluation import evaluate, held_out
 from xcomposer_ui.training.examples import SCENES, write_examples
 
 EXAMPLES = ASSETS / "examples"
@@ -71,7 +71,7 @@ def test_without_a_picture_it_asks_for_one_or_refuses(model, tokenizer):
 @pytest.fixture(scope="module")
 def table(model):
     encoder = ConversationEncoder(EMBEDDED_PATH / "tokenizer.model")
-    return evaluate(model, encoder, STRATEGIES["full"], "float16", seed=20, pictures=40)
+    return evaluate(model, encoder, STRATEGIES["full"], "float16", held_out(20, 40))
 
 
 # The model card's figures, less a margin for the small sample.

@@ -16,10 +16,12 @@ import torch
 from xcomposer_ui.core.settings import ASSETS, EMBEDDED_PATH
 from xcomposer_ui.core.strategies import HALF_DTYPES, STRATEGIES
 from xcomposer_ui.models.xcomposer2 import InternLMXComposer2ForCausalLM
+from xcomposer_ui.training.continuation import Continuation, continue_training
 from xcomposer_ui.training.conversations import ConversationEncoder
-from xcomposer_ui.training.evaluation import AccuracyTable, as_markdown, differing_share, evaluate
+from xcomposer_ui.training.evaluation import AccuracyTable, as_markdown, differing_share, evaluate, held_out
 from xcomposer_ui.training.examples import write_examples
-from xcomposer_ui.training.loop import export, train_model
+from xcomposer_ui.training.held_out_drawings import brush_drawings
+from xcomposer_ui.training.loop import export, train_model, write_model
 from xcomposer_ui.training.recipe import Recipe
 from xcomposer_ui.training.tokenizer import train_tokenizer
 from xcomposer_ui.training.tower import train_tower
@@ -36,7 +38,9 @@ def argument_parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=Recipe.seed)
     commands = parser.add_subparsers(dest="command")
     train = commands.add_parser("train", help="train the model, or resume its training (the default)")
-    for target in (parser, train):
+    further = commands.add_parser("continue", help="train an exported model's tower on sketches and large shapes")
+    further.add_argument("--model", type=Path, default=EMBEDDED_PATH, help="folder of the model to continue from")
+    for target in (parser, train, further):
         target.add_argument("--work-dir", type=Path, default=Path(tempfile.gettempdir()) / "xcomposer-training")
         target.add_argument("--budget", type=float, metavar="MINUTES", help="time limit; default: none")
         target.add_argument("--output", type=Path, default=EMBEDDED_PATH)
@@ -45,6 +49,7 @@ def argument_parser() -> argparse.ArgumentParser:
     test.add_argument("--strategy", choices=["full", "autocast", "unified"], default="full")
     test.add_argument("--half", choices=HALF_DTYPES, default="bfloat16")
     test.add_argument("--pictures", type=int, default=2000)
+    test.add_argument("--drawings", action="store_true", help="on brush drawings, by their style and size")
     test.add_argument("--compare", action="store_true", help="compare every strategy and half with float32")
     examples = commands.add_parser("examples", help="draw the page's example pictures")
     examples.add_argument("--output", type=Path, default=ASSETS / "examples")
@@ -60,6 +65,8 @@ def main() -> None:
         write_examples(args.output)
     elif args.command == "evaluate":
         run_evaluation(args)
+    elif args.command == "continue":
+        run_continuation(args)
     else:
         run_training(args)
 
@@ -81,6 +88,16 @@ def run_training(args: argparse.Namespace) -> None:
     learner = train_model(recipe, work, tower, remaining)
     export(recipe, work, args.output)
     log.info("%d steps in %.0f s; the model is in %s", learner.step, learner.spent_sec, args.output)
+
+
+def run_continuation(args: argparse.Namespace) -> None:
+    """Continue the training of an exported model, and export it again."""
+    args.work_dir.mkdir(parents=True, exist_ok=True)
+    model = InternLMXComposer2ForCausalLM.from_pretrained(args.model, dtype=torch.float32)
+    budget = None if args.budget is None else args.budget * 60
+    continue_training(Continuation(), Recipe(seed=args.seed), args.work_dir, model, budget)
+    write_model(model, args.model / "tokenizer.model", args.output)
+    log.info("the model is in %s", args.output)
 
 
 def run_evaluation(args: argparse.Namespace) -> None:
@@ -110,7 +127,8 @@ def _table(args: argparse.Namespace, strategy: str, half: str) -> AccuracyTable:
     dtype = getattr(torch, chosen.weights_dtype(half))
     model = InternLMXComposer2ForCausalLM.from_pretrained(args.model, dtype=dtype).eval()
     encoder = ConversationEncoder(args.model / "tokenizer.model")
-    return evaluate(model, encoder, chosen, half, seed=args.seed, pictures=args.pictures)
+    groups = brush_drawings if args.drawings else held_out
+    return evaluate(model, encoder, chosen, half, groups(args.seed, args.pictures))
 
 
 if __name__ == "__main__":

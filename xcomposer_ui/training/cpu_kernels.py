@@ -24,7 +24,7 @@ def explicit_attention(
     *,
     recorded: list[Tensor] | None = None,
 ) -> Tensor:
-    """Scaled dot-product attention as two bfloat16 products and a softmax.
+    """Scaled dot-product attention as two products, in autocast's dtype where that is on, and a softmax.
 
     PyTorch's fused kernel has a slow backward pass for heads as small as these.
 
@@ -35,10 +35,12 @@ def explicit_attention(
         recorded: list to which the scores before the softmax, (B, heads, T, K), are appended.
 
     Returns:
-        (B, heads, T, d) in bfloat16.
+        (B, heads, T, d), in the dtype of the products.
     """
-    with torch.autocast(query.device.type, enabled=False):
-        q, k, v = (query * query.shape[-1] ** -0.5).bfloat16(), key.bfloat16(), value.bfloat16()
+    device = query.device.type
+    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else query.dtype
+    with torch.autocast(device, enabled=False):
+        q, k, v = (query * query.shape[-1] ** -0.5).to(dtype), key.to(dtype), value.to(dtype)
         scores = q @ k.transpose(-1, -2)  # (B, heads, T, K)
         if is_causal:
             attn_mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).tril()

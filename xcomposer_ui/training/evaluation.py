@@ -7,7 +7,7 @@ pictures are asked about in training's wordings, half in held-out ones.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -17,10 +17,11 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from transformers.cache_utils import DynamicCache
 
 from xcomposer_ui.core.strategies import Strategy
 from xcomposer_ui.models.xcomposer2 import InternLMXComposer2ForCausalLM
-from xcomposer_ui.training.batching import picture_cache, select_rows
+from xcomposer_ui.training.batching import answer_logits, picture_cache, select_rows
 from xcomposer_ui.training.conversations import Conversation, ConversationEncoder
 from xcomposer_ui.training.holdout import draw_held_out, held_out_photograph, sample_held_out_scene
 from xcomposer_ui.training.phrases import HELD_OUT_SMALL_TALK, HELD_OUT_WORDINGS, QUESTION_WORDINGS, REFUSAL, Wordings
@@ -29,8 +30,11 @@ from xcomposer_ui.training.world import LANGUAGES, Scene, pick
 
 MAX_ANSWER_TOKENS = 64
 
-GROUP_SIZE = 50
+GROUP_SIZE = 200
 """Number of pictures that are processed together."""
+
+ROWS = 256
+"""Number of conversations in one forward pass."""
 
 WORDINGS: dict[str, Wordings] = {"training": QUESTION_WORDINGS, "held_out": HELD_OUT_WORDINGS}
 
@@ -123,7 +127,11 @@ def sample_items(rng: np.random.Generator, picture: int, scene: Scene) -> Iterat
         yield EvaluationItem(picture, "refusal", language, "held_out", refused, turns[0])
 
 
-def held_out(seed: int, pictures: int) -> Iterator[tuple[list[Image.Image], list[EvaluationItem]]]:
+PictureGroup = tuple[list[Image.Image], list[EvaluationItem]]
+"""Pictures that are processed together, and the questions about them."""
+
+
+def held_out(seed: int, pictures: int) -> Iterator[PictureGroup]:
     """Yield groups of held-out pictures with their questions; one picture in sixteen has no shapes."""
     rng = np.random.default_rng((seed, 9))
     for start in range(0, pictures, GROUP_SIZE):
@@ -137,37 +145,56 @@ def held_out(seed: int, pictures: int) -> Iterator[tuple[list[Image.Image], list
 
 @torch.no_grad()
 def greedy_answers(
-    model: InternLMXComposer2ForCausalLM, encoder: ConversationEncoder, embeds: Tensor, prompts: Sequence[Conversation]
+    model: InternLMXComposer2ForCausalLM, encoder: ConversationEncoder, embeds: Tensor, asked: Sequence[Conversation]
 ) -> list[str]:
-    """Answer each prompt by greedy decoding.
+    """Answer the last question of each conversation by greedy decoding.
+
+    A correct answer is recognised in one forward pass that is given it; only the others are decoded token by token.
 
     Args:
         model: the model.
         encoder: its tokenizer.
         embeds: embeddings of the pictures, (N, tokens, width).
-        prompts: conversations whose `ids` end before the answer of the last turn.
+        asked: conversations whose last turn has the correct answer.
     """
     cache = picture_cache(model, encoder.picture_prefix(), embeds)
+    last = [Conversation(c.picture, c.turns[-1:], c.ids, c.spans[-1:]) for c in asked]
     answers: dict[int, str] = {}
     lengths: dict[int, list[int]] = {}
-    for n, prompt in enumerate(prompts):
-        lengths.setdefault(len(prompt.ids), []).append(n)
-    for rows in lengths.values():  # of equal length, so that no padding is needed
-        own = select_rows(cache, [prompts[n].picture for n in rows])
-        ids = torch.tensor([prompts[n].ids for n in rows])
-        generated: list[Tensor] = []
-        unfinished = torch.ones(len(rows), dtype=torch.bool)
-        for _ in range(MAX_ANSWER_TOKENS):
-            hidden = model.model(model.model.tok_embeddings(ids), None, None, own)
-            ids = model.output(hidden[:, -1:]).argmax(-1)  # (rows, 1)
-            generated.append(ids)
-            unfinished &= (ids[:, 0] != encoder.end_id) & (ids[:, 0] != 2)
-            if not unfinished.any():
-                break
-        for n, row in zip(rows, torch.cat(generated, dim=1).tolist(), strict=True):
-            ends = [at for at, token in enumerate(row) if token in (encoder.end_id, 2)]
-            answers[n] = str(encoder.processor.decode(row[: ends[0]] if ends else row))
-    return [answers[n] for n in range(len(prompts))]
+    by_length = sorted(range(len(last)), key=lambda n: len(last[n].ids))
+    for start in range(0, len(last), ROWS):
+        rows = by_length[start : start + ROWS]
+        matches = answer_logits(model, [last[n] for n in rows], cache).exact_matches()
+        for n, correct in zip(rows, matches, strict=True):
+            if correct:
+                answers[n] = last[n].turns[0].answer
+            else:
+                lengths.setdefault(last[n].spans[0][0], []).append(n)
+    for length, rows in lengths.items():  # of equal length, so that no padding is needed
+        own = select_rows(cache, [last[n].picture for n in rows])
+        prompts = torch.tensor([last[n].ids[:length] for n in rows])
+        answers |= zip(rows, _decoded(model, encoder, prompts, own), strict=True)
+    return [answers[n] for n in range(len(last))]
+
+
+def _decoded(
+    model: InternLMXComposer2ForCausalLM, encoder: ConversationEncoder, ids: Tensor, cache: DynamicCache
+) -> list[str]:
+    """Continue the prompts `ids`, (rows, T), after `cache` greedily to the end of the turn."""
+    generated: list[Tensor] = []
+    unfinished = torch.ones(len(ids), dtype=torch.bool)
+    for _ in range(MAX_ANSWER_TOKENS):
+        hidden = model.model(model.model.tok_embeddings(ids), None, None, cache)
+        ids = model.output(hidden[:, -1:]).argmax(-1)  # (rows, 1)
+        generated.append(ids)
+        unfinished &= (ids[:, 0] != encoder.end_id) & (ids[:, 0] != 2)
+        if not unfinished.any():
+            break
+    texts = []
+    for row in torch.cat(generated, dim=1).tolist():
+        ends = [at for at, token in enumerate(row) if token in (encoder.end_id, 2)]
+        texts.append(str(encoder.processor.decode(row[: ends[0]] if ends else row)))
+    return texts
 
 
 def evaluate(
@@ -175,46 +202,39 @@ def evaluate(
     encoder: ConversationEncoder,
     strategy: Strategy,
     half: str,
-    *,
-    seed: int,
-    pictures: int,
+    groups: Iterable[PictureGroup],
 ) -> AccuracyTable:
-    """Evaluate `model` on held-out pictures.
+    """Evaluate `model` on pictures that were not drawn by training's code.
 
     Args:
         model: with its weights in the strategy's dtype.
         encoder: its tokenizer.
         strategy: how to cast the pictures, and whether to use autocast.
         half: "float16" or "bfloat16".
-        seed: of the pictures and questions.
-        pictures: number of pictures.
+        groups: the pictures with their questions: `held_out`, or `held_out_drawings.brush_drawings`.
     """
     table = AccuracyTable()
     image_dtype = getattr(torch, strategy.image_dtype(half))
     autocast: AbstractContextManager[object]
-    for images, items in held_out(seed, pictures):
+    for images, items in groups:
         autocast = torch.autocast("cpu", getattr(torch, half)) if strategy.autocast else nullcontext()
         with autocast, torch.no_grad():
             pixels = torch.cat([model.preprocess(image) for image in images]).to(image_dtype)
             embeds = model.encode_image(pixels)
             answer = partial(greedy_answers, model, encoder, embeds)
-            previous = answer([_prompt(encoder, item.picture, [item.previous]) for item in items])
-            first = answer([_prompt(encoder, item.picture, [item.turn]) for item in items])
+            asked = list(dict.fromkeys((item.picture, turn) for item in items for turn in (item.turn, item.previous)))
+            answers = dict(zip(asked, answer([encoder.encode_turns(n, [turn]) for n, turn in asked]), strict=True))
+            first = [answers[item.picture, item.turn] for item in items]
             # The second turn follows the model's own answer, right or wrong, which may not have the mentions.
-            answered = zip(items, previous, strict=True)
-            histories = [replace(item.previous, answer=text, mentions=()) for item, text in answered]
+            histories = [
+                replace(item.previous, answer=answers[item.picture, item.previous], mentions=()) for item in items
+            ]
             pairs = zip(items, histories, strict=True)
-            second = answer([_prompt(encoder, item.picture, [history, item.turn]) for item, history in pairs])
+            second = answer([encoder.encode_turns(item.picture, [history, item.turn]) for item, history in pairs])
         for item, one, two in zip(items, first, second, strict=True):
             table.add(item, 1, one)
             table.add(item, 2, two)
     return table
-
-
-def _prompt(encoder: ConversationEncoder, picture: int, turns: list[Turn]) -> Conversation:
-    """Encode `turns` up to the last one's answer."""
-    whole = encoder.encode_turns(picture, turns)
-    return Conversation(picture, whole.turns, whole.ids[: whole.spans[-1][0]], whole.spans)
 
 
 COLUMNS: tuple[tuple[str, str | None, str, int | None], ...] = (

@@ -103,9 +103,15 @@ def export(recipe: Recipe, folder: Path, target: Path) -> InternLMXComposer2ForC
     learner = Learner.create(recipe)
     learner.load(folder / "checkpoint.pt")
     with learner.average.swapped_into(learner.model):
-        learner.model.save_pretrained(target)
-        shutil.copyfile(folder / "tokenizer.model", target / "tokenizer.model")
-        settings = {"tokenizer_class": "InternLMXComposer2Tokenizer", "add_bos_token": True}
-        (target / "tokenizer_config.json").write_text(json.dumps(settings, indent=2) + "\n")
-        (target / "model.safetensors").chmod(0o644)  # the library makes it readable by its owner only
+        return write_model(learner.model, folder / "tokenizer.model", target)
+
+
+def write_model(model: InternLMXComposer2ForCausalLM, tokenizer: Path, target: Path) -> InternLMXComposer2ForCausalLM:
+    """Write `model` and the file `tokenizer` as a model folder, and load it again."""
+    model.save_pretrained(target)
+    if tokenizer != target / "tokenizer.model":
+        shutil.copyfile(tokenizer, target / "tokenizer.model")
+    settings = {"tokenizer_class": "InternLMXComposer2Tokenizer", "add_bos_token": True}
+    (target / "tokenizer_config.json").write_text(json.dumps(settings, indent=2) + "\n")
+    (target / "model.safetensors").chmod(0o644)  # the library makes it readable by its owner only
     return InternLMXComposer2ForCausalLM.from_pretrained(target)

@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw
 
 from xcomposer_ui.training.drawing import Points, degraded, draw, sample_size
 from xcomposer_ui.training.negative_images import negative_image
+from xcomposer_ui.training.sketches import sample_sketch
 from xcomposer_ui.training.world import MAX_THINGS, Rng, Scene, sample_scene
 
 BACKGROUND = -1
@@ -40,17 +41,28 @@ class Batch:
     coverage: NDArray[np.uint8]
 
 
+SKETCHES = 0.35
+"""Share of the pictures that are sketches."""
+
+LARGE = 0.12
+"""Share of the other pictures with one to three large things."""
+
+
 def sample_any_scene(rng: Rng) -> Scene:
-    """Sample a scene of any size and number of things; one in sixteen is not drawn."""
+    """Sample a scene of any size and number of things, but for sketches; one in sixteen is not drawn."""
     width, height = sample_size(rng)
     if rng.random() < 1 / 16:
         return Scene(width, height, drawn=False)
+    if rng.random() < LARGE:
+        return sample_scene(rng, width, height, count=int(rng.integers(1, 4)), extent=(0.32, 0.79))
     count = int(rng.choice(MAX_THINGS + 1, p=(0.06, 0.16, 0.2, 0.2, 0.19, 0.19)))
     return sample_scene(rng, width, height, count=count)
 
 
 def sample_picture(rng: Rng) -> tuple[Image.Image, Scene, list[Points]]:
     """Sample one training picture, with its scene and the outlines of its things."""
+    if rng.random() < SKETCHES:
+        return sample_sketch(rng)
     scene = sample_any_scene(rng)
     if not scene.drawn:
         picture = negative_image(rng, scene.width, scene.height)

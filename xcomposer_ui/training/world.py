@@ -84,7 +84,7 @@ class Scene:
 
     width, height: in pixels. things: the shapes in it, none when `drawn` is False.
     background: the two end colours of its gradient, 0..255 each; equal for a plain background.
-    drawn: False for a photograph or noise.
+    drawn: False for a photograph or noise. by_brush: whether it is a sketch.
     """
 
     width: int
@@ -92,6 +92,7 @@ class Scene:
     things: tuple[Thing, ...] = ()
     background: tuple[Rgb, Rgb] = ((255, 255, 255), (255, 255, 255))
     drawn: bool = True
+    by_brush: bool = False
 
 
 def place_of(x: float, y: float) -> int:
