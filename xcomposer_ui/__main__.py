@@ -12,7 +12,7 @@ from xcomposer_ui import __version__
 from xcomposer_ui.cli.output import note
 from xcomposer_ui.core.errors import UserError
 
-COMMANDS = ("run", "compare", "explain", "plan", "check", "check-dtypes", "report", "trace", "lesson", "serve")
+COMMANDS = ("run", "compare", "explain", "plan", "train", "check", "check-dtypes", "report", "trace", "lesson", "serve")
 USERS_MISTAKE = 2
 
 

@@ -11,14 +11,19 @@ from xcomposer_ui.core.messages import LANGUAGES, sentences
 from xcomposer_ui.core.metrics import METRICS, metric_of, metrics, weights_share
 from xcomposer_ui.core.result import Measurement
 from xcomposer_ui.core.units import joined, memory, share, small
+from xcomposer_ui.finetuning.result import RecipeResult, recipe_as_json
 
-RECORDS = {"run": Measurement, "divergence": Divergence}
-ON_SCREEN = {"tiles", "runs", "comparison", "divergence", "terminal"}
+RECORDS = {
+    "run": {field.name for field in fields(Measurement)},
+    "divergence": {field.name for field in fields(Divergence)},
+    "training": set(recipe_as_json(RecipeResult("float32"))),
+}
+ON_SCREEN = {"tiles", "runs", "comparison", "divergence", "terminal", "training"}
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.field)
 def test_a_row_names_a_field_and_texts_that_exist(metric) -> None:  # type: ignore[no-untyped-def]
-    assert metric.compute or metric.field in {field.name for field in fields(RECORDS[metric.source])}
+    assert metric.compute or metric.field in RECORDS[metric.source]
     assert metric.label or not ON_SCREEN & metric.places
     assert metric.heading or "markdown" not in metric.places
     for language in LANGUAGES:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from xcomposer_ui.core.messages import Message
 from xcomposer_ui.explain import explain
 
 WORDINGS = [
@@ -511,6 +512,12 @@ SILENT = {
         "repeated_token"
     ),
     "EmptyAnswer: the model ended its answer before its first word": "empty_answer",
+    str(Message("train.non_finite.update", step=1, module="output")): "non_finite_update",
+    **{
+        str(Message(f"train.non_finite.{cause}", step=3, module="output")): "non_finite_training"
+        for cause in ("gradients", "activations")
+    },
+    str(Message("train.non_finite.loss", step=3)): "non_finite_training",
 }
 
 

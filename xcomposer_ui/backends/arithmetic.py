@@ -37,7 +37,14 @@ def picture_pixels(model: Any, question: Request, strategy: Strategy, half: str)
 
 @contextmanager
 def arithmetic(strategy: Strategy, half: str, device_type: str) -> Iterator[None]:
-    """torch.autocast to the half type if the strategy uses it, and no TF32: float32 is float32 throughout.
+    """torch.autocast to the half type if the strategy uses it, and float32 without TF32."""
+    with without_tf32(), torch.autocast(device_type, getattr(torch, half)) if strategy.autocast else nullcontext():
+        yield
+
+
+@contextmanager
+def without_tf32() -> Iterator[None]:
+    """A context in which float32 is float32 throughout.
 
     By default cuDNN computes float32 convolutions in TF32, with 10 bits of mantissa. The vision tower begins with one:
     on an H200 its features then differ from float32's by up to 1.6e-3, sixteen times the bound of the fidelity cases.
@@ -46,8 +53,7 @@ def arithmetic(strategy: Strategy, half: str, device_type: str) -> Iterator[None
     before = cudnn.allow_tf32
     cudnn.allow_tf32 = False
     try:
-        with torch.autocast(device_type, getattr(torch, half)) if strategy.autocast else nullcontext():
-            yield
+        yield
     finally:
         cudnn.allow_tf32 = before
 

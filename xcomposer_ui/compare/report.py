@@ -48,8 +48,8 @@ def markdown(document: Mapping[str, Any]) -> str:
         _answers(document),
         _failures(document),
         _divergence(document),
-        _environment(document.get("environment")),
-        f"## Repeat it\n\n{_fenced(script(document), 'python')}",
+        environment_section(document.get("environment")),
+        f"## Repeat it\n\n{fenced(script(document), 'python')}",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -128,7 +128,7 @@ def _question(question: Mapping[str, Any] | None) -> str:
     if question is None:
         return ""
     image = question.get("image")
-    lines = ["## Question", "", _fenced(str(question["text"]))]
+    lines = ["## Question", "", fenced(str(question["text"]))]
     if image:
         lines += ["", f"- picture: {image['width']} × {image['height']} pixels, SHA-256 {_hashes(image)}"]
         if "png_base64" in image:
@@ -140,7 +140,7 @@ def _question(question: Mapping[str, Any] | None) -> str:
         if value is not None:
             lines.append(f"- {setting.name}: {value}{', the most tiles of the picture' if setting.only_tiled else ''}")
     for asked, answered in question.get("history") or ():
-        lines.append(f"- earlier: {_inline(asked)} → {_inline(answered)}")
+        lines.append(f"- earlier: {inline(asked)} → {inline(answered)}")
     return "\n".join(lines)
 
 
@@ -164,13 +164,13 @@ def _figures(document: Mapping[str, Any]) -> str:
     kinds = {run.get("peak_memory_kind") for run in runs} - {None}
     return (
         f"## Figures\n\n{runs[0].get('model')} on {runs[0].get('device')}; medians of the repeats. "
-        f"Memory: {', '.join(sorted(kinds)) or UNKNOWN}.\n\n{_table(heads, zip(*columns, strict=True))}"
+        f"Memory: {', '.join(sorted(kinds)) or UNKNOWN}.\n\n{table(heads, zip(*columns, strict=True))}"
     )
 
 
 def _answers(document: Mapping[str, Any]) -> str:
     answered = [run for run in document["runs"] if run.get("answer") is not None]
-    blocks = [f"**{variant(run)}**\n\n{_fenced(run['answer'])}" for run in answered]
+    blocks = [f"**{variant(run)}**\n\n{fenced(run['answer'])}" for run in answered]
     return "## Answers\n\n" + "\n\n".join(blocks) if blocks else ""
 
 
@@ -179,10 +179,10 @@ def _failures(document: Mapping[str, Any]) -> str:
     for run in document["runs"]:
         failure = run.get("failure")
         if failure:
-            where = f"\n\nat `{_inline(failure['module'])}` ({failure['operation']})" if failure.get("module") else ""
+            where = f"\n\nat `{inline(failure['module'])}` ({failure['operation']})" if failure.get("module") else ""
             blocks.append(
-                f"**{variant(run)}**\n\n{_fenced(failure_line(failure) or '')}"
-                f"{where}\n\n{_inline((failure.get('explanation') or {}).get('cause', ''))}"
+                f"**{variant(run)}**\n\n{fenced(failure_line(failure) or '')}"
+                f"{where}\n\n{inline((failure.get('explanation') or {}).get('cause', ''))}"
             )
     return "## Failures\n\n" + "\n\n".join(blocks) if blocks else ""
 
@@ -197,14 +197,15 @@ def _divergence(document: Mapping[str, Any]) -> str:
     heads = ("against full precision", *(metric.heading for metric in shown))
     rows = ((name, *(metric.cell_of(entry) for metric in shown)) for name, entry in entries)
     forced = "By teacher forcing full precision's own tokens; token indices from 0, in free running."
-    return f"## Divergence\n\n{forced}\n\n{_table(heads, rows)}"
+    return f"## Divergence\n\n{forced}\n\n{table(heads, rows)}"
 
 
-def _environment(environment: Mapping[str, Any] | None) -> str:
+def environment_section(environment: Mapping[str, Any] | None) -> str:
+    """The report's section on versions and hardware; empty where they are not known."""
     if not environment:
         return ""
     return "## Environment\n\n" + "\n".join(
-        f"- {k}: {UNKNOWN if v is None else _inline(v)}" for k, v in environment.items()
+        f"- {k}: {UNKNOWN if v is None else inline(v)}" for k, v in environment.items()
     )
 
 
@@ -224,18 +225,19 @@ def _range(metric: Metric, run: Mapping[str, Any]) -> str:
     return UNKNOWN if lowest is None or highest is None else f"{metric.cell(lowest)}–{metric.cell(highest)}"
 
 
-def _table(heads: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
+def table(heads: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
+    """A Markdown table."""
     lines = (heads, ["---"] * len(heads), *rows)
-    return "\n".join("| " + " | ".join(_inline(cell) for cell in line) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(inline(cell) for cell in line) + " |" for line in lines)
 
 
-def _inline(value: object) -> str:
+def inline(value: object) -> str:
     """`value` on one line, with pipes and angle brackets escaped."""
     text = " ".join(str(value).split())
     return text.replace("|", "\\|").replace("<", "&lt;")
 
 
-def _fenced(text: str, language: str = "") -> str:
+def fenced(text: str, language: str = "") -> str:
     """A code block whose fence is longer than any fence in `text`."""
     fence = "```"
     while fence in text:

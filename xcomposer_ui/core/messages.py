@@ -19,7 +19,7 @@ LANGUAGES = tuple(sorted((file.stem for file in LOCALES.glob("*.json")), key=lam
 class Message:
     """A sentence independent of language: a key of the locales, and the facts that fill its placeholders.
 
-    A fact may itself be a Message, which is translated too. `str()` gives the English sentence.
+    A fact may itself be a Message or a Text, which is translated too. `str()` gives the English sentence.
     """
 
     code: str
@@ -71,7 +71,9 @@ def text(code: str, language: str, /, **facts: Any) -> str:
     sentence = sentences(language)[code]
     if not facts:
         return sentence
-    filled = {name: fact.in_language(language) if isinstance(fact, Message) else fact for name, fact in facts.items()}
+    filled = {
+        name: fact.in_language(language) if isinstance(fact, Message | Text) else fact for name, fact in facts.items()
+    }
     return sentence.format(**filled)
 
 

@@ -17,12 +17,16 @@ from xcomposer_ui.core.units import UNKNOWN, Figure, joined
 Record = Mapping[str, Any]
 """The fields of a `Measurement` or a `Divergence` (`vars` of it), or a run or a divergence in a document's JSON."""
 
-Source = Literal["run", "divergence"]
-Place = Literal["tiles", "runs", "comparison", "divergence", "summary", "markdown", "terminal", "csv", "runs.csv"]
-"""Where a figure can be shown. "csv" is the file of a comparison or a report, "runs.csv" that of a session's runs."""
+Source = Literal["run", "divergence", "training"]
+Place = Literal[
+    "tiles", "runs", "comparison", "divergence", "summary", "markdown", "terminal", "csv", "runs.csv", "training"
+]
+"""Where a figure can be shown. "csv" is the file of a comparison or a report, "runs.csv" that of a session's runs;
+"training" is the page's table of recipes."""
 
 CSV: frozenset[Place] = frozenset(("csv", "runs.csv"))
 EVERYWHERE: frozenset[Place] = CSV | {"runs", "comparison", "markdown", "terminal"}
+TRAINING: frozenset[Place] = frozenset(("training", "markdown", "terminal", "csv"))
 DIVERGENCE: frozenset[Place] = frozenset(("divergence", "csv", "markdown"))
 
 
@@ -34,6 +38,11 @@ def number(value: float) -> str:
 def plain_figure(value: object) -> Figure:
     """`value` unchanged, without a unit."""
     return str(value), ""
+
+
+def _percent(value: float) -> Figure:
+    """The figure of an accuracy, in whole percent."""
+    return f"{value:.0%}", ""
 
 
 def weights_share(run: Record) -> float | None:
@@ -174,6 +183,28 @@ METRICS = (
     ),
     Metric("largest_activation_module", source="divergence", places=frozenset({"csv"})),
     Metric("non_finite_positions", source="divergence", places=frozenset({"csv"})),
+    Metric(
+        "final_loss", "metric.final_loss", lambda value: (units.significant(value), ""), "final loss",
+        source="training", places=TRAINING,
+    ),
+    Metric("accuracy_before", "metric.before", _percent, "right before", source="training", places=TRAINING),
+    Metric("accuracy_after", "metric.after", _percent, "right after", source="training", places=TRAINING),
+    Metric(
+        "gradient_underflow", "metric.underflow", lambda value: (units.share(value), ""), "gradient underflow",
+        units.share, source="training", places=TRAINING,
+    ),
+    Metric(
+        "swallowed_updates", "metric.swallowed", lambda value: (units.share(value), ""), "swallowed updates",
+        units.share, source="training", places=TRAINING,
+    ),
+    Metric(
+        "loss_scale", "metric.loss_scale", lambda value: (f"{value:.0f}", ""), "loss scale",
+        source="training", places=TRAINING - {"terminal"},
+    ),
+    Metric(
+        "skipped_steps", "metric.skipped", heading="skipped steps", source="training", places=TRAINING - {"terminal"},
+    ),
+    Metric("step_sec", "metric.step", units.seconds, "step (s)", source="training", places=TRAINING),
     Metric(
         "first_non_finite_module", heading="not finite", cell=str,
         source="divergence", places=frozenset(("csv", "markdown")), unknown="metric.none",

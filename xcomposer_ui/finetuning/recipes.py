@@ -27,7 +27,7 @@ class Recipe:
     autocast: the dtype that torch.autocast computes the forward pass in; None where there is no autocast.
     scaled: whether torch.amp.GradScaler scales the loss.
     master_weights: whether the optimizer updates float32 copies of the weights, which are then cast to `weights`.
-    remedy: for a mistake that is often made, the recipe that avoids it; None for the recipes of a comparison.
+    remedy: where it often fails, the recipe that does not.
     """
 
     name: str
@@ -63,7 +63,7 @@ RECIPES: dict[str, Recipe] = _by_name(
     Recipe("autocast_float16", autocast="float16", scaled=True),
     Recipe("autocast_float16_unscaled", autocast="float16"),
     Recipe("autocast_bfloat16", autocast="bfloat16"),
-    Recipe("float16", weights="float16", pixels="float16"),
+    Recipe("float16", weights="float16", pixels="float16", remedy="autocast_float16"),
     Recipe("bfloat16", weights="bfloat16", pixels="bfloat16"),
     Recipe("bfloat16_master", weights="bfloat16", pixels="bfloat16", master_weights=True),
 )
@@ -87,3 +87,20 @@ def recipe_named(name: str) -> Recipe:
     if name not in known:
         raise UserError("unknown_recipe", name=name, known=", ".join(known))
     return known[name]
+
+
+@dataclass(frozen=True)
+class NumberFormat:
+    """The range of a floating-point dtype: its smallest subnormal and normal numbers, and its largest."""
+
+    smallest_subnormal: float
+    smallest_normal: float
+    largest: float
+
+
+NUMBER_FORMATS: dict[str, NumberFormat] = {
+    "float32": NumberFormat(2.0**-149, 2.0**-126, (2 - 2.0**-23) * 2.0**127),
+    "float16": NumberFormat(2.0**-24, 2.0**-14, 65504.0),
+    "bfloat16": NumberFormat(2.0**-133, 2.0**-126, (2 - 2.0**-7) * 2.0**127),
+}
+"""By dtype: IEEE 754's binary32 and binary16, and bfloat16, which has binary32's exponents and 8 bits of precision."""

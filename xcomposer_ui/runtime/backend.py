@@ -12,6 +12,7 @@ from xcomposer_ui.core.memory_timeline import MemoryTimeline
 from xcomposer_ui.core.messages import Sentence
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.result import Measurement, Operand
+from xcomposer_ui.finetuning.result import Finetuning
 from xcomposer_ui.tracing.dtype_flow import DtypeFlow
 
 
@@ -21,6 +22,7 @@ class Progress:
 
     stage: "download", then "load". fraction: of the stage, 0..1, or None. text: returns the answer so far; the reader
     calls it, so that decoding the tokens does not slow the model. memory: returns the memory timeline so far.
+    finetuning: returns the results so far of a fine-tuning.
     stop: set by the reader to end the run at the next token or block.
     """
 
@@ -28,6 +30,7 @@ class Progress:
     fraction: float | None = None
     text: Callable[[], str] | None = None
     memory: Callable[[], MemoryTimeline | None] | None = None
+    finetuning: Callable[[], Finetuning] | None = None
     stop: threading.Event = field(default_factory=threading.Event)
 
 

@@ -14,6 +14,8 @@ from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.result import RunResult
 from xcomposer_ui.core.settings import DEVICES, Settings
 from xcomposer_ui.core.strategies import checked_half, strategy_named
+from xcomposer_ui.finetuning.request import FinetuningRequest
+from xcomposer_ui.finetuning.result import Finetuned, Finetuning
 from xcomposer_ui.planning.catalogue import tiled
 from xcomposer_ui.planning.default_choices import Machine, half_for, strategy_for
 from xcomposer_ui.planning.fit import MemoryBudget, certainly_fits
@@ -205,6 +207,25 @@ class Runner:
                 yield Tracing()
         device, flow = job.result()
         yield Traced(request.strategy, request.half_dtype, str(request.model), device, request.weights_dtype, flow)
+
+    def finetune(self, request: FinetuningRequest) -> Generator[Waiting | Finetuned, None, None]:
+        """Fine-tune a copy of the embedded model; the last Finetuned has the results.
+
+        The served model is not touched, but nothing else runs meanwhile. Raises UserError if there is no such device.
+        """
+        device = request.device or self.settings.device
+
+        def work(progress: Progress) -> Finetuning:
+            from xcomposer_ui.backends.finetuning.execution import finetune  # imports torch
+
+            return finetune(request, device, progress, self.machine.check())
+
+        job = yield from self._start(work)
+        with job:
+            for _ in job.poll():
+                if job.progress.finetuning is not None:
+                    yield Finetuned(job.progress.finetuning())
+        yield Finetuned(job.result())
 
     def _start(self, work: Callable[[Progress], Result]) -> Generator[Waiting, None, Job[Result]]:
         """Yield Waiting until the model is free, then start `work`."""

@@ -63,4 +63,41 @@ EMPTY = Rule(
     names_dtypes=False,
 )
 
-RULES = (NON_FINITE, REPEATED, EMPTY)
+_OTHER_RECIPE = Text(
+    "A strategy decides how a model answers; how it is trained is decided by the recipe.",
+    "策略决定模型如何回答；如何训练由训练方案决定。",
+)
+UPDATE_NOT_FINITE = Rule(
+    family="non_finite_update",
+    title=Text("The optimizer's update is not finite", "优化器的更新不是有限值"),
+    cause=Text(
+        "The gradients were finite; the optimizer's arithmetic was not. Adam divides by √v + ε, where v averages the "
+        "gradients' squares. In float16 v is zero for gradients below 5e-3, and so is the usual ε, 1e-8: the quotient "
+        "is infinite. Give the optimizer float32 weights (autocast, or master weights), or an ε that float16 can hold, "
+        "such as 1e-4.",
+        "梯度是有限的，出问题的是优化器的运算。Adam 要除以 √v + ε，其中 v 是梯度平方的平均。在 float16 中，"
+        "梯度小于 5e-3 时 v 为零，常用的 ε（1e-8）也为零，商便是无穷。请让优化器使用 float32 权重"
+        "（autocast 或主权重），或使用 float16 能表示的 ε，例如 1e-4。",
+    ),
+    verdicts=same_for_all(None, _OTHER_RECIPE),
+    patterns=(r"the optimizer's update of `[\w.]+` is infinite or NaN",),
+    names_dtypes=False,
+    references=(NUMERICS,),
+)
+TRAINING_NOT_FINITE = Rule(
+    family="non_finite_training",
+    title=Text("A number of the training outgrew its dtype", "训练中的数值超出了 dtype 的范围"),
+    cause=Text(
+        "A value of the forward or the backward pass became infinite or NaN, and nothing kept it from the weights. "
+        "float16 ends at 65504; bfloat16 reaches as far as float32. GradScaler skips such a step and lowers its scale; "
+        "a smaller learning rate or clipped gradients help where the training itself diverges.",
+        "前向或反向传播中的某个值变为无穷或 NaN，并进入了权重。float16 的上限是 65504，bfloat16 的范围与 float32 相同。"
+        "GradScaler 会跳过这样的一步并降低缩放系数；若训练本身发散，请降低学习率或裁剪梯度。",
+    ),
+    verdicts=same_for_all(None, _OTHER_RECIPE),
+    patterns=(r"[Tt]raining is not finite",),
+    names_dtypes=False,
+    references=(NUMERICS,),
+)
+
+RULES = (NON_FINITE, REPEATED, EMPTY, UPDATE_NOT_FINITE, TRAINING_NOT_FINITE)

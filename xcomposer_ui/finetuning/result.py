@@ -1,0 +1,332 @@
+"""The result of a fine-tuning: losses, measured steps, memory and failure of each recipe. Frozen records, their JSON.
+
+Units are in the names. What was not measured is None; a loss that is not finite is None too, as JSON has no NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from xcomposer_ui.core.messages import Message, Sentence
+from xcomposer_ui.core.result import Failure, failure_as_json
+from xcomposer_ui.finetuning.recipes import Recipe, recipe_named
+from xcomposer_ui.finetuning.request import FinetuningRequest
+
+AVERAGED_LOSSES = 5
+"""Steps at the end whose mean is the final loss: a batch's own loss varies more than the recipes do."""
+
+
+@dataclass(frozen=True)
+class GradientCounts:
+    """Elements of a recipe's gradients as the backward pass computed them, beside float32's at the same weights.
+
+    elements: all. zero, subnormal: those that are so in the recipe's dtype although float32's are neither.
+    overflow: those that are not finite although float32's are.
+    """
+
+    elements: int = 0
+    zero: int = 0
+    subnormal: int = 0
+    overflow: int = 0
+
+    def __add__(self, other: GradientCounts) -> GradientCounts:
+        return GradientCounts(*(a + b for a, b in zip(vars(self).values(), vars(other).values(), strict=True)))
+
+    @property
+    def underflow(self) -> float | None:
+        """The share that is zero or subnormal, 0..1; None where nothing was counted."""
+        return (self.zero + self.subnormal) / self.elements if self.elements else None
+
+
+@dataclass(frozen=True)
+class UpdateCounts:
+    """Elements of the weights that the optimizer updates.
+
+    changed: those whose update, computed in float64, is not zero. swallowed: of these, those where adding it to the
+    weight gives the same weight again in its dtype.
+    """
+
+    changed: int = 0
+    swallowed: int = 0
+
+    def __add__(self, other: UpdateCounts) -> UpdateCounts:
+        return UpdateCounts(self.changed + other.changed, self.swallowed + other.swallowed)
+
+    @property
+    def share(self) -> float | None:
+        """The share that is swallowed, 0..1; None where nothing changed."""
+        return self.swallowed / self.changed if self.changed else None
+
+
+@dataclass(frozen=True)
+class ModuleCounts:
+    """The counts of one module, such as "model.layers.0.attention"."""
+
+    module: str
+    gradients: GradientCounts
+    updates: UpdateCounts
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Magnitudes of float32's gradients: `counts[n]` of them are in [2 ** (lowest + n), 2 ** (lowest + n + 1)).
+
+    zeros: those that are zero, and are in no count.
+    """
+
+    lowest: int
+    counts: tuple[int, ...]
+    zeros: int = 0
+
+    @property
+    def elements(self) -> int:
+        """The gradients that are not zero."""
+        return sum(self.counts)
+
+    def scaled(self, power: int) -> Histogram:
+        """The histogram of the same gradients times 2 ** `power`."""
+        return Histogram(self.lowest + power, self.counts, self.zeros)
+
+    def share_below(self, value: float) -> float:
+        """The share of the gradients that are not zero whose bin ends at or below `value`, 0..1."""
+        below = sum(count for n, count in enumerate(self.counts) if 2.0 ** (self.lowest + n + 1) <= value)
+        return below / self.elements if self.elements else 0.0
+
+
+def summed(histograms: Iterable[Histogram]) -> Histogram:
+    """One histogram of all gradients in `histograms`; there must be one."""
+    several = list(histograms)
+    lowest = min(h.lowest for h in several)
+    counts = [0] * (max(h.lowest + len(h.counts) for h in several) - lowest)
+    for histogram in several:
+        for n, count in enumerate(histogram.counts):
+            counts[histogram.lowest - lowest + n] += count
+    return Histogram(lowest, tuple(counts), sum(h.zeros for h in several))
+
+
+@dataclass(frozen=True)
+class Largest:
+    """The largest finite magnitude, the module that had it, and its share of the dtype's largest number."""
+
+    value: float
+    module: str
+    dtype: str
+    share: float
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One step of a recipe, measured in full.
+
+    step: from 0. loss_scale: that the gradients were computed with, 1 without a scaler.
+    histogram: of float32's gradients, without the loss scale. modules: in the order of the model.
+    largest_gradient: as the backward pass computed it, loss scale included.
+    """
+
+    step: int
+    loss_scale: float
+    modules: tuple[ModuleCounts, ...]
+    histogram: Histogram
+    largest_gradient: Largest | None
+    largest_activation: Largest | None
+
+
+@dataclass(frozen=True)
+class TrainingMemory:
+    """Bytes of a training, measured in one step.
+
+    weights: those of the forward pass. gradients: after the backward pass. optimizer: its state, and the float32 master
+    weights where there are any. activations: what the forward pass leaves for the backward pass.
+    peak: the most of all in use at once. kind: as a run's `peak_memory_kind`.
+    """
+
+    weights: int
+    gradients: int
+    optimizer: int
+    activations: int | None = None
+    peak: int | None = None
+    kind: str | None = None
+
+
+@dataclass(frozen=True)
+class NonFinite:
+    """Where NaN or infinity came first. step: from 0. cause: "weights", "activations" or "loss". module: its name."""
+
+    step: int
+    cause: str
+    module: str | None
+
+
+@dataclass(frozen=True)
+class RecipeResult:
+    """What one recipe did, so far or in the end.
+
+    losses, gradient_norms: of each step; the loss without its divisor, the norm without the loss scale.
+    loss_scales: at each step; () without a scaler. skipped_steps: that the scaler skipped; None without one.
+    step_sec: the median over the steps that were not measured.
+    finished: whether all steps ran, with finite numbers and without failure.
+    """
+
+    recipe: str
+    losses: tuple[float | None, ...] = ()
+    gradient_norms: tuple[float | None, ...] = ()
+    loss_scales: tuple[float, ...] = ()
+    skipped_steps: int | None = None
+    accuracy_before: float | None = None
+    accuracy_after: float | None = None
+    probes: tuple[Probe, ...] = ()
+    memory: TrainingMemory | None = None
+    step_sec: float | None = None
+    non_finite: NonFinite | None = None
+    failure: Failure | None = None
+    finished: bool = False
+
+    @property
+    def method(self) -> Recipe:
+        """The recipe's record."""
+        return recipe_named(self.recipe)
+
+    @property
+    def final_loss(self) -> float | None:
+        """The mean of the last losses; None where one is not finite, or there is none."""
+        last = self.losses[-AVERAGED_LOSSES:]
+        known = [loss for loss in last if loss is not None]
+        return sum(known) / len(known) if last and len(known) == len(last) else None
+
+    @property
+    def modules(self) -> tuple[ModuleCounts, ...]:
+        """Each module's counts over all measured steps."""
+        found: dict[str, ModuleCounts] = {}
+        for counts in (counts for probe in self.probes for counts in probe.modules):
+            before = found.get(counts.module, ModuleCounts(counts.module, GradientCounts(), UpdateCounts()))
+            found[counts.module] = ModuleCounts(
+                counts.module, before.gradients + counts.gradients, before.updates + counts.updates
+            )
+        return tuple(found.values())
+
+    @property
+    def gradients(self) -> GradientCounts:
+        """The counts of all gradients over all measured steps."""
+        return sum((module.gradients for module in self.modules), GradientCounts())
+
+    @property
+    def updates(self) -> UpdateCounts:
+        """The counts of all updates over all measured steps."""
+        return sum((module.updates for module in self.modules), UpdateCounts())
+
+    def largest(self, name: str) -> Largest | None:
+        """The largest of the measured steps, relative to its dtype. name: "largest_gradient", "largest_activation"."""
+        found = [largest for probe in self.probes if (largest := getattr(probe, name)) is not None]
+        return max(found, key=lambda largest: largest.share, default=None)
+
+
+@dataclass(frozen=True)
+class Finetuning:
+    """The recipes' results so far, in the order of the request.
+
+    device: that it runs on. stage: "drawing", "before", "train", "after" or "finished". stopped: by the user.
+    notes: what is to be known about this machine.
+    """
+
+    request: FinetuningRequest
+    device: str
+    recipes: tuple[RecipeResult, ...] = ()
+    stage: str = "drawing"
+    stopped: bool = False
+    notes: tuple[Sentence, ...] = field(default=())
+
+    @property
+    def done(self) -> float:
+        """The share of all steps that ran, 0..1; a recipe that ended early counts as done."""
+        *ended, current = self.recipes or (None,)
+        if current is None:
+            return 0.0
+        own = 1.0 if current.finished or current.failure else len(current.losses) / self.request.steps
+        return (len(ended) + own) / len(self.request.recipes)
+
+    def of(self, recipe: str) -> RecipeResult | None:
+        """The result of `recipe`; None where it has not run."""
+        return next((result for result in self.recipes if result.recipe == recipe), None)
+
+
+@dataclass(frozen=True)
+class Finetuned:
+    """An event: the results so far; the last event's `finetuning` has ended."""
+
+    finetuning: Finetuning
+
+
+def finetuning_as_json(finetuning: Finetuning) -> dict[str, Any]:
+    """`finetuning` in the field names that scripts rely on."""
+    request = finetuning.request
+    return {
+        "recipes": [recipe_as_json(result) for result in finetuning.recipes],
+        "settings": {**vars(request), "recipes": list(request.recipes), "device": finetuning.device},
+        "notes": [str(note) for note in finetuning.notes],
+        "stopped": finetuning.stopped,
+    }
+
+
+def recipe_as_json(result: RecipeResult) -> dict[str, Any]:
+    """One recipe's entry, flat but for the memory, the modules and the failure."""
+    memory = result.memory
+    gradients, updates = result.gradients, result.updates
+    return {
+        "recipe": result.recipe,
+        "finished": result.finished,
+        "final_loss": result.final_loss,
+        "accuracy_before": result.accuracy_before,
+        "accuracy_after": result.accuracy_after,
+        "losses": list(result.losses),
+        "gradient_norms": list(result.gradient_norms),
+        "gradient_underflow": gradients.underflow,
+        "gradient_counts": vars(gradients),
+        "swallowed_updates": updates.share,
+        "update_counts": vars(updates),
+        "modules": [_module_as_json(module) for module in result.modules],
+        "loss_scale": result.loss_scales[-1] if result.loss_scales else None,
+        "loss_scales": list(result.loss_scales),
+        "skipped_steps": result.skipped_steps,
+        "largest_gradient": _largest_as_json(result.largest("largest_gradient")),
+        "largest_activation": _largest_as_json(result.largest("largest_activation")),
+        "histogram": _histogram_as_json(result.probes),
+        "step_sec": result.step_sec,
+        "peak_memory_bytes": memory.peak if memory else None,
+        "peak_memory_kind": memory.kind if memory else None,
+        "memory": {name: getattr(memory, name) for name in MEMORY_PARTS} if memory else None,
+        "non_finite": None if result.non_finite is None else vars(result.non_finite),
+        "failure": failure_as_json(result.failure),
+    }
+
+
+MEMORY_PARTS = ("weights", "gradients", "optimizer", "activations")
+"""The parts of `TrainingMemory`, in the order in which they are shown."""
+
+
+def _module_as_json(module: ModuleCounts) -> dict[str, Any]:
+    return {
+        "module": module.module,
+        "gradient_underflow": module.gradients.underflow,
+        "swallowed_updates": module.updates.share,
+        "gradient_counts": vars(module.gradients),
+        "update_counts": vars(module.updates),
+    }
+
+
+def _largest_as_json(largest: Largest | None) -> dict[str, Any] | None:
+    return None if largest is None else dict(vars(largest))
+
+
+def _histogram_as_json(probes: Sequence[Probe]) -> dict[str, Any] | None:
+    if not probes:
+        return None
+    histogram = summed(probe.histogram for probe in probes)
+    return {"lowest_exponent": histogram.lowest, "counts": list(histogram.counts), "zeros": histogram.zeros}
+
+
+def non_finite_message(found: NonFinite) -> Message:
+    """The sentence of a failure by numbers that are not finite; steps are counted from 1 for people."""
+    code = f"train.non_finite.{found.cause}"
+    return Message(code, step=found.step + 1, **({} if found.module is None else {"module": found.module}))
