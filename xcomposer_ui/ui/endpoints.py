@@ -1,4 +1,4 @@
-"""The page's endpoints for scripts, /run, /compare, /explain and /plan: the command line's field names, in JSON.
+"""The page's endpoints for scripts (/run, /compare, /explain, /plan, /train): the command line's field names, in JSON.
 
 A user's mistake is an error of the call with the sentence as its message (gradio_client raises it as AppError), and so
 is a run or a comparison that will not fit into memory, unless `anyway` is true; a run that failed is a result like any
@@ -22,9 +22,10 @@ from xcomposer_ui.core.result import explanation_as_json
 from xcomposer_ui.core.settings import Settings
 from xcomposer_ui.core.strategies import HALF_DTYPES
 from xcomposer_ui.explain import explain
+from xcomposer_ui.finetuning.request import FinetuningRequest
 from xcomposer_ui.planning.plan import plan_as_json
 from xcomposer_ui.runtime.runner import Runner
-from xcomposer_ui.ui import compare_handlers, handlers, plan_handlers
+from xcomposer_ui.ui import compare_handlers, handlers, plan_handlers, train_handlers
 from xcomposer_ui.ui.ask_tab import MODEL_QUEUE
 from xcomposer_ui.ui.pictures import PictureInput
 from xcomposer_ui.ui.plan_tab import PLAN_QUEUE
@@ -117,6 +118,12 @@ def build_endpoints(settings: Settings, runner: Runner, preflight: Preflight) ->
         fields = plan_handlers.filled_in(named | numbers)
         return plan_as_json(preflight.plans.plan(plan_handlers.request_of(fields, settings, runner.status())))
 
+    def train(recipes: str, kind: str, optimizer: str, device: str, **numbers: Any) -> dict[str, Any]:
+        """Fine-tune the embedded model; the JSON of `python -m xcomposer_ui train`. recipes: separated by commas."""
+        names = tuple(dict.fromkeys(name for name in recipes.split(",") if name))
+        chosen = {"recipes": names, "kind": kind, "optimizer": optimizer, "device": device or None}
+        return train_handlers.finetune_once(runner, chosen | numbers)
+
     with gr.Row(visible=False):
         picture = Parameter("image", None, PictureInput(type="filepath", image_mode=None))
         question, half = text_parameter("question"), text_parameter("half", settings.half)
@@ -139,6 +146,10 @@ def build_endpoints(settings: Settings, runner: Runner, preflight: Preflight) ->
             ],
             PLAN_QUEUE,
         )  # fmt: skip
+        tuned = FinetuningRequest()
+        named = {"recipes": ",".join(tuned.recipes), "kind": tuned.kind, "optimizer": tuned.optimizer}
+        words = [text_parameter(name, default, default) for name, default in named.items()]
+        add_endpoint("train", train, [*words, lab[1], *setting_parameters(FinetuningRequest)], MODEL_QUEUE)
         text = Parameter("text", inspect.Parameter.empty, gr.Textbox())
         add_endpoint("explain", explain_text, [text, text_parameter("language", "en", "en")])
 

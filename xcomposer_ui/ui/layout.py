@@ -24,6 +24,8 @@ from xcomposer_ui.ui.plan_handlers import Plans, PlanSession
 from xcomposer_ui.ui.plan_tab import PlanTab
 from xcomposer_ui.ui.preflight import preflight
 from xcomposer_ui.ui.session import Session
+from xcomposer_ui.ui.train_handlers import TrainSession
+from xcomposer_ui.ui.train_tab import TrainTab
 from xcomposer_ui.ui.views.models import head_line
 from xcomposer_ui.ui.views.plan import check_panel
 
@@ -83,6 +85,8 @@ def build_app(settings: Settings, runner: Runner, plans: Plans | None = None) ->
                 explain = build_explain_tab(words, language)
             with words.make(gr.Tab, {"label": "tab.plan"}, id="plan") as plan_tab:
                 plan = PlanTab(words, settings, runner, checks.plans, language, plan_tab)
+            with words.make(gr.Tab, {"label": "tab.train"}, id="train"):
+                train = TrainTab(words, settings, runner, language)
             with words.make(gr.Tab, {"label": "tab.learn"}, id="learn") as learn_tab:
                 learn = LearnTab(words, runner, checks, language, tabs, learn_tab)
             with words.make(gr.Tab, {"label": "tab.models"}, id="models") as models_tab:
@@ -94,6 +98,7 @@ def build_app(settings: Settings, runner: Runner, plans: Plans | None = None) ->
             session: Session,
             compared: CompareSession,
             planned: PlanSession,
+            trained: TrainSession,
             language: str,
             pasted: str,
             request: gr.Request,
@@ -105,6 +110,7 @@ def build_app(settings: Settings, runner: Runner, plans: Plans | None = None) ->
                 **ask.shown(session, language),
                 **compare.shown(compared, language),
                 **plan.shown(planned, language),
+                **train.shown(trained, language),
                 **head.values(language),
                 ask.form.why: strategy_why(runner.status(), language),
                 explain.shown: explanation_view(pasted, language),
@@ -115,11 +121,12 @@ def build_app(settings: Settings, runner: Runner, plans: Plans | None = None) ->
             session: Session,
             compared: CompareSession,
             planned: PlanSession,
+            trained: TrainSession,
             pasted: str,
             request: gr.Request,
         ) -> dict[Any, Any]:
             initial = settings.language if settings.language in LANGUAGES else language_of(browser or "")
-            updates = in_language(session, compared, planned, initial, pasted, request)
+            updates = in_language(session, compared, planned, trained, initial, pasted, request)
             strategy = ask.form.first_strategy(runner.status(), initial, chosen="ask" in request.query_params)
             return updates | strategy | {language: initial}
 
@@ -131,15 +138,21 @@ def build_app(settings: Settings, runner: Runner, plans: Plans | None = None) ->
         def linked(request: gr.Request) -> dict[Any, Any]:
             """Component -> value for the settings in the page's address, and the tab that has them."""
             query = dict(request.query_params)
-            compare_values, ask_values = compare.restored(query), ask.form.restored(query)
-            if not compare_values and not ask_values:
+            found = {
+                "compare": compare.restored(query),
+                "ask": ask.form.restored(query),
+                "train": train.restored(query),
+            }
+            chosen = next((tab for tab, values in found.items() if values), None)
+            if chosen is None:
                 return {tabs: gr.skip()}
-            return {tabs: gr.Tabs(selected="compare" if compare_values else "ask"), **compare_values, **ask_values}
+            return {tabs: gr.Tabs(selected=chosen), **found["compare"], **found["ask"], **found["train"]}
 
         shown = [
             *ask.outputs(),
             *compare.outputs(),
             *plan.outputs(),
+            *train.outputs(),
             head.title,
             head.line,
             explain.shown,
@@ -148,14 +161,17 @@ def build_app(settings: Settings, runner: Runner, plans: Plans | None = None) ->
         changed = list(dict.fromkeys([*words.components(), *shown]))
         browser = gr.Textbox(visible=False)
         loaded = app.load(
-            initial_language, [browser, ask.session, compare.session, plan.session, explain.pasted],
+            initial_language, [browser, ask.session, compare.session, plan.session, train.session, explain.pasted],
             [*changed, language], js=BROWSER_LANGUAGE, **QUIET,
         )  # fmt: skip
         loaded.then(None, language, None, js=SAY_LANGUAGE, api_visibility="private")
         learn.follow(loaded, language)
-        app.load(linked, None, [tabs, *compare.inputs(), *ask.form.inputs()], **QUIET)
+        app.load(linked, None, [tabs, *compare.inputs(), *ask.form.inputs(), *train.inputs()], **QUIET)
         language.input(
-            in_language, [ask.session, compare.session, plan.session, language, explain.pasted], changed, **QUIET
+            in_language,
+            [ask.session, compare.session, plan.session, train.session, language, explain.pasted],
+            changed,
+            **QUIET,
         )
         head.timer.tick(
             machine_known, [language, ask.form.strategy_chosen], [ask.form.strategy, ask.form.why, plan.check], **QUIET

@@ -15,6 +15,8 @@ from xcomposer_ui.compare.execution import ComparisonSettings
 from xcomposer_ui.core.request import Request, Setting, settings_of
 from xcomposer_ui.core.settings import DEVICES, HALVES
 from xcomposer_ui.core.strategies import HALF_DTYPES, STRATEGIES
+from xcomposer_ui.finetuning.recipes import MISTAKES, OPTIMIZERS, RECIPES
+from xcomposer_ui.finetuning.request import QUESTION_KINDS, FinetuningRequest
 from xcomposer_ui.ui.compare_session import ComparisonRequest
 from xcomposer_ui.ui.examples import Example
 
@@ -24,6 +26,7 @@ MOST_LINKED = 2000
 MOST_EXACT = 2**53
 """The browser's numbers are exact up to here; a larger seed would change."""
 
+TRAINED = settings_of(FinetuningRequest)
 COMPARED = (*settings_of(ComparisonSettings), *settings_of(Request, flagged=True))
 
 
@@ -65,6 +68,30 @@ def compare_fields(
     return found | ({"halves": halves} if halves else {})
 
 
+def train_link(request: FinetuningRequest) -> str:
+    """The address of the Train tab with `request` in it."""
+    numbers = {s.name: getattr(request, s.name) for s in TRAINED}
+    chosen = {"train": request.kind, "recipes": ",".join(request.recipes), "optimizer": request.optimizer}
+    return "?" + urlencode(chosen | numbers | ({"device": request.device} if request.device else {}))
+
+
+def train_fields(query: Mapping[str, str]) -> dict[str, Any] | None:
+    """As `ask_fields`, for the Train tab: the fields of its request."""
+    if "train" not in query:
+        return None
+    recipes = tuple(name for name in query.get("recipes", "").split(",") if name in RECIPES | MISTAKES)
+    choices = (
+        ("kind", query["train"], QUESTION_KINDS),
+        ("optimizer", query.get("optimizer"), OPTIMIZERS),
+        ("device", query.get("device"), DEVICES),
+    )
+    return {
+        **_numbers(query, TRAINED),
+        **{name: value for name, value, known in choices if value in known},
+        **({"recipes": recipes} if recipes else {}),
+    }
+
+
 def _link(tab: str, request: Request, chosen: Mapping[str, Any], examples: Sequence[Example]) -> str:
     # Gradio stores a chosen example in a folder of its own; only the file's name stays the same.
     name = Path(request.file).name if request.file else ""
@@ -81,14 +108,19 @@ def _fields(
     tab: str, query: Mapping[str, str], settings: Sequence[Setting], models: Sequence[str], examples: Sequence[Example]
 ) -> dict[str, Any]:
     """The query's question and picture, its settings within their limits, its model and device where offered."""
-    numbers = {s.name: s.parsed(query[s.name]) for s in settings if s.name in query}
     return {
         "text": query[tab][:MOST_LINKED],
         "file": _named(examples).get(query.get("example", "")),
-        **{name: number for name, number in numbers.items() if number is not None and number <= MOST_EXACT},
+        **_numbers(query, settings),
         **({"model": query["model"]} if query.get("model") in models else {}),
         **({"device": query["device"]} if query.get("device") in DEVICES else {}),
     }
+
+
+def _numbers(query: Mapping[str, str], settings: Sequence[Setting]) -> dict[str, float]:
+    """The settings in `query` that are numbers within their limits."""
+    numbers = {s.name: s.parsed(query[s.name]) for s in settings if s.name in query}
+    return {name: number for name, number in numbers.items() if number is not None and number <= MOST_EXACT}
 
 
 def _named(examples: Sequence[Example]) -> dict[str, str]:

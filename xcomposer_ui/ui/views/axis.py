@@ -61,6 +61,11 @@ def plain_axis(values: Iterable[float | None]) -> Axis:
     return Axis(max((value for value in values if value is not None), default=0.0) or 1.0)
 
 
+def number_axis(most: float) -> Axis:
+    """An axis with round ticks for numbers up to `most`."""
+    return _round_axis(most, "", 1.0)
+
+
 def memory_axis(most_bytes: int) -> Axis:
     """An axis for values up to `most_bytes` bytes, labelled in the largest binary unit that they reach."""
     unit, size = next(((name, size) for name, size in BINARY_UNITS if most_bytes >= size), BINARY_UNITS[-1])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup
@@ -12,6 +12,9 @@ from markupsafe import Markup
 from xcomposer_ui.compare.bug_report import bug_report
 from xcomposer_ui.compare.report import FORMATS, as_csv, csv_fields, csv_rows
 from xcomposer_ui.ui.html import render
+
+Formats = Mapping[str, Callable[[Mapping[str, Any]], str]]
+"""Name of a format, which is also the file extension -> the function that writes a document in it."""
 
 MIME = {
     "md": "text/markdown", "json": "application/json", "csv": "text/csv", "py": "text/x-python",
@@ -25,10 +28,19 @@ def downloads(document: Mapping[str, Any], stem: str, link: str, language: str) 
 
     link: the address that restores the settings; "" for none.
     """
-    files = [(f"compare.report.{kind}", f"{stem}.{kind}", kind, made(document)) for kind, made in FORMATS.items()]
+    files = _files(FORMATS, document, stem)
     if len(document["runs"]) > 1 or document["runs"][0].get("failure"):
         files.append(("compare.report.issue", "bug-report.md", "md", bug_report(document)))
     return _links("compare.report", files, language, link)
+
+
+def links(title: str, formats: Formats, document: Mapping[str, Any], stem: str, link: str, language: str) -> Markup:
+    """Links that download `document` in each of `formats`, as files called `stem`. title: the text code of the row."""
+    return _links(title, _files(formats, document, stem), language, link)
+
+
+def _files(formats: Formats, document: Mapping[str, Any], stem: str) -> list[tuple[str, str, str, str]]:
+    return [(f"compare.report.{kind}", f"{stem}.{kind}", kind, made(document)) for kind, made in formats.items()]
 
 
 def batch_downloads(documents: Sequence[Mapping[str, Any]], language: str) -> Markup:

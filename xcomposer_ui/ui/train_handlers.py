@@ -1,0 +1,116 @@
+"""The Train tab's handlers as plain functions: fields in, sessions out. No Gradio."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.events import Waiting
+from xcomposer_ui.finetuning.recipes import RECIPES
+from xcomposer_ui.finetuning.report import document_of
+from xcomposer_ui.finetuning.request import FinetuningRequest
+from xcomposer_ui.finetuning.result import Finetuned, Finetuning
+
+
+class Trains(Protocol):
+    """The part of the runner that a fine-tuning needs."""
+
+    def finetune(self, request: FinetuningRequest) -> Generator[Waiting | Finetuned, None, None]: ...
+
+
+@dataclass(frozen=True)
+class TrainSession:
+    """The state of one visitor's Train tab: replaced at each step, never shared between visitors.
+
+    finetuning: in progress or the last one. document: of it, once it has ended. running, waiting: whether it is in
+    progress, or waits for another run. earlier: the session before it, which a stop before the first step restores.
+    """
+
+    finetuning: Finetuning | None = None
+    document: Mapping[str, Any] | None = None
+    running: bool = False
+    waiting: bool = False
+    notice: UserError | None = None
+    earlier: TrainSession | None = None
+
+    def idle(self) -> TrainSession:
+        """The session with nothing in progress and no notice."""
+        return replace(self, running=False, waiting=False, notice=None, earlier=None)
+
+    def ended(self, stopped: bool = False) -> TrainSession:
+        """The idle session, with the document of what was trained."""
+        finetuning = self.finetuning
+        if finetuning is None or not finetuning.recipes:
+            return self.earlier or TrainSession()
+        if self.running and stopped:
+            finetuning = replace(finetuning, stopped=True)
+        return replace(self.idle(), finetuning=finetuning, document=document_of(finetuning))
+
+    @property
+    def remedies(self) -> tuple[str, ...]:
+        """The recipes that avoid the failures shown, and did not run themselves."""
+        found = () if self.running or self.finetuning is None else self.finetuning.recipes
+        ran = {result.recipe for result in found}
+        wanted = {result.method.remedy for result in found if result.failure is not None}
+        return tuple(name for name in RECIPES if name in wanted - ran)
+
+
+Sessions = Generator[TrainSession, None, None]
+
+
+def finetune_once(runner: Trains, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """One whole fine-tuning as JSON, for the endpoint. Raises UserError for the user's mistakes."""
+    *_, last = runner.finetune(FinetuningRequest(**fields))
+    assert isinstance(last, Finetuned)
+    return document_of(last.finetuning)
+
+
+def steps(runner: Trains, session: TrainSession, fields: Mapping[str, Any]) -> Sessions:
+    """Yield the session during a fine-tuning; the last one is idle.
+
+    A user's mistake becomes the `notice`, and nothing else changes. Closing the generator stops the fine-tuning.
+    """
+    try:
+        request = FinetuningRequest(**fields)
+        yield from _trained(runner, TrainSession(earlier=session.idle()), request)
+    except UserError as error:
+        yield replace(session.idle(), notice=error)
+
+
+def remedy_steps(runner: Trains, session: TrainSession, remedy: str) -> Sessions:
+    """As `steps`, for the recipe `remedy` with the settings of the session's fine-tuning, whose results stay."""
+    before = session.finetuning
+    if before is None or remedy not in session.remedies:  # a second click
+        return
+    try:
+        yield from _trained(runner, replace(session.idle(), earlier=session.idle()), before.request, remedy)
+    except UserError as error:
+        yield replace(session.idle(), notice=error)
+
+
+def _trained(runner: Trains, session: TrainSession, request: FinetuningRequest, remedy: str = "") -> Sessions:
+    before = session.finetuning if remedy else None
+    now = replace(session, running=True, document=None)
+    yield now
+    events = runner.finetune(replace(request, recipes=(remedy,)) if remedy else request)
+    try:
+        for event in events:
+            if isinstance(event, Waiting):
+                now = replace(now, waiting=True)
+            else:
+                now = replace(now, waiting=False, finetuning=_joined(before, event.finetuning))
+            yield now
+    finally:
+        events.close()
+    yield now.ended()
+
+
+def _joined(before: Finetuning | None, after: Finetuning) -> Finetuning:
+    """The results of both, as if they were of one fine-tuning."""
+    if before is None:
+        return after
+    request = replace(after.request, recipes=(*(r.recipe for r in before.recipes), *after.request.recipes))
+    notes = tuple(dict.fromkeys((*before.notes, *after.notes)))
+    return replace(after, request=request, recipes=(*before.recipes, *after.recipes), notes=notes)

@@ -1,0 +1,100 @@
+"""The magnitudes of the gradients over the range of the dtype that they are computed in, a row for each recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import log2
+
+from markupsafe import Markup
+
+from xcomposer_ui.core.messages import text
+from xcomposer_ui.core.units import share
+from xcomposer_ui.finetuning.recipes import NUMBER_FORMATS, NumberFormat
+from xcomposer_ui.finetuning.result import Histogram, RecipeResult, summed
+from xcomposer_ui.ui.html import colour_name, render
+from xcomposer_ui.ui.views.axis import LogAxis
+
+AXIS = LogAxis(-14, 6)
+"""From below float16's smallest number, 6e-8, with space for what is lost there, to beyond its largest, 65504."""
+
+WIDTH, BARS_HEIGHT = 720, 74
+
+
+@dataclass(frozen=True)
+class Region:
+    """A part of a dtype's range: "zero", "subnormal", "normal" or "infinite", as shares of the axis."""
+
+    name: str
+    left: float
+    right: float
+
+    @property
+    def width(self) -> float:
+        """The part's share of the axis."""
+        return self.right - self.left
+
+
+def gradient_histograms(results: Sequence[RecipeResult], language: str) -> Markup | None:
+    """The chart; None where no recipe of 16 bits was measured yet."""
+    shown = [r for r in results if r.probes and r.method.computed_dtype != "float32"]
+    if not shown:
+        return None
+    ticks = [(f"1e{power}", AXIS.share(10.0**power)) for power in range(AXIS.lowest, AXIS.highest + 1, 2)]
+    return render(
+        "gradient_histogram",
+        language,
+        rows=[_row(result, language) for result in shown],
+        ticks=ticks,
+        width=WIDTH,
+        height=BARS_HEIGHT,
+    )
+
+
+def regions(dtype: NumberFormat) -> list[Region]:
+    """The parts of the axis: what becomes zero, what loses bits, what is represented in full, what overflows."""
+    # A value rounds to zero below half of the smallest subnormal.
+    ends = [0.0, *map(AXIS.share, (dtype.smallest_subnormal / 2, dtype.smallest_normal, dtype.largest)), 1.0]
+    ends = [min(max(end, 0.0), 1.0) for end in ends]
+    names = ("zero", "subnormal", "normal", "infinite")
+    found = (Region(name, left, right) for name, (left, right) in zip(names, pairwise(ends), strict=True))
+    return [region for region in found if region.width > 0]
+
+
+def seen_by_backward(result: RecipeResult) -> Histogram:
+    """Float32's gradients times the loss scale: what the recipe's backward pass has to represent."""
+    return summed(probe.histogram.scaled(round(log2(probe.loss_scale))) for probe in result.probes)
+
+
+def _row(result: RecipeResult, language: str) -> dict[str, object]:
+    histogram, method = seen_by_backward(result), result.method
+    parts = regions(NUMBER_FORMATS[method.computed_dtype])
+    scales = [probe.loss_scale for probe in result.probes]
+    return {
+        "name": text(method.key, language),
+        "dtype": method.computed_dtype,
+        "colour": colour_name(method.computed_dtype),
+        "scale": f"× {max(scales):.0f}" if max(scales) > 1 else "",
+        "bars": _bars(histogram, parts),
+        "regions": [(part, text(f"train.region.{part.name}", language)) for part in parts],
+        "figures": _figures(result, language),
+    }
+
+
+def _bars(histogram: Histogram, parts: list[Region]) -> list[tuple[str, float, float, float]]:
+    """(region, left, width, height) of each bin, all as shares. Bins beyond an end of the axis are drawn at it."""
+    most = max(histogram.counts, default=1)
+    bars = []
+    for n, count in enumerate(histogram.counts):
+        left, right = (AXIS.share(2.0 ** (histogram.lowest + n + side)) for side in (0, 1))
+        if count and 0 <= left < right <= 1:
+            region = next(part.name for part in parts if left < part.right - 1e-9 or part is parts[-1])
+            bars.append((region, left, right - left, count / most))
+    return bars
+
+
+def _figures(result: RecipeResult, language: str) -> str:
+    counts = result.gradients
+    shares = {name: share(getattr(counts, name) / counts.elements) for name in ("zero", "subnormal", "overflow")}
+    return text("train.histogram.figures", language, **shares)
