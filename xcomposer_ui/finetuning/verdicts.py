@@ -8,7 +8,8 @@ from xcomposer_ui.core.units import share, significant
 from xcomposer_ui.finetuning.recipes import REFERENCE, recipe_named
 from xcomposer_ui.finetuning.request import HELD_OUT_QUESTIONS, FinetuningRequest
 from xcomposer_ui.finetuning.result import Finetuning, RecipeResult
-from xcomposer_ui.planning.hardware import SLOW, Check, verdict_on
+from xcomposer_ui.planning.default_choices import verdict_on
+from xcomposer_ui.planning.hardware import SLOW, Check
 
 DIFFERENT_QUESTIONS = 10
 """Of HELD_OUT_QUESTIONS, by which two accuracies must differ for one recipe to have learned less: twice the standard

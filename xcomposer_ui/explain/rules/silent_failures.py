@@ -71,10 +71,10 @@ UPDATE_NOT_FINITE = Rule(
     family="non_finite_update",
     title=Text("The optimizer's update is not finite", "优化器的更新不是有限值"),
     cause=Text(
-        "The gradients were finite; the optimizer's arithmetic was not. Adam divides by √v + ε, where v averages the "
-        "gradients' squares. In float16 v is zero for gradients below 5e-3, and so is the usual ε, 1e-8: the quotient "
-        "is infinite. Give the optimizer float32 weights (autocast, or master weights), or an ε that float16 can hold, "
-        "such as 1e-4.",
+        "The gradients were finite; the optimizer's arithmetic was not. Adam divides by sqrt(v) + epsilon, where v "
+        "averages the gradients' squares. In float16 v is zero for gradients below 5e-3, and so is the usual epsilon, "
+        "1e-8: the quotient is infinite. Give the optimizer float32 weights (autocast, or master weights), or an "
+        "epsilon that float16 can hold, such as 1e-4.",
         "梯度是有限的，出问题的是优化器的运算。Adam 要除以 √v + ε，其中 v 是梯度平方的平均。在 float16 中，"
         "梯度小于 5e-3 时 v 为零，常用的 ε（1e-8）也为零，商便是无穷。请让优化器使用 float32 权重"
         "（autocast 或主权重），或使用 float16 能表示的 ε，例如 1e-4。",
