@@ -10,9 +10,9 @@ import pytest
 from tests.finetuning.scripted import FAILURE, ScriptedTrainer, finished, probe, result_of
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.messages import LANGUAGES
-from xcomposer_ui.finetuning.recipes import NUMBER_FORMATS
 from xcomposer_ui.finetuning.request import FinetuningRequest
 from xcomposer_ui.finetuning.result import Finetuning, RecipeResult
+from xcomposer_ui.lesson.formats import format_named
 from xcomposer_ui.ui.links import train_fields, train_link
 from xcomposer_ui.ui.train_handlers import TrainSession, finetune_once, remedy_steps, steps
 from xcomposer_ui.ui.views.gradient_histogram import regions, seen_by_backward
@@ -92,9 +92,9 @@ def test_what_is_not_finite_or_not_measured_is_a_gap() -> None:
 
 
 def test_the_range_of_float16_has_four_parts_and_bfloat16_one() -> None:
-    assert [part.name for part in regions(NUMBER_FORMATS["float16"])] == ["zero", "subnormal", "normal", "infinite"]
-    assert [part.name for part in regions(NUMBER_FORMATS["bfloat16"])] == ["normal"]
-    assert sum(part.width for part in regions(NUMBER_FORMATS["float16"])) == pytest.approx(1)
+    assert [part.name for part in regions(format_named("float16"))] == ["zero", "subnormal", "normal", "infinite"]
+    assert [part.name for part in regions(format_named("bfloat16"))] == ["normal"]
+    assert sum(part.width for part in regions(format_named("float16"))) == pytest.approx(1)
 
 
 def test_a_loss_scale_moves_the_histogram() -> None:

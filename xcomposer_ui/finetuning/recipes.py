@@ -87,20 +87,3 @@ def recipe_named(name: str) -> Recipe:
     if name not in known:
         raise UserError("unknown_recipe", name=name, known=", ".join(known))
     return known[name]
-
-
-@dataclass(frozen=True)
-class NumberFormat:
-    """The range of a floating-point dtype: its smallest subnormal and normal numbers, and its largest."""
-
-    smallest_subnormal: float
-    smallest_normal: float
-    largest: float
-
-
-NUMBER_FORMATS: dict[str, NumberFormat] = {
-    "float32": NumberFormat(2.0**-149, 2.0**-126, (2 - 2.0**-23) * 2.0**127),
-    "float16": NumberFormat(2.0**-24, 2.0**-14, 65504.0),
-    "bfloat16": NumberFormat(2.0**-133, 2.0**-126, (2 - 2.0**-7) * 2.0**127),
-}
-"""By dtype: IEEE 754's binary32 and binary16, and bfloat16, which has binary32's exponents and 8 bits of precision."""

@@ -14,7 +14,6 @@ from xcomposer_ui.backends.finetuning.probes import (
     module_of,
     update_counts,
 )
-from xcomposer_ui.finetuning.recipes import NUMBER_FORMATS
 from xcomposer_ui.finetuning.request import FinetuningRequest
 from xcomposer_ui.finetuning.result import GradientCounts, UpdateCounts
 
@@ -105,16 +104,6 @@ def test_the_largest_value_is_compared_with_its_type_s_limit() -> None:
 def test_parameters_are_counted_by_module() -> None:
     names = ("model.layers.0.attention.wqkv.Plora_A.weight", "model.norm.weight", "vision_proj.2.bias", "output.weight")
     assert [module_of(name) for name in names] == ["model.layers.0.attention", "model.norm", "vision_proj", "output"]
-
-
-def test_the_ranges_of_the_dtypes_are_pytorch_s() -> None:
-    for name, found in NUMBER_FORMATS.items():
-        info = torch.finfo(getattr(torch, name))
-        assert (found.smallest_subnormal, found.smallest_normal, found.largest) == (
-            info.smallest_normal * info.eps,
-            info.smallest_normal,
-            info.max,
-        )
 
 
 def test_the_batches_are_english_questions_of_one_kind_with_chinese_answers() -> None:

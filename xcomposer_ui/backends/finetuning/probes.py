@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from xcomposer_ui.backends.finetuning.data import Examples
 from xcomposer_ui.backends.finetuning.learner import Learner, forward, loss_of, new_optimizer
 from xcomposer_ui.backends.tracing.tensor_origins import dtype_name
-from xcomposer_ui.finetuning.recipes import NUMBER_FORMATS
 from xcomposer_ui.finetuning.result import GradientCounts, Histogram, Largest, ModuleCounts, Probe, UpdateCounts
+from xcomposer_ui.lesson.formats import format_named
 
 Tensors = dict[str, Tensor]
 """Tensors by the name of the parameter that they belong to."""
@@ -109,8 +109,8 @@ def gradient_counts(own: Tensor, reference: Tensor, computed: str) -> GradientCo
     """
     narrow = own.to(getattr(torch, computed)).to(own.dtype)
     dtype = computed if bool(((narrow == own) | own.isnan()).all()) else dtype_name(own.dtype)
-    magnitude, normal = own.float().abs(), reference.abs() >= NUMBER_FORMATS["float32"].smallest_normal
-    small = (magnitude < NUMBER_FORMATS[dtype].smallest_normal) & normal
+    magnitude, normal = own.float().abs(), reference.abs() >= format_named("float32").smallest_normal
+    small = (magnitude < format_named(dtype).smallest_normal) & normal
     zero = int((small & (magnitude == 0)).sum())
     overflow = int((~own.isfinite() & reference.isfinite()).sum())
     return GradientCounts(own.numel(), zero, int(small.sum()) - zero, overflow)
@@ -151,7 +151,7 @@ def largest_of(tensor: Tensor, module: str, dtype: str | None = None) -> Largest
     dtype = dtype or dtype_name(tensor.dtype)
     magnitude = tensor.detach().float().abs()
     value = float(torch.where(magnitude.isfinite(), magnitude, 0).max()) if magnitude.numel() else 0.0
-    return Largest(value, module, dtype, value / NUMBER_FORMATS[dtype].largest)
+    return Largest(value, module, dtype, value / format_named(dtype).largest)
 
 
 @contextmanager

@@ -11,8 +11,8 @@ from markupsafe import Markup
 
 from xcomposer_ui.core.messages import text
 from xcomposer_ui.core.units import share
-from xcomposer_ui.finetuning.recipes import NUMBER_FORMATS, NumberFormat
 from xcomposer_ui.finetuning.result import Histogram, RecipeResult, summed
+from xcomposer_ui.lesson.formats import FloatFormat, format_named
 from xcomposer_ui.ui.html import colour_name, render
 from xcomposer_ui.ui.views.axis import LogAxis
 
@@ -52,10 +52,10 @@ def gradient_histograms(results: Sequence[RecipeResult], language: str) -> Marku
     )
 
 
-def regions(dtype: NumberFormat) -> list[Region]:
+def regions(dtype: FloatFormat) -> list[Region]:
     """The parts of the axis: what becomes zero, what loses bits, what is represented in full, what overflows."""
     # A value rounds to zero below half of the smallest subnormal.
-    ends = [0.0, *map(AXIS.share, (dtype.smallest_subnormal / 2, dtype.smallest_normal, dtype.largest)), 1.0]
+    ends = [0.0, *map(AXIS.share, (dtype.smallest / 2, dtype.smallest_normal, dtype.largest)), 1.0]
     ends = [min(max(end, 0.0), 1.0) for end in ends]
     names = ("zero", "subnormal", "normal", "infinite")
     found = (Region(name, left, right) for name, (left, right) in zip(names, pairwise(ends), strict=True))
@@ -69,7 +69,7 @@ def seen_by_backward(result: RecipeResult) -> Histogram:
 
 def _row(result: RecipeResult, language: str) -> dict[str, object]:
     histogram, method = seen_by_backward(result), result.method
-    parts = regions(NUMBER_FORMATS[method.computed_dtype])
+    parts = regions(format_named(method.computed_dtype))
     scales = [probe.loss_scale for probe in result.probes]
     return {
         "name": text(method.key, language),
