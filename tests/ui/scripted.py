@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
 
+from tests.finetuning.scripted import ScriptedTrainer
 from tests.planning.machines import facts
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.events import Event, Finished, Loading, Status, TextSoFar, Waiting  # fmt: skip
@@ -22,6 +23,8 @@ from xcomposer_ui.core.result import (  # fmt: skip
     RunResult,
 )
 from xcomposer_ui.core.strategies import strategy_named
+from xcomposer_ui.finetuning.request import FinetuningRequest
+from xcomposer_ui.finetuning.result import Finetuned
 from xcomposer_ui.planning.default_choices import Machine
 from xcomposer_ui.planning.fit import MemoryBudget
 from xcomposer_ui.planning.hardware import checked
@@ -206,6 +209,10 @@ class ScriptedRunner:
             time.sleep(self.pause_sec)
         flow = scripted_flow(request.strategy, request.half_dtype)
         yield Traced(request.strategy, request.half_dtype, str(request.model), "cpu", request.weights_dtype, flow)
+
+    def finetune(self, request: FinetuningRequest) -> Generator[Waiting | Finetuned, None, None]:
+        with self.lock:
+            yield from ScriptedTrainer().finetune(request)
 
 
 LOADING = (Loading("embedded", "float16", None), Loading("embedded", "float16", 0.4))

@@ -39,7 +39,7 @@ def client(connected: Connect, scripted: ScriptedRunner) -> Client:
 
 def test_only_the_documented_endpoints_have_names(client: Client) -> None:
     named = client.view_api(return_format="dict")["named_endpoints"]
-    assert set(named) == {"/run", "/compare", "/explain", "/plan"}
+    assert set(named) == {"/run", "/compare", "/explain", "/plan", "/train"}
     assert [parameter["parameter_name"] for parameter in named["/run"]["parameters"]] == [
         "image", "question", "strategy", "half", "model", "device", "max_new_tokens", "seed", "temperature",
         "hd_num", "anyway",
@@ -47,6 +47,9 @@ def test_only_the_documented_endpoints_have_names(client: Client) -> None:
     assert [parameter["parameter_name"] for parameter in named["/compare"]["parameters"]] == [
         "image", "question", "half", "both_halves", "model", "device", "max_new_tokens", "seed", "temperature",
         "repeats", "hd_num", "anyway",
+    ]  # fmt: skip
+    assert [parameter["parameter_name"] for parameter in named["/train"]["parameters"]] == [
+        "recipes", "kind", "optimizer", "device", "steps", "batch", "seed", "learning_rate", "loss_divisor", "epsilon",
     ]  # fmt: skip
     assert [parameter["parameter_name"] for parameter in named["/explain"]["parameters"]] == ["text", "language"]
 
@@ -59,6 +62,16 @@ def test_run_answers_in_the_command_lines_words(client: Client, picture: str, sc
     assert told["question"]["text"] == "What?"
     assert told["answer"] == "You asked: What?"
     assert (told["seed"], told["hd_num"], told["question"]["hd_num"]) == (5, 9, 9)
+
+
+def test_train_answers_in_the_command_lines_words(client: Client) -> None:
+    told = client.predict(recipes="float32,no_autocast", steps=2, api_name="/train")
+    assert [entry["recipe"] for entry in told["recipes"]] == ["float32", "no_autocast"]
+    assert told["recipes"][0]["accuracy_after"] == 0.9
+    assert told["recipes"][1]["failure"]["type"] == "ValueError"
+    assert told["settings"]["steps"] == 2
+    with pytest.raises(AppError, match="There is no recipe"):
+        client.predict(recipes="fp16", api_name="/train")
 
 
 def test_a_failed_run_is_an_answer_with_its_failure(client: Client, picture: str) -> None:
