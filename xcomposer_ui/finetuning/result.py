@@ -135,7 +135,7 @@ class Probe:
 
 @dataclass(frozen=True)
 class TrainingMemory:
-    """Bytes of a training, measured in one step.
+    """Bytes of a training, measured in its second step, when the optimizer has its state.
 
     weights: those of the forward pass. gradients: after the backward pass. optimizer: its state, and the float32 master
     weights where there are any. activations: what the forward pass leaves for the backward pass.

@@ -36,7 +36,10 @@ from xcomposer_ui.planning.hardware import Check
 from xcomposer_ui.runtime.backend import FailureSite, Progress
 
 PROBED_STEPS = 5
-"""Steps of each recipe that are measured in full, evenly spread from the first to the last."""
+"""Most steps of each recipe that are measured in full, evenly spread from the first to the last."""
+
+MEMORY_STEP = 1
+"""The step whose memory is measured: the second, because the optimizer makes its state in the first."""
 
 NON_FINITE = "NonFiniteTraining"
 """The type of a failure by numbers that are not finite."""
@@ -139,7 +142,7 @@ class _Training:
         self._update("train", skipped_steps=0 if learner.recipe.scaled else None)
         probed = probed_steps(request.steps)
         for self._step in range(request.steps):
-            self._one_step(learner, self._step in probed, self._step == min(1, request.steps - 1))
+            self._one_step(learner, self._step in probed, self._step == MEMORY_STEP)
             if self.result.failure is not None:
                 return
         self._update("after")
@@ -261,8 +264,9 @@ def _failure(kind: str, message: Sentence, site: FailureSite, device: str, text:
 
 
 def probed_steps(steps: int) -> frozenset[int]:
-    """The steps that are measured in full, from 0."""
-    return frozenset(round(n * (steps - 1) / max(PROBED_STEPS - 1, 1)) for n in range(PROBED_STEPS))
+    """The steps that are measured in full, from 0; not that of the memory, to which the measurement would add."""
+    spread = {round(n * (steps - 1) / (PROBED_STEPS - 1)) for n in range(PROBED_STEPS)}
+    return frozenset(spread - {MEMORY_STEP})
 
 
 def _finite(value: Tensor) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import accumulate
@@ -64,6 +65,7 @@ class StepMemory:
         )
 
     def _start(self) -> None:
+        gc.collect()  # what is freed in the step was then allocated in it
         self._state_before = optimizer_bytes(self._learner)
         if self._records:
             self._levels = [0]
