@@ -53,10 +53,12 @@ $(IN_VENV):
 	@PYTHON="$(PYTHON)" scripts/venv.sh $(VENV)
 
 # PyTorch goes first and alone, so that no other package's wish picks its build, and TORCH_INDEX serves it only.
-$(VENV)/installed: requirements.txt | $(IN_VENV)
+# The package itself, as a link to this folder, so that a downloaded script finds it from anywhere.
+$(VENV)/installed: requirements.txt pyproject.toml | $(IN_VENV)
 	@echo "Installing what the lab needs into $(VENV); the first time takes a few minutes."
 	@$(INSTALL) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) "$$(sed -n 's/^\(torch[^ #]*\).*/\1/p' requirements.txt)"
 	@$(INSTALL) -r requirements.txt
+	@$(INSTALL) --no-deps -e .
 	@touch $@
 
 $(VENV)/installed-tests: requirements-test.txt $(VENV)/installed

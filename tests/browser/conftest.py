@@ -102,6 +102,8 @@ def open_page(windows: Callable[..., BrowserContext]) -> Iterator[Open]:
         usual = {"locale": "en-US", "viewport": {"width": 1280, "height": 900}, "reduced_motion": "reduce"}
         page = windows(**usual | options).new_page()
         pages.append(page)
+        # The window's pages share what the browser keeps; each begins with nothing, and keeps its own at a reload.
+        page.add_init_script("if (!sessionStorage.visit) { localStorage.clear(); sessionStorage.visit = 1; }")
         page.on("pageerror", lambda error: complaints.append(f"script error: {error}"))
         page.on("console", told)
         page.on("request", asked)

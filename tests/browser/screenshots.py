@@ -55,7 +55,7 @@ def visited(browser: Browser, address: str, strategies: tuple[str, ...], options
     page = context.new_page()
     page.set_default_timeout(120_000)
     page.goto(address)
-    page.locator("#examples button.thumbnail-item").first.click()
+    page.locator("#examples button").first.click()
     page.locator("#picture img").wait_for()
     for count, strategy in enumerate(strategies, 1):
         choose(page, strategy)

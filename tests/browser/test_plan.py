@@ -86,7 +86,7 @@ def test_tiles_are_asked_for_of_a_model_that_has_them_and_fewer_are_offered_wher
     page.get_by_role("button", name="Run with at most 2 tiles").click()
     wait_for_runs(page, 1)
     expect(field).to_have_value("2")
-    link = page.locator(".xl-downloads a[href^='?ask']").get_attribute("href")
+    link = page.locator(".xl-downloads [data-copy-link^='?ask']").get_attribute("data-copy-link")
     assert link is not None and "hd_num=2" in link
     page.locator("#model input").click()
     page.get_by_role("option", name="single").click()

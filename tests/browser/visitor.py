@@ -29,7 +29,7 @@ def ask(page: Page, question: str, strategy: str | None = None) -> None:
 
 def answers(page: Page) -> Locator:
     """What the model said, oldest first."""
-    return page.locator("#chat .bot.message")
+    return page.locator("#chat .xl-answer")
 
 
 def tile(page: Page, name: str) -> Locator:

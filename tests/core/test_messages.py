@@ -103,7 +103,7 @@ def written_keys() -> Iterator[str]:
 
 
 def test_no_text_is_unused() -> None:
-    # `sentences` adds the choices of the strategies; mistakes are keys of `UserError`.
+    # Mistakes are keys of `UserError`.
     whole, patterns = set[str](), list[str]()
     for pattern in written_keys():
         literal = re.sub(r"\\(.)", r"\1", pattern)

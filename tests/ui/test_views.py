@@ -15,7 +15,7 @@ from tests.requests import result_of
 from tests.ui.scripted import FAILURE, MEASURED, MESSAGE
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.events import Loading, Status, Waiting
-from xcomposer_ui.core.messages import LANGUAGES
+from xcomposer_ui.core.messages import LANGUAGES, Message
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.result import Explanation, Fix, Measurement, Operand, Reference, RunResult
 from xcomposer_ui.core.strategies import STRATEGIES
@@ -23,7 +23,7 @@ from xcomposer_ui.core.units import memory, seconds, significant
 from xcomposer_ui.explain import explain
 from xcomposer_ui.ui.html import macro, visible
 from xcomposer_ui.ui.session import Session, SessionRun
-from xcomposer_ui.ui.views.conversation import messages
+from xcomposer_ui.ui.views.conversation import conversation
 from xcomposer_ui.ui.views.explanation import explanation_card, failure_card
 from xcomposer_ui.ui.views.metric_tiles import metric_tiles
 from xcomposer_ui.ui.views.models import head_line
@@ -155,6 +155,8 @@ def test_text_alone_under_as_is_says_why_nothing_clashed() -> None:
     ("stage", "said"),
     [
         (Waiting(), "Another run holds the model"),
+        (Waiting(1, Message("work.trace")), "You are next in the queue. Running now: tracing"),
+        (Waiting(3, Message("work.load", model="m")), "3 are before you in the queue. Running now: loading m"),
         (Loading("embedded", "float16", None), "Loading embedded in float16"),
         (Loading("embedded", "float16", 0.4), "40%"),
         (None, "Running: Autocast"),
@@ -234,16 +236,30 @@ def test_a_spreadsheet_finds_no_formula(formula: str) -> None:
 def test_the_conversation_shows_failures_stops_and_the_draft() -> None:
     turns = (SessionRun(Request("one?"), FAILED), SessionRun(Request("two?"), result(answer="Tw", stopped=True)))
     session = Session(turns=turns, running=Request("three?", strategy="full"), draft="Thr")
-    shown = [message["content"] for message in messages(session, "en")]
-    assert shown[1].startswith("No answer: RuntimeError")
-    assert shown[3] == "Tw (stopped)"
-    assert shown[4:] == ["three?", "Thr"]
+    shown = words(conversation(session, "en"))
+    assert "one? No answer: RuntimeError" in shown
+    assert "two? Tw (stopped)" in shown
+    assert "three? Thr Full precision" in shown
+    assert "Undo" not in shown  # not during a run
+
+
+def test_each_turn_has_its_strategy_dtype_and_picture_and_the_last_one_its_buttons() -> None:
+    turns = (
+        SessionRun(Request("one?", file="a.png"), FAILED, "data:image/jpeg;base64,AA"),
+        SessionRun(Request("two?", file="b.png"), result(answer="Two."), "data:image/jpeg;base64,BB"),
+    )
+    shown = conversation(Session(turns=turns), "en")
+    assert shown.index("base64,AA") < shown.index("As reported") < shown.index("xl-divider") < shown.index("base64,BB")
+    assert words(shown).count("float16") == 2
+    assert [shown.count(f'data-event="{event}"') for event in ("edit", "retry", "undo")] == [1, 1, 1]
+    assert 'data-copy-text="Two."' in shown
 
 
 def test_the_conversation_is_text_and_no_html() -> None:
     turns = (SessionRun(Request(HOSTILE), result(answer=HOSTILE)),)
-    for message in messages(Session(turns=turns), "en"):
-        assert message["content"] == html.escape(HOSTILE)
+    shown = conversation(Session(turns=turns), "en")
+    assert html.escape(HOSTILE).replace("&quot;", "&#34;") in shown
+    assert "<img" not in shown
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -14,8 +14,9 @@ SAMPLING = ("temperature", "top_p")
 
 TEMPLATE = '''"""Repeats what the XComposer precision lab measured, with plain transformers calls.
 
-Needs torch, transformers and the lab's package `xcomposer_ui`, which brings the architecture.
-{usage}
+Needs the lab's package `xcomposer_ui`, which brings the architecture. `make run` installs it into the lab's .venv:
+
+    path/to/the/lab/.venv/bin/python {usage}
 """
 
 import base64
@@ -103,7 +104,7 @@ def script(document: Mapping[str, Any]) -> str:
     apart = {"seed", *(s.name for s in settings_of(Request) if s.only_tiled), *(() if sampled else SAMPLING)}
     settings = {s.name: given[s.name] for s in settings_of(Request) if s.name not in apart}
     return TEMPLATE.format(
-        usage="Run it with python" + (", the path of the picture after it." if image and not carried else "."),
+        usage=("run.py" if len(runs) == 1 else "comparison.py") + (" PICTURE" if image and not carried else ""),
         imports="from xcomposer_ui.core.settings import EMBEDDED_PATH\n" if embedded else "",
         checkpoint="str(EMBEDDED_PATH)" if embedded else _literal(runs[0]["model"]),
         device=_literal(runs[0]["device"] if runs[0].get("device") in DEVICES[1:] else "cpu"),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from xcomposer_ui.core.memory_timeline import MemoryTimeline
-from xcomposer_ui.core.messages import Sentence
+from xcomposer_ui.core.messages import Message, Sentence
 from xcomposer_ui.core.result import RunResult
 
 
@@ -28,7 +28,13 @@ class Status:
 
 @dataclass(frozen=True)
 class Waiting:
-    """Another run holds the model; this one starts when it is done."""
+    """Other work holds the model; this starts when its turn comes.
+
+    ahead: pieces of work before it, the running one included. work: the running one, where that is known.
+    """
+
+    ahead: int = 1
+    work: Message | None = None
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ published answers come from, does not apply them either.
 
 from __future__ import annotations
 
+import base64
 import errno
 import io
 import os
@@ -93,6 +94,15 @@ def as_rgb(image: Image.Image, bit_depth: int | None = None) -> Image.Image:
     white = Image.new("RGB", layer.size, "white")
     white.paste(layer, mask=layer)
     return white
+
+
+def thumbnail(image: Image.Image, side: int) -> str:
+    """`image` (RGB) as a data: URL of a JPEG whose longer side has at most `side` pixels."""
+    small = image.copy()
+    small.thumbnail((side, side))
+    file = io.BytesIO()
+    small.save(file, "JPEG", quality=80)
+    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
 def _read(source: str | os.PathLike[str], name: str) -> bytes:

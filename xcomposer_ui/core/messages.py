@@ -81,14 +81,7 @@ def text(code: str, language: str, /, **facts: Any) -> str:
 def sentences(language: str) -> dict[str, str]:
     """Code -> text in `language`, or in English where the language's file lacks the code."""
     own: dict[str, str] = json.loads((LOCALES / f"{language}.json").read_text(encoding="utf-8"))
-    found = own if language == "en" else sentences("en") | own
-    # A strategy's choice on the page: its name, and below it the line that describes what is cast.
-    lines = {
-        key.removesuffix(".line"): line
-        for key, line in found.items()
-        if key.startswith("strategy.") and key.endswith(".line")
-    }
-    return found | {f"{key}.choice": f"{found[key]}\n{line}" for key, line in lines.items()}
+    return own if language == "en" else sentences("en") | own
 
 
 def language_of(accepted: str) -> str:

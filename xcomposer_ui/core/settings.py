@@ -62,7 +62,7 @@ class Settings:
     model: "embedded", a folder, or a hub id. models: those that the page may load, always including `model`.
     device, half, language: "auto" lets the lab choose and give its reason.
     host, port: where the page is served; port 0..65535.
-    on_space: whether this is a Hugging Face Space.
+    on_space: whether this is a Hugging Face Space. source: the address of the Space's files; None elsewhere.
 
     Raises UserError where a value is not allowed.
     """
@@ -80,6 +80,7 @@ class Settings:
     )  # fmt: skip
     port: int = option(7860, "--port", "GRADIO_SERVER_PORT", "7860 if not given", metavar="N")
     on_space: bool = False
+    source: str | None = None
 
     def __post_init__(self) -> None:
         for known in options_of(type(self)):
@@ -108,12 +109,14 @@ def settings_from(environ: Mapping[str, str] = os.environ, /, **given: Any) -> S
             found[known.name] = value
     if isinstance(port := found.get("port"), str):
         found["port"] = _port(port)
-    on_space = bool(environ.get("SPACE_ID"))
+    space = environ.get("SPACE_ID")
+    on_space, source = bool(space), f"https://huggingface.co/spaces/{space}/tree/main" if space else None
     if on_space:  # a Space must be reachable from outside its container
         found.setdefault("host", "0.0.0.0")
     model = found.get("model", EMBEDDED)
     offered = tuple(m.strip() for m in environ.get("XCOMPOSER_MODELS", "").split(",") if m.strip())
-    return Settings(models=tuple(dict.fromkeys((model, EMBEDDED, *offered))), on_space=on_space, **found)
+    models = tuple(dict.fromkeys((model, EMBEDDED, *offered)))
+    return Settings(models=models, on_space=on_space, source=source, **found)
 
 
 def _port(text: str) -> int:

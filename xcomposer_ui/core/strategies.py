@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from xcomposer_ui.core.errors import UserError
-from xcomposer_ui.core.messages import sentences, text
+from xcomposer_ui.core.messages import Message, sentences, worded
 
 HALF_DTYPES = ("float16", "bfloat16")
 HALF = "half"
@@ -104,10 +104,15 @@ def strategy_named(name: str) -> Strategy:
     return STRATEGIES[name]
 
 
-def strategy_name(name: str, language: str) -> str:
-    """The display name of a strategy in PLANNED; any other name unchanged."""
+def strategy_title(name: str) -> Message | str:
+    """The display name of a strategy in PLANNED as a Message; any other name unchanged."""
     key = PLANNED[name].key() if name in PLANNED else name
-    return text(key, language) if key != name else name
+    return Message(key) if key != name else name
+
+
+def strategy_name(name: str, language: str) -> str:
+    """`strategy_title` in `language`."""
+    return worded(strategy_title(name), language)
 
 
 def strategy_choices(pattern: str = "strategy.{name}") -> list[tuple[str, str]]:

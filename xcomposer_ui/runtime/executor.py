@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 
 from xcomposer_ui.core.events import Event, Loading, MemorySoFar, TextSoFar
 from xcomposer_ui.runtime.backend import Progress
+from xcomposer_ui.runtime.model_queue import POLL_SEC
 
 Work = Callable[[], None]
 
@@ -46,9 +47,6 @@ def _run_all(queue: SimpleQueue[Work | None]) -> None:
         work()
         del work  # an idle worker keeps no reference to the last work
 
-
-POLL_SEC = 0.25
-"""Interval at which a waiting caller gets a chance to stop."""
 
 TEXT_EVERY_SEC = 0.05
 """Interval between two readings of the answer so far; decoding the text more often would slow the model."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 
@@ -13,14 +12,15 @@ from xcomposer_ui.core.messages import Message, Sentence
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.result import RunResult
 from xcomposer_ui.core.settings import DEVICES, Settings
-from xcomposer_ui.core.strategies import checked_half, strategy_named
+from xcomposer_ui.core.strategies import checked_half, strategy_named, strategy_title
 from xcomposer_ui.finetuning.request import FinetuningRequest
 from xcomposer_ui.finetuning.result import Finetuned, Finetuning
 from xcomposer_ui.planning.catalogue import tiled
 from xcomposer_ui.planning.default_choices import Machine, half_for, strategy_for
 from xcomposer_ui.planning.fit import MemoryBudget, certainly_fits
 from xcomposer_ui.runtime.backend import Backend, CallResult, Progress
-from xcomposer_ui.runtime.executor import POLL_SEC, Job, Result, Worker
+from xcomposer_ui.runtime.executor import Job, Result, Worker
+from xcomposer_ui.runtime.model_queue import ModelQueue
 from xcomposer_ui.runtime.remedies import Tried, failure_of
 from xcomposer_ui.tracing.dtype_flow import DtypeFlow, Traced, Tracing
 
@@ -34,7 +34,8 @@ OpenBackend = Callable[[str, str], Backend]
 class Runner:
     """The only access to a model, for the page, the endpoints and the command line.
 
-    It runs one request at a time: the lock is released when the run has ended, even if its caller stopped waiting.
+    It runs one request at a time, in the order of the calls: the next one starts when the run has ended, even if its
+    caller stopped waiting.
     `run`, `run_batch`, `diverge` and `trace` raise UserError for the user's mistakes before anything is computed;
     closing their generators stops the work.
     """
@@ -46,7 +47,7 @@ class Runner:
         self.machine = machine or Machine()
         self._open_backend = open_backend or _local_backend
         self._backend: Backend | None = None
-        self._lock = threading.Lock()
+        self._queue = ModelQueue()
         self._worker = Worker()
 
     def warm_up(self) -> None:
@@ -54,7 +55,8 @@ class Runner:
 
         Raises UserError as the first run would.
         """
-        self._lock.acquire()
+        for _ in self._queue.acquire(_loading(self.settings.model)):
+            pass
         self._submit(
             lambda progress: bool(self._backend_for(self.settings.model, None, progress).load(self.half(), progress))
         ).wait()
@@ -64,12 +66,15 @@ class Runner:
 
         Takes seconds the first time. Raises UserError if there is no such device or model.
         """
-        while self._backend is None:
-            if self._lock.acquire(timeout=POLL_SEC):
-                try:
-                    self._backend = self._backend or self._open_backend(self.settings.model, self.settings.device)
-                finally:
-                    self._lock.release()
+        if self._backend is not None:
+            return
+        for _ in self._queue.acquire(_loading(self.settings.model)):
+            if self._backend is not None:
+                return
+        try:
+            self._backend = self._backend or self._open_backend(self.settings.model, self.settings.device)
+        finally:
+            self._queue.release()
 
     def status(self) -> Status:
         """The lab's model, device and choices; returns at once and loads nothing."""
@@ -127,7 +132,7 @@ class Runner:
             self._backend_for(model, device, progress).load(half, progress)
             return True
 
-        job = yield from self._start(work)
+        job = yield from self._start(_loading(model), work)
         with job:
             for event in job.events(Loading(model, half)):
                 if isinstance(event, (Waiting, Loading)):
@@ -144,7 +149,7 @@ class Runner:
             result = backend.generate(request, progress)
             return _run_result(request, half_reason, backend, result, load_sec, progress, {})
 
-        job = yield from self._start(work)
+        job = yield from self._start(Message("work.run", strategy=strategy_title(request.strategy)), work)
         with job:
             yield from job.events(Loading(str(request.model), request.weights_dtype))
         yield Finished(job.result())
@@ -168,7 +173,7 @@ class Runner:
             ]
             return FinishedBatch(tuple(results), batch.size)
 
-        job = yield from self._start(work)
+        job = yield from self._start(Message("work.batch"), work)
         loading = Loading(str(first.model), first.weights_dtype)
         with job:
             for _ in job.poll():
@@ -184,9 +189,10 @@ class Runner:
             strategy_named(strategy), checked_half(half)
         request = self.resolved(request)
         job = yield from self._start(
+            Message("work.divergence"),
             lambda progress: self._backend_for(str(request.model), request.device, progress).measure_divergence(
                 request, variants, progress
-            )
+            ),
         )
         with job:
             for _ in job.poll():
@@ -201,7 +207,7 @@ class Runner:
             backend, _ = self._load(request, progress)
             return backend.device, backend.trace_dtypes(request, progress)
 
-        job = yield from self._start(work)
+        job = yield from self._start(Message("work.trace"), work)
         with job:
             for _ in job.poll():
                 yield Tracing()
@@ -220,26 +226,25 @@ class Runner:
 
             return finetune(request, device, progress, self.machine.check())
 
-        job = yield from self._start(work)
+        job = yield from self._start(Message("work.train"), work)
         with job:
             for _ in job.poll():
                 if job.progress.finetuning is not None:
                     yield Finetuned(job.progress.finetuning())
         yield Finetuned(job.result())
 
-    def _start(self, work: Callable[[Progress], Result]) -> Generator[Waiting, None, Job[Result]]:
-        """Yield Waiting until the model is free, then start `work`."""
-        while not self._lock.acquire(timeout=POLL_SEC):
-            yield Waiting()
+    def _start(self, name: Message, work: Callable[[Progress], Result]) -> Generator[Waiting, None, Job[Result]]:
+        """Yield Waiting until it is the caller's turn, then start `work`. name: of the work, for those who wait."""
+        yield from self._queue.acquire(name)
         return self._submit(work)
 
     def _submit(self, work: Callable[[Progress], Result]) -> Job[Result]:
-        """Pass `work` to the worker, which releases the lock, acquired by the caller, when the work has ended."""
+        """Pass `work` to the worker, which gives the model, held by the caller, to the next when the work has ended."""
         job = Job(work)
         try:
-            self._worker.submit(lambda: job.work(self._lock.release))
+            self._worker.submit(lambda: job.work(self._queue.release))
         except BaseException:
-            self._lock.release()
+            self._queue.release()
             raise
         return job
 
@@ -299,6 +304,10 @@ def _run_result(
         revision=backend.revision,
         timeline=result.timeline,
     )
+
+
+def _loading(model: str) -> Message:
+    return Message("work.load", model=model)
 
 
 def _local_backend(model: str, device: str) -> Backend:

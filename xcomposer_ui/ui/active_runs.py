@@ -29,6 +29,11 @@ class ActiveRun(Generic[Session]):
             self._latest = session
             return session
 
+    @property
+    def in_progress(self) -> bool:
+        """Whether it has not been stopped."""
+        return self._ended is None
+
     def stop(self, finished: Callable[[Session], Session]) -> Session:
         """End the run with `finished` of its newest session, and return that; a second stop changes nothing."""
         with self._changing:
@@ -42,6 +47,11 @@ class ActiveRuns(Generic[Session]):
 
     def __init__(self) -> None:
         self._runs: dict[str | None, ActiveRun[Session]] = {}
+
+    def busy(self, visitor: str | None) -> bool:
+        """Whether a run of the visitor is in progress."""
+        run = self._runs.get(visitor)
+        return run is not None and run.in_progress
 
     def followed(
         self, visitor: str | None, before: Session, steps: Generator[Session, None, None]

@@ -2,28 +2,49 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 import gradio as gr
+from gradio.processing_utils import save_file_to_cache
 
+from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.events import Status
-from xcomposer_ui.core.messages import text, worded
+from xcomposer_ui.core.images import open_picture
+from xcomposer_ui.core.messages import Message, text, worded
 from xcomposer_ui.core.request import Request, settings_of
 from xcomposer_ui.core.settings import DEVICES, HALVES, Settings
-from xcomposer_ui.core.strategies import strategy_choices, strategy_name
-from xcomposer_ui.ui.example_gallery import ExampleGallery
+from xcomposer_ui.core.strategies import STRATEGIES, strategy_choices, strategy_name
+from xcomposer_ui.ui.example_gallery import ExampleGallery, question_of
 from xcomposer_ui.ui.examples import Example
-from xcomposer_ui.ui.html import macro, short_name
+from xcomposer_ui.ui.handlers import Fields
+from xcomposer_ui.ui.html import macro, render, short_name
 from xcomposer_ui.ui.links import ask_fields
 from xcomposer_ui.ui.localization import QUIET, Localization
-from xcomposer_ui.ui.pictures import DrawingInput, PictureInput
+from xcomposer_ui.ui.page_scripts import triggers
+from xcomposer_ui.ui.pictures import DrawingInput, PictureInput, drawing_tools
 from xcomposer_ui.ui.setting_controls import filled_in, follow_model, setting_control
-
-PALETTE = ["#d62828", "#2a9d3a", "#1d5fd1", "#f2c714", "#7b3fb5", "#f08a1c", "#111111", "#ffffff"]
-"""The colours that the embedded model knows, so that drawings show what it can name."""
+from xcomposer_ui.ui.views.examples import questions_view
+from xcomposer_ui.ui.views.notices import notice
 
 UPLOAD, DRAW = "upload", "draw"
+
+STORAGE = "xcomposer-lab"
+"""Gradio encrypts what the browser keeps; a fixed key, so that it is still read after the lab was started anew."""
+
+KEEP_FORM = """(...values) => {
+  const names = %s, kept = {};
+  names.forEach((name, place) => {
+    const value = name === 'file' ? (values[place]?.path || '').split('/').pop() : values[place];
+    if (value !== null && value !== undefined) kept[name] = String(value);
+  });
+  return [{...kept, ask: kept.text || '', example: kept.file}];
+}"""
+"""The controls' values as the query of a link to the tab (see `links`), at each change, in the browser alone."""
+
+DRAWING_QUESTIONS = ("draw.question.describe", "draw.question.count", "draw.question.colour")
+"""Questions that are offered for any drawing."""
 
 
 class AskForm:
@@ -40,24 +61,26 @@ class AskForm:
         self.examples, self.models = examples, settings.models
         self.settings = settings_of(record)
         self.source = gr.State(UPLOAD)
+        self.kept = gr.BrowserState(None, storage_key="xcomposer-lab-form", secret=STORAGE)
         self._picture(words)
         self.gallery = ExampleGallery(words, examples)
         self.question = words.make(
             gr.Textbox,
-            {"label": "question", "placeholder": "question.placeholder", "info": "question.info"},
+            {"label": "question", "placeholder": "question.placeholder"},
             lines=1, max_lines=8, elem_id="question",
         )  # fmt: skip
         self.strategy = words.make(
             gr.Radio,
-            {"label": "strategy", "choices": strategy_choices("strategy.{name}.choice")},
+            {"label": "strategy", "choices": strategy_choices()},
             value=Request.strategy, elem_id="strategy",
         )  # fmt: skip
-        self.why = gr.HTML("", elem_id="strategy-why")
+        words.static(strategy_lines, elem_id="strategy-lines")
         self.strategy_chosen = gr.State(False)
         self.half = words.make(
             gr.Radio, {"label": "half", "choices": choices(HALVES)}, value=settings.half, elem_id="half"
         )
-        self.notice = gr.HTML("", elem_id="notice")
+        self.why = gr.HTML("", elem_id="strategy-why")
+        self.notice = gr.HTML("", elem_id="notice", elem_classes="xl-notice-place")
         with gr.Row(elem_classes="xl-buttons"):
             self.run = words.make(gr.Button, {"value": "run"}, variant="primary", elem_id="run")
             self.stop = words.make(gr.Button, {"value": "stop"}, elem_id="stop")
@@ -88,18 +111,35 @@ class AskForm:
             **filled_in(self.settings, given),
         }
 
+    def example(self, fields: Fields, strategy: str, language: str) -> tuple[Fields, dict[Any, Any]]:
+        """The request about the first example under `strategy` ("": the chosen one), and component -> value for it.
+
+        The picture's file is the copy that Gradio gives to the browser, as when the example is chosen in the gallery.
+        """
+        values = self.gallery.filled(0, language)
+        chosen = {
+            "file": self.copy_of(values[self.picture]),
+            "text": values[self.question],
+            "strategy": strategy or fields["strategy"],
+        }
+        return {**fields, **chosen}, values
+
     def changed(self, fields: Mapping[str, Any]) -> dict[Any, Any]:
         """Component -> value of the controls that an offered run changes: the strategy and the tiles."""
         tiles = {self.numbers[s.name]: fields.get(s.name) or 0 for s in self.settings if s.only_tiled}
         return {self.strategy: fields["strategy"], **tiles}
 
+    def copy_of(self, picture: str) -> str:
+        """The path of the copy of an example's `picture` that Gradio gives to the browser."""
+        return str(save_file_to_cache(picture, self.picture.GRADIO_CACHE))
+
     def changing(self) -> list[Any]:
         """The components of `changed`."""
         return [self.strategy, *(self.numbers[s.name] for s in self.settings if s.only_tiled)]
 
-    def restored(self, query: Mapping[str, str]) -> dict[Any, Any]:
-        """Component -> value for the settings in the page's address; empty where it has none."""
-        fields = ask_fields(query, self.models, self.examples) or {}
+    def restored(self, query: Mapping[str, Any]) -> dict[Any, Any]:
+        """Component -> value for the settings of a link, or that the browser kept; empty where there are none."""
+        fields = ask_fields({name: str(value) for name, value in query.items()}, self.models, self.examples) or {}
         return {control: fields[name] for name, control in self.controls.items() if name in fields}
 
     def first_strategy(self, status: Status, language: str, chosen: bool) -> dict[Any, Any]:
@@ -114,17 +154,19 @@ class AskForm:
                 self.picture = words.make(
                     PictureInput,
                     {"label": "picture.upload", "placeholder": "picture.placeholder", "alt_text": "picture.alt"},
-                    type="filepath", image_mode=None, sources=["upload", "webcam", "clipboard"], height=210,
-                    show_label=False, buttons=["fullscreen"], elem_id="picture",
+                    type="filepath", image_mode=None, sources=["upload", "webcam"], height=180,
+                    show_label=False, buttons=["fullscreen"], elem_id="picture", elem_classes="xl-picture",
                 )  # fmt: skip
             with words.make(gr.Tab, {"label": "picture.draw"}, id=DRAW) as self.draw_tab:
-                self.drawing = words.make(
-                    DrawingInput,
-                    {"label": "draw.label"},
-                    type="filepath", format="png", sources=(), transforms=(), layers=False, canvas_size=(336, 336),
-                    fixed_canvas=True, brush=gr.Brush(default_size=14, colors=list(PALETTE)), buttons=[],
-                    show_label=False, elem_id="drawing",
-                )  # fmt: skip
+                with gr.Column(elem_classes="xl-drawing"):
+                    words.static(lambda language: macro("quiet", language, text("draw.label", language)))
+                    words.static(drawing_tools, elem_id="drawing-tools")
+                    self.drawing = DrawingInput(elem_id="drawing")
+                self.drawing_questions = words.static(
+                    lambda language: questions_view([text(code, language) for code in DRAWING_QUESTIONS], language),
+                    js_on_load=triggers("select"),
+                    elem_id="drawing-questions",
+                )
 
     def _advanced(self, words: Localization, settings: Settings) -> None:
         self.numbers: dict[str, Any] = {}
@@ -145,12 +187,34 @@ class AskForm:
         )
 
     def _wire(self, language: gr.Radio) -> None:
+        controls = list(self.controls.values())
+        gr.on(
+            [control.change for control in controls], None, controls, self.kept,
+            js=KEEP_FORM % json.dumps(list(self.controls)), api_visibility="private",
+        )  # fmt: skip
         self.strategy.input(lambda: True, outputs=self.strategy_chosen, **QUIET)
         self.upload_tab.select(lambda: UPLOAD, outputs=self.source, **QUIET)
         self.draw_tab.select(lambda: DRAW, outputs=self.source, **QUIET)
         # `gr.Tabs(...)` here, where the page is built, would add a second, empty row of tabs to it.
         more = {self.tabs: gr.update(selected=UPLOAD), self.source: UPLOAD}
         self.gallery.fill(self.picture, self.question, language, more)
+        self.drawing_questions.select(question_of, None, self.question, **QUIET)
+        self.picture.upload(self._refused_picture, [self.picture, language], [self.picture, self.notice], **QUIET)
+
+    def _refused_picture(self, file: str | None, language: str) -> dict[Any, Any]:
+        """Component -> value after a picture was chosen: one that cannot be opened is taken away, and said why."""
+        try:
+            if file is not None:
+                open_picture(file)
+        except UserError as error:
+            return {self.picture: None, self.notice: notice(error, language)}
+        return {self.notice: ""}
+
+
+def strategy_lines(language: str) -> str:
+    """What each strategy casts where, a line each."""
+    keys = ((strategy.name, strategy.key("strategy.{name}.line")) for strategy in STRATEGIES.values())
+    return render("strategy_lines", language, lines=[Message(key) if key != name else name for name, key in keys])
 
 
 def strategy_why(status: Status, language: str) -> str:

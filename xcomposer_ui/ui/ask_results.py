@@ -14,12 +14,14 @@ from xcomposer_ui.planning.fit import DoesNotFit
 from xcomposer_ui.planning.predictions import PredictionError, Predictions, prediction_error_of, shape_of
 from xcomposer_ui.ui.examples import Example
 from xcomposer_ui.ui.handlers import remedies
+from xcomposer_ui.ui.html import render
 from xcomposer_ui.ui.links import ask_link
 from xcomposer_ui.ui.localization import Localization
 from xcomposer_ui.ui.offer_buttons import offers
+from xcomposer_ui.ui.page_scripts import triggers
 from xcomposer_ui.ui.preflight import Preflight
 from xcomposer_ui.ui.session import Session, SessionRun
-from xcomposer_ui.ui.views.conversation import messages
+from xcomposer_ui.ui.views.conversation import conversation
 from xcomposer_ui.ui.views.downloads import downloads
 from xcomposer_ui.ui.views.flow import flow_view
 from xcomposer_ui.ui.views.memory_chart import memory_chart
@@ -41,19 +43,14 @@ class AskResults:
 
     def __init__(self, words: Localization, preflight: Preflight, examples: tuple[Example, ...] = ()) -> None:
         self.preflight, self.examples = preflight, examples
-        self.chat = words.make(
-            gr.Chatbot,
-            {"label": "chat", "placeholder": "chat.placeholder"},
-            height=300, show_label=False, render_markdown=False, feedback_options=None, buttons=[], latex_delimiters=[],
-            group_consecutive_messages=False, elem_id="chat",
-        )  # fmt: skip
-        self.tiles = words.view(lambda language: metric_tiles(None, language), elem_id="tiles")
+        self.start = words.view(self._start, js_on_load=triggers("submit"), elem_id="start")
         self.misfit = gr.HTML("", elem_id="does-not-fit")
         self.fits = offers("fits", "fit", FITS)
-        self.status = words.view(lambda language: run_status(Session(), language), elem_id="run-status")
+        self.chat = gr.HTML(conversation(Session(), "en"), js_on_load=triggers("edit", "retry", "undo"), elem_id="chat")
+        self.tiles = gr.HTML("", elem_id="tiles")
+        self.status = gr.HTML("", elem_id="run-status")
         self.remedies = offers("remedies", "try", STRATEGIES)
         self.timeline = gr.HTML("", elem_id="memory-timeline")
-        self.pairs = gr.HTML("", elem_id="prediction-errors")
         with words.make(gr.Accordion, {"label": "flow"}, open=False, elem_id="flow-section"):
             with gr.Row(elem_classes="xl-flow-controls"):
                 self.against = words.make(
@@ -64,23 +61,24 @@ class AskResults:
                 self.trace = words.make(gr.Button, {"value": "flow.run"}, elem_id="trace")
             self.flow = words.view(lambda language: flow_view((), language), elem_id="flow")
         self.report = gr.HTML("", elem_id="report")
-        self.runs = words.view(lambda language: runs_table((), language), elem_id="runs")
+        self.runs = gr.HTML("", elem_id="runs")
+        self.pairs = gr.HTML("", elem_id="prediction-errors")
 
     def components(self) -> list[Any]:
         """Every component that `values` or `progress` changes."""
         return [
-            self.chat, self.tiles, self.misfit, *self.fits.values(), self.status, *self.remedies.values(),
-            self.timeline, self.pairs, self.flow, self.report, self.runs,
+            self.start, self.misfit, *self.fits.values(), self.chat, self.tiles, self.status,
+            *self.remedies.values(), self.timeline, self.flow, self.report, self.runs, self.pairs,
         ]  # fmt: skip
 
     def values(self, session: Session, language: str) -> dict[Any, Any]:
         """Component -> value that shows `session`."""
         offered = remedies(session)
-        last = session.last if session.running is None else None
         return (
             {
-                self.chat: messages(session, language),
-                self.tiles: metric_tiles(last.measurement if last else None, language),
+                self.start: self._start(language) if session.is_new else "",
+                self.chat: conversation(session, language),
+                self.tiles: self._tiles(session, language),
                 self.misfit: does_not_fit_notice(session.misfit, language),
                 self.status: run_status(session, language),
                 **self.predictions(session, language),
@@ -100,6 +98,17 @@ class AskResults:
                 for (name, button), label in zip(self.fits.items(), fit_labels(session.misfit, language), strict=True)
             }
         )
+
+    def _tiles(self, session: Session, language: str) -> str:
+        """The last run's figures; during a run their places, so that nothing moves when they arrive; else nothing."""
+        if session.running is not None:
+            return metric_tiles(None, language)
+        answered = session.last is not None and session.last.failure is None
+        return metric_tiles(session.last.measurement, language) if session.last and answered else ""
+
+    def _start(self, language: str) -> str:
+        """What the lab shows, before the first run."""
+        return render("start", language, examples=bool(self.examples))
 
     def predictions(self, session: Session, language: str, *, predict_newest: bool = False) -> dict[Any, Any]:
         """Component -> value for predicted beside measured peaks; predicting the newest takes seconds."""
@@ -123,7 +132,7 @@ class AskResults:
 
     def progress(self, session: Session, language: str) -> dict[Any, Any]:
         """Component -> value for what changes while a run is in progress."""
-        changes = {self.chat: messages(session, language), self.status: run_status(session, language)}
+        changes = {self.chat: conversation(session, language), self.status: run_status(session, language)}
         return changes | ({self.timeline: self._timeline(session, language)} if session.timeline is not None else {})
 
 

@@ -8,28 +8,36 @@ from typing import Any
 
 import gradio as gr
 
+from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.messages import text
 from xcomposer_ui.core.request import TILE_SETTINGS
 from xcomposer_ui.core.settings import Settings
 from xcomposer_ui.runtime.runner import Runner
 from xcomposer_ui.ui import handlers
 from xcomposer_ui.ui.active_runs import ActiveRuns
-from xcomposer_ui.ui.ask_form import AskForm
+from xcomposer_ui.ui.ask_form import STORAGE, AskForm
 from xcomposer_ui.ui.ask_results import AskResults
 from xcomposer_ui.ui.examples import Example
 from xcomposer_ui.ui.handlers import Fields
-from xcomposer_ui.ui.localization import Localization
+from xcomposer_ui.ui.kept_session import kept_session, restored_session
+from xcomposer_ui.ui.links import example_file, example_name
+from xcomposer_ui.ui.localization import QUIET, Localization
 from xcomposer_ui.ui.preflight import Preflight
 from xcomposer_ui.ui.session import Session
 from xcomposer_ui.ui.views.flow import flow_stage, flow_view
 from xcomposer_ui.ui.views.notices import notice
 
 MODEL_QUEUE = "model"
-"""The queue of all events that compute, one at a time."""
+"""The queue of all events that compute; the runner computes them one at a time, in their order."""
+
+MOST_COMPUTING = 32
+"""Visitors who run, or wait in the runner's own queue, where they see their place; later ones wait in Gradio's."""
 
 COMPUTES: dict[str, Any] = {
-    "api_visibility": "private", "concurrency_id": MODEL_QUEUE, "concurrency_limit": 1, "trigger_mode": "once",
+    "api_visibility": "private", "concurrency_id": MODEL_QUEUE, "concurrency_limit": MOST_COMPUTING,
+    "trigger_mode": "multiple", "show_progress": "hidden",
 }  # fmt: skip
-"""For events that compute."""
+"""For events that compute. A second one of the same visitor is answered with a notice."""
 
 STOPS: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 """For the events of the Stop buttons."""
@@ -37,11 +45,7 @@ STOPS: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibil
 PREDICTIONS = "predictions"
 """The queue of predictions for finished runs, apart from that of the model."""
 
-SHOW_RESULTS = """(...values) => {
-  if (innerWidth < 768) document.getElementById('chat').scrollIntoView({behavior: 'smooth'});
-  return values;
-}"""
-"""On a phone the answer is below the form; Run scrolls to it."""
+FOCUS_QUESTION = "() => document.querySelector('#question textarea').focus()"
 
 Steps = Generator[dict[Any, Any], None, None]
 
@@ -59,9 +63,10 @@ class AskTab:
         preflight: Preflight,
     ) -> None:
         self.runner, self.preflight = runner, preflight
-        self.languages = words.languages
+        self.languages, self.language = words.languages, language
         self.active: ActiveRuns[Session] = ActiveRuns()
         self.session = gr.State(Session())
+        self.kept = gr.BrowserState(None, storage_key="xcomposer-lab-runs", secret=STORAGE)
         with gr.Row(elem_classes="xl-ask"):
             with gr.Column(scale=5, min_width=300, elem_classes="xl-left"):
                 self.form = AskForm(words, settings, language, examples)
@@ -75,18 +80,35 @@ class AskTab:
             self.session,
             self.form.notice,
             *self.form.changing(),
+            self.form.run,
             self.form.stop,
             *self.results.components(),
         ]
 
     def refreshed(self, session: Session, language: str) -> dict[Any, Any]:
-        """Component -> value after a run: `session`, all that shows it, and the buttons' initial state."""
-        idle = {self.session: session, self.form.stop: gr.update(variant="secondary")}
-        return idle | self.shown(session, language)
+        """Component -> value for `session` and all that shows it."""
+        return {self.session: session} | self.shown(session, language)
 
     def shown(self, session: Session, language: str) -> dict[Any, Any]:
         """Component -> value for all that shows `session` in `language`."""
-        return {self.form.notice: notice(session.notice, language)} | self.results.values(session, language)
+        running = session.running is not None
+        return {
+            self.form.notice: notice(session.notice, language),
+            self.form.run: text("running" if running else "run", language),
+            self.form.stop: gr.update(variant="stop" if running else "secondary"),
+        } | self.results.values(session, language)
+
+    def restored(self, kept: Any) -> Session:
+        """The session that the browser kept."""
+
+        def file(name: str | None) -> str | None:
+            example = example_file(name, self.form.examples)
+            return None if example is None else self.form.copy_of(example)
+
+        return restored_session(kept, file)
+
+    def _keep(self, session: Session) -> dict[str, Any]:
+        return kept_session(session, lambda file: example_name(file, self.form.examples))
 
     def _wire(self, language: gr.Radio) -> None:
         inputs = [self.session, language, *self.form.inputs()]
@@ -96,39 +118,63 @@ class AskTab:
         ) -> Any:
             # Gradio names even private events after their functions; "run" is the endpoint's name.
             def answer(session: Session, language: str, request: gr.Request, *values: Any) -> Steps:
-                language_now = self.languages.current(request.session_hash, language)
                 fields = to_run(session, self.form.fields(*values))
-                steps = handlers.ask(self.runner, session, fields, preflight=self.preflight, anyway=anyway)
-                yield from self._shown(self.active.followed(request.session_hash, session, steps), fields, language_now)
+                yield from self._run(session, fields, language, request, anyway=anyway)
 
-            event = gr.on(
-                triggers, answer, inputs, self.outputs(), js=SHOW_RESULTS,
-                show_progress="minimal", show_progress_on=self.results.chat, **COMPUTES,
-            )  # fmt: skip
-            # The prediction takes seconds: it follows the answer, in its own queue, so that no run waits for it.
-            event.then(
-                self._predicted, [self.session, language], [self.results.pairs, self.results.timeline],
-                show_progress="hidden", api_visibility="private", concurrency_id=PREDICTIONS, concurrency_limit=4,
-            )  # fmt: skip
-            return event
+            return self._predicting(gr.on(triggers, answer, inputs, self.outputs(), **COMPUTES))
 
+        def example(session: Session, language: str, event: gr.EventData, request: gr.Request, *values: Any) -> Steps:
+            fields, filled = self.form.example(self.form.fields(*values), event.strategy, language)
+            yield filled
+            yield from self._run(session, fields, language, request)
+
+        shown_example = list(dict.fromkeys([*self.outputs(), *self.form.gallery.outputs()]))
         fits = self.results.fits
         started = [
             runs([self.form.run.click, self.form.question.submit]),
+            self._predicting(self.results.start.submit(example, inputs, shown_example, **COMPUTES)),
+            runs([self.results.chat.retry], repeated_fields),
             *(runs([button.click], _remedy(name)) for name, button in self.results.remedies.items()),
             runs([fits["strategy"].click], fitting_fields),
             runs([fits["hd-num"].click], fewer_tiles_fields),
             runs([fits["anyway"].click], refused_fields, anyway=True),
             self.results.trace.click(
                 self._traced, [self.session, language, self.results.against],
-                [self.session, self.form.notice, self.results.flow], show_progress="hidden", **COMPUTES,
+                [self.session, self.form.notice, self.results.flow], **COMPUTES | {"trigger_mode": "once"},
             ),
         ]  # fmt: skip
         for button, ended in ((self.form.stop, self._stopped), (self.form.clear, self._cleared)):
             button.click(
                 ended, [self.session, language], self.outputs(),
                 cancels=started, **STOPS,
-            )  # fmt: skip
+            ).then(self._keep, self.session, self.kept, **QUIET)  # fmt: skip
+        chat, question = self.results.chat, self.form.question
+        undone = chat.undo(self._undone, [self.session, language], self.outputs(), **QUIET)
+        edited = chat.edit(self._edited, [self.session, language], [question, *self.outputs()], **QUIET)
+        edited.then(None, js=FOCUS_QUESTION, api_visibility="private")
+        for changed in (undone, edited):
+            changed.then(self._keep, self.session, self.kept, **QUIET)
+        self.form.clear.click(lambda: "", None, question, **QUIET)
+
+    def _predicting(self, event: Any) -> Any:
+        """`event`, followed by the prediction of its run: it takes seconds, so that it has a queue of its own."""
+        event.then(self._keep, self.session, self.kept, **QUIET)
+        event.then(
+            self._predicted, [self.session, self.language], [self.results.pairs, self.results.timeline],
+            show_progress="hidden", api_visibility="private", concurrency_id=PREDICTIONS, concurrency_limit=4,
+        )  # fmt: skip
+        return event
+
+    def _run(
+        self, session: Session, fields: Fields, language: str, request: gr.Request, *, anyway: bool = False
+    ) -> Steps:
+        """Component -> value at each step of a run with `fields`; a notice where one of the visitor is in progress."""
+        if self.active.busy(request.session_hash):
+            yield {self.form.notice: notice(UserError("run_in_progress"), language)}
+            return
+        language_now = self.languages.current(request.session_hash, language)
+        steps = handlers.ask(self.runner, session, fields, preflight=self.preflight, anyway=anyway)
+        yield from self._shown(self.active.followed(request.session_hash, session, steps), fields, language_now)
 
     def _shown(self, steps: Generator[Session, None, None], fields: Fields, language_now: Callable[[], str]) -> Steps:
         first = True
@@ -137,8 +183,7 @@ class AskTab:
                 if step.running is None:
                     yield self.refreshed(step, language_now())
                 elif first:
-                    busy = {self.form.stop: gr.update(variant="stop")}
-                    yield self.refreshed(step, language_now()) | self.form.changed(fields) | busy
+                    yield self.refreshed(step, language_now()) | self.form.changed(fields)
                 else:
                     yield {self.session: step} | self.results.progress(step, language_now())
                 first = False
@@ -170,9 +215,22 @@ class AskTab:
         session = self.active.stop(request.session_hash, session, lambda latest: handlers.stopped(latest, status))
         return self.refreshed(session, language)
 
+    def _undone(self, session: Session, language: str) -> dict[Any, Any]:
+        return self.refreshed(session.undone(), language)
+
+    def _edited(self, session: Session, language: str) -> dict[Any, Any]:
+        """The last turn's question is in the field again, and the turn is gone."""
+        last = session.turns[-1].request.text
+        return {self.form.question: last} | self.refreshed(session.undone(), language)
+
     def _cleared(self, session: Session, language: str, request: gr.Request) -> dict[Any, Any]:
         self.runner.forget()  # its prefix cache is of use to this conversation's next turn only
         return self.refreshed(self.active.stop(request.session_hash, session, Session.cleared), language)
+
+
+def repeated_fields(session: Session, fields: Fields) -> Fields:
+    """The conversation's last question about the same picture, with the controls' settings."""
+    return handlers.remedy(session, fields, fields["strategy"])
 
 
 def own_fields(_: Session, fields: Fields) -> Fields:

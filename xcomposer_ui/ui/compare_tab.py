@@ -121,8 +121,8 @@ class CompareTab:
         self.picture = words.make(
             PictureInput,
             {"label": "picture.upload", "placeholder": "picture.placeholder", "alt_text": "picture.alt"},
-            type="filepath", image_mode=None, sources=["upload", "clipboard"], height=170, show_label=False,
-            buttons=[], elem_id="compare-picture",
+            type="filepath", image_mode=None, sources=["upload"], height=170, show_label=False,
+            buttons=[], elem_id="compare-picture", elem_classes="xl-picture",
         )  # fmt: skip
         self.gallery = ExampleGallery(words, self.examples, "compare-")
         self.question = words.make(
@@ -175,7 +175,7 @@ class CompareTab:
                 steps = handler(session, self.fields(*values))
                 yield from self._follow(self.active.followed(request.session_hash, session, steps), language_now)
 
-            return gr.on(triggers, comparison, inputs, self.outputs(), show_progress="hidden", **COMPUTES)
+            return gr.on(triggers, comparison, inputs, self.outputs(), **COMPUTES)
 
         runner, checks, examples = self.runner, self.preflight, self.examples
         events = [

@@ -26,7 +26,7 @@ from xcomposer_ui.finetuning.request import FinetuningRequest
 from xcomposer_ui.planning.plan import plan_as_json
 from xcomposer_ui.runtime.runner import Runner
 from xcomposer_ui.ui import compare_handlers, handlers, plan_handlers, train_handlers
-from xcomposer_ui.ui.ask_tab import MODEL_QUEUE
+from xcomposer_ui.ui.ask_tab import MODEL_QUEUE, MOST_COMPUTING
 from xcomposer_ui.ui.pictures import PictureInput
 from xcomposer_ui.ui.plan_tab import PLAN_QUEUE
 from xcomposer_ui.ui.preflight import Preflight
@@ -82,8 +82,9 @@ def add_endpoint(
         [inspect.Parameter(p.name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=p.default) for p in parameters]
     )
     call.__name__, call.__doc__ = name, function.__doc__
-    one_at_a_time: dict[str, Any] = {"concurrency_id": queue, "concurrency_limit": 1} if queue else {}
-    gr.Button().click(call, [p.component for p in parameters], gr.JSON(), api_name=name, **one_at_a_time)
+    limit = MOST_COMPUTING if queue == MODEL_QUEUE else 1  # the runner has a queue of its own
+    queued: dict[str, Any] = {"concurrency_id": queue, "concurrency_limit": limit} if queue else {}
+    gr.Button().click(call, [p.component for p in parameters], gr.JSON(), api_name=name, **queued)
 
 
 def build_endpoints(settings: Settings, runner: Runner, preflight: Preflight) -> None:

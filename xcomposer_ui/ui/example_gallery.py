@@ -8,6 +8,8 @@ import gradio as gr
 
 from xcomposer_ui.ui.examples import Example, by_picture, first_for
 from xcomposer_ui.ui.localization import QUIET, Localization
+from xcomposer_ui.ui.page_scripts import triggers
+from xcomposer_ui.ui.views.examples import examples_view, questions_view
 
 
 class ExampleGallery:
@@ -17,36 +19,40 @@ class ExampleGallery:
         self.pictures = by_picture(examples)
         if not examples:
             return
-        classes = {"elem_classes": "xl-examples"} if prefix else {}
-        self.gallery = words.make(
-            gr.Gallery,
-            {"label": "examples"},
-            value=[(picture, about[0].question) for picture, about in self.pictures.items()],
-            columns=6, height="auto", allow_preview=False, interactive=False, object_fit="cover", buttons=[],
-            elem_id=f"{prefix}examples", **classes,
-        )  # fmt: skip
-        classes = {"elem_classes": "xl-suggestions"} if prefix else {}
-        self.suggestions = words.make(
-            gr.Dataset,
-            {"label": "examples.questions"},
-            components=[gr.Textbox(visible=False)], samples=[], type="tuple", visible=False,
-            elem_id=f"{prefix}suggestions", **classes,
-        )  # fmt: skip
+        self.gallery = words.static(
+            lambda language: examples_view(self.pictures, language),
+            js_on_load=triggers("select"),
+            elem_id=f"{prefix}examples",
+        )
+        self.questions = gr.HTML("", js_on_load=triggers("select"), elem_id=f"{prefix}suggestions")
 
     def fill(self, picture: Any, question: gr.Textbox, language: gr.Radio, more: dict[Any, Any] | None = None) -> None:
         """Wire the events: a chosen example fills `picture` and `question`. more: component -> value, filled too."""
+        self._picture, self._question, self._more = picture, question, more or {}
         if not self.pictures:
             return
 
-        def chosen(language: str, event: gr.SelectData) -> dict[Any, Any]:
-            file, about = list(self.pictures.items())[event.index]
-            samples = [[example.question] for example in about]
-            return {
-                picture: file,
-                question: first_for(about, language).question,
-                self.suggestions: gr.Dataset(samples=samples, visible=len(about) > 1),
-                **(more or {}),
-            }
+        def chosen(language: str, event: gr.EventData) -> dict[Any, Any]:
+            return self.filled(int(event.index), language)
 
-        self.gallery.select(chosen, language, [picture, question, self.suggestions, *(more or {})], **QUIET)
-        self.suggestions.click(lambda chosen: chosen[1][0], self.suggestions, question, **QUIET)
+        self.gallery.select(chosen, language, self.outputs(), **QUIET)
+        self.questions.select(question_of, None, question, **QUIET)
+
+    def outputs(self) -> list[Any]:
+        """The components of `filled`."""
+        return [self._picture, self._question, self.questions, *self._more] if self.pictures else []
+
+    def filled(self, index: int, language: str) -> dict[Any, Any]:
+        """Component -> value for the example picture number `index` and a question about it in `language`."""
+        file, about = list(self.pictures.items())[index]
+        return {
+            self._picture: file,
+            self._question: first_for(about, language).question,
+            self.questions: questions_view([example.question for example in about], language),
+            **self._more,
+        }
+
+
+def question_of(event: gr.EventData) -> str:
+    """The question of the button that was clicked."""
+    return str(event.question)

@@ -6,6 +6,7 @@ from typing import Any
 
 import gradio as gr
 
+from xcomposer_ui import __version__
 from xcomposer_ui.core.messages import LANGUAGES, language_of, text
 from xcomposer_ui.core.settings import Settings
 from xcomposer_ui.runtime.runner import Runner
@@ -16,7 +17,7 @@ from xcomposer_ui.ui.compare_tab import CompareTab
 from xcomposer_ui.ui.endpoints import build_endpoints
 from xcomposer_ui.ui.examples import examples
 from xcomposer_ui.ui.explain_tab import build_explain_tab, explanation_view
-from xcomposer_ui.ui.html import macro
+from xcomposer_ui.ui.html import macro, render
 from xcomposer_ui.ui.learn_tab import LearnTab
 from xcomposer_ui.ui.localization import QUIET, Localization
 from xcomposer_ui.ui.model_picker import ModelPicker
@@ -41,9 +42,9 @@ class Head:
     """Title, head line and language switch; the head line is refreshed until the runner knows its device."""
 
     def __init__(self, words: Localization, settings: Settings, runner: Runner) -> None:
-        self.runner = runner
+        self.runner, self.languages = runner, words.languages
         with gr.Row(elem_id="head"):
-            self.title = words.view(title, elem_id="title")
+            words.static(title, elem_id="title")
             self.line = words.view(lambda language: head_line(runner.status(), language), elem_id="head-line")
             self.language = words.make(
                 gr.Radio,
@@ -57,9 +58,11 @@ class Head:
 
     def values(self, language: str) -> dict[Any, Any]:
         """Component -> value in `language`, for the runner's present state."""
-        return {self.title: title(language), self.line: head_line(self.runner.status(), language)}
+        return {self.line: head_line(self.runner.status(), language)}
 
-    def _ticked(self, language: str) -> tuple[Any, Any]:
+    def _ticked(self, language: str, request: gr.Request) -> tuple[Any, Any]:
+        if not self.languages.is_known(request.session_hash):  # the switch still shows its first value
+            return gr.skip(), gr.skip()
         status = self.runner.status()
         return head_line(status, language), gr.Timer(active=status.device is None)
 
@@ -67,6 +70,11 @@ class Head:
 def title(language: str) -> str:
     """The page's name and subtitle."""
     return macro("page_title", language)
+
+
+def footer(settings: Settings, language: str) -> str:
+    """Version, licence, source, and where a visitor's data are."""
+    return render("footer", language, version=__version__, source=settings.source)
 
 
 def build_app(settings: Settings, runner: Runner, plans: Plans | None = None) -> tuple[gr.Blocks, gr.I18n]:
@@ -89,8 +97,10 @@ def build_app(settings: Settings, runner: Runner, plans: Plans | None = None) ->
                 train = TrainTab(words, settings, runner, language)
             with words.make(gr.Tab, {"label": "tab.learn"}, id="learn") as learn_tab:
                 learn = LearnTab(words, runner, checks, language, tabs, learn_tab)
-            with words.make(gr.Tab, {"label": "tab.models"}, id="models") as models_tab:
+            several = len(settings.models) > 1
+            with words.make(gr.Tab, {"label": "tab.models"}, id="models", visible=several) as models_tab:
                 picker = ModelPicker(words, settings, runner, checks.fitting, models_tab)
+        words.static(lambda language: footer(settings, language), elem_id="about")
         picker.follow(language, head.line, [ask.form.model, compare.model])
         build_endpoints(settings, runner, checks)
 
@@ -116,19 +126,28 @@ def build_app(settings: Settings, runner: Runner, plans: Plans | None = None) ->
                 explain.shown: explanation_view(pasted, language),
             }
 
-        def initial_language(
+        def initial_page(
             browser: str,
-            session: Session,
             compared: CompareSession,
             planned: PlanSession,
             trained: TrainSession,
             pasted: str,
+            kept: Any,
+            kept_form: Any,
             request: gr.Request,
         ) -> dict[Any, Any]:
+            """Component -> value for a page that was just loaded: the browser's language, and what it kept."""
             initial = settings.language if settings.language in LANGUAGES else language_of(browser or "")
+            session = ask.restored(kept)
             updates = in_language(session, compared, planned, trained, initial, pasted, request)
-            strategy = ask.form.first_strategy(runner.status(), initial, chosen="ask" in request.query_params)
-            return updates | strategy | {language: initial}
+            linked = "ask" in request.query_params
+            form = ask.form.restored(kept_form) if isinstance(kept_form, dict) and not linked else {}
+            chosen = linked or bool(form)
+            strategy = ask.form.first_strategy(runner.status(), initial, chosen=chosen)
+            state = {language: initial, ask.session: session, ask.form.strategy_chosen: chosen}
+            texts = {part: updates[part] for part in form if part in updates}
+            values = {part: gr.update(**texts.get(part, {}) | {"value": value}) for part, value in form.items()}
+            return updates | strategy | values | state
 
         def machine_known(language: str, chosen: bool, request: gr.Request) -> dict[Any, Any]:
             """Component -> value for what a page shows of the machine, once that is known."""
@@ -153,7 +172,6 @@ def build_app(settings: Settings, runner: Runner, plans: Plans | None = None) ->
             *compare.outputs(),
             *plan.outputs(),
             *train.outputs(),
-            head.title,
             head.line,
             explain.shown,
             ask.form.why,
@@ -161,8 +179,10 @@ def build_app(settings: Settings, runner: Runner, plans: Plans | None = None) ->
         changed = list(dict.fromkeys([*words.components(), *shown]))
         browser = gr.Textbox(visible=False)
         loaded = app.load(
-            initial_language, [browser, ask.session, compare.session, plan.session, train.session, explain.pasted],
-            [*changed, language], js=BROWSER_LANGUAGE, **QUIET,
+            initial_page,
+            [browser, compare.session, plan.session, train.session, explain.pasted, ask.kept, ask.form.kept],
+            list(dict.fromkeys([*changed, language, ask.form.strategy_chosen, *ask.form.inputs()])),
+            js=BROWSER_LANGUAGE, **QUIET,
         )  # fmt: skip
         loaded.then(None, language, None, js=SAY_LANGUAGE, api_visibility="private")
         learn.follow(loaded, language)
@@ -176,6 +196,6 @@ def build_app(settings: Settings, runner: Runner, plans: Plans | None = None) ->
         head.timer.tick(
             machine_known, [language, ask.form.strategy_chosen], [ask.form.strategy, ask.form.why, plan.check], **QUIET
         )
-        ask.results.runs.change(head.values, language, [head.title, head.line], **QUIET)
+        ask.results.runs.change(head.values, language, [head.line], **QUIET)
         language.change(None, language, None, js=SAY_LANGUAGE, api_visibility="private")
     return app, words.i18n()

@@ -93,11 +93,10 @@ def train_fields(query: Mapping[str, str]) -> dict[str, Any] | None:
 
 
 def _link(tab: str, request: Request, chosen: Mapping[str, Any], examples: Sequence[Example]) -> str:
-    # Gradio stores a chosen example in a folder of its own; only the file's name stays the same.
-    name = Path(request.file).name if request.file else ""
+    name = example_name(request.file, examples)
     return "?" + urlencode({
         tab: request.text[:MOST_LINKED],
-        **({"example": name} if name in _named(examples) else {}),
+        **({"example": name} if name else {}),
         **{name: value for name, value in chosen.items() if value is not None},
         **({"model": request.model} if request.model else {}),
         **({"device": request.device} if request.device else {}),
@@ -110,7 +109,7 @@ def _fields(
     """The query's question and picture, its settings within their limits, its model and device where offered."""
     return {
         "text": query[tab][:MOST_LINKED],
-        "file": _named(examples).get(query.get("example", "")),
+        "file": example_file(query.get("example"), examples),
         **_numbers(query, settings),
         **({"model": query["model"]} if query.get("model") in models else {}),
         **({"device": query["device"]} if query.get("device") in DEVICES else {}),
@@ -121,6 +120,20 @@ def _numbers(query: Mapping[str, str], settings: Sequence[Setting]) -> dict[str,
     """The settings in `query` that are numbers within their limits."""
     numbers = {s.name: s.parsed(query[s.name]) for s in settings if s.name in query}
     return {name: number for name, number in numbers.items() if number is not None and number <= MOST_EXACT}
+
+
+def example_name(file: str | None, examples: Sequence[Example]) -> str | None:
+    """The name of the example that `file` is; None for any other picture.
+
+    Gradio stores a chosen example in a folder of its own; only the file's name stays the same.
+    """
+    name = Path(file).name if file else ""
+    return name if name in _named(examples) else None
+
+
+def example_file(name: str | None, examples: Sequence[Example]) -> str | None:
+    """The path of the example called `name`; None where there is none."""
+    return _named(examples).get(name or "")
 
 
 def _named(examples: Sequence[Example]) -> dict[str, str]:

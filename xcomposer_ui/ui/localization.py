@@ -40,6 +40,10 @@ class SessionLanguages:
             while len(self._chosen) > MOST_VISITORS:
                 self._chosen.popitem(last=False)
 
+    def is_known(self, visitor: str | None) -> bool:
+        """Whether `visitor`'s page has told its language."""
+        return visitor in self._chosen
+
     def current(self, visitor: str | None, at_first: str) -> Callable[[], str]:
         """A function that returns the current language of `visitor`'s page, `at_first` until another is chosen."""
         self.choose(visitor, at_first)
@@ -58,6 +62,7 @@ class Localization:
         self.languages = SessionLanguages()
         self._bound: list[tuple[Any, dict[str, Key]]] = []
         self._views: dict[str, Callable[[str], str]] = {}
+        self._static: dict[Any, Callable[[str], str]] = {}
 
     def make(self, kind: Callable[..., Part], texts: dict[str, Key], **properties: Any) -> Part:
         """`kind` made with `properties`, and with `texts`: property -> key of its text."""
@@ -72,6 +77,12 @@ class Localization:
         value = gr.I18n()(name) if self.language == "auto" else shown(self.language)
         return gr.HTML(value, **properties)
 
+    def static(self, shown: Callable[[str], str], **properties: Any) -> gr.HTML:
+        """An HTML component that depends on the language alone."""
+        part = self.view(shown, **properties)
+        self._static[part] = shown
+        return part
+
     def i18n(self) -> gr.I18n:
         """The texts for `launch(i18n=)`."""
         languages = {
@@ -83,14 +94,14 @@ class Localization:
 
     def components(self) -> list[Any]:
         """Every component that `updates` changes."""
-        return [part for part, _ in self._bound]
+        return [*(part for part, _ in self._bound), *self._static]
 
     def updates(self, language: str) -> dict[Any, Any]:
         """Component -> update that puts its texts into `language`."""
         return {
             part: gr.update(**{name: _in_language(key, language) for name, key in texts.items()})
             for part, texts in self._bound
-        }
+        } | {part: shown(language) for part, shown in self._static.items()}
 
     def _first(self, key: Key) -> Any:
         if self.language != "auto":

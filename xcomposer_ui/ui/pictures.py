@@ -14,6 +14,9 @@ from urllib.parse import unquote_to_bytes
 import gradio as gr
 from gradio.data_classes import ImageData
 
+from xcomposer_ui.ui.html import render
+from xcomposer_ui.ui.page_scripts import script
+
 
 class PictureInput(gr.Image):
     """`gr.Image(type="filepath")` whose value is the uploaded file's path on the server, unopened."""
@@ -28,16 +31,37 @@ class PictureInput(gr.Image):
         return payload.path
 
 
-class DrawingInput(gr.ImageEditor):
-    """`gr.ImageEditor(type="filepath")` whose value is the flattened drawing's path, unopened; None without one."""
+class DrawingInput(gr.HTML):
+    """A canvas of 336 by 336 pixels, whose value is the path of a PNG on the server, unopened; None while it is empty.
+
+    The tools are elements beside it, see `drawing_tools` and `assets/scripts/drawing.js`.
+    """
 
     is_template = True
 
-    def preprocess(self, payload: Any) -> str | None:  # type: ignore[override]
-        if payload is not None and payload.id is not None:
-            payload = self.blob_storage.pop(payload.id, None)
-        composite = payload.composite if payload is not None else None
-        return composite.path if composite is not None else None
+    def __init__(self, **properties: Any) -> None:
+        canvas = '<canvas width="336" height="336" tabindex="0"></canvas>'
+        super().__init__("", html_template=canvas, js_on_load=script("drawing"), **properties)
+
+    def preprocess(self, payload: str | None) -> str | None:
+        if not payload or not payload.startswith("data:"):
+            return None
+        return _written(payload, Path(self.GRADIO_CACHE))
+
+
+PALETTE = {
+    "#d62828": "red", "#2a9d3a": "green", "#1d5fd1": "blue", "#f2c714": "yellow", "#7b3fb5": "purple",
+    "#f08a1c": "orange", "#111111": "black", "#ffffff": "white",
+}  # fmt: skip
+"""The colours that the embedded model knows, so that drawings show what it can name."""
+
+WIDTHS = {"thin": 6, "medium": 14, "thick": 40}
+"""Of a line, in pixels of the canvas."""
+
+
+def drawing_tools(language: str) -> str:
+    """The colours, the widths and the buttons of a drawing."""
+    return render("drawing_tools", language, colours=PALETTE.items(), widths=WIDTHS.items())
 
 
 def _written(url: str, folder: Path) -> str:

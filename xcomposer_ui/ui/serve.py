@@ -8,6 +8,8 @@ import threading
 from typing import Any
 
 import gradio as gr
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
 
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.request import Request
@@ -16,10 +18,13 @@ from xcomposer_ui.planning.fit import DoesNotFit, FitChecker
 from xcomposer_ui.planning.hardware import as_text
 from xcomposer_ui.planning.planner_process import PlannerProcess
 from xcomposer_ui.runtime.runner import Runner
+from xcomposer_ui.ui.examples import by_picture, examples
+from xcomposer_ui.ui.html import render
 from xcomposer_ui.ui.layout import build_app
-from xcomposer_ui.ui.page_scripts import HEAD
+from xcomposer_ui.ui.page_scripts import head
 from xcomposer_ui.ui.plan_handlers import Plans
 from xcomposer_ui.ui.theme import theme
+from xcomposer_ui.ui.views.examples import examples_style
 from xcomposer_ui.ui.views.notices import does_not_fit_sentences
 
 STYLE = ASSETS / "style.css"
@@ -47,8 +52,9 @@ def launch(settings: Settings, runner: Runner, plans: Plans | None = None, **mor
         server_port=settings.port or None,
         theme=theme(),
         css_paths=[STYLE, ASSETS / "learn.css"],
-        head=HEAD,
+        head=head() + examples_style(list(by_picture(examples()))) + str(render("skeleton")),
         i18n=i18n,
+        app_kwargs={"middleware": [Middleware(GZipMiddleware, minimum_size=1000)]},  # Gradio compresses its files alone
         share=False,
         run_history=False,
         enable_monitoring=False,

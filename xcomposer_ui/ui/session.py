@@ -8,6 +8,7 @@ from typing import Any
 
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.events import Loading, Waiting
+from xcomposer_ui.core.images import thumbnail
 from xcomposer_ui.core.memory_timeline import MemoryTimeline
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.result import RunResult
@@ -17,6 +18,9 @@ from xcomposer_ui.tracing.dtype_flow import Traced
 MOST_RUNS = 200
 """Runs that the table keeps; older ones are dropped."""
 
+THUMBNAIL_PIXELS = 96
+"""Longer side of the pictures beside the turns, shown at half that size."""
+
 
 @dataclass(frozen=True)
 class CheckingFit:
@@ -25,21 +29,28 @@ class CheckingFit:
 
 @dataclass(frozen=True)
 class SessionRun:
-    """One finished run. request: with the controls' values, its picture by file alone."""
+    """One finished run.
+
+    request: with the controls' values, its picture by file alone. thumbnail: of its picture, a data: URL; None without
+    a picture.
+    """
 
     request: Request
     result: RunResult
+    thumbnail: str | None = None
 
 
 @dataclass(frozen=True)
 class Session:
-    """running: the request of the run in progress. draft: its answer so far. stage: what it waits for.
+    """running: the request of the run in progress. thumbnail: of its picture. draft: its answer so far. stage: what it
+    waits for.
 
     turns: the conversation, oldest first. runs: every run of the visit, oldest first; outlives the conversation.
     notice: the user's last mistake, until the next run.
     timeline: memory of the run in progress so far; expected_bytes: its predicted peak, once that is known.
     misfit: why the request in `refused` was not run, or what to run instead after it ran out of memory.
     report: the last run as a self-contained document; None where its picture's file was deleted before its end.
+    restored: whether the browser kept it, without the visitor's own pictures, and no run followed.
     traced: the dtype flow of the last run, and perhaps another strategy's beside it; dropped with the next run.
 
     Requests in a session have no open picture: those of one visit would take hundreds of megabytes.
@@ -48,6 +59,7 @@ class Session:
     turns: tuple[SessionRun, ...] = ()
     runs: tuple[SessionRun, ...] = ()
     running: Request | None = None
+    thumbnail: str | None = None
     draft: str = ""
     stage: Waiting | Loading | CheckingFit | None = None
     notice: UserError | None = None
@@ -58,6 +70,12 @@ class Session:
     refused: Request | None = None
     report: Mapping[str, Any] | None = None
     traced: tuple[Traced, ...] = ()
+    restored: bool = False
+
+    @property
+    def is_new(self) -> bool:
+        """Whether there is neither a conversation nor a run that could begin one."""
+        return not self.turns and self.running is None and self.misfit is None
 
     @property
     def last(self) -> RunResult | None:
@@ -83,7 +101,8 @@ class Session:
         """The session at the start of a run of `request`."""
         return replace(
             self, running=request.without_image(), draft="", stage=None, notice=None, stopped=False, misfit=None,
-            refused=None, traced=(),
+            thumbnail=None if request.image is None else thumbnail(request.image, THUMBNAIL_PIXELS),
+            refused=None, traced=(), restored=False,
         )  # fmt: skip
 
     def with_misfit(self, request: Request, misfit: DoesNotFit) -> Session:
@@ -93,7 +112,7 @@ class Session:
     def ended(self, request: Request, result: RunResult) -> Session:
         """The session after the run of `request` with `result`."""
         kept = replace(result, request=result.request.without_image())
-        run = SessionRun(request.without_image(), kept)
+        run = SessionRun(request.without_image(), kept, self.thumbnail)
         return replace(
             self.idle(),
             report=None,
@@ -104,7 +123,11 @@ class Session:
 
     def idle(self) -> Session:
         """The session with no run in progress."""
-        return replace(self, running=None, draft="", stage=None, timeline=None, expected_bytes=None)
+        return replace(self, running=None, thumbnail=None, draft="", stage=None, timeline=None, expected_bytes=None)
+
+    def undone(self) -> Session:
+        """The session without the conversation's last turn; the runs stay."""
+        return Session(turns=self.turns[:-1], runs=self.runs)
 
     def cleared(self) -> Session:
         """The session with a new conversation; the runs stay."""

@@ -16,6 +16,18 @@ from xcomposer_ui.planning.catalogue import tiled
 from xcomposer_ui.ui.localization import QUIET, Localization
 
 
+class NumberInput(gr.Number):
+    """`gr.Number` whose limits are those of its arrows alone: a number outside is refused where a request is made.
+
+    Gradio's own refusal is an exception, with a traceback in the log.
+    """
+
+    is_template = True
+
+    def preprocess(self, payload: float | None) -> float | int | None:
+        return None if payload is None else self.round_to_precision(payload, self.precision)
+
+
 def setting_control(words: Localization, setting: Setting, value: float | None, model: str, prefix: str = "") -> Any:
     """A slider where the setting has steps, else a number box.
 
@@ -33,7 +45,7 @@ def setting_control(words: Localization, setting: Setting, value: float | None, 
         )  # fmt: skip
     optional = setting.default is None
     return words.make(
-        gr.Number, texts,
+        NumberInput, texts,
         value=0 if value is None else value, precision=0 if setting.kind is int else None,
         minimum=0 if optional else setting.lowest, maximum=setting.highest if setting.highest < 2**53 else None,
         visible=not setting.only_tiled or may_have_tiles(model), elem_id=elem_id,

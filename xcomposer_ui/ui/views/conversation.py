@@ -1,33 +1,56 @@
-"""The conversation as messages of Gradio's Chatbot, which shows its text as HTML when Markdown is off."""
+"""The conversation: every turn with its picture, strategy and dtype, and what can be done with the last one."""
 
 from __future__ import annotations
 
-import html
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
 
 from xcomposer_ui.core.messages import text
-from xcomposer_ui.ui.html import visible
+from xcomposer_ui.core.request import Request
+from xcomposer_ui.core.strategies import strategy_name
+from xcomposer_ui.ui.html import render
 from xcomposer_ui.ui.session import Session, SessionRun
 
 
-def messages(session: Session, language: str) -> list[dict[str, str]]:
-    """Every turn, failed ones included, and the answer in progress, as escaped text."""
-    shown: list[dict[str, str]] = []
-    for turn in session.turns:
-        shown += [_message("user", turn.request.text), _message("assistant", _reply(turn, language))]
+@dataclass(frozen=True)
+class Turn:
+    """A turn as it is shown. new_picture: whether it is about another picture than the turn before.
+
+    dtype: of the weights, None while the run is in progress. answer: None where there is none to copy.
+    note: that the run failed or was stopped.
+    """
+
+    request: Request
+    thumbnail: str | None
+    new_picture: bool
+    strategy: str
+    answer: str | None = None
+    dtype: str | None = None
+    note: str = ""
+
+
+def conversation(session: Session, language: str) -> Markup:
+    """Every turn, failed ones included, and the one in progress."""
+    shown: list[Turn] = []
+    file = session.turns[0].request.file if session.turns else None
+    for run in session.turns:
+        shown.append(_finished(run, language, new_picture=run.request.file != file))
+        file = run.request.file
     if session.running is not None:
-        draft = session.draft or text("chat.thinking", language)
-        shown += [_message("user", session.running.text), _message("assistant", draft)]
-    return shown
+        request = session.running
+        new = bool(shown) and request.file != file
+        name = strategy_name(request.strategy, language)
+        shown.append(Turn(request, session.thumbnail, new, name, session.draft or None))
+    return render("conversation", language, turns=shown, busy=session.running is not None, restored=session.restored)
 
 
-def _message(role: str, content: str) -> dict[str, str]:
-    return {"role": role, "content": html.escape(visible(content))}
-
-
-def _reply(turn: SessionRun, language: str) -> str:
-    result = turn.result
+def _finished(run: SessionRun, language: str, *, new_picture: bool) -> Turn:
+    result, note = run.result, ""
     if result.failure is not None:
-        return text("chat.failed", language, type=result.failure.type)
-    if result.stopped:
-        return f"{result.answer or ''} {text('chat.stopped', language)}".strip()
-    return result.answer or ""
+        note = text("chat.failed", language, type=result.failure.type)
+    elif result.stopped:
+        note = text("chat.stopped", language)
+    facts: dict[str, Any] = {"answer": result.answer or None, "dtype": result.weights_dtype, "note": note}
+    return Turn(run.request, run.thumbnail, new_picture, strategy_name(result.strategy, language), **facts)

@@ -28,8 +28,10 @@ def downloads(document: Mapping[str, Any], stem: str, link: str, language: str) 
 
     link: the address that restores the settings; "" for none.
     """
-    files = _files(FORMATS, document, stem)
-    if len(document["runs"]) > 1 or document["runs"][0].get("failure"):
+    single = len(document["runs"]) == 1  # the table of runs has a CSV of all of them
+    kinds = {kind: made for kind, made in FORMATS.items() if not (single and kind == "csv")}
+    files = _files(kinds, document, stem)
+    if not single or document["runs"][0].get("failure"):
         files.append(("compare.report.issue", "bug-report.md", "md", bug_report(document)))
     return _links("compare.report", files, language, link)
 

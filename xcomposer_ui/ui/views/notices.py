@@ -14,10 +14,25 @@ from xcomposer_ui.ui.compare_session import ComparisonDoesNotFit
 from xcomposer_ui.ui.html import macro
 from xcomposer_ui.ui.views.batch_summary import name_of
 
+ABOUT_QUESTION = ("empty_question", "long_question", "control_token", "image_marks")
+"""Codes of mistakes in the question's text."""
+
 
 def notice(error: UserError | None, language: str) -> Markup:
-    """`error` as an alert that a screen reader announces; empty where there is none."""
-    return Markup() if error is None else macro("notice", language, error.in_language(language))
+    """`error` as an alert that a screen reader announces; empty where there is none.
+
+    It names the field that it is about, to which the page moves the focus.
+    """
+    return Markup() if error is None else macro("notice", language, error.in_language(language), field_of(error))
+
+
+def field_of(error: UserError) -> str | None:
+    """The element id of the control that `error` is about, without the tab's prefix; None where there is none."""
+    if error.code == "out_of_range":
+        return str(error.facts["name"]).replace("_", "-")
+    if error.code == "no_picture" or error.code.startswith("picture_"):
+        return "picture"
+    return "question" if error.code in ABOUT_QUESTION else None
 
 
 def does_not_fit_notice(misfit: DoesNotFit | ComparisonDoesNotFit | None, language: str) -> Markup:

@@ -16,7 +16,9 @@ from xcomposer_ui.ui.views.explanation import failure_card
 
 
 def run_status(session: Session, language: str) -> Markup:
-    """The panel under the tiles for the current state of `session`."""
+    """The panel under the tiles for the current state of `session`; empty before its first run."""
+    if session.running is None and session.last is None:
+        return Markup()
     return render("run_status", language, content=_content(session, language))
 
 
@@ -27,6 +29,15 @@ def loading_view(stage: Waiting | Loading | None, ready: str | None, language: s
     if ready is None:
         return Markup()
     return render("run_status", language, content=macro("quiet", language, Message("models.ready", model=ready)))
+
+
+def waiting_message(stage: Waiting) -> Message:
+    """The place in the queue, and what runs now."""
+    if stage.work is None:
+        return Message("status.waiting")
+    return Message(
+        "status.waiting.next" if stage.ahead < 2 else "status.waiting.queue", ahead=stage.ahead, work=stage.work
+    )
 
 
 def loading_label(loading: Loading, language: str) -> str:
@@ -58,11 +69,11 @@ def answered(result: RunResult, with_picture: bool, language: str) -> Markup:
 def _content(session: Session, language: str) -> Markup:
     if session.running is not None:
         return _stage(session.stage, language, session.running.strategy)
-    if session.last is None:
-        return macro("quiet", language, Message("status.empty"))
+    assert session.last is not None
     if session.last.failure is not None:
         return failure_card(session.last.failure, language, session.last.strategy, buttons="try")
-    return answered(session.last, session.turns[-1].request.file is not None, language)
+    turn = session.turns[-1]
+    return answered(session.last, bool(turn.request.file or turn.thumbnail), language)
 
 
 def _stage(stage: Waiting | CheckingFit | Loading | None, language: str, strategy: str = "") -> Markup:
@@ -70,7 +81,7 @@ def _stage(stage: Waiting | CheckingFit | Loading | None, language: str, strateg
     if isinstance(stage, Loading):
         return macro("stage", language, loading_label(stage, language), stage.fraction)
     if isinstance(stage, Waiting):
-        return macro("stage", language, Message("status.waiting"))
+        return macro("stage", language, waiting_message(stage))
     if isinstance(stage, CheckingFit):
         return macro("stage", language, Message("fit.checking"))
     return macro("stage", language, Message("status.running", strategy=strategy_name(strategy, language)))

@@ -1,0 +1,13 @@
+// A group of buttons marked data-roving is one stop of the Tab key; the arrow keys move within it.
+(() => {
+  const step = {ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1};
+  document.addEventListener('keydown', (event) => {
+    const group = event.target.closest?.('[data-roving]');
+    if (!group || !(event.key in step)) return;
+    const buttons = [...group.querySelectorAll('button')];
+    const next = (buttons.indexOf(event.target) + step[event.key] + buttons.length) % buttons.length;
+    buttons.forEach((button, place) => { button.tabIndex = place === next ? 0 : -1; });
+    buttons[next].focus();
+    event.preventDefault();
+  });
+})();

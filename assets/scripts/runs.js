@@ -1,0 +1,78 @@
+// Running things: accidental second runs, Esc, where a result or a refusal is seen.
+(() => {
+  const starts = '#run, .xl-offer, .xl-starts, .xl-buttons button.primary';
+  const results = '#does-not-fit, #chat, #compare-does-not-fit, #compared, #explained, #planned, .xl-result';
+  const panel = (element) => element.closest('[role="tabpanel"]') || document;
+  const isShown = (element) => element.offsetParent !== null;
+
+  // A small model's run may end before the second click of a double click, which would then start another run.
+  let pressed = null, at = 0;
+  const once = (event, what) => {
+    if (what && what === pressed && event.timeStamp - at < 500) {
+      event.stopImmediatePropagation();
+      event.preventDefault();
+    } else {
+      pressed = what;
+      at = event.timeStamp;
+    }
+  };
+
+  // A result that a visitor started comes into view, once, when its first part is there.
+  let expected = null;
+  const isEnter = (event) => event.key === 'Enter' && !event.shiftKey && !event.isComposing;
+  document.addEventListener('click', (event) => {
+    const start = event.target.closest(starts);
+    once(event, event.target.closest('#run, .xl-offer, [data-event]'));
+    if (start) expected = panel(start);
+  }, true);
+  document.addEventListener('keydown', (event) => {
+    const question = event.target.closest?.('#question');
+    if (question && isEnter(event)) once(event, question);
+    if (isEnter(event) && event.target.closest?.('#question, #compare-question')) expected = panel(event.target);
+    if (event.key === 'Escape') [...document.querySelectorAll('.xl-buttons button.stop')].find(isShown)?.click();
+  }, true);
+  document.addEventListener('input', () => { pressed = null; }, true);
+
+  const show = (result) => {
+    const box = result.getBoundingClientRect();
+    if (box.top < 0 || box.top > innerHeight * 0.6) {
+      const calm = matchMedia('(prefers-reduced-motion: reduce)').matches;
+      result.scrollIntoView({behavior: calm ? 'auto' : 'smooth', block: 'start'});
+    }
+  };
+
+  // A refusal: the field that it is about gets the focus and the sentence beside it.
+  const refuse = (notice) => {
+    expected = null;
+    const name = notice.dataset.field;
+    const field = name && [...panel(notice).querySelectorAll(`[id="${name}"], [id$="-${name}"]`)]
+      .find((element) => element.querySelector('input, textarea, button'));
+    if (!field) return;
+    const closed = field.closest('.hide, [style*="display: none"]');
+    if (!isShown(field) && closed) closed.parentElement.querySelector('button')?.click();
+    const control = field.querySelector('textarea, input[type="number"], button.upload-container, button, input');
+    setTimeout(() => {
+      control.focus({preventScroll: true});
+      field.scrollIntoView({block: 'nearest'});
+      if (!notice.id) notice.id = `refusal-${Date.now()}`;
+      control.setAttribute('aria-invalid', 'true');
+      control.setAttribute('aria-describedby', notice.id);
+      const settle = () => { control.removeAttribute('aria-invalid'); control.removeAttribute('aria-describedby'); };
+      field.addEventListener('input', settle, {once: true});
+    }, 50);
+  };
+
+  new MutationObserver((changes) => {
+    const notice = changes.flatMap((change) => [...change.addedNodes])
+      .map((node) => node.nodeType === 1 && (node.matches('.xl-notice') ? node : node.querySelector?.('.xl-notice')))
+      .find((found) => found && found.closest('.xl-notice-place'));
+    if (notice) return refuse(notice);
+    if (!expected) return;
+    const result = changes.map((change) => change.target.nodeType === 1 && change.target.closest(results))
+      .find((found) => found && isShown(found) && expected.contains(found));
+    if (result) {
+      expected = null;
+      show(result);
+    }
+  }).observe(document, {childList: true, subtree: true});
+})();
