@@ -107,7 +107,7 @@ def test_enter_during_a_run_is_answered_and_esc_stops(lab: Lab, open_page: Open,
     expect(page.locator("#run")).to_have_text("Running…")
     page.locator("#question textarea").press("Shift+Enter")
     page.locator("#question textarea").press("Enter")
-    expect(page.locator("#notice")).to_contain_text("still being answered")
+    expect(page.locator("#notice")).to_contain_text("still in progress")
     page.keyboard.press("Escape")
     expect(answers(page)).to_have_text([re.compile(r"You \(stopped\)")])
     expect(page.locator("#run")).to_have_text("Run")

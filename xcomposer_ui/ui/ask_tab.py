@@ -37,7 +37,9 @@ COMPUTES: dict[str, Any] = {
     "api_visibility": "private", "concurrency_id": MODEL_QUEUE, "concurrency_limit": MOST_COMPUTING,
     "trigger_mode": "multiple", "show_progress": "hidden",
 }  # fmt: skip
-"""For events that compute. A second one of the same visitor is answered with a notice."""
+"""For events that compute. A second one of a visitor on the same tab is answered with `BUSY`."""
+
+BUSY = UserError("run_in_progress")
 
 STOPS: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 """For the events of the Stop buttons."""
@@ -170,7 +172,7 @@ class AskTab:
     ) -> Steps:
         """Component -> value at each step of a run with `fields`; a notice where one of the visitor is in progress."""
         if self.active.busy(request.session_hash):
-            yield {self.form.notice: notice(UserError("run_in_progress"), language)}
+            yield {self.form.notice: notice(BUSY, language)}
             return
         language_now = self.languages.current(request.session_hash, language)
         steps = handlers.ask(self.runner, session, fields, preflight=self.preflight, anyway=anyway)

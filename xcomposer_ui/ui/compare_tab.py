@@ -17,7 +17,7 @@ from xcomposer_ui.core.strategies import HALF_DTYPES
 from xcomposer_ui.runtime.runner import Runner
 from xcomposer_ui.ui import compare_handlers
 from xcomposer_ui.ui.active_runs import ActiveRuns
-from xcomposer_ui.ui.ask_tab import COMPUTES, STOPS
+from xcomposer_ui.ui.ask_tab import BUSY, COMPUTES, STOPS
 from xcomposer_ui.ui.compare_session import CompareSession
 from xcomposer_ui.ui.example_gallery import ExampleGallery
 from xcomposer_ui.ui.examples import Example
@@ -171,6 +171,9 @@ class CompareTab:
         def on(triggers: list[Any], handler: Callable[[CompareSession, Fields], Sessions]) -> Any:
             # Gradio names even private events after their functions; "compare" is the endpoint's name.
             def comparison(session: CompareSession, language: str, request: gr.Request, *values: Any) -> Steps:
+                if self.active.busy(request.session_hash):
+                    yield {self.notice: notice(BUSY, language)}
+                    return
                 language_now = self.languages.current(request.session_hash, language)
                 steps = handler(session, self.fields(*values))
                 yield from self._follow(self.active.followed(request.session_hash, session, steps), language_now)

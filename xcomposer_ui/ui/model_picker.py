@@ -53,7 +53,7 @@ class ModelPicker:
                     step |= dict.fromkeys(others, name) | {line: head_line(self.runner.status(), language)}
                 yield step
 
-        loading = self.choice.input(chosen, [self.choice, language], outputs, **COMPUTES)
+        loading = self.choice.input(chosen, [self.choice, language], outputs, **COMPUTES | {"trigger_mode": "once"})
         self.stop.click(self.idle, language, outputs, cancels=[loading], **STOPS)
         self._tab.select(self.shown, language, [self.table, self.choice], **QUIET).then(
             self.planned, language, self.table, show_progress="hidden", api_visibility="private",

@@ -16,7 +16,7 @@ from xcomposer_ui.finetuning.request import QUESTION_KINDS, FinetuningRequest
 from xcomposer_ui.runtime.runner import Runner
 from xcomposer_ui.ui import train_handlers
 from xcomposer_ui.ui.active_runs import ActiveRuns
-from xcomposer_ui.ui.ask_tab import COMPUTES, STOPS
+from xcomposer_ui.ui.ask_tab import BUSY, COMPUTES, STOPS
 from xcomposer_ui.ui.links import train_fields, train_link
 from xcomposer_ui.ui.localization import Localization
 from xcomposer_ui.ui.offer_buttons import offers
@@ -146,12 +146,15 @@ class TrainTab:
         def on(trigger: Any, handler: Callable[[TrainSession, Mapping[str, Any]], Sessions]) -> Any:
             # Gradio names even private events after their functions; "train" is the endpoint's name.
             def training(session: TrainSession, language: str, request: gr.Request, *values: Any) -> Steps:
+                if self.active.busy(request.session_hash):
+                    yield {self.notice: notice(BUSY, language)}
+                    return
                 language_now = self.languages.current(request.session_hash, language)
                 steps = handler(session, self.fields(*values))
                 yield from self._follow(self.active.followed(request.session_hash, session, steps), language_now)
 
             inputs = [self.session, language, *self.inputs()]
-            return trigger(training, inputs, self.outputs(), show_progress="hidden", **COMPUTES)
+            return trigger(training, inputs, self.outputs(), **COMPUTES)
 
         runner = self.runner
         events = [on(self.run.click, lambda session, fields: train_handlers.steps(runner, session, fields))]
