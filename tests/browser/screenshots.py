@@ -1,6 +1,7 @@
 """Takes the pictures that the README shows, of real runs: `python -m tests.browser.screenshots [NAME ...]`.
 
-Writes assets/screenshots/answer.png (light), failure.png (light), failure-dark.png, chinese.png and phone.png.
+Writes assets/screenshots/answer.png (light), failure.png (light), failure-dark.png, chinese.png and phone.png, and of
+the Learn tab lesson.png and floats.png.
 """
 
 from __future__ import annotations
@@ -43,6 +44,14 @@ def main(names: list[str]) -> int:
                 continue
             with visited(browser, address, strategies, options) as page:
                 page.screenshot(path=FOLDER / f"{name}.png")
+        for name, place, options in (
+            ("lesson", "distance", {"viewport": {"width": 1280, "height": 720}, "device_scale_factor": 1.25}),
+            ("floats", "floats&first=0.1", {**DESKTOP, "locale": "en-US"}),
+        ):
+            if names and name not in names:
+                continue
+            with learning(browser, address, place, options) as page:
+                page.screenshot(path=FOLDER / f"{name}.png")
         browser.close()
     app.close()
     return 0
@@ -64,6 +73,23 @@ def visited(browser: Browser, address: str, strategies: tuple[str, ...], options
     if options["viewport"]["width"] > 500:  # as tall as the page: the row of buttons sticks to the window's end
         page.set_viewport_size({"width": 1280, "height": page.evaluate("document.documentElement.scrollHeight")})
     page.wait_for_timeout(800)  # until the last transition has come to rest
+    yield page
+    context.close()
+
+
+@contextmanager
+def learning(browser: Browser, address: str, place: str, options: dict[str, Any]) -> Iterator[Page]:
+    """The Learn tab at `place`; a step with its second answer chosen, and what its run showed."""
+    context = browser.new_context(**options)
+    page = context.new_page()
+    page.set_default_timeout(300_000)
+    page.goto(f"{address}?learn={place}")
+    page.locator(".xl-lesson-nav [aria-current]").wait_for()
+    page.wait_for_timeout(800)
+    if page.locator(".xl-choice").count():
+        page.locator(".xl-choice").nth(1).click()
+        page.locator(".xl-lesson-why").wait_for()
+    page.wait_for_timeout(800)
     yield page
     context.close()
 

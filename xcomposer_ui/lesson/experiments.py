@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Protocol, TypeVar
 
 from xcomposer_ui.compare.divergence import Diverged, Divergences, Diverging
@@ -13,14 +15,16 @@ from xcomposer_ui.core.events import Event, Finished, Waiting
 from xcomposer_ui.core.images import open_picture
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.result import RunResult
-from xcomposer_ui.core.settings import ASSETS
+from xcomposer_ui.core.settings import ASSETS, Settings
 from xcomposer_ui.core.strategies import HALF_DTYPES, STRATEGIES
 from xcomposer_ui.lesson.explorer import Calculation, Held, explored
+from xcomposer_ui.lesson.scaled_model import write_scaled
 from xcomposer_ui.lesson.step import Fact, Step
 from xcomposer_ui.planning.cards import CARDS
 from xcomposer_ui.planning.catalogue import entry_of
 from xcomposer_ui.planning.fit import FitChecker, refuse_unless_fits
 from xcomposer_ui.planning.plan import Plan, PlanRequest, RunShape
+from xcomposer_ui.runtime.runner import Runner
 from xcomposer_ui.tracing.dtype_flow import Traced, Tracing
 
 AUTOCAST = "autocast"
@@ -29,6 +33,8 @@ AUTOCAST = "autocast"
 
 class Runs(Protocol):
     """The part of the runner that experiments need."""
+
+    settings: Settings
 
     def open(self) -> None: ...
 
@@ -140,11 +146,19 @@ def runs(lab: Lab, parameters: Mapping[str, Any]) -> Findings:
             _last(lab.runner.run(replace(request, max_new_tokens=WARM_UP_TOKENS)), Finished)
         results[name] = _last(lab.runner.run(request), Finished).result
         figures |= {f"{name}_{figure}": value for figure, value in _figures_of(results[name]).items()}
+        figures[f"{name}_same_answer"] = results[name].answer == next(iter(results.values())).answer
     if "second" in results:
-        figures["same_answers"] = figures["first_answer"] == figures["second_answer"]
         for figure in ("weights", "parameters", "latency", "peak_memory", "new_tokens"):
             figures[f"{figure}_ratio"] = _ratio(figures, figure)
     return Findings(figures, LabelledRuns(results))
+
+
+def scaled_runs(lab: Lab, parameters: Mapping[str, Any]) -> Findings:
+    """As `runs`, of a copy of the embedded model whose sums between the layers are 2 ** `power` times as large."""
+    with TemporaryDirectory(prefix="lesson-") as folder:
+        write_scaled(Path(folder), parameters["power"])
+        settings = replace(lab.runner.settings, model=folder, models=(folder,))
+        return runs(replace(lab, runner=Runner(settings)), parameters)
 
 
 def trace(lab: Lab, parameters: Mapping[str, Any]) -> Findings:
@@ -205,7 +219,8 @@ def memory(lab: Lab, parameters: Mapping[str, Any]) -> Findings:
 
 
 EXPERIMENTS: dict[str, Callable[[Lab, Mapping[str, Any]], Findings]] = {
-    "arithmetic": arithmetic, "runs": runs, "trace": trace, "distance": distance, "memory": memory,
+    "arithmetic": arithmetic, "runs": runs, "scaled_runs": scaled_runs, "trace": trace, "distance": distance,
+    "memory": memory,
 }  # fmt: skip
 """The experiments that a step can name."""
 

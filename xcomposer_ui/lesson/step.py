@@ -54,7 +54,7 @@ class Step:
     choices: answer -> its predictions, of which all have to hold. An answer without any is never right: it names what
     a run on one machine cannot decide.
     expected: the right answer for the embedded model.
-    opens: what the step's link opens: "ask", "compare", "explain", "plan", "train" or "floats".
+    opens: what the step's link opens: "ask", "compare" or "floats". calculation: that the last of them shows.
     """
 
     name: str
@@ -63,6 +63,7 @@ class Step:
     choices: Mapping[str, tuple[Prediction, ...]]
     expected: str
     opens: str
+    calculation: tuple[str, ...] = ("0.1",)
 
     def right(self, figures: Figures) -> str | None:
         """The answer that holds of `figures`; None where none does, or more than one."""
@@ -99,9 +100,11 @@ def _read(file: Path) -> Step:
     choices = {choice: tuple(map(_prediction, listed)) for choice, listed in written["choices"].items()}
     if not choices.get(written["expected"]):
         raise ValueError(f"{file.name}: the expected answer {written['expected']!r} is no choice with a prediction")
+    optional = {"calculation": tuple(written["calculation"])} if "calculation" in written else {}
     return Step(
-        name, written["experiment"], written.get("parameters", {}), choices, written["expected"], written["opens"]
-    )
+        name, written["experiment"], written.get("parameters", {}), choices, written["expected"], written["opens"],
+        **optional,
+    )  # fmt: skip
 
 
 def _prediction(written: Mapping[str, Fact]) -> Prediction:

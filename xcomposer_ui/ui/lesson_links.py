@@ -37,7 +37,7 @@ def calculation_linked(query: Mapping[str, str]) -> Calculation | None:
 def step_link(step: Step) -> str:
     """The address that `step` opens: the run, the comparison, the plan or the calculation that it is about."""
     if step.opens == "floats":
-        return calculation_link(Calculation(*next(iter(step.parameters.values()))))
+        return calculation_link(Calculation(*step.calculation))
     if step.opens == "compare":
         settings = ComparisonSettings(halves=HALF_DTYPES)
         return compare_link(ComparisonRequest(_question(step), settings, False), examples())
