@@ -17,6 +17,8 @@ from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.result import RunResult
 from xcomposer_ui.core.settings import ASSETS, Settings
 from xcomposer_ui.core.strategies import HALF_DTYPES, STRATEGIES
+from xcomposer_ui.finetuning.request import FinetuningRequest
+from xcomposer_ui.finetuning.result import Finetuned, Finetuning
 from xcomposer_ui.lesson.explorer import Calculation, Held, explored
 from xcomposer_ui.lesson.scaled_model import write_scaled
 from xcomposer_ui.lesson.step import Fact, Step
@@ -43,6 +45,8 @@ class Runs(Protocol):
     def run(self, request: Request) -> Generator[Event, None, None]: ...
 
     def trace(self, request: Request) -> Generator[Waiting | Tracing | Traced, None, None]: ...
+
+    def finetune(self, request: FinetuningRequest) -> Generator[Waiting | Finetuned, None, None]: ...
 
     def diverge(
         self, request: Request, variants: Sequence[tuple[str, str]]
@@ -96,7 +100,7 @@ class PredictedMemory:
     card: str
 
 
-Evidence = Calculations | LabelledRuns | Traced | Distance | PredictedMemory
+Evidence = Calculations | LabelledRuns | Traced | Distance | PredictedMemory | Finetuning
 """What an experiment shows beside its figures."""
 
 
@@ -218,9 +222,29 @@ def memory(lab: Lab, parameters: Mapping[str, Any]) -> Findings:
     return Findings(figures, PredictedMemory(figures, card.name))
 
 
+def training(lab: Lab, parameters: Mapping[str, Any]) -> Findings:
+    """A short fine-tuning under the recipes "unscaled" and "scaled": which gradients the 16-bit type loses."""
+    names = {name: parameters[name] for name in ("unscaled", "scaled")}
+    request = FinetuningRequest(recipes=tuple(names.values()), steps=parameters["steps"], batch=parameters["batch"])
+    found = _last(lab.runner.finetune(request), Finetuned).finetuning
+    figures: dict[str, Fact] = {}
+    for (name, _), result in zip(names.items(), found.recipes, strict=True):
+        counts = result.gradients
+        figures |= {
+            f"{name}_gradients": counts.elements,
+            f"{name}_lost_share": counts.underflow,
+            f"{name}_zero": counts.zero,
+            f"{name}_overflow": counts.overflow,
+            f"{name}_loss_scale": int(result.loss_scales[0]) if result.loss_scales else 1,
+        }
+    lost, kept = figures["unscaled_lost_share"], figures["scaled_lost_share"]
+    figures["lost_ratio"] = kept / lost if isinstance(lost, float) and isinstance(kept, float) and lost else None
+    return Findings(figures, found)
+
+
 EXPERIMENTS: dict[str, Callable[[Lab, Mapping[str, Any]], Findings]] = {
     "arithmetic": arithmetic, "runs": runs, "scaled_runs": scaled_runs, "trace": trace, "distance": distance,
-    "memory": memory,
+    "memory": memory, "training": training,
 }  # fmt: skip
 """The experiments that a step can name."""
 

@@ -54,7 +54,8 @@ class Step:
     choices: answer -> its predictions, of which all have to hold. An answer without any is never right: it names what
     a run on one machine cannot decide.
     expected: the right answer for the embedded model.
-    opens: what the step's link opens: "ask", "compare" or "floats". calculation: that the last of them shows.
+    opens: what the step's link opens: "ask", "compare", "plan", "train" or "floats". calculation:
+    that the last of them shows.
     """
 
     name: str

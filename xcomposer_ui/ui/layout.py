@@ -161,11 +161,18 @@ def build_app(settings: Settings, runner: Runner, plans: Plans | None = None) ->
                 "compare": compare.restored(query),
                 "ask": ask.form.restored(query),
                 "train": train.restored(query),
+                "plan": plan.restored(query),
             }
             chosen = next((tab for tab, values in found.items() if values), None)
             if chosen is None:
                 return {tabs: gr.skip()}
-            return {tabs: gr.Tabs(selected=chosen), **found["compare"], **found["ask"], **found["train"]}
+            return {
+                tabs: gr.Tabs(selected=chosen),
+                **found["compare"],
+                **found["ask"],
+                **found["train"],
+                **found["plan"],
+            }
 
         shown = [
             *ask.outputs(),
@@ -186,7 +193,12 @@ def build_app(settings: Settings, runner: Runner, plans: Plans | None = None) ->
         )  # fmt: skip
         loaded.then(None, language, None, js=SAY_LANGUAGE, api_visibility="private")
         learn.follow(loaded, language)
-        app.load(linked, None, [tabs, *compare.inputs(), *ask.form.inputs(), *train.inputs()], **QUIET)
+        app.load(
+            linked,
+            None,
+            [tabs, plan.controls["model"], *compare.inputs(), *ask.form.inputs(), *train.inputs()],
+            **QUIET,
+        )
         language.input(
             in_language,
             [ask.session, compare.session, plan.session, train.session, language, explain.pasted],

@@ -11,12 +11,13 @@ from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.settings import ASSETS
 from xcomposer_ui.core.strategies import HALF_DTYPES
+from xcomposer_ui.finetuning.request import FinetuningRequest
 from xcomposer_ui.lesson.explorer import Calculation
 from xcomposer_ui.lesson.step import Step
 from xcomposer_ui.ui.compare_session import ComparisonRequest
 from xcomposer_ui.ui.examples import examples
 from xcomposer_ui.ui.learn_handlers import FLOATS
-from xcomposer_ui.ui.links import ask_link, compare_link
+from xcomposer_ui.ui.links import ask_link, compare_link, plan_link, train_link
 
 
 def calculation_link(calculation: Calculation) -> str:
@@ -41,7 +42,10 @@ def step_link(step: Step) -> str:
     if step.opens == "compare":
         settings = ComparisonSettings(halves=HALF_DTYPES)
         return compare_link(ComparisonRequest(_question(step), settings, False), examples())
-    return ask_link(_question(step), examples()) if step.opens == "ask" else ""
+    if step.opens == "train":
+        recipes = step.parameters["unscaled"], step.parameters["scaled"]
+        return train_link(FinetuningRequest(recipes=recipes))
+    return plan_link(step.parameters["model"]) if step.opens == "plan" else ask_link(_question(step), examples())
 
 
 def _question(step: Step) -> Request:

@@ -68,6 +68,11 @@ def compare_fields(
     return found | ({"halves": halves} if halves else {})
 
 
+def plan_link(model: str) -> str:
+    """The address of the Plan tab with `model` chosen."""
+    return "?" + urlencode({"plan": model})
+
+
 def train_link(request: FinetuningRequest) -> str:
     """The address of the Train tab with `request` in it."""
     numbers = {s.name: getattr(request, s.name) for s in TRAINED}

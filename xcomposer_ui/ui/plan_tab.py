@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from typing import Any
 
 import gradio as gr
@@ -52,6 +52,11 @@ class PlanTab:
             self.planned: plan_view(session, language),
             self.check: self._checked(language),
         }
+
+    def restored(self, query: Mapping[str, str]) -> dict[Any, Any]:
+        """Component -> value for the model in the page's address; empty where it has none that can be planned."""
+        model = query.get("plan")
+        return {self.controls["model"]: model} if model in offered(self.settings) else {}
 
     def _checked(self, language: str) -> str:
         return check_panel(self.runner.machine.known, language)

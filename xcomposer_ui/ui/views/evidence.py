@@ -22,6 +22,7 @@ from xcomposer_ui.core.result import RunResult
 from xcomposer_ui.core.settings import ASSETS
 from xcomposer_ui.core.strategies import strategy_name
 from xcomposer_ui.core.units import UNKNOWN, joined, memory, seconds, significant, small
+from xcomposer_ui.finetuning.result import Finetuning
 from xcomposer_ui.lesson.experiments import (
     AUTOCAST,
     Calculations,
@@ -36,6 +37,7 @@ from xcomposer_ui.tracing.dtype_path import BLOCK, MODULE, PathStep, path
 from xcomposer_ui.ui.html import render
 from xcomposer_ui.ui.views.charts import Curve, MemoryBar, depth, memory_bars
 from xcomposer_ui.ui.views.flow import stage_name
+from xcomposer_ui.ui.views.gradient_histogram import gradient_histograms
 
 RUN_FIGURES = ("latency_sec", "peak_memory_bytes")
 """The metrics beside an answer."""
@@ -60,8 +62,8 @@ def fact_text(name: str, value: Fact) -> str:
         return joined(memory(value))
     if name.endswith("_sec"):
         return joined(seconds(value))
-    if name.endswith("_agreement"):
-        return f"{value:.0%}"
+    if name.endswith(("_agreement", "_lost_share")):
+        return f"{value:.3g}%" if (value := 100 * value) < 10 else f"{value:.0f}%"
     if name.endswith("_ratio"):
         return significant(value)
     return f"{value:,}" if isinstance(value, int) else small(value) if "_logit_" in name else number_text(value)
@@ -155,9 +157,14 @@ def memory_view(shown: PredictedMemory, language: str) -> Markup:
     return memory_bars(text("lesson.memory.chart", language), legend, bars, line)
 
 
+def training_view(shown: Finetuning, language: str) -> Markup:
+    """The gradients of both recipes over the range of their type."""
+    return gradient_histograms(shown.recipes, language) or Markup()
+
+
 _VIEWS: dict[type, Callable[[Any, str], Markup]] = {
     Calculations: calculations_view, LabelledRuns: runs_view, Traced: trace_view, Distance: distance_view,
-    PredictedMemory: memory_view,
+    PredictedMemory: memory_view, Finetuning: training_view,
 }  # fmt: skip
 
 
