@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import replace
+from itertools import pairwise
 from urllib.parse import parse_qsl
 
 import pytest
 
 from tests.finetuning.scripted import FAILURE, ScriptedTrainer, finished, probe, result_of
 from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.events import Waiting
 from xcomposer_ui.core.messages import LANGUAGES
 from xcomposer_ui.finetuning.request import FinetuningRequest
-from xcomposer_ui.finetuning.result import Finetuning, RecipeResult
+from xcomposer_ui.finetuning.result import Finetuned, Finetuning, RecipeResult
 from xcomposer_ui.lesson.formats import format_named
 from xcomposer_ui.ui.links import train_fields, train_link
 from xcomposer_ui.ui.train_handlers import TrainSession, finetune_once, remedy_steps, steps
@@ -35,6 +38,17 @@ def test_a_training_is_shown_while_it_runs_and_has_a_document_at_its_end() -> No
     assert [entry["recipe"] for entry in sessions[-1].document["recipes"]] == list(NAMES[:2])
     shown = training_view(sessions[3], "en")
     assert "All float32: step 1 of 2" in shown
+
+
+def test_a_session_is_the_same_while_nothing_is_new() -> None:
+    class Slow(ScriptedTrainer):
+        def finetune(self, request: FinetuningRequest) -> Generator[Waiting | Finetuned, None, None]:
+            for event in super().finetune(request):
+                yield from (event, event)
+
+    sessions = list(steps(Slow(), TrainSession(), {"recipes": NAMES[:1], "steps": 2}))
+    pairs = list(pairwise(sessions[3:-1]))  # after the wait
+    assert sum(one is other for one, other in pairs) == len(pairs) // 2 + 1
 
 
 def test_a_mistake_is_a_notice_and_loses_nothing() -> None:

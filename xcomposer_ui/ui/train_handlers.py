@@ -68,7 +68,7 @@ def finetune_once(runner: Trains, fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def steps(runner: Trains, session: TrainSession, fields: Mapping[str, Any]) -> Sessions:
-    """Yield the session during a fine-tuning; the last one is idle.
+    """Yield the session during a fine-tuning, the same object again where nothing is new; the last one is idle.
 
     A user's mistake becomes the `notice`, and nothing else changes. Closing the generator stops the fine-tuning.
     """
@@ -95,12 +95,14 @@ def _trained(runner: Trains, session: TrainSession, request: FinetuningRequest, 
     now = replace(session, running=True, document=None)
     yield now
     events = runner.finetune(replace(request, recipes=(remedy,)) if remedy else request)
+    latest: Waiting | Finetuning | None = None
     try:
         for event in events:
-            if isinstance(event, Waiting):
-                now = replace(now, waiting=True)
-            else:
-                now = replace(now, waiting=False, finetuning=_joined(before, event.finetuning))
+            shown = event if isinstance(event, Waiting) else event.finetuning
+            if shown is not latest:
+                joined = now.finetuning if isinstance(shown, Waiting) else _joined(before, shown)
+                now = replace(now, waiting=isinstance(shown, Waiting), finetuning=joined)
+            latest = shown
             yield now
     finally:
         events.close()

@@ -165,8 +165,13 @@ class TrainTab:
         self.stop.click(self._stopped, [self.session, language], self.outputs(), cancels=events, **STOPS)
 
     def _follow(self, steps: Sessions, language_now: Callable[[], str]) -> Steps:
+        latest: TrainSession | None = None
         with closing(steps):
             for session in steps:
+                if session is latest:  # nothing to draw, but a moment at which Gradio can stop the run
+                    yield {self.stop: gr.skip()}
+                    continue
+                latest = session
                 busy = gr.update(variant="stop" if session.running else "secondary")
                 yield {self.session: session, self.stop: busy, **self.shown(session, language_now())}
 

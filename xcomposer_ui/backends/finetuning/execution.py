@@ -152,7 +152,7 @@ class _Training:
         """The result that ends with the expected failure `error`."""
         message, kind = str(error), type(error).__name__
         text = without_folders("".join(traceback.format_exception(error)))
-        site = FailureSite() if out_of_memory(kind, message) else self._site(message)
+        site = FailureSite() if out_of_memory(kind, message) else self._site()
         return replace(self.result, failure=_failure(kind, message, site, self._run.finetuning.device, text))
 
     def _update(self, stage: str, **fields: Any) -> None:
@@ -240,7 +240,7 @@ class _Training:
             learner.answers(self._run.data.batch(self._step))
         return found[0] if found else None
 
-    def _site(self, message: str) -> FailureSite:
+    def _site(self) -> FailureSite:
         """Where the forward pass fails; empty where the failure is in the backward pass or the optimizer."""
         learner = self._learner
         if learner is None:

@@ -52,13 +52,13 @@ class StepProbe:
     def before_update(self) -> None:
         """Compute in float64 what the optimizer will add to each weight."""
         learner = self._learner
-        self._before = {name: weight.detach().clone() for name, weight in learner.updated.items()}
+        self._before = {name: _with_float64(weight.detach().clone()) for name, weight in learner.updated.items()}
         self._expected = expected_updates(learner)
 
     def after_update(self, updated: bool) -> None:
         """Count the updates that changed no weight. updated: whether there was one, or the scaler skipped it."""
         if updated:
-            after = self._learner.updated
+            after = {name: _with_float64(weight.detach()) for name, weight in self._learner.updated.items()}
             self._updates = {
                 name: update_counts(self._before[name], after[name], self._expected[name]) for name in after
             }
@@ -118,14 +118,20 @@ def gradient_counts(own: Tensor, reference: Tensor, computed: str) -> GradientCo
 
 def expected_updates(learner: Learner) -> Tensors:
     """What the optimizer would add to each weight if its state and arithmetic were float64."""
-    wide = {name: nn.Parameter(weight.detach().double()) for name, weight in learner.updated.items()}
+    start = {name: _with_float64(weight.detach()).double() for name, weight in learner.updated.items()}
+    wide = {name: nn.Parameter(weight.clone()) for name, weight in start.items()}
     optimizer = new_optimizer(list(wide.values()), learner.request)
     # A deep copy, because loading casts the moments, but shares the count of steps.
     optimizer.load_state_dict(copy.deepcopy(learner.optimizer.state_dict()))
     for name, weight in learner.updated.items():
-        wide[name].grad = None if weight.grad is None else weight.grad.double()
+        wide[name].grad = None if weight.grad is None else _with_float64(weight.grad).double()
     optimizer.step()
-    return {name: wide[name].detach() - weight.detach().double() for name, weight in learner.updated.items()}
+    return {name: wide[name].detach() - start[name] for name in start}
+
+
+def _with_float64(tensor: Tensor) -> Tensor:
+    """The tensor on a device that has float64: Apple's GPU has none."""
+    return tensor.cpu() if tensor.device.type == "mps" else tensor
 
 
 def update_counts(before: Tensor, after: Tensor, expected: Tensor) -> UpdateCounts:
@@ -136,7 +142,7 @@ def update_counts(before: Tensor, after: Tensor, expected: Tensor) -> UpdateCoun
 
 def histogram(gradients: list[Tensor]) -> Histogram:
     """The magnitudes of `gradients` by powers of two; values that are not finite are left out."""
-    values = torch.cat([gradient.flatten().float() for gradient in gradients])
+    values = torch.cat([_with_float64(gradient).flatten().float() for gradient in gradients])
     kept = values[values.isfinite() & (values != 0)]
     zeros = int((values == 0).sum())
     if not kept.numel():
