@@ -53,7 +53,7 @@ def test_a_link_restores_the_settings_and_a_comparison_shows_and_gives_all(
         takeaway.get_by_text("Python script").click()
     assert "from_pretrained" in Path(started.value.path()).read_text(encoding="utf-8")
     page.locator("#language").get_by_text("中文").click()
-    expect(page.locator(".xl-verdict-line")).to_contain_text("与全精度相比")
+    expect(page.locator(".xl-headline")).to_contain_text("与全精度不同")
 
 
 def test_stop_keeps_what_is_done(open_page: Open, serve: Serve, picture: str) -> None:

@@ -10,9 +10,9 @@ import pytest
 
 from tests.compare import scripted
 from tests.compare.scripted import ScriptedRunner
-from xcomposer_ui.compare.comparison import Comparison, comparison_as_json
+from xcomposer_ui.compare.comparison import ComparedRun, Comparison, comparison_as_json
 from xcomposer_ui.compare.execution import ComparisonProgress, ComparisonSettings, compare
-from xcomposer_ui.compare.verdict import verdict
+from xcomposer_ui.compare.verdict import headline, variant_verdict, verdict
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.result import result_as_json
@@ -156,6 +156,33 @@ def test_the_verdict_follows_from_the_figures(runner: ScriptedRunner) -> None:
         "unified float16: another answer from token 2 on, 60 % of the memory, 0.8 × the time."
     )
     assert verdict(finished(runner), "zh").startswith("与全精度相比：float16 原样运行失败（RuntimeError）；")
+
+
+def test_the_headline_says_what_differs_what_it_saves_and_what_failed(runner: ScriptedRunner) -> None:
+    comparison = finished(runner)
+    assert headline(comparison) == "1 of 2 answered differently from full precision; 1 failed"
+    assert comparison.full is not None
+    alike = [run for run in comparison.runs if run.variant.strategy != "full" and comparison.same_as_full(run)]
+    expected = {0.5: "Half the memory, same answer", 0.7: "70 % of the memory, same answer", 1: "Same answer"}
+    for share, said in expected.items():
+        full = with_memory(comparison.full, 1000)
+        runs = (full, *(with_memory(run, int(1000 * share)) for run in alike))
+        assert headline(replace(comparison, runs=runs)) == said
+    assert headline(replace(comparison, runs=(comparison.full,))) == headline(Comparison(())) == ""
+    assert headline(comparison, "zh") == "2 个回答中有 1 个与全精度不同；1 个失败"
+
+
+def with_memory(run: ComparedRun, peak_bytes: int) -> ComparedRun:
+    repeats = (replace(r, measurement=replace(r.measurement, peak_memory_bytes=peak_bytes)) for r in run.repeats)
+    return replace(run, repeats=tuple(repeats))
+
+
+def test_each_variant_has_its_own_verdict(runner: ScriptedRunner) -> None:
+    comparison = finished(runner)
+    said = {run.variant.strategy: variant_verdict(comparison, run, "en") for run in comparison.runs}
+    assert said["as_is"] == "fails (RuntimeError)"
+    assert said["full"] == "the reference"
+    assert "answer" in said["unified"] and "of the memory" in said["unified"]
 
 
 def test_the_verdict_claims_no_difference_that_the_repeats_do_not_show(

@@ -50,7 +50,7 @@ def comparison(monkeypatch: pytest.MonkeyPatch) -> Comparison:
 def columns(shown: str) -> list[list[str]]:
     """The cells of each row of the first HTML table of `shown`."""
     table = shown.split("<table")[1].split("</table>")[0]
-    rows = (re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.DOTALL) for row in table.split("<tr>")[1:])
+    rows = (re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.DOTALL) for row in re.split("<tr[^>]*>", table)[1:])
     return [[re.sub(r"<[^>]+>", " ", cell).strip() for cell in cells] for cells in rows]
 
 

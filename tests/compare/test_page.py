@@ -29,7 +29,7 @@ from xcomposer_ui.ui import compare_handlers, links
 from xcomposer_ui.ui.compare_session import CompareSession
 from xcomposer_ui.ui.examples import Example
 from xcomposer_ui.ui.serve import launch
-from xcomposer_ui.ui.views.charts import Bar, Box, Curve, bars, boxes, depth
+from xcomposer_ui.ui.views.charts import Bar, Box, Curve, bars, boxes, depth, strip
 from xcomposer_ui.ui.views.comparison import comparison_view
 
 NASTY = '<img src=x onerror="alert(1)">'
@@ -99,9 +99,10 @@ def test_a_stop_before_anything_was_measured_brings_back_what_was_there(form: di
 
 def test_the_view_shows_figures_marks_the_first_different_token_and_opens_the_failure(form: dict[str, Any]) -> None:
     view = comparison_view(last(form), "en")
-    assert "Against full precision: float16 as reported fails" in view
+    assert '<p class="xl-headline">2 of 4 answered differently from full precision; 1 failed</p>' in view
     assert '<mark class="xl-different" title="first different token: 2"> square</mark>' in view
-    assert "parts at token 2" in view
+    assert "another answer from token 2 on" in view
+    assert "fails (RuntimeError)" in view
     assert "1.00e-04 nats" in view
     assert "float32 against float64" in view
     assert "mat1 and mat2 must have the same dtype, but got Float and Half" in view
@@ -133,7 +134,7 @@ def test_what_is_taken_away_is_the_document(form: dict[str, Any]) -> None:
     files = dict(re.findall(r'download="([^"]+)" href="data:[^;]+;charset=utf-8;base64,([^"]+)"', view))
     assert set(files) == {"comparison.md", "comparison.json", "comparison.csv", "comparison.py", "bug-report.md"}
     assert json.loads(base64.b64decode(files["comparison.json"])) == json.loads(json.dumps(session.document))
-    assert 'href="?compare=x"' in view
+    assert 'data-copy-link="?compare=x"' in view
 
 
 def test_the_examples_are_tallied(form: dict[str, Any], picture: str) -> None:
@@ -182,7 +183,7 @@ def test_full_precision_is_not_said_to_agree_with_itself(form: dict[str, Any], p
         ScriptedRunner(), CompareSession(), form, [Example(picture, "What?", "en")]
     )
     view = comparison_view(session, "en")
-    row = next(row for row in view.split("<tr>") if "Full precision" in row).split("</tr>")[0]
+    row = next(row for row in view.split("<tr ") if "Full precision" in row).split("</tr>")[0]
     assert "the reference" in row
     assert "%" not in row
 
@@ -202,7 +203,7 @@ def test_answers_are_whole_without_a_divergence_to_mark_them(form: dict[str, Any
     session = last(form, ScriptedRunner(fails=("as_is", "full")))
     assert session.comparison is not None
     session = replace(session, comparison=replace(session.comparison, divergences=Divergences()))
-    assert "<dd>a red square</dd>" in comparison_view(session, "en")
+    assert re.search("<dd[^>]*>a red square</dd>", comparison_view(session, "en"))
 
 
 def test_the_failures_card_speaks_the_pages_language(form: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -251,12 +252,12 @@ def test_the_depth_chart_breaks_off_where_an_error_is_no_number() -> None:
     whole = layers(1e-3)
     broken = (*whole[:2], replace(whole[2], relative_error=None, non_finite=1), whole[3])
     curves = [Curve("a", "float16", broken), Curve("b", "bfloat16", layers(1e-2))]
-    drawn = depth("Depth", ("tower", "language"), curves, "not finite")
+    drawn = depth(curves, "en")
     assert drawn.count('class="xl-broken"') == 1
     assert "model.layers.0: not finite" in drawn
     assert drawn.count("<circle") == 5
-    assert drawn.index(">tower<") < drawn.index(">language<")
-    assert depth("Depth", ("tower", "language"), [], "") == ""
+    assert drawn.index(">vision tower<") < drawn.index(">language model<")
+    assert depth([], "en") == ""
 
 
 def test_a_divergence_that_is_not_finite_says_so(form: dict[str, Any]) -> None:
@@ -286,3 +287,22 @@ def test_the_endpoint_gives_the_commands_json(picture: str) -> None:
             client.predict(question=" ", api_name="/compare")
     finally:
         app.close()
+
+
+def test_curves_that_coincide_are_one_only_in_the_same_dtype() -> None:
+    curve = Curve("a", "float16", layers(1e-3))
+    assert curve.coincides(Curve("b", "float16", layers(1.01e-3), "dotted"))
+    assert not curve.coincides(Curve("b", "float16", layers(2e-3)))
+    assert not curve.coincides(Curve("b", "bfloat16", layers(1e-3)))
+    assert not curve.coincides(Curve("b", "float16", layers(1e-3)[:2]))
+    assert not Curve("a", "float16", ()).coincides(Curve("b", "float16", ()))
+
+
+def test_a_strip_shades_each_stage_and_marks_the_one_that_is_not_finite() -> None:
+    whole = layers(1e-4)
+    broken = (*whole[:2], replace(whole[2], relative_error=None, non_finite=1))
+    shown = strip(broken, "in words")
+    assert shown.count("<i ") == sum(layer.is_block for layer in broken)
+    assert 'opacity:0.50"' in shown and shown.count("xl-broken") == 1
+    assert 'aria-label="in words"' in shown
+    assert strip((), "nothing") == ""

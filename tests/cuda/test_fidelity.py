@@ -27,7 +27,7 @@ def test_embeddings_logits_and_greedy_ids_agree(device: str, name: str) -> None:
     expected: dict[str, Any] = json.loads((DATA / name / "expected.json").read_text())
     tensors = load_file(DATA / name / "expected.safetensors", device=device)
     model = AutoModelForCausalLM.from_pretrained(DATA / name, dtype=torch.float32).eval().to(device)
-    with arithmetic(STRATEGIES["full"], "float16", device):
+    with arithmetic(model, STRATEGIES["full"], "float16"):
         pixels = model.preprocess(DATA / name / "image.png", hd_num=expected["hd_num"])
         embeds = model.encode_image(pixels)
         inputs = model.joined_inputs(expected["token_id_parts"], [pixels])

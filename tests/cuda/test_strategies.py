@@ -67,7 +67,7 @@ def test_peak_memory_is_pytorchs_own_figure(strategy: str) -> None:
     model, tokenizer = backend.weights(chosen.weights_dtype("float16"))
     torch.cuda.synchronize()
     torch.cuda.reset_peak_memory_stats()
-    with torch.no_grad(), arithmetic.arithmetic(chosen, "float16", "cuda"):
+    with torch.no_grad(), arithmetic.arithmetic(model, chosen, "float16"):
         inputs = arithmetic.prompt(model, tokenizer, CIRCLE, chosen, "float16")
         model.answer_ids(tokenizer, inputs, **arithmetic.sampling(CIRCLE))
     torch.cuda.synchronize()

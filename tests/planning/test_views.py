@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from tests.planning.machines import A100, GOOD, facts
 from tests.planning.scripted import GIB, ScriptedPlans, a_plan
+from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.events import Status
 from xcomposer_ui.core.messages import sentences, worded
 from xcomposer_ui.core.settings import Settings
@@ -16,7 +18,7 @@ from xcomposer_ui.core.strategies import PLANNED
 from xcomposer_ui.planning.hardware import Check, checked
 from xcomposer_ui.planning.machine_facts import Gpu
 from xcomposer_ui.planning.plan import PlanRequest
-from xcomposer_ui.ui.plan_handlers import PlanSession, offered, planned, request_of
+from xcomposer_ui.ui.plan_handlers import PlanSession, card_named, offered, planned, request_of
 from xcomposer_ui.ui.views.axis import memory_axis
 from xcomposer_ui.ui.views.charts import MemoryBar, memory_bars
 from xcomposer_ui.ui.views.plan import check_panel, plan_view
@@ -63,16 +65,54 @@ def test_a_plan_shows_every_figure_as_text(language: str) -> None:
     shown = plan_view(PlanSession(a_plan(PlanRequest("m<b>"), tiles=40)), language)
     assert "m&lt;b&gt;" in shown
     assert shown.count("data-strategy=") == len(PLANNED)
-    row = re.search(r'<tr data-strategy="unified">(.*?)</tr>', shown)
+    row = re.search(r'<tr data-strategy="unified" role="row">(.*?)</tr>', shown)
     assert row is not None
     figures = re.findall(r'xl-number">([^<]*)<', row[1])
     assert figures[:2] == ["16.0 GiB", "2.00 GiB"]
     assert figures[2:6] == ["1.00 GiB", "2.00 GiB", "1.00 GiB", "19.0 GiB"]
     assert figures[-2:] == ["7", "40"]
-    failing = re.search(r'<tr data-strategy="as_is">(.*?)</tr>', shown)
+    failing = re.search(r'<tr data-strategy="as_is" role="row">(.*?)</tr>', shown)
     assert failing is not None and "—" in failing[1] and "<small>" in failing[1]
     assert shown.count("<figure") == 2
-    assert shown.count("✓") + shown.count("✕") == len(PLANNED) * 10
+    assert shown.count("✓") + shown.count("✕") == (len(PLANNED) - 1) * 10  # as_is ends before its peak: it has no mark
+
+
+def test_the_plan_begins_with_what_fits() -> None:
+    plan = a_plan(PlanRequest("m"))
+    small = tuple(replace(each, fits_memory=each.strategy != "full") for each in plan.strategies)
+    card = card_named("24 GB")
+    english = plan_view(PlanSession(replace(plan, strategies=small), card=card), "en")
+    assert "On 24 GB – fits: Autocast, Unified (19.6 GiB); too large: Full precision (35.6 GiB); ends in" in english
+    assert english.index("On 24 GB") < english.index("<table") < english.index("<figure")
+    chinese = plan_view(PlanSession(replace(plan, strategies=small)), "zh")
+    assert "24.0 GiB – 放得下：" in chinese and "（19.6 GiB）；放不下" in chinese
+    assert "xl-headline" not in plan_view(PlanSession(replace(plan, memory_bytes=None)), "en")
+
+
+def test_a_machine_without_a_card_gets_no_chart_of_one() -> None:
+    here = replace(a_plan(PlanRequest("m")), memory_name="free here")
+    assert plan_view(PlanSession(here), "en").count("<figure") == 1
+
+
+def test_a_card_is_chosen_by_name_and_a_number_of_gib_goes_before_it() -> None:
+    settings = Settings()
+    card = card_named("24 GB")
+    assert card is not None
+    chosen = {"model": "embedded", "card": "24 GB"}
+    assert request_of(chosen, settings, STATUS).memory_bytes == card.usable_bytes
+    assert request_of({**chosen, "memory_gib": 2}, settings, STATUS).memory_bytes == 2 * GIB
+    assert request_of({"model": "embedded", "card": ""}, settings, STATUS).memory_bytes is None
+    assert planned(ScriptedPlans(), chosen, settings, STATUS).card == card
+    assert planned(ScriptedPlans(), {**chosen, "memory_gib": 2}, settings, STATUS).card is None
+    mistake = planned(ScriptedPlans(), {"model": "embedded", "card": "5 GB"}, settings, STATUS).notice
+    assert mistake is not None and mistake.code == "unknown_setting"
+
+
+def test_any_hub_id_can_be_planned_and_no_folder_of_the_server() -> None:
+    assert request_of({"model": " org/other "}, Settings(), STATUS).model == "org/other"
+    for model in ("/etc", "../secret", "org/a/b", "nothing"):
+        with pytest.raises(UserError, match="not offered"):
+            request_of({"model": model}, Settings(), STATUS)
 
 
 def test_bars_begin_at_zero_on_one_axis_with_its_unit() -> None:

@@ -42,11 +42,11 @@ def test_only_the_documented_endpoints_have_names(client: Client) -> None:
     assert set(named) == {"/run", "/compare", "/explain", "/plan", "/train"}
     assert [parameter["parameter_name"] for parameter in named["/run"]["parameters"]] == [
         "image", "question", "strategy", "half", "model", "device", "max_new_tokens", "seed", "temperature",
-        "hd_num", "anyway",
+        "hd_num", "stress_exponent", "anyway",
     ]  # fmt: skip
     assert [parameter["parameter_name"] for parameter in named["/compare"]["parameters"]] == [
         "image", "question", "half", "both_halves", "model", "device", "max_new_tokens", "seed", "temperature",
-        "repeats", "hd_num", "anyway",
+        "repeats", "hd_num", "stress_exponent", "anyway",
     ]  # fmt: skip
     assert [parameter["parameter_name"] for parameter in named["/train"]["parameters"]] == [
         "recipes", "kind", "optimizer", "device", "steps", "batch", "seed", "learning_rate", "loss_divisor", "epsilon",

@@ -69,7 +69,7 @@ def test_a_link_carries_and_restores_it() -> None:
 
 def test_an_endpoint_has_its_argument_before_anyway() -> None:
     names = [parameter.name for parameter in setting_parameters(Warmer)]
-    assert names == ["max_new_tokens", "seed", "temperature", "min_p", "hd_num"]
+    assert names == ["max_new_tokens", "seed", "temperature", "min_p", "hd_num", "stress_exponent"]
 
 
 @pytest.mark.parametrize("value", [-0.1, 0.6, float("nan")])

@@ -12,6 +12,7 @@ from torch import Tensor
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.request import Request, tile_settings
 from xcomposer_ui.core.strategies import Strategy
+from xcomposer_ui.models.range_stress import stressed
 
 EXPECTED = (RuntimeError, TypeError, ValueError, MemoryError)
 """Expected failures of a model call, out of memory included; any other exception is a bug."""
@@ -36,9 +37,13 @@ def picture_pixels(model: Any, question: Request, strategy: Strategy, half: str)
 
 
 @contextmanager
-def arithmetic(strategy: Strategy, half: str, device_type: str) -> Iterator[None]:
-    """torch.autocast to the half type if the strategy uses it, and float32 without TF32."""
-    with without_tf32(), torch.autocast(device_type, getattr(torch, half)) if strategy.autocast else nullcontext():
+def arithmetic(model: Any, strategy: Strategy, half: str, stress_exponent: int | None = None) -> Iterator[None]:
+    """torch.autocast to the half type if the strategy uses it, and float32 without TF32.
+
+    stress_exponent: of the request; the residual stream of `model` is scaled by 2 to this power.
+    """
+    autocast = torch.autocast(model.device.type, getattr(torch, half)) if strategy.autocast else nullcontext()
+    with without_tf32(), autocast, stressed(model, stress_exponent):
         yield
 
 

@@ -130,7 +130,8 @@ def _call_model(
     ran_out = False
     started = time.perf_counter()
     try:
-        with meter, finite.on(model), BlockWatch(model, progress), arithmetic(strategy, half, model.device.type):
+        in_strategy = arithmetic(model, strategy, half, questions[0].stress_exponent)
+        with meter, finite.on(model), BlockWatch(model, progress), in_strategy:
             rows = [prompt(model, tokenizer, question, strategy, half) for question in questions]
             prompts = [next(iter(row.values())).shape[1] for row in rows]
             ids = model.batch_ids(tokenizer, rows, streamer=clock, **sampling(questions[0]))

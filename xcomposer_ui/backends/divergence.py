@@ -144,7 +144,7 @@ def answer_ids(
 ) -> list[int]:
     """The ids of the variant's own answer, as a run with the same settings and seed generates them."""
     clock = TokenClock(progress.stop.is_set, lambda: None)
-    with BlockWatch(model, progress), arithmetic(strategy, half, model.device.type):
+    with BlockWatch(model, progress), arithmetic(model, strategy, half, question.stress_exponent):
         run(model, tokenizer, question, strategy, half, streamer=clock)
     # The end token is compared too: an answer that continues differs from one that ends.
     ids: list[int] = model.until_end(tokenizer, clock.ids)
@@ -156,7 +156,7 @@ def forced_logits(
     model: Any, tokenizer: Any, question: Request, strategy: Strategy, half: str, ids: Sequence[int]
 ) -> Tensor:
     """Logits (positions, vocabulary) for each of `ids`, given the prompt and the ids before it."""
-    with arithmetic(strategy, half, model.device.type):
+    with arithmetic(model, strategy, half, question.stress_exponent):
         inputs = prompt(model, tokenizer, question, strategy, half)
         forced = torch.tensor([list(ids[:-1])], dtype=torch.long, device=model.device)
         if "input_ids" in inputs:

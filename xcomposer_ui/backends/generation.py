@@ -91,7 +91,12 @@ class _MeasuredCall:
         pixels = partial(picture_pixels, model, question, question.method, question.half_dtype)
         prefixes = PrefixCache(most=0) if prefixes is None else prefixes
         self.reader = PromptReader(
-            model, tokenizer, question, (question.strategy, question.half_dtype), pixels, prefixes
+            model,
+            tokenizer,
+            question,
+            (question.strategy, question.half_dtype, question.stress_exponent or 0),
+            pixels,
+            prefixes,
         )
         self.meter = meter_of(model, others)
         self.finite = FiniteWatch()
@@ -108,7 +113,7 @@ class _MeasuredCall:
     def run(self) -> tuple[bool, tuple[str, str, str] | None]:
         """(whether it was stopped, the expected failure as type, message and traceback)."""
         model, question, device_type = self._model, self._question, self._model.device.type
-        in_strategy = arithmetic(question.method, question.half_dtype, device_type)
+        in_strategy = arithmetic(model, question.method, question.half_dtype, question.stress_exponent)
         try:
             with self.meter, self.finite.on(model), self.blocks, in_strategy:
                 torch.manual_seed(question.seed)

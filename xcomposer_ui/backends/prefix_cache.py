@@ -20,8 +20,8 @@ MOST = 2
 MOST_BYTES = 2 << 30
 """Most bytes of all kept conversations together."""
 
-Arithmetic = tuple[str, str]
-"""(strategy, half): an entry is reused only under the same one."""
+Arithmetic = tuple[str, str, int]
+"""(strategy, half, exponent of the range stress): an entry is reused only under the same one."""
 
 
 @dataclass(frozen=True)

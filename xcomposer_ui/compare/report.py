@@ -11,7 +11,7 @@ from typing import Any
 from xcomposer_ui.compare.script import script
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.metrics import Metric, metrics
-from xcomposer_ui.core.request import TILE_SETTINGS, Request, settings_of
+from xcomposer_ui.core.request import OPTIONAL_SETTINGS, Request, settings_of
 from xcomposer_ui.core.units import UNKNOWN
 
 CONTEXT = ("question", "environment")
@@ -77,7 +77,7 @@ def csv_fields() -> tuple[str, ...]:
     """The columns of a document's CSV."""
     return (
         "strategy", "half", "model", "device", "weights_dtype", "answer", "same_as_full", "repeats",
-        *(metric.field for metric in metrics("csv")), "seed", *TILE_SETTINGS, "stopped",
+        *(metric.field for metric in metrics("csv")), "seed", *OPTIONAL_SETTINGS, "stopped",
         *(name for metric in metrics("csv") if metric.spread for name in metric.spread_fields()), "failure",
         *(metric.field for metric in metrics("csv", "divergence")),
     )  # fmt: skip

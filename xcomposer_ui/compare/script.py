@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from xcomposer_ui.core.request import Request, settings_of, with_defaults
+from xcomposer_ui.core.request import OPTIONAL_SETTINGS, Request, settings_of, with_defaults
 from xcomposer_ui.core.settings import DEVICES, EMBEDDED
 from xcomposer_ui.core.strategies import HALF_DTYPES, STRATEGIES
 
@@ -31,7 +31,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import xcomposer_ui.models  # noqa: F401  (makes the Auto classes know InternLM-XComposer)
 from xcomposer_ui.core.images import open_picture
-{imports}
+{imports}from xcomposer_ui.models.range_stress import stressed
+
 CHECKPOINT = {checkpoint}
 DEVICE = {device}
 QUESTION = {question}
@@ -39,6 +40,7 @@ HISTORY = {history}
 SEED = {seed}
 SETTINGS = {settings}
 HD_NUM = {tiles}
+STRESS_EXPONENT = {stress}
 REPEATS = {repeats}
 PIXELS_SHA256 = {sha}
 PICTURE_BASE64 = {picture}
@@ -64,7 +66,7 @@ def ask(model, tokenizer, image, image_dtype, autocast):
     context = torch.autocast(DEVICE, getattr(torch, autocast)) if autocast else nullcontext()
     torch.manual_seed(SEED)
     started = time.perf_counter()
-    with context, torch.no_grad():
+    with context, stressed(model, STRESS_EXPONENT), torch.no_grad():
         pixels = None if image is None else model.preprocess(image, HD_NUM).to(getattr(torch, image_dtype))
         answer, _ = model.chat(tokenizer, QUESTION, image=pixels, history=HISTORY, **SETTINGS)
     torch.get_device_module(DEVICE).synchronize()
@@ -101,7 +103,7 @@ def script(document: Mapping[str, Any]) -> str:
     carried = image.get("png_base64") if image else None
     given = with_defaults({name: value for name, value in question.items() if value is not None})
     sampled = given["temperature"] > 0
-    apart = {"seed", *(s.name for s in settings_of(Request) if s.only_tiled), *(() if sampled else SAMPLING)}
+    apart = {"seed", *OPTIONAL_SETTINGS, *(() if sampled else SAMPLING)}
     settings = {s.name: given[s.name] for s in settings_of(Request) if s.name not in apart}
     return TEMPLATE.format(
         usage=("run.py" if len(runs) == 1 else "comparison.py") + (" PICTURE" if image and not carried else ""),
@@ -112,9 +114,8 @@ def script(document: Mapping[str, Any]) -> str:
         history=repr([(str(asked), str(answered)) for asked, answered in question.get("history") or ()]),
         seed=int(question.get("seed", runs[0].get("seed") or 0)),
         settings=repr({"do_sample": sampled, **settings}),
-        tiles=next(
-            (int(question[s.name]) for s in settings_of(Request) if s.only_tiled and question.get(s.name)), None
-        ),
+        tiles=_whole(given["hd_num"]),
+        stress=_whole(given["stress_exponent"]),
         repeats=max(int(run.get("repeats", 1)) for run in runs),
         sha=_literal(image["pixels_sha256"]) if image else None,
         picture=_literal(carried) if carried else None,
@@ -127,6 +128,10 @@ def _run(run: Mapping[str, Any]) -> tuple[str, str, str, str | None]:
     half = next((h for h in HALF_DTYPES if h == run.get("half")), HALF_DTYPES[0])
     name = f"{strategy.name} ({half})"
     return name, strategy.weights_dtype(half), strategy.image_dtype(half), half if strategy.autocast else None
+
+
+def _whole(value: Any) -> int | None:
+    return int(value) if value else None
 
 
 def _literal(value: object) -> str:

@@ -1,4 +1,4 @@
-"""One sentence that summarises the figures of a comparison."""
+"""What the figures of a comparison amount to: a headline, a verdict on each variant, and both as one sentence."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from xcomposer_ui.compare.comparison import ComparedRun, Comparison
 from xcomposer_ui.compare.schedule import Variant
 from xcomposer_ui.core.messages import sentences, text
 from xcomposer_ui.core.strategies import REFERENCE, STRATEGIES
+from xcomposer_ui.core.units import UNKNOWN
 
 
 def verdict(comparison: Comparison, language: str = "en") -> str:
@@ -22,6 +23,52 @@ def verdict(comparison: Comparison, language: str = "en") -> str:
         return _without_full(comparison, others, language)
     clauses = [_clause(comparison, comparison.full, run, language) for run in others]
     return text("verdict.against", language, clauses=_listed(clauses, language))
+
+
+def headline(comparison: Comparison, language: str = "en") -> str:
+    """The comparison in a few words; "" without full precision's answer, or without any other variant's."""
+    others = [run for run in comparison.runs if run.variant.strategy != REFERENCE]
+    if comparison.full is None or not others:
+        return ""
+    answered = [run for run in others if run.answer is not None]
+    same = [run for run in answered if run.answers_agree and comparison.same_as_full(run)]
+    failed = sum(run.result.failure is not None for run in others)
+    if not answered:
+        parts = []
+    elif len(same) < len(answered):
+        parts = [text("verdict.headline.differs", language, n=len(answered) - len(same), total=len(answered))]
+    else:
+        shares = [share for run in same if (share := _memory_share(comparison.full, run)) is not None]
+        parts = [_least_memory(min(shares, default=100), language)]
+    if failed:
+        parts.append(text("verdict.headline.failed", language, n=failed))
+    return text("verdict.clauses", language).join(parts)
+
+
+def _least_memory(share: int, language: str) -> str:
+    """The headline where every answer is the same. share: the least memory, in percent of full precision's."""
+    if 45 <= share <= 55:
+        return text("verdict.headline.half", language)
+    if share < 95:
+        return text("verdict.headline.share", language, share=share)
+    return text("verdict.headline.same", language)
+
+
+def _memory_share(full: ComparedRun, run: ComparedRun) -> int | None:
+    """The run's peak memory in percent of full precision's; None where either was not measured."""
+    mine, theirs = run.result.measurement.peak_memory_bytes, full.result.measurement.peak_memory_bytes
+    return round(100 * mine / theirs) if mine and theirs else None
+
+
+def variant_verdict(comparison: Comparison, run: ComparedRun, language: str) -> str:
+    """One variant relative to full precision: its answer, memory and time, or its failure."""
+    if run.result.failure is not None:
+        return text("verdict.row.fails", language, type=run.result.failure.type)
+    if run.variant.strategy == REFERENCE:
+        return text("compare.reference", language)
+    if comparison.full is None or run.answer is None or run.result.stopped:
+        return UNKNOWN
+    return _parts(comparison, comparison.full, run, language)
 
 
 def variant_name(variant: Variant, language: str) -> str:
@@ -56,13 +103,17 @@ def _listed(clauses: list[str], language: str) -> str:
 def _clause(comparison: Comparison, full: ComparedRun, run: ComparedRun, language: str) -> str:
     if run.answer is None or run.result.stopped:
         return _outcome(run, language)
+    parts = _parts(comparison, full, run, language)
+    return text("verdict.clause", language, name=variant_name(run.variant, language), parts=parts)
+
+
+def _parts(comparison: Comparison, full: ComparedRun, run: ComparedRun, language: str) -> str:
+    """Answer, memory and time of a run that answered, relative to full precision's."""
     parts = [_answer(comparison, run, language)]
-    mine, theirs = run.result.measurement.peak_memory_bytes, full.result.measurement.peak_memory_bytes
-    if mine and theirs:
-        parts.append(text("verdict.memory", language, share=f"{100 * mine / theirs:.0f}"))
-    parts += _time(full, run, language)
-    joined = text("verdict.parts", language).join(parts)
-    return text("verdict.clause", language, name=variant_name(run.variant, language), parts=joined)
+    share = _memory_share(full, run)
+    if share is not None:
+        parts.append(text("verdict.memory", language, share=share))
+    return text("verdict.parts", language).join(parts + _time(full, run, language))
 
 
 def _outcome(run: ComparedRun, language: str) -> str:

@@ -128,6 +128,7 @@ class Request:
     temperature: 0 is greedy; above, answers are sampled (only then `top_p` has an effect). repetition_penalty: 1 is
     none.
     hd_num: the most tiles that a tiled model cuts the picture into; None for the model's own number.
+    stress_exponent: the residual stream is scaled by 2 to this power (`models.range_stress`); None or 0 leaves it.
 
     Raises UserError where a field is invalid or out of its range.
     """
@@ -152,6 +153,10 @@ class Request:
     hd_num: int | None = setting(
         None, lowest=1, highest=MOST_TILES, flag="--hd-num", help="most tiles of the picture (tiled models only)",
         label="plan.hd_num", only_tiled=True,
+    )  # fmt: skip
+    stress_exponent: int | None = setting(
+        None, lowest=-28, highest=16, step=1, flag="--stress-exponent",
+        help="scale the values between the blocks by 2 to this power, which no longer fits float16's range",
     )  # fmt: skip
 
     def __post_init__(self) -> None:
@@ -226,6 +231,9 @@ class Request:
         if marks > self.has_picture:
             raise UserError("image_marks", marks=marks, pictures=int(self.has_picture))
 
+
+OPTIONAL_SETTINGS = tuple(s.name for s in settings_of(Request) if s.default is None)
+"""Names of the settings that most runs leave out."""
 
 TILE_SETTINGS = tuple(s.name for s in settings_of(Request) if s.only_tiled)
 """Names of the settings that only models with tiles have."""

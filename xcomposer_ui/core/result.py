@@ -11,7 +11,7 @@ from typing import Any
 
 from xcomposer_ui.core.memory_timeline import MemoryTimeline
 from xcomposer_ui.core.messages import Message, Sentence, worded
-from xcomposer_ui.core.request import Request, tile_settings
+from xcomposer_ui.core.request import OPTIONAL_SETTINGS, Request
 
 
 @dataclass(frozen=True)
@@ -252,7 +252,7 @@ def result_as_json(result: RunResult) -> dict[str, Any]:
         "answer": result.answer,
         **vars(result.measurement),
         "seed": result.request.seed,
-        **tile_settings(result.request),
+        **{name: getattr(result.request, name) for name in OPTIONAL_SETTINGS},
         "failure": failure_as_json(result.failure),
         "stopped": result.stopped,
         "reasons": {name: str(reason) for name, reason in result.reasons.items()},

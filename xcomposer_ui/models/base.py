@@ -23,6 +23,7 @@ from xcomposer_ui.core.families.facts import FamilyFacts
 from xcomposer_ui.models.answer import GrowingAnswer, answer_text
 from xcomposer_ui.models.cache import CACHE_NAME, PreallocatedCache
 from xcomposer_ui.models.generation import GenerationInputs
+from xcomposer_ui.models.range_stress import ResidualStream
 from xcomposer_ui.models.turns import History, PromptTurns
 
 PictureSize = tuple[int, int]
@@ -128,6 +129,10 @@ class FamilyModel(GenerationInputs, PromptTurns):
     def layer_stacks(self) -> dict[str, nn.ModuleList]:
         """The model's repeated layers by kind, "tower" and "language": all layers of a kind are alike."""
         raise NotImplementedError
+
+    def residual_stream(self) -> ResidualStream | None:
+        """What writes into the residual stream and what reads it; None where the logits depend on its size."""
+        return None
 
     @property
     def tower(self) -> nn.Module:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -24,7 +25,7 @@ from xcomposer_ui.ui.examples import Example
 from xcomposer_ui.ui.handlers import Fields
 from xcomposer_ui.ui.html import short_name
 from xcomposer_ui.ui.links import COMPARED, compare_fields, compare_link
-from xcomposer_ui.ui.localization import Localization
+from xcomposer_ui.ui.localization import QUIET, Localization
 from xcomposer_ui.ui.offer_buttons import offers
 from xcomposer_ui.ui.pictures import PictureInput
 from xcomposer_ui.ui.preflight import Preflight
@@ -111,6 +112,18 @@ class CompareTab:
             **filled_in(COMPARED, given),
         }
 
+    def shared(self) -> list[Any]:
+        """The picture and the question, which the Ask tab has too."""
+        return [self.picture, self.question]
+
+    def taken_from_ask(
+        self, picture: str | None, question: str | None, own_picture: str | None, own_question: str | None
+    ) -> dict[Any, Any]:
+        """Component -> value: the Ask tab's picture and question, as long as this tab has neither of its own."""
+        if own_picture or (own_question or "").strip():
+            return dict.fromkeys(self.shared(), gr.skip())
+        return {self.picture: picture, self.question: question or ""}
+
     def restored(self, query: Mapping[str, str]) -> dict[Any, Any]:
         """Component -> value for the settings in the page's address; empty where it has none."""
         fields = compare_fields(query, self.settings.models, self.examples) or {}
@@ -142,6 +155,11 @@ class CompareTab:
         self.batch = words.make(
             gr.Button, {"value": "compare.examples"}, visible=bool(self.examples), size="sm", elem_id="compare-batch"
         )
+        self.stressed = next((example for example in self.examples if example.stress_exponent), None)
+        self.difference = words.make(
+            gr.Button, {"value": "compare.difference"}, visible=self.stressed is not None, size="sm",
+            elem_id="compare-difference",
+        )  # fmt: skip
         with words.make(gr.Accordion, {"label": "advanced"}, open=False):
             self._advanced(words)
 
@@ -168,7 +186,7 @@ class CompareTab:
         inputs = [self.session, language, *self.inputs()]
         self.gallery.fill(self.picture, self.question, language)
 
-        def on(triggers: list[Any], handler: Callable[[CompareSession, Fields], Sessions]) -> Any:
+        def on(listen: Callable[..., Any], handler: Callable[[CompareSession, Fields], Sessions]) -> Any:
             # Gradio names even private events after their functions; "compare" is the endpoint's name.
             def comparison(session: CompareSession, language: str, request: gr.Request, *values: Any) -> Steps:
                 if self.active.busy(request.session_hash):
@@ -178,30 +196,45 @@ class CompareTab:
                 steps = handler(session, self.fields(*values))
                 yield from self._follow(self.active.followed(request.session_hash, session, steps), language_now)
 
-            return gr.on(triggers, comparison, inputs, self.outputs(), **COMPUTES)
+            return listen(comparison, inputs, self.outputs(), **COMPUTES)
 
         runner, checks, examples = self.runner, self.preflight, self.examples
+
+        def compared(session: CompareSession, fields: Fields) -> Sessions:
+            return compare_handlers.steps(runner, session, fields, preflight=checks)
+
+        filled = self.difference.click(self._difference, None, self.inputs(), **QUIET)
         events = [
+            on(partial(gr.on, [self.run.click, self.question.submit]), compared),
+            on(filled.then, compared),
             on(
-                [self.run.click, self.question.submit],
-                lambda session, fields: compare_handlers.steps(runner, session, fields, preflight=checks),
-            ),
-            on(
-                [self.batch.click],
+                self.batch.click,
                 lambda session, fields: compare_handlers.batch_steps(
                     runner, session, fields, examples, preflight=checks
                 ),
             ),
             on(
-                [self.fits["some"].click],
+                self.fits["some"].click,
                 lambda session, _: compare_handlers.steps_of_misfit(runner, session, examples, only_fitting=True),
             ),
             on(
-                [self.fits["all"].click],
+                self.fits["all"].click,
                 lambda session, _: compare_handlers.steps_of_misfit(runner, session, examples),
             ),
         ]
         self.stop.click(self._stopped, [self.session, language], self.outputs(), cancels=events, **STOPS)
+
+    def _difference(self) -> dict[Any, Any]:
+        """Component -> value for a comparison in which float16 answers otherwise and bfloat16 does not."""
+        if self.stressed is None:
+            return {}
+        return {
+            self.picture: self.stressed.picture,
+            self.question: self.stressed.question,
+            self.halves: list(HALF_DTYPES),
+            self.numbers["stress_exponent"]: self.stressed.stress_exponent,
+            self.numbers["repeats"]: 1,
+        }
 
     def _follow(self, steps: Sessions, language_now: Callable[[], str]) -> Steps:
         with closing(steps):

@@ -11,11 +11,15 @@ from xcomposer_ui.core.settings import ASSETS
 
 @dataclass(frozen=True)
 class Example:
-    """A picture's path, a question about it, and the question's language ("en" or "zh")."""
+    """A picture's path, a question about it, and the question's language ("en" or "zh").
+
+    stress_exponent: the request's at which float16 answers it otherwise; None where none is known.
+    """
 
     picture: str
     question: str
     language: str
+    stress_exponent: int | None = None
 
 
 def examples(folder: Path = ASSETS / "examples") -> tuple[Example, ...]:
@@ -27,7 +31,9 @@ def examples(folder: Path = ASSETS / "examples") -> tuple[Example, ...]:
     if not listed.is_file():
         return ()
     return tuple(
-        Example(str(folder / entry["file"]), entry["question"], entry.get("language", "en"))
+        Example(
+            str(folder / entry["file"]), entry["question"], entry.get("language", "en"), entry.get("stress_exponent")
+        )
         for entry in json.loads(listed.read_text(encoding="utf-8"))
     )
 

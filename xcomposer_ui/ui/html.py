@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 from jinja2.ext import Extension
 from jinja2.runtime import Context
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from xcomposer_ui.core.messages import Message, Text, text
 
@@ -20,6 +21,7 @@ COLOURED = ("float32", "float16", "bfloat16", "tfloat32", "float8_e4m3fn", "floa
 """The dtypes that have a colour of their own (in `assets/style.css`); any other one is grey."""
 
 _HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f\u200b-\u200f\u202a-\u202e\u2066-\u2069]")
+_ROW, _CELL = re.compile("<tr.*?</tr>", re.DOTALL), re.compile("<td(?=[ >])")
 _LAYOUT = re.compile(r"(?<=[>}])\s*\n\s*(?=[<{])")
 
 
@@ -62,6 +64,18 @@ class _Layout(Extension):
         return _LAYOUT.sub(lambda found: "{#" + "\n" * found[0].count("\n") + "#}", source)
 
 
+def labelled_rows(rows: Markup, heads: Sequence[object]) -> Markup:
+    """The rows of a table with roles, and with its column's head on each cell: a narrow table shows rows as blocks."""
+    labels = [escape(visible(head)) for head in heads]
+
+    def row(found: re.Match[str]) -> str:
+        columns = iter(labels)
+        cells = _CELL.sub(lambda cell: f'<td role="cell" data-label="{next(columns, "")}"', found[0])
+        return cells.replace(">", ' role="row">', 1)
+
+    return Markup(_ROW.sub(row, rows))
+
+
 @cache
 def _environment() -> Environment:
     """The templates' environment: autoescaped, and an undefined name is an error."""
@@ -74,12 +88,18 @@ def _environment() -> Environment:
     )
     environment.filters["short_name"] = short_name
     environment.globals |= {"text": _text, "colour_name": colour_name}
+    environment.filters["labelled_rows"] = _labelled
     return environment
 
 
 @pass_context
 def _text(context: Context, code: str, **facts: Any) -> str:
     return text(code, context["language"], **facts)
+
+
+@pass_context
+def _labelled(context: Context, rows: Markup, heads: Sequence[object]) -> Markup:
+    return labelled_rows(rows, [_finalized(context, head) for head in heads])
 
 
 @pass_context

@@ -87,7 +87,7 @@ def build_app(settings: Settings, runner: Runner, plans: Plans | None = None) ->
         with gr.Tabs(elem_id="tabs") as tabs:
             with words.make(gr.Tab, {"label": "tab.ask"}, id="ask"):
                 ask = AskTab(words, settings, runner, language, examples(), checks)
-            with words.make(gr.Tab, {"label": "tab.compare"}, id="compare"):
+            with words.make(gr.Tab, {"label": "tab.compare"}, id="compare") as compare_tab:
                 compare = CompareTab(words, settings, runner, language, examples(), checks)
             with words.make(gr.Tab, {"label": "tab.explain"}, id="explain"):
                 explain = build_explain_tab(words, language)
@@ -101,6 +101,9 @@ def build_app(settings: Settings, runner: Runner, plans: Plans | None = None) ->
             with words.make(gr.Tab, {"label": "tab.models"}, id="models", visible=several) as models_tab:
                 picker = ModelPicker(words, settings, runner, checks.fitting, models_tab)
         words.static(lambda language: footer(settings, language), elem_id="about")
+        compare_tab.select(
+            compare.taken_from_ask, [ask.form.picture, ask.form.question, *compare.shared()], compare.shared(), **QUIET
+        )
         picker.follow(language, head.line, [ask.form.model, compare.model])
         build_endpoints(settings, runner, checks)
 

@@ -10,9 +10,10 @@ from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.events import Status
 from xcomposer_ui.core.families import published_names
 from xcomposer_ui.core.request import TILE_SETTINGS
-from xcomposer_ui.core.settings import Settings
+from xcomposer_ui.core.settings import Settings, is_hub_id
 from xcomposer_ui.core.strategies import HALF_DTYPES
 from xcomposer_ui.core.units import GIB
+from xcomposer_ui.planning.cards import CARDS, Card
 from xcomposer_ui.planning.plan import Plan, PlanRequest, RunShape, checked_request, picture_size
 
 PICTURE = "1024x768"
@@ -36,11 +37,15 @@ class Plans(Protocol):
 
 @dataclass(frozen=True)
 class PlanSession:
-    """planning: name of the model being planned, or None. plan: the last plan. notice: the user's last mistake."""
+    """planning: name of the model being planned, or None. plan: the last plan. notice: the user's last mistake.
+
+    card: that the plan's memory was taken from; None for a number of GiB or this machine's memory.
+    """
 
     plan: Plan | None = None
     planning: str | None = None
     notice: UserError | None = None
+    card: Card | None = None
 
 
 def offered(settings: Settings) -> tuple[str, ...]:
@@ -58,32 +63,50 @@ def filled_in(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def request_of(fields: Mapping[str, Any], settings: Settings, status: Status) -> PlanRequest:
-    """The plan request of `fields`: those of PlanRequest, but `image` as "1024x768" or "none", and `memory_gib`.
+    """The plan request of `fields`: those of PlanRequest, but `image` as "1024x768" or "none", and for the memory
+    `memory_gib`, or `card`, a name of CARDS.
 
-    half, device: missing or "auto" for the lab's choice. Raises UserError for a value beyond its limits or a model that
-    is not offered.
+    half, device: missing or "auto" for the lab's choice. Of a hub id that is not offered only the config.json is read.
+    Raises UserError for a value beyond its limits, and for a model that is neither offered nor a hub id.
     """
-    known, model = offered(settings), fields.get("model", "")
-    if model not in known:
+    known, model = offered(settings), fields.get("model", "").strip()
+    if model not in known and not is_hub_id(model):
         raise UserError("unknown_model", name=model, known=", ".join(known))
     half, device = fields.get("half", "auto"), fields.get("device", "auto")
     half = status.half or settings.half if half == "auto" else half
-    memory_gib = fields.get("memory_gib")
     return checked_request(
         PlanRequest(
             model=model,
             image=picture_size(fields.get("image", PICTURE)),
             half=HALF_DTYPES[0] if half == "auto" else half,
             device=status.device or settings.device if device == "auto" else device,
-            memory_bytes=None if memory_gib is None else int(memory_gib * GIB),
+            memory_bytes=_memory_bytes(fields),
             **{name: fields[name] for name in (*TILE_SETTINGS, *COUNTS) if name in fields},
         )
     )
 
 
+def _memory_bytes(fields: Mapping[str, Any]) -> int | None:
+    if (memory_gib := fields.get("memory_gib")) is not None:
+        return int(memory_gib * GIB)
+    card = card_named(fields.get("card"))
+    return None if card is None else card.usable_bytes
+
+
+def card_named(name: str | None) -> Card | None:
+    """The card called `name`; None for this machine's memory. Raises UserError for another name."""
+    if not name:
+        return None
+    card = next((card for card in CARDS if card.name == name), None)
+    if card is None:
+        raise UserError("unknown_setting", name="card", value=name, known=", ".join(card.name for card in CARDS))
+    return card
+
+
 def planned(plans: Plans, fields: Mapping[str, Any], settings: Settings, status: Status) -> PlanSession:
     """The session after planning `fields`, which takes seconds. A user's mistake is its `notice`."""
     try:
-        return PlanSession(plan=plans.plan(request_of(fields, settings, status)))
+        card = None if "memory_gib" in fields else card_named(fields.get("card"))
+        return PlanSession(plan=plans.plan(request_of(fields, settings, status)), card=card)
     except UserError as mistake:
         return PlanSession(notice=mistake)

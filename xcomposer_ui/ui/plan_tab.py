@@ -9,6 +9,7 @@ import gradio as gr
 
 from xcomposer_ui.core.request import TILE_SETTINGS
 from xcomposer_ui.core.settings import HALVES, Settings
+from xcomposer_ui.planning.cards import CARDS, Card
 from xcomposer_ui.runtime.runner import Runner
 from xcomposer_ui.ui.ask_form import choices
 from xcomposer_ui.ui.html import short_name
@@ -65,8 +66,16 @@ class PlanTab:
         self.controls: dict[str, Any] = {}
         self.controls["model"] = words.make(
             gr.Dropdown,
-            {"label": "model", "choices": [(short_name(name), name) for name in offered(self.settings)]},
-            value=self.settings.model, elem_id="plan-model",
+            {
+                "label": "model", "info": "plan.model.info",
+                "choices": [(short_name(name), name) for name in offered(self.settings)],
+            },
+            value=self.settings.model, allow_custom_value=True, elem_id="plan-model",
+        )  # fmt: skip
+        self.controls["card"] = words.make(
+            gr.Dropdown,
+            {"label": "plan.card", "choices": [("plan.card.here", ""), *map(_card_choice, CARDS)]},
+            value="", elem_id="plan-card",
         )  # fmt: skip
         self.controls["image"] = words.make(
             gr.Textbox, {"label": "plan.image", "info": "plan.image.info"}, value=PICTURE, elem_id="plan-image"
@@ -108,9 +117,13 @@ class PlanTab:
         yield self._step(PlanSession(planning=short_name(fields.get("model", ""))), language_now())
         session = planned(self.plans, fields, self.settings, self.runner.status())
         if session.notice is not None:  # the last plan stays visible beside the mistake
-            session = PlanSession(plan=before.plan, notice=session.notice)
+            session = PlanSession(plan=before.plan, notice=session.notice, card=before.card)
         yield self._step(session, language_now())
 
     def _step(self, session: PlanSession, language: str) -> dict[Any, Any]:
         shown = self.shown(session, language)
         return {self.session: session, self.notice: shown[self.notice], self.planned: shown[self.planned]}
+
+
+def _card_choice(card: Card) -> tuple[str, str]:
+    return f"{card.name} ({card.example})", card.name

@@ -40,8 +40,8 @@ def setting_control(words: Localization, setting: Setting, value: float | None, 
     elem_id = f"{prefix}{setting.name.replace('_', '-')}"
     if setting.step is not None:
         return words.make(
-            gr.Slider, texts, minimum=setting.lowest, maximum=setting.highest, step=setting.step, value=value,
-            elem_id=elem_id,
+            gr.Slider, texts, minimum=setting.lowest, maximum=setting.highest, step=setting.step,
+            value=0 if value is None else value, elem_id=elem_id,
         )  # fmt: skip
     optional = setting.default is None
     return words.make(

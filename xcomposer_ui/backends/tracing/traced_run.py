@@ -17,7 +17,7 @@ def find_site(model: Any, tokenizer: Any, question: Request, progress: Progress)
     """Where the run of `question` fails; empty if it does not fail again, or is stopped."""
     strategy, half = question.method, question.half_dtype
     try:
-        with BlockWatch(model, progress), arithmetic(strategy, half, model.device.type):
+        with BlockWatch(model, progress), arithmetic(model, strategy, half, question.stress_exponent):
             site = trace_failure(lambda: run(model, tokenizer, question, strategy, half), model)
             return site or FailureSite()
     except Stopped:
@@ -30,7 +30,7 @@ def traced_flow(
     """Each module call's dtypes in the run, with `values` its largest value too; empty if stopped."""
     strategy, half = question.method, question.half_dtype
     try:
-        with BlockWatch(model, progress), arithmetic(strategy, half, model.device.type):
+        with BlockWatch(model, progress), arithmetic(model, strategy, half, question.stress_exponent):
             return trace_flow(
                 lambda: run(model, tokenizer, question, strategy, half), model, values=values, expected=EXPECTED
             )

@@ -16,6 +16,7 @@ from transformers.utils import logging as transformers_logging
 
 from xcomposer_ui.core.families.xcomposer2 import TURN_END, TURN_START
 from xcomposer_ui.models.base import FamilyModel
+from xcomposer_ui.models.range_stress import ResidualStream
 from xcomposer_ui.models.xcomposer2.chat import ChatMixin
 from xcomposer_ui.models.xcomposer2.configuration import InternLM2TypedConfig, InternLMXComposer2Config
 from xcomposer_ui.models.xcomposer2.language import InternLM2Model, RMSNorm
@@ -72,6 +73,15 @@ class InternLMXComposer2ForCausalLM(ChatMixin, FamilyModel, PreTrainedModel, Gen
 
     def layer_stacks(self) -> dict[str, nn.ModuleList]:
         return {"tower": self.vit.vision_tower.vision_model.encoder.layers, "language": self.model.layers}
+
+    def residual_stream(self) -> ResidualStream:
+        blocks = self.model.layers
+        within = (part for block in blocks for part in (block.attention, block.feed_forward))
+        norms = (norm for block in blocks for norm in (block.attention_norm, block.ffn_norm))
+        return ResidualStream(
+            (self.get_input_embeddings(), self.vision_proj, *within),
+            (*norms, self.model.norm),
+        )
 
     def hidden_states(
         self,

@@ -51,7 +51,7 @@ def _row(variant: Variant, entry: Mapping[str, Any], columns: Sequence[Metric], 
     agreed = UNKNOWN if rate is None else f"{rate:.0%} ({entry['agreed']} / {entry['compared']})"
     cells = [
         f"{entry['answered']} / {entry['questions']}",
-        text("compare.itself", language) if variant.strategy == REFERENCE else agreed,
+        text("compare.reference", language) if variant.strategy == REFERENCE else agreed,
         *(metric.summary_of(distributions[metric.field]) for metric in columns),
     ]
     return {"name": name_of(variant, language), "dtype": variant.weights_dtype, "cells": cells}

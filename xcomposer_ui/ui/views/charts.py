@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
 from xcomposer_ui.compare.divergence import LayerDivergence
+from xcomposer_ui.core.messages import text
 from xcomposer_ui.core.units import joined, memory
 from xcomposer_ui.ui.html import colour_name, render
 from xcomposer_ui.ui.views.axis import LogAxis, log_axis, memory_axis, plain_axis
@@ -64,6 +66,14 @@ class Curve:
         """The layers that are drawn."""
         return [layer for layer in self.layers if layer.is_block]
 
+    def coincides(self, other: Curve) -> bool:
+        """Whether both would be drawn as one line: the same dtype and, within 2 %, the same error at each stage."""
+        mine, theirs = ({_key(layer): layer.relative_error for layer in curve.stages} for curve in (self, other))
+        if self.dtype != other.dtype or self.line == "floor" or not mine or mine.keys() != theirs.keys():
+            return False
+        pairs = [(mine[key], theirs[key]) for key in mine]
+        return all(a == b if a is None or b is None else math.isclose(a, b, rel_tol=0.02) for a, b in pairs)
+
     @property
     def css_class(self) -> str:
         return f"xl-curve xl-{colour_name(self.dtype)} xl-line-{self.line}"
@@ -107,12 +117,13 @@ def memory_bars(
     )
 
 
-def depth(title: str, regions: tuple[str, str], curves: Sequence[Curve], not_finite: str) -> Markup:
+def depth(curves: Sequence[Curve], language: str) -> Markup:
     """Relative error of each stage, logarithmic, over the stages in the order of the forward.
 
-    regions: names of the vision tower and of the language model. A stage whose error is not a number is marked on the
-    upper edge, where the curve breaks off.
+    Curves that coincide are drawn as one. A stage whose error is not a number is marked on the upper edge, where the
+    curve breaks off.
     """
+    curves = merged(curves, language)
     drawn = [curve for curve in curves if curve.stages]
     stages = max(([_key(layer) for layer in curve.stages] for curve in drawn), key=len, default=[])
     if not stages:
@@ -121,13 +132,49 @@ def depth(title: str, regions: tuple[str, str], curves: Sequence[Curve], not_fin
     plot = _DepthPlot(stages, log_axis(errors))
     return render(
         "depth",
-        title=title,
+        language,
         plot=plot,
         legend=[(curve.css_class, curve.label) for curve in drawn],
         grid=[(tick.label, plot.y(tick.value)) for tick in plot.errors.ticks],
-        regions=plot.regions(regions),
-        curves=[_drawn(curve, plot, not_finite) for curve in drawn],
+        regions=plot.regions((text("compare.depth.tower", language), text("compare.depth.language", language))),
+        curves=[_drawn(curve, plot, text("compare.not_finite", language)) for curve in drawn],
     )
+
+
+def merged(curves: Sequence[Curve], language: str) -> list[Curve]:
+    """`curves`, those that coincide drawn as one that names them all."""
+    groups: list[list[Curve]] = []
+    for curve in curves:
+        group = next((group for group in groups if group[0].coincides(curve)), None)
+        if group is None:
+            groups.append([curve])
+        else:
+            group.append(curve)
+    separator = text("list.separator", language)
+    return [
+        group[0]
+        if len(group) == 1
+        else replace(
+            group[0],
+            label=text("compare.depth.coincide", language, names=separator.join(curve.label for curve in group)),
+            line="solid",
+        )
+        for group in groups
+    ]
+
+
+STRIP = LogAxis(-8, 0)
+"""The errors of a strip: from float32's own precision to an error as large as the value."""
+
+
+def strip(layers: Sequence[LayerDivergence], label: str) -> Markup:
+    """The relative error of each stage as a shade, in the order of the forward; a stage that is not finite is marked.
+
+    label: the same in words.
+    """
+    cells = [(layer.module, layer.relative_error) for layer in layers if layer.is_block]
+    shades = [(module, None if error is None else min(1.0, max(0.0, STRIP.share(error)))) for module, error in cells]
+    return render("strip", cells=shades, label=label) if cells else Markup()
 
 
 @dataclass(frozen=True)
@@ -138,7 +185,7 @@ class _DepthPlot:
     errors: LogAxis
     width: int = 720
     height: int = 250
-    left: int = 52
+    left: int = 70
     right: int = 708
     top: int = 14
     bottom: int = 224

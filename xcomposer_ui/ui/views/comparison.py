@@ -9,16 +9,16 @@ from markupsafe import Markup
 from xcomposer_ui.compare.comparison import ComparedRun, Comparison
 from xcomposer_ui.compare.divergence import Divergence
 from xcomposer_ui.compare.execution import ComparisonProgress
-from xcomposer_ui.compare.verdict import variant_name, verdict
+from xcomposer_ui.compare.verdict import headline, variant_name, variant_verdict, verdict
 from xcomposer_ui.core.events import Loading, Waiting
 from xcomposer_ui.core.messages import text
 from xcomposer_ui.core.metrics import metric_of, metrics
-from xcomposer_ui.core.strategies import REFERENCE, STRATEGIES
-from xcomposer_ui.core.units import UNKNOWN
+from xcomposer_ui.core.strategies import STRATEGIES
+from xcomposer_ui.core.units import small
 from xcomposer_ui.ui.compare_session import CompareSession
 from xcomposer_ui.ui.html import render
 from xcomposer_ui.ui.views.batch_summary import batch_summary, name_of
-from xcomposer_ui.ui.views.charts import Bar, Curve, bars, depth
+from xcomposer_ui.ui.views.charts import Bar, Curve, bars, depth, strip
 from xcomposer_ui.ui.views.downloads import batch_downloads, downloads
 from xcomposer_ui.ui.views.explanation import failure_card
 from xcomposer_ui.ui.views.run_status import loading_label
@@ -83,9 +83,9 @@ def _stage_text(step: ComparisonProgress, language: str) -> str:
 
 
 def _results(comparison: Comparison, language: str) -> dict[str, Any]:
-    heads = [text(f"compare.{name}", language) for name in ("variant", "weights", "answer", "like_full")]
+    heads = [text(f"compare.{name}", language) for name in ("variant", "answer", "against_full")]
     return {
-        "verdict": verdict(comparison, language),
+        "headline": headline(comparison, language) or verdict(comparison, language),
         "comparison": comparison,
         "heads": heads + [text(metric.label, language) for metric in metrics("comparison")],
         "rows": [_row(comparison, run, language) for run in comparison.runs],
@@ -109,23 +109,10 @@ def _row(comparison: Comparison, run: ComparedRun, language: str) -> dict[str, A
         "name": name_of(run.variant, language),
         "dtype": result.weights_dtype,
         "answer": result.failure.line(language) if result.failure else result.answer or "",
-        "like_full": _like_full(comparison, run, language),
+        "verdict": variant_verdict(comparison, run, language),
         "figures": [(metric.of(record, language), notes.get(metric.field, "")) for metric in metrics("comparison")],
         "failure_card": failure_card(result.failure, language, result.strategy) if result.failure else None,
     }
-
-
-def _like_full(comparison: Comparison, run: ComparedRun, language: str) -> str:
-    if run.result.failure is not None:
-        return text("compare.failed", language)
-    if run.variant.strategy == REFERENCE:
-        return text("compare.itself", language)
-    if not run.answers_agree:
-        return text("compare.unsteady", language)
-    entry, same = comparison.divergence_of(run), comparison.same_as_full(run)
-    if entry is not None and entry.first_different_token is not None:
-        return text("compare.same_text" if same else "compare.differs", language, n=entry.first_different_token)
-    return UNKNOWN if same is None else text("compare.same" if same else "compare.other", language)
 
 
 def _bars(field: str, comparison: Comparison, language: str) -> Markup:
@@ -147,9 +134,29 @@ def _answers(comparison: Comparison, language: str) -> list[dict[str, Any]]:
     """The whole answers, full precision's first; without a divergence no token is marked."""
     answered = [run for run in comparison.runs if run.answer is not None]
     return [
-        {"name": name_of(run.variant, language), **_marked(run.answer or "", comparison.divergence_of(run), language)}
+        {
+            "name": name_of(run.variant, language),
+            "dtype": run.variant.half,
+            "strip": _strip(comparison.divergence_of(run), language),
+            **_marked(run.answer or "", comparison.divergence_of(run), language),
+        }
         for run in sorted(answered, key=lambda run: run is not comparison.full)
     ]
+
+
+def _strip(entry: Divergence | None, language: str) -> Markup:
+    """The error over depth, in small; "" without a divergence."""
+    stages = [layer for layer in entry.layers if layer.is_block] if entry is not None else []
+    broken = next((layer for layer in stages if layer.relative_error is None), None)
+    errors = {layer.module: layer.relative_error for layer in stages if layer.relative_error is not None}
+    if broken is not None:
+        label = text("compare.strip.not_finite", language, module=broken.module)
+    elif errors:
+        ends = {"lowest": small(min(errors.values())), "highest": small(max(errors.values()))}
+        label = text("compare.strip", language, module=max(errors, key=errors.__getitem__), **ends)
+    else:
+        return Markup()
+    return strip(stages, label)
 
 
 def _marked(answer: str, entry: Divergence | None, language: str) -> dict[str, Any]:
@@ -186,12 +193,11 @@ def _divergence(comparison: Comparison, language: str) -> dict[str, Any] | None:
         floor = text("compare.floor", language)
         rows.append(_divergence_row(floor, found.floor, language))
         curves.append(Curve(floor, "float32", found.floor.layers, "floor"))
-    regions = (text("compare.depth.tower", language), text("compare.depth.language", language))
     labels = [metric.label for metric in metrics("divergence", "divergence")]
     return {
         "heads": [text(code, language) for code in ("compare.variant", *labels)],
         "rows": rows,
-        "chart": depth(text("compare.depth", language), regions, curves, text("compare.not_finite", language)),
+        "chart": depth(curves, language),
         "left_out": [name for name in ("floor", "no_float64", "layers") if name in found.reasons],
     }
 

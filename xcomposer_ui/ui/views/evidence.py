@@ -139,8 +139,7 @@ def distance_view(shown: Distance, language: str) -> Markup:
     curves = [Curve(entry.half, entry.half, entry.layers) for entry in found.entries]
     if found.floor is not None:
         curves.append(Curve(text("compare.floor", language), "float32", found.floor.layers, "floor"))
-    regions = (text("compare.depth.tower", language), text("compare.depth.language", language))
-    return depth(text("compare.depth", language), regions, curves, text("compare.not_finite", language))
+    return depth(curves, language)
 
 
 def memory_view(shown: PredictedMemory, language: str) -> Markup:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from markupsafe import Markup
 
 from xcomposer_ui.core.events import Status
-from xcomposer_ui.core.messages import Message, sentences, text
+from xcomposer_ui.core.messages import Message, sentences
 from xcomposer_ui.core.strategies import HALF_WEIGHTS, STRATEGIES, WeightsFormat, strategy_name, weights_formats
 from xcomposer_ui.core.units import UNKNOWN, joined, memory
 from xcomposer_ui.planning.catalogue import TEXT_TOKENS, Entry
@@ -24,9 +24,6 @@ def head_line(status: Status, language: str) -> Markup:
 
 def models_table(entries: Sequence[Entry], status: Status, fitting: Fitting, language: str) -> Markup:
     """`entries` with their sizes, the strategies that fit, and their state."""
-    notes = text("models.note", language, tokens=TEXT_TOKENS)
-    if len(entries) == 1:
-        notes += " " + text("models.one", language)
     rows = [
         (
             entry,
@@ -36,7 +33,7 @@ def models_table(entries: Sequence[Entry], status: Status, fitting: Fitting, lan
         )
         for entry in entries
     ]
-    return render("models", language, heads=_heads(), rows=rows, notes=notes)
+    return render("models", language, heads=_heads(), rows=rows, notes=Message("models.note", tokens=TEXT_TOKENS))
 
 
 def _sizes(entry: Entry) -> tuple[int | None, ...]:

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from xcomposer_ui.core.memory_timeline import PHASES
 from xcomposer_ui.core.messages import Message, text
-from xcomposer_ui.core.strategies import strategy_name
+from xcomposer_ui.core.strategies import STRATEGIES, strategy_name
 from xcomposer_ui.core.units import UNKNOWN, joined, memory, seconds, significant
 from xcomposer_ui.planning.hardware import Check
 from xcomposer_ui.planning.plan import Plan, StrategyPlan
@@ -46,8 +46,11 @@ def plan_view(session: PlanSession, language: str) -> Markup:
         "plan",
         language,
         plan=plan,
+        headline=_headline(session, plan, language),
         about=_about(plan, language),
-        charts=(_allocated(plan, language), _on_card(plan, language)),
+        charts=(_allocated(plan, language),)
+        if _on_cpu(plan)
+        else (_allocated(plan, language), _on_card(plan, language)),
         figure_heads=[Message(f"plan.column.{name}") for name in columns],
         figure_rows=[
             (name, strategy.strategy, _figures(strategy, tiled), _phase_of_failure(strategy, language))
@@ -58,7 +61,7 @@ def plan_view(session: PlanSession, language: str) -> Markup:
             *(card.replace("(here)", text("plan.here", language)) for card in cards),
         ],
         card_rows=[
-            (name, [strategy.fits[card] for card in cards])
+            (name, [None if strategy.fails_in else strategy.fits[card] for card in cards])
             for name, strategy in zip(names, plan.strategies, strict=True)
         ],
     )
@@ -81,6 +84,37 @@ def pairs_view(pairs: Sequence[PredictionError], language: str) -> Markup:
         summary=Message("prediction_error.last", predicted=predicted, measured=measured, error=_percent(last.error)),
         heads=[Message(f"prediction_error.{name}") for name in ERROR_COLUMNS],
         rows=[(strategy_name(pair.strategy, language), pair.half, _error_figures(pair)) for pair in reversed(pairs)],
+    )
+
+
+def _headline(session: PlanSession, plan: Plan, language: str) -> str:
+    """Which of the lab's strategies fit the memory, with what they need; "" where that memory is unknown."""
+    if plan.memory_bytes is None:
+        return ""
+    memory_name = joined(memory(plan.memory_bytes)) if session.card is None else session.card.name
+    offered = [strategy for strategy in plan.strategies if strategy.strategy in STRATEGIES]
+    groups = (
+        ("fits", [strategy for strategy in offered if strategy.fits_memory and not strategy.fails_in]),
+        ("too_large", [strategy for strategy in offered if strategy.fits_memory is False and not strategy.fails_in]),
+        ("fails", [strategy for strategy in offered if strategy.fails_in]),
+    )
+    parts = [
+        text(f"plan.headline.{name}", language, names=_names(group, plan, language)) for name, group in groups if group
+    ]
+    return text("plan.headline", language, memory=memory_name, parts=text("plan.headline.and", language).join(parts))
+
+
+def _names(strategies: Sequence[StrategyPlan], plan: Plan, language: str) -> str:
+    """The strategies' names, after those with the same need what that is."""
+    needs: dict[str, list[str]] = {}
+    for strategy in strategies:
+        need = strategy.total_bytes if _on_cpu(plan) else strategy.on_card.total_bytes
+        shown = "" if strategy.fails_in else joined(memory(need))
+        needs.setdefault(shown, []).append(strategy_name(strategy.strategy, language))
+    separator = text("list.separator", language)
+    listed = ((separator.join(names), need) for need, names in needs.items())
+    return separator.join(
+        text("plan.headline.need", language, names=names, need=need) if need else names for names, need in listed
     )
 
 

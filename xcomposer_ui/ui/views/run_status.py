@@ -6,7 +6,7 @@ from markupsafe import Markup
 
 from xcomposer_ui.core.events import Loading, Waiting
 from xcomposer_ui.core.messages import Message, sentences, text
-from xcomposer_ui.core.request import tile_settings
+from xcomposer_ui.core.request import OPTIONAL_SETTINGS
 from xcomposer_ui.core.result import RunResult
 from xcomposer_ui.core.strategies import STRATEGIES, strategy_name
 from xcomposer_ui.core.units import joined, seconds
@@ -100,8 +100,8 @@ def _facts(result: RunResult, language: str) -> list[str]:
         facts.append(text("facts.new", language, n=m.new_tokens))
     facts += [
         text(f"facts.{name}", language, n=value)
-        for name, value in tile_settings(result.request).items()
-        if value is not None
+        for name in OPTIONAL_SETTINGS
+        if (value := getattr(result.request, name))
     ]
     facts.append(text("facts.seed", language, n=result.request.seed))
     if m.load_sec is not None:

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from xcomposer_ui.compare.report import as_csv
 from xcomposer_ui.core.messages import text
 from xcomposer_ui.core.metrics import metrics
-from xcomposer_ui.core.request import TILE_SETTINGS
+from xcomposer_ui.core.request import OPTIONAL_SETTINGS
 from xcomposer_ui.core.result import result_as_json
 from xcomposer_ui.core.strategies import strategy_name
 from xcomposer_ui.ui.html import render
@@ -29,7 +29,7 @@ def runs_csv(runs: tuple[SessionRun, ...]) -> str:
     """`runs` as CSV, oldest first: seconds and bytes as plain numbers, an empty cell for what was not measured."""
     fields = (
         "run", "question", "strategy", "half", "model", "device", "weights_dtype", "answer", "failure", "stopped",
-        *(metric.field for metric in metrics("runs.csv")), "seed", *TILE_SETTINGS,
+        *(metric.field for metric in metrics("runs.csv")), "seed", *OPTIONAL_SETTINGS,
     )  # fmt: skip
     return as_csv(fields, (_csv_row(number, run) for number, run in enumerate(runs, 1)))
 
