@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
+import tempfile
 
 import pytest
 
@@ -10,6 +13,10 @@ import pytest
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+# A page that ends deletes its uploads, which another run of the tests beside this one may have uploaded too.
+os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="lab-uploads-")
+atexit.register(shutil.rmtree, os.environ["GRADIO_TEMP_DIR"], ignore_errors=True)
 
 # The tests' models are small: a second thread makes them no faster, and on a busy machine it makes them several times
 # slower, as each operation waits for a thread that has no processor. Processes that tests start inherit it.

@@ -26,5 +26,10 @@ def broken(shape: RunShape) -> int:
     raise KeyError(1)
 
 
+def endless(request: PlanRequest) -> Plan:
+    while True:
+        pass
+
+
 def killed(shape: RunShape) -> int:
     os._exit(3)

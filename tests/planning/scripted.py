@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from xcomposer_ui.core.strategies import PLANNED
@@ -40,7 +41,7 @@ class ScriptedPlans:
 
     asked: list[PlanRequest] = field(default_factory=list)
 
-    def plan(self, request: PlanRequest) -> Plan:
+    def plan(self, request: PlanRequest, gone: Callable[[], bool] = lambda: False) -> Plan:
         self.asked.append(request)
         return a_plan(request)
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from tests.checkpoints import tiny_config
-from tests.planning.computations import SHAPE, broken, killed, mistaken, niceness_of, pid_of
+from tests.planning.computations import SHAPE, broken, endless, killed, mistaken, niceness_of, pid_of
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.strategies import PLANNED
 from xcomposer_ui.planning.plan import PlanRequest, RunShape
@@ -74,6 +75,49 @@ def test_a_process_that_died_is_replaced() -> None:
         assert caught.value.code == "plan_broke_off"
     with pytest.raises(UserError, match="x"):
         planner.plan(PlanRequest("x"))
+    planner.close()
+
+
+def test_a_computation_ends_with_its_caller_and_the_next_one_has_a_new_process() -> None:
+    planner = PlannerProcess(plan=endless, predict=pid_of)
+    first = planner.predict(SHAPE)
+    asked = iter([False, False, True])
+    with pytest.raises(UserError) as caught:
+        planner.plan(PlanRequest("x"), lambda: next(asked))
+    assert caught.value.code == "plan_given_up"
+    wait_until_gone(first)
+    assert planner.predict(SHAPE) not in (first, os.getpid())
+    planner.close()
+
+
+def test_a_computation_ends_at_the_time_limit() -> None:
+    planner = PlannerProcess(plan=endless, predict=pid_of, longest_sec=0.0)
+    with pytest.raises(UserError, match="took longer than 0 seconds"):
+        planner.plan(PlanRequest("x"))
+    planner.close()
+
+
+def test_a_caller_that_waits_for_its_turn_may_go() -> None:
+    planner = PlannerProcess(plan=endless, predict=pid_of)
+    left = threading.Event()
+    ended: list[str] = []
+
+    def first() -> None:
+        try:
+            planner.plan(PlanRequest("x"), left.is_set)
+        except UserError as error:
+            ended.append(error.code)
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    while not planner._lock.locked():
+        pass
+    with pytest.raises(UserError) as caught:
+        planner.plan(PlanRequest("x"), lambda: True)
+    assert caught.value.code == "plan_given_up"
+    left.set()
+    thread.join(60)
+    assert ended == ["plan_given_up"]
     planner.close()
 
 

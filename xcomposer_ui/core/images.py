@@ -67,7 +67,7 @@ def open_picture(source: str | os.PathLike[str] | bytes, name: str | None = None
     if isinstance(source, bytes):
         name, data = _display_name(name or "picture"), source
         if len(data) > MAX_FILE_BYTES:
-            raise _too_many_bytes(name, len(data))
+            raise too_many_bytes(name, len(data))
     else:
         name = _display_name(name or Path(source).name or "/")
         data = _read(source, name)
@@ -114,7 +114,7 @@ def _read(source: str | os.PathLike[str], name: str) -> bytes:
         if not stat.S_ISREG(found.st_mode):
             raise UserError("picture_no_file", name=name)
         if found.st_size > MAX_FILE_BYTES:
-            raise _too_many_bytes(name, found.st_size)
+            raise too_many_bytes(name, found.st_size)
         with open(source, "rb") as file:
             return file.read(MAX_FILE_BYTES)
     except OSError as error:
@@ -229,7 +229,7 @@ def _bounded(image: Image.Image) -> Image.Image:
     return image
 
 
-def _too_many_bytes(name: str, size: int) -> UserError:
+def too_many_bytes(name: str, size: int) -> UserError:
     return UserError("picture_bytes", name=name, size=joined(memory(size)), limit=MAX_FILE_BYTES // MIB)
 
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from xcomposer_ui.core.errors import UserError
-from xcomposer_ui.core.request import MOST_TILES, tile_settings
+from xcomposer_ui.core.request import MOST_TILES, Request, settings_of, tile_settings
 from xcomposer_ui.core.settings import DEVICES
 from xcomposer_ui.core.strategies import checked_half
 from xcomposer_ui.core.units import GIB
@@ -167,7 +167,13 @@ def strategy_as_json(plan: StrategyPlan) -> dict[str, Any]:
 
 
 LONGEST_SIDE = 100_000
-MOST_TOKENS = 1_000_000
+
+MOST_PROMPT_TOKENS = 32_768
+"""Of text; eight times what the published members read."""
+
+MOST_NEW_TOKENS = next(int(s.highest) for s in settings_of(Request) if s.name == "max_new_tokens")
+"""As many as a run may ask for. A plan's time grows with them: the cache is extended in steps."""
+
 MOST_BATCH = 4096
 
 
@@ -184,8 +190,8 @@ def checked_request(request: PlanRequest) -> PlanRequest:
         ("image width", width, 1, LONGEST_SIDE),
         ("image height", height, 1, LONGEST_SIDE),
         *((name, tiles, 1, MOST_TILES) for name, tiles in tile_settings(request).items()),
-        ("prompt_tokens", request.prompt_tokens, 1, MOST_TOKENS),
-        ("new_tokens", request.new_tokens, 1, MOST_TOKENS),
+        ("prompt_tokens", request.prompt_tokens, 1, MOST_PROMPT_TOKENS),
+        ("new_tokens", request.new_tokens, 1, MOST_NEW_TOKENS),
         ("batch", request.batch, 1, MOST_BATCH),
         ("memory", memory_gib, 0.001, 1_000_000),
     ):

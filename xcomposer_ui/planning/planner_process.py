@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
+import signal
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
+from concurrent.futures import TimeoutError as NotYet
 from typing import TypeVar
 
 from xcomposer_ui.core.errors import UserError
@@ -18,8 +22,22 @@ IDLE_SEC = 300.0
 NICENESS = 10
 """The process gets a tenth of a busy core; with a higher niceness it would get no time on a busy machine."""
 
+LONGEST_SEC = 300.0
+"""Time limit of a computation. A plan takes 3 to 20 seconds, several times that beside other work."""
+
+START_SEC = 60.0
+"""How long a process may take to start before it is killed unseen."""
+
+POLL_SEC = 0.25
+"""Between two looks at the time limit and at whether the caller is still there."""
+
 Argument = TypeVar("Argument")
 Result = TypeVar("Result")
+
+
+def stays() -> bool:
+    """The answer of a caller that waits until the end: it is not gone."""
+    return False
 
 
 def plan_request(request: PlanRequest) -> Plan:
@@ -39,7 +57,8 @@ def predict_shape(shape: RunShape) -> int:
 class PlannerProcess:
     """Starts its process on demand, ends it when it was idle for `idle_sec`, and replaces one that died.
 
-    Safe from any thread. One computation at a time; further ones wait.
+    Safe from any thread. One computation at a time; further ones wait. The process is killed, and replaced by the next
+    computation, where one takes longer than `longest_sec` or its caller is gone.
 
     plan, predict: the functions that the process calls; picklable by name.
     """
@@ -49,15 +68,21 @@ class PlannerProcess:
         idle_sec: float = IDLE_SEC,
         plan: Callable[[PlanRequest], Plan] = plan_request,
         predict: Callable[[RunShape], int] = predict_shape,
+        longest_sec: float = LONGEST_SEC,
     ) -> None:
-        self._idle_sec, self._plan, self._predict = idle_sec, plan, predict
+        self._idle_sec, self._longest_sec = idle_sec, longest_sec
+        self._plan, self._predict = plan, predict
         self._lock = threading.Lock()
         self._executor: ProcessPoolExecutor | None = None
+        self._pid: Future[int] | None = None
         self._idle_timer: threading.Timer | None = None
 
-    def plan(self, request: PlanRequest) -> Plan:
-        """The plan of `request`. Takes seconds. Raises UserError where it cannot be planned."""
-        return self._computed(self._plan, request)
+    def plan(self, request: PlanRequest, gone: Callable[[], bool] = stays) -> Plan:
+        """The plan of `request`. Takes seconds. Raises UserError where it cannot be planned, or is given up.
+
+        gone: whether nobody waits for the plan any more; asked again and again.
+        """
+        return self._computed(self._plan, request, gone)
 
     def predict(self, shape: RunShape) -> int:
         """Peak memory of a run, weights included, in bytes. Takes seconds. Raises UserError as `plan` does."""
@@ -74,15 +99,42 @@ class PlannerProcess:
         with self._lock:
             self._end()
 
-    def _computed(self, compute: Callable[[Argument], Result], argument: Argument) -> Result:
-        with self._lock:
+    def _computed(
+        self, compute: Callable[[Argument], Result], argument: Argument, gone: Callable[[], bool] = stays
+    ) -> Result:
+        with self._turn(gone):
             try:
-                return self._submitted(compute, argument).result()
+                return self._awaited(self._submitted(compute, argument), gone)
             except RuntimeError as error:  # the process died, or the pool is shut down because the interpreter exits
                 self._end()
                 raise UserError("plan_broke_off", what=str(error)) from error
             finally:
                 self._close_when_idle()
+
+    @contextlib.contextmanager
+    def _turn(self, gone: Callable[[], bool]) -> Iterator[None]:
+        """The context of a computation's turn. Raises UserError where its caller is gone before."""
+        while not self._lock.acquire(timeout=POLL_SEC):
+            if gone():
+                raise UserError("plan_given_up")
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    def _awaited(self, future: Future[Result], gone: Callable[[], bool]) -> Result:
+        """The result of `future`. Raises UserError, the process killed, at the time limit or if the caller is gone."""
+        started = time.monotonic()
+        while True:
+            try:
+                return future.result(timeout=POLL_SEC)
+            except NotYet:
+                if gone():
+                    self._kill()
+                    raise UserError("plan_given_up") from None
+                if time.monotonic() - started > self._longest_sec:
+                    self._kill()
+                    raise UserError("plan_too_long", limit=round(self._longest_sec)) from None
 
     def _submitted(self, compute: Callable[[Argument], Result], argument: Argument) -> Future[Result]:
         if self._idle_timer is not None:
@@ -97,12 +149,20 @@ class PlannerProcess:
         if self._executor is None:
             spawn = multiprocessing.get_context("spawn")
             self._executor = ProcessPoolExecutor(max_workers=1, mp_context=spawn, initializer=_prepare)
+            self._pid = self._executor.submit(os.getpid)
         return self._executor
 
     def _close_when_idle(self) -> None:
         self._idle_timer = threading.Timer(self._idle_sec, self.close)
         self._idle_timer.daemon = True
         self._idle_timer.start()
+
+    def _kill(self) -> None:
+        """End the process in the middle of its computation."""
+        if self._pid is not None:
+            with contextlib.suppress(NotYet, BrokenExecutor, ProcessLookupError):
+                os.kill(self._pid.result(timeout=START_SEC), getattr(signal, "SIGKILL", signal.SIGTERM))
+        self._end()
 
     def _end(self) -> None:
         if self._executor is not None:

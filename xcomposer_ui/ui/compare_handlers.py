@@ -30,11 +30,16 @@ def comparison_request(fields: Fields, *, needs_picture: bool = False) -> Compar
 
     Raises UserError where one of them is wrong.
     """
+    question, settings = split_fields(fields)
+    request = request_from(question, needs_picture=needs_picture)
+    return ComparisonRequest(request, ComparisonSettings(**settings), bool(fields.get("with_picture")))
+
+
+def split_fields(fields: Fields) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(those of Request, those of ComparisonSettings) among the comparison's `fields`."""
     own = {f.name for f in fields_of(ComparisonSettings)}
     question = {name: value for name, value in fields.items() if name not in own and name != "with_picture"}
-    settings = ComparisonSettings(**{name: value for name, value in fields.items() if name in own})
-    request = request_from(question, needs_picture=needs_picture)
-    return ComparisonRequest(request, settings, bool(fields.get("with_picture")))
+    return question, {name: value for name, value in fields.items() if name in own}
 
 
 def compare_once(

@@ -2,7 +2,8 @@
 
 A user's mistake is an error of the call with the sentence as its message (gradio_client raises it as AppError), and so
 is a run or a comparison that will not fit into memory, unless `anyway` is true; a run that failed is a result like any
-other, its `failure` filled.
+other, its `failure` filled. What needs no work to be found, such as a wrong kind or number of values, is refused before
+the call is queued.
 """
 
 from __future__ import annotations
@@ -23,10 +24,13 @@ from xcomposer_ui.core.settings import Settings
 from xcomposer_ui.core.strategies import HALF_DTYPES
 from xcomposer_ui.explain import explain
 from xcomposer_ui.finetuning.request import FinetuningRequest
-from xcomposer_ui.planning.plan import plan_as_json
+from xcomposer_ui.planning.plan import PlanRequest, plan_as_json
 from xcomposer_ui.runtime.runner import Runner
 from xcomposer_ui.ui import compare_handlers, handlers, plan_handlers, train_handlers
 from xcomposer_ui.ui.ask_tab import MODEL_QUEUE, MOST_COMPUTING
+from xcomposer_ui.ui.gradio_sessions import caller_gone
+from xcomposer_ui.ui.guard import REFUSED
+from xcomposer_ui.ui.localization import SessionLanguages
 from xcomposer_ui.ui.pictures import PictureInput
 from xcomposer_ui.ui.plan_tab import PLAN_QUEUE
 from xcomposer_ui.ui.preflight import Preflight
@@ -68,15 +72,28 @@ def text_parameter(name: str, initial: str = "", default: str = "") -> Parameter
 
 
 def add_endpoint(
-    name: str, function: Callable[..., dict[str, Any]], parameters: Sequence[Parameter], queue: str | None = None
+    name: str,
+    function: Callable[..., dict[str, Any]],
+    parameters: Sequence[Parameter],
+    queue: str | None = None,
+    check: Callable[..., object] | None = None,
 ) -> None:
-    """Add the endpoint /`name` to the Blocks being built; `function` takes the parameters by name."""
+    """Add the endpoint /`name` to the Blocks being built; `function` takes the parameters by name.
+
+    check: called in the same way before a call is queued; it returns at once, or raises UserError.
+    """
 
     def call(*values: Any) -> dict[str, Any]:
         try:
             return function(**dict(zip((p.name for p in parameters), values, strict=True)))
         except UserError as error:
             raise gr.Error(str(error), print_exception=False) from None
+
+    def check_values(values: Mapping[str, Any]) -> None:
+        if check is not None:
+            check(**{p.name: p.default for p in parameters} | dict(values))
+
+    call.check_values = check_values  # type: ignore[attr-defined]
 
     call.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # Gradio names the arguments after it
         [inspect.Parameter(p.name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=p.default) for p in parameters]
@@ -87,25 +104,46 @@ def add_endpoint(
     gr.Button().click(call, [p.component for p in parameters], gr.JSON(), api_name=name, **queued)
 
 
-def build_endpoints(settings: Settings, runner: Runner, preflight: Preflight) -> None:
+def add_refusal(languages: SessionLanguages) -> None:
+    """Add the event that ends with the sentence of a refused call, in the language of the session's page."""
+
+    def refused(sentences: dict[str, str], request: gr.Request) -> None:
+        raise gr.Error(sentences[languages.of(request.session_hash)], print_exception=False)
+
+    gr.Button().click(
+        refused, gr.JSON(), api_name=REFUSED, api_visibility="private", concurrency_limit=None, show_progress="hidden"
+    )
+
+
+def build_endpoints(settings: Settings, runner: Runner, preflight: Preflight, languages: SessionLanguages) -> None:
     """Add the endpoints to the Blocks being built, on components that the page does not show."""
+
+    def checked_run(anyway: bool, **values: Any) -> dict[str, Any]:
+        fields = _fields(values, settings_of(Request)) | {"strategy": values["strategy"]}
+        runner.resolved(Request(**fields))
+        return fields
 
     def run(anyway: bool, **values: Any) -> dict[str, Any]:
         """One question about one picture (or none) under one strategy; the JSON of `python -m xcomposer_ui run`.
 
         0 tiles stand for the model's own number. anyway: start what by its plan will not fit into memory.
         """
-        fields = _fields(values, settings_of(Request)) | {"strategy": values["strategy"]}
-        return handlers.run_once(runner, fields, preflight, anyway=anyway)
+        return handlers.run_once(runner, checked_run(anyway, **values), preflight, anyway=anyway)
 
-    def compare(anyway: bool, both_halves: bool, **values: Any) -> dict[str, Any]:
-        """One question under every strategy; the JSON of `python -m xcomposer_ui compare`."""
+    def checked_comparison(anyway: bool, both_halves: bool, **values: Any) -> dict[str, Any]:
         fields = _fields(values, (*settings_of(Request), *settings_of(ComparisonSettings)))
         half = fields.pop("half")
         halves = () if half in (None, "auto") else (half,)
         if both_halves:
             halves = tuple(dict.fromkeys((*halves, *HALF_DTYPES)))
-        return compare_handlers.compare_once(runner, {**fields, "halves": halves}, preflight, anyway=anyway)
+        question, settings = compare_handlers.split_fields({**fields, "halves": halves})
+        runner.resolved(Request(**question)), ComparisonSettings(**settings)
+        return {**fields, "halves": halves}
+
+    def compare(anyway: bool, both_halves: bool, **values: Any) -> dict[str, Any]:
+        """One question under every strategy; the JSON of `python -m xcomposer_ui compare`."""
+        fields = checked_comparison(anyway, both_halves, **values)
+        return compare_handlers.compare_once(runner, fields, preflight, anyway=anyway)
 
     def explain_text(text: str, language: str) -> dict[str, Any]:
         """What a pasted error or traceback means; the JSON of `python -m xcomposer_ui explain`."""
@@ -113,29 +151,38 @@ def build_endpoints(settings: Settings, runner: Runner, preflight: Preflight) ->
             raise UserError("unknown_setting", name="language", value=language, known=", ".join(LANGUAGES))
         return explanation_as_json(explain(text or ""), language)
 
-    def plan(model: str, image: str, memory: float, half: str, device: str, **numbers: Any) -> dict[str, Any]:
-        """What a run will need under every strategy; the JSON of `python -m xcomposer_ui plan`. memory: in GiB."""
-        named = {"model": model or settings.model, "image": image, "memory_gib": memory, "half": half, "device": device}
-        fields = plan_handlers.filled_in(named | numbers)
-        return plan_as_json(preflight.plans.plan(plan_handlers.request_of(fields, settings, runner.status())))
+    def checked_plan(model: str, memory: float, **values: Any) -> PlanRequest:
+        fields = plan_handlers.filled_in(values | {"model": model or settings.model, "memory_gib": memory})
+        return plan_handlers.request_of(fields, settings, runner.status())
 
-    def train(recipes: str, kind: str, optimizer: str, device: str, **numbers: Any) -> dict[str, Any]:
+    def plan(**values: Any) -> dict[str, Any]:
+        """What a run will need under every strategy; the JSON of `python -m xcomposer_ui plan`. memory: in GiB."""
+        return plan_as_json(preflight.plans.plan(checked_plan(**values), caller_gone()))
+
+    def checked_training(recipes: str, device: str, **values: Any) -> dict[str, Any]:
+        names = tuple(dict.fromkeys(name for name in (recipes or "").split(",") if name))
+        fields = values | {"recipes": names, "device": device or None}
+        FinetuningRequest(**fields)
+        return fields
+
+    def train(**values: Any) -> dict[str, Any]:
         """Fine-tune the embedded model; the JSON of `python -m xcomposer_ui train`. recipes: separated by commas."""
-        names = tuple(dict.fromkeys(name for name in recipes.split(",") if name))
-        chosen = {"recipes": names, "kind": kind, "optimizer": optimizer, "device": device or None}
-        return train_handlers.finetune_once(runner, chosen | numbers)
+        return train_handlers.finetune_once(runner, checked_training(**values))
 
     with gr.Row(visible=False):
+        add_refusal(languages)
         picture = Parameter("image", None, PictureInput(type="filepath", image_mode=None))
         question, half = text_parameter("question"), text_parameter("half", settings.half)
         lab = (text_parameter("model", settings.model), text_parameter("device", settings.device))
         anyway = Parameter("anyway", False, gr.Checkbox(False))
         strategy = text_parameter("strategy", Request.strategy)
         numbers = setting_parameters(Request)
-        add_endpoint("run", run, [picture, question, strategy, half, *lab, *numbers, anyway], MODEL_QUEUE)
+        add_endpoint("run", run, [picture, question, strategy, half, *lab, *numbers, anyway], MODEL_QUEUE, checked_run)
         both = Parameter("both_halves", False, gr.Checkbox(False))
         numbers = setting_parameters(Request, ComparisonSettings)
-        add_endpoint("compare", compare, [picture, question, half, both, *lab, *numbers, anyway], MODEL_QUEUE)
+        add_endpoint(
+            "compare", compare, [picture, question, half, both, *lab, *numbers, anyway], MODEL_QUEUE, checked_comparison
+        )
         counts = [number_parameter(name, getattr(plan_handlers.DEFAULTS, name)) for name in plan_handlers.COUNTS]
         add_endpoint(
             "plan", plan,
@@ -146,11 +193,13 @@ def build_endpoints(settings: Settings, runner: Runner, preflight: Preflight) ->
                 number_parameter("memory", 0, whole=False),
             ],
             PLAN_QUEUE,
+            checked_plan,
         )  # fmt: skip
         tuned = FinetuningRequest()
         named = {"recipes": ",".join(tuned.recipes), "kind": tuned.kind, "optimizer": tuned.optimizer}
         words = [text_parameter(name, default, default) for name, default in named.items()]
-        add_endpoint("train", train, [*words, lab[1], *setting_parameters(FinetuningRequest)], MODEL_QUEUE)
+        numbers = setting_parameters(FinetuningRequest)
+        add_endpoint("train", train, [*words, lab[1], *numbers], MODEL_QUEUE, checked_training)
         text = Parameter("text", inspect.Parameter.empty, gr.Textbox())
         add_endpoint("explain", explain_text, [text, text_parameter("language", "en", "en")])
 

@@ -105,7 +105,7 @@ def build_app(settings: Settings, runner: Runner, plans: Plans | None = None) ->
             compare.taken_from_ask, [ask.form.picture, ask.form.question, *compare.shared()], compare.shared(), **QUIET
         )
         picker.follow(language, head.line, [ask.form.model, compare.model])
-        build_endpoints(settings, runner, checks)
+        build_endpoints(settings, runner, checks, words.languages)
 
         def in_language(
             session: Session,

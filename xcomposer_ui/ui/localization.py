@@ -49,6 +49,10 @@ class SessionLanguages:
         self.choose(visitor, at_first)
         return lambda: self._chosen.get(visitor or "", at_first)
 
+    def of(self, visitor: str | None) -> str:
+        """The language of `visitor`'s page; "en" where there is no page."""
+        return self._chosen.get(visitor or "", "en")
+
 
 class Localization:
     """Makes components, and records which texts each has, so that they can be changed to another language.

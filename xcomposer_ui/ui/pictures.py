@@ -1,21 +1,19 @@
-"""Gradio's picture inputs with the uploaded file's path as their value: only `core.images.open_picture` opens it.
+"""Picture inputs with the file's path on the server as their value: only `core.images.open_picture` opens it.
 
-Gradio's own inputs open the file first, and end the event with an unexplained error where they cannot read it.
+Gradio's own inputs open the file first, and end the event with an unexplained error where they cannot read it. Which
+paths and data: URLs may come in is checked before, in `uploads`.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from pathlib import Path
 from typing import Any
-from urllib.parse import unquote_to_bytes
 
 import gradio as gr
 from gradio.data_classes import ImageData
 
 from xcomposer_ui.ui.html import render
 from xcomposer_ui.ui.page_scripts import script
+from xcomposer_ui.ui.uploads import written
 
 
 class PictureInput(gr.Image):
@@ -24,11 +22,7 @@ class PictureInput(gr.Image):
     is_template = True  # the same component in the browser
 
     def preprocess(self, payload: ImageData | None) -> str | None:
-        if payload is None:
-            return None
-        if payload.url and payload.url.startswith("data:"):
-            return _written(payload.url, Path(self.GRADIO_CACHE))
-        return payload.path
+        return None if payload is None else payload.path
 
 
 class DrawingInput(gr.HTML):
@@ -44,9 +38,11 @@ class DrawingInput(gr.HTML):
         super().__init__("", html_template=canvas, js_on_load=script("drawing"), **properties)
 
     def preprocess(self, payload: str | None) -> str | None:
-        if not payload or not payload.startswith("data:"):
+        if not payload:
             return None
-        return _written(payload, Path(self.GRADIO_CACHE))
+        file = written(payload)
+        self.temp_files.add(file)  # Gradio deletes these when they are old
+        return file
 
 
 PALETTE = {
@@ -62,16 +58,3 @@ WIDTHS = {"thin": 6, "medium": 14, "thick": 40}
 def drawing_tools(language: str) -> str:
     """The colours, the widths and the buttons of a drawing."""
     return render("drawing_tools", language, colours=PALETTE.items(), widths=WIDTHS.items())
-
-
-def _written(url: str, folder: Path) -> str:
-    """The bytes of a data: URL as a file in `folder`; an empty file where they cannot be decoded."""
-    head, _, body = url.partition(",")
-    try:
-        data = base64.b64decode(body) if head.endswith(";base64") else unquote_to_bytes(body)
-    except ValueError:
-        data = b""
-    file = folder / hashlib.sha256(data).hexdigest() / "picture"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(data)
-    return str(file)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,6 +15,7 @@ from xcomposer_ui.core.strategies import HALF_DTYPES
 from xcomposer_ui.core.units import GIB
 from xcomposer_ui.planning.cards import CARDS, Card
 from xcomposer_ui.planning.plan import Plan, PlanRequest, RunShape, checked_request, picture_size
+from xcomposer_ui.planning.planner_process import stays
 
 PICTURE = "1024x768"
 """The size of a plan's picture where none is given."""
@@ -28,8 +29,8 @@ DEFAULTS = PlanRequest(model="")
 class Plans(Protocol):
     """Makes plans: a PlannerProcess."""
 
-    def plan(self, request: PlanRequest) -> Plan:
-        """The plan of `request`. Raises UserError."""
+    def plan(self, request: PlanRequest, gone: Callable[[], bool] = stays) -> Plan:
+        """The plan of `request`. gone: whether nobody waits for it any more. Raises UserError."""
 
     def predict(self, shape: RunShape) -> int:
         """Peak memory of a run in bytes. Raises UserError."""
@@ -103,10 +104,15 @@ def card_named(name: str | None) -> Card | None:
     return card
 
 
-def planned(plans: Plans, fields: Mapping[str, Any], settings: Settings, status: Status) -> PlanSession:
-    """The session after planning `fields`, which takes seconds. A user's mistake is its `notice`."""
+def planned(
+    plans: Plans, fields: Mapping[str, Any], settings: Settings, status: Status, gone: Callable[[], bool] = stays
+) -> PlanSession:
+    """The session after planning `fields`, which takes seconds. A user's mistake is its `notice`.
+
+    gone: whether nobody waits for the plan any more.
+    """
     try:
         card = None if "memory_gib" in fields else card_named(fields.get("card"))
-        return PlanSession(plan=plans.plan(request_of(fields, settings, status)), card=card)
+        return PlanSession(plan=plans.plan(request_of(fields, settings, status), gone), card=card)
     except UserError as mistake:
         return PlanSession(notice=mistake)

@@ -19,6 +19,7 @@ from xcomposer_ui.planning.hardware import as_text
 from xcomposer_ui.planning.planner_process import PlannerProcess
 from xcomposer_ui.runtime.runner import Runner
 from xcomposer_ui.ui.examples import by_picture, examples
+from xcomposer_ui.ui.guard import Guard
 from xcomposer_ui.ui.html import render
 from xcomposer_ui.ui.layout import build_app
 from xcomposer_ui.ui.page_scripts import head
@@ -54,7 +55,6 @@ def launch(settings: Settings, runner: Runner, plans: Plans | None = None, **mor
         css_paths=[STYLE, ASSETS / "learn.css"],
         head=head() + examples_style(list(by_picture(examples()))) + narrow_style() + str(render("skeleton")),
         i18n=i18n,
-        app_kwargs={"middleware": [Middleware(GZipMiddleware, minimum_size=1000)]},  # Gradio compresses its files alone
         share=False,
         run_history=False,
         enable_monitoring=False,
@@ -64,6 +64,8 @@ def launch(settings: Settings, runner: Runner, plans: Plans | None = None, **mor
         show_error=False,
         max_file_size=LARGEST_UPLOAD,
         footer_links=["api"],
+        # Gradio compresses its files alone.
+        app_kwargs={"middleware": [Middleware(GZipMiddleware, minimum_size=1000), Middleware(Guard)]},
         prevent_thread_lock=True,
         quiet=True,
         **more,

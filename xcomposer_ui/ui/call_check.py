@@ -1,0 +1,176 @@
+"""What a call of an event or endpoint may contain, checked before Gradio queues it: its values' number, kinds and size.
+
+Gradio itself looks at the values when the event's turn has come, and ends it with an unexplained error.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import gradio as gr
+from gradio.block_function import BlockFunction
+
+from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.messages import Message
+from xcomposer_ui.ui.pictures import DrawingInput, PictureInput
+from xcomposer_ui.ui.uploads import DATA_URL, as_cached_file, check_data_url, check_file, is_file
+
+LONGEST_TEXT = 1_000_000
+"""Characters of one text. A pasted log of ten thousand lines is about half as long."""
+
+LARGEST_NUMBER = 2**64
+"""In magnitude; seeds, the largest numbers of a request, have 63 bits."""
+
+MOST_VALUES = 100_000
+"""JSON values of one call. A value of a few bytes becomes a Python object of up to 200."""
+
+DEEPEST = 32
+"""Levels of nested lists and objects."""
+
+WHOLE, NUMBER, TEXT, FLAG, PICTURE, DRAWING = "whole", "number", "text", "flag", "picture", "drawing"
+
+
+def parsed(body: bytes) -> dict[str, Any]:
+    """The JSON object in `body`. Raises UserError where it is none, or has too many values to be read."""
+    if sum(body.count(mark) for mark in (b",", b":", b"[", b"{")) > MOST_VALUES:
+        raise UserError("call_large", most=MOST_VALUES)
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        raise UserError("call_form") from None
+    if not isinstance(found, dict):
+        raise UserError("call_form")
+    return found
+
+
+def checked_values(function: BlockFunction, values: Any) -> list[Any]:
+    """The values of a call by position, its pictures in the upload cache. Raises UserError where one is wrong."""
+    components = list(function.inputs)
+    names = parameter_names(function)
+    if not isinstance(values, list):
+        raise UserError("call_form")
+    if function.api_visibility == "public":
+        if len(values) != len(components):
+            raise UserError(
+                "argument_count", endpoint=function.api_name, count=len(components), found=len(values),
+                names=", ".join(names),
+            )  # fmt: skip
+    elif len(values) < len(components):
+        raise UserError("call_form")
+    given = list(zip(names, components, values, strict=False))
+    for name, component, value in given:
+        _check(name, component, value)
+    _check_together(function, {name: value for name, _, value in given})
+    return [None if component.stateful else _cached(value) for _, component, value in given]
+
+
+def checked_named_values(function: BlockFunction, values: Mapping[str, Any]) -> dict[str, Any]:
+    """As `checked_values`, for values by their parameter's name; those with a default may be missing."""
+    names = parameter_names(function)
+    unknown = next((name for name in values if name not in names), None)
+    signature = inspect.signature(function.fn).parameters  # type: ignore[arg-type]  # an endpoint has a function
+    missing = next((n for n in names if n not in values and signature[n].default is inspect.Parameter.empty), None)
+    if unknown is not None or missing is not None:
+        raise UserError("argument_names", endpoint=function.api_name, names=", ".join(names))
+    for name, component in zip(names, function.inputs, strict=True):
+        if name in values:
+            _check(name, component, values[name])
+    _check_together(function, values)
+    return {name: _cached(value) for name, value in values.items()}
+
+
+def checked_event_data(data: Any) -> Any:
+    """The data of the page's own events, such as which picture of a gallery was chosen. Raises UserError."""
+    _check_value("event_data", data)
+    return _cached(data)
+
+
+def parameter_names(function: BlockFunction) -> list[str]:
+    """Names of a function's inputs: an endpoint's parameters; for the page's own events, their components' ids."""
+    if function.api_visibility == "public" and function.fn is not None:
+        return list(inspect.signature(function.fn).parameters)
+    return [str(block.elem_id or block.get_block_name()) for block in function.inputs]
+
+
+def _check(name: str, component: Any, value: Any) -> None:
+    if component.stateful:  # Gradio takes the server's own value
+        return
+    _check_value(name, value)
+    kind = _kind(component)
+    if kind == DRAWING and isinstance(value, str) and value:
+        check_data_url(value)
+    if kind is not None and value is not None and not _is_kind(kind, value):
+        wanted, found = Message(f"argument.{kind}"), Message(f"argument.{_found(value)}")
+        raise UserError("argument_kind", name=name, wanted=wanted, found=found)
+
+
+def _check_together(function: BlockFunction, values: Mapping[str, Any]) -> None:
+    """Call the endpoint's own check, the picture as it was sent."""
+    if (check := getattr(function.fn, "check_values", None)) is not None:
+        check(values)
+
+
+def _kind(component: Any) -> str | None:
+    """What the component's value has to be; None for components that Gradio checks, such as a Radio."""
+    if isinstance(component, (gr.Number, gr.Slider)):
+        return WHOLE if component.precision == 0 else NUMBER
+    kinds = ((gr.Textbox, TEXT), (gr.Checkbox, FLAG), (PictureInput, PICTURE), (DrawingInput, DRAWING))
+    return next((kind for made, kind in kinds if isinstance(component, made)), None)
+
+
+def _is_kind(kind: str, value: Any) -> bool:
+    if kind in (WHOLE, NUMBER):
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        return number and (kind == NUMBER or value == int(value))
+    if kind == PICTURE:
+        return isinstance(value, dict) and is_file(value)
+    return isinstance(value, {TEXT: str, FLAG: bool, DRAWING: str}[kind])
+
+
+def _found(value: Any) -> str:
+    if isinstance(value, bool):
+        return FLAG
+    if isinstance(value, (int, float)):
+        return NUMBER
+    return TEXT if isinstance(value, str) else "list" if isinstance(value, list) else "object"
+
+
+def _check_value(name: str, value: Any, depth: int = 0) -> None:
+    """Check every number, text and file in `value`, at any depth."""
+    if depth > DEEPEST:
+        raise UserError("call_form")
+    if isinstance(value, dict):
+        if is_file(value):
+            check_file(value)
+        for key, item in value.items():
+            _check_text(name, key)
+            if not (key == "url" and isinstance(item, str) and item.startswith(DATA_URL)):
+                _check_value(name, item, depth + 1)
+    elif isinstance(value, list):
+        for item in value:
+            _check_value(name, item, depth + 1)
+    elif isinstance(value, str):
+        _check_text(name, value)
+    elif isinstance(value, (int, float)) and not abs(value) <= LARGEST_NUMBER:  # NaN is not either
+        raise UserError("argument_number", name=name)
+
+
+def _check_text(name: str, text: str) -> None:
+    if len(text) > LONGEST_TEXT:
+        raise UserError("argument_long", name=name, length=len(text), longest=LONGEST_TEXT)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise UserError("argument_surrogate", name=name) from None
+
+
+def _cached(value: Any) -> Any:
+    """`value` with each of its files in the upload cache."""
+    if isinstance(value, dict):
+        return as_cached_file(value) if is_file(value) else {key: _cached(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_cached(item) for item in value]
+    return value
