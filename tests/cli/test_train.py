@@ -31,7 +31,7 @@ def test_people_get_figures_verdicts_and_failures(capsys: pytest.CaptureFixture[
     out = capsys.readouterr().out
     assert "This CPU has no float16 arithmetic" in out
     assert "All float32: final loss 2.01, right before 0%, right after 90%" in out
-    assert "Learned: 90 of 100" in out
+    assert "90 of 100 held-out questions right" in out
     assert "ValueError: Attempting to unscale FP16 gradients." in out
 
 

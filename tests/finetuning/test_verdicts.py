@@ -30,8 +30,8 @@ def test_a_recipe_is_compared_with_float32(after: float, part: str) -> None:
 
 
 def test_without_float32_there_is_no_comparison() -> None:
-    assert said(finished("bfloat16")).startswith("Learned: 90 of 100")
-    assert said(finished("float32")).startswith("Learned: 90 of 100")
+    assert said(finished("bfloat16")).startswith("90 of 100")
+    assert said(finished("float32")).startswith("90 of 100")
 
 
 def test_underflow_and_swallowed_updates_are_named_where_they_matter() -> None:
