@@ -68,7 +68,7 @@ def test_two_steps_by_keyboard_and_the_score_after_a_reload(address: str, open_p
     page.locator(".xl-next").focus()
     page.keyboard.press("Space")
     expect(page.locator("#xl-step-title")).to_be_focused()
-    expect(page.locator("#xl-step-title")).to_have_text(text("lesson.full_precision.title", "en"))
+    expect(page.locator("#xl-step-title")).to_contain_text(text("lesson.full_precision.title", "en"))
     answer(page, lesson()[1], "busy")
     expect(page.locator(".xl-score")).to_have_text("1 of 2 predicted correctly")
     page.reload()
@@ -81,7 +81,7 @@ def test_the_language_of_an_answered_step_changes(address: str, open_page: Open)
     page = open_page(f"{address}?learn={lesson()[0].name}")
     answer(page, lesson()[0], "exact")
     page.locator("#language label").nth(1).click()
-    expect(page.locator("#xl-step-title")).to_have_text(text("lesson.range_and_resolution.title", "zh"))
+    expect(page.locator("#xl-step-title")).to_contain_text(text("lesson.range_and_resolution.title", "zh"))
     expect(page.locator(".xl-lesson-why h4")).to_have_text(text("lesson.why", "zh"))
 
 

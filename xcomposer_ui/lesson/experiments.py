@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Protocol, TypeVar
 
 from xcomposer_ui.compare.divergence import Diverged, Divergences, Diverging
@@ -15,18 +13,16 @@ from xcomposer_ui.core.events import Event, Finished, Waiting
 from xcomposer_ui.core.images import open_picture
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.result import RunResult
-from xcomposer_ui.core.settings import ASSETS, Settings
+from xcomposer_ui.core.settings import ASSETS
 from xcomposer_ui.core.strategies import HALF_DTYPES, STRATEGIES
 from xcomposer_ui.finetuning.request import FinetuningRequest
 from xcomposer_ui.finetuning.result import Finetuned, Finetuning
 from xcomposer_ui.lesson.explorer import Calculation, Held, explored
-from xcomposer_ui.lesson.scaled_model import write_scaled
 from xcomposer_ui.lesson.step import Fact, Step
 from xcomposer_ui.planning.cards import CARDS
 from xcomposer_ui.planning.catalogue import entry_of
 from xcomposer_ui.planning.fit import FitChecker, refuse_unless_fits
 from xcomposer_ui.planning.plan import Plan, PlanRequest, RunShape
-from xcomposer_ui.runtime.runner import Runner
 from xcomposer_ui.tracing.dtype_flow import Traced, Tracing
 
 AUTOCAST = "autocast"
@@ -35,8 +31,6 @@ AUTOCAST = "autocast"
 
 class Runs(Protocol):
     """The part of the runner that experiments need."""
-
-    settings: Settings
 
     def open(self) -> None: ...
 
@@ -157,14 +151,6 @@ def runs(lab: Lab, parameters: Mapping[str, Any]) -> Findings:
     return Findings(figures, LabelledRuns(results))
 
 
-def scaled_runs(lab: Lab, parameters: Mapping[str, Any]) -> Findings:
-    """As `runs`, of a copy of the embedded model whose sums between the layers are 2 ** `power` times as large."""
-    with TemporaryDirectory(prefix="lesson-") as folder:
-        write_scaled(Path(folder), parameters["power"])
-        settings = replace(lab.runner.settings, model=folder, models=(folder,))
-        return runs(replace(lab, runner=Runner(settings)), parameters)
-
-
 def trace(lab: Lab, parameters: Mapping[str, Any]) -> Findings:
     """The dtype flow of one run: the casts that autocast inserts, and the modules that compute in float32."""
     fields = {name: value for name, value in parameters.items() if name not in ("picture", "question")}
@@ -243,7 +229,7 @@ def training(lab: Lab, parameters: Mapping[str, Any]) -> Findings:
 
 
 EXPERIMENTS: dict[str, Callable[[Lab, Mapping[str, Any]], Findings]] = {
-    "arithmetic": arithmetic, "runs": runs, "scaled_runs": scaled_runs, "trace": trace, "distance": distance,
+    "arithmetic": arithmetic, "runs": runs, "trace": trace, "distance": distance,
     "memory": memory, "training": training,
 }  # fmt: skip
 """The experiments that a step can name."""

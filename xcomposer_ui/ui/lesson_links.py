@@ -52,5 +52,5 @@ def _question(step: Step) -> Request:
     """The request of the step's run, its last one where there are several."""
     runs: list[Mapping[str, Any]] = [step.parameters, *step.parameters.get("runs", {}).values()]
     run = runs[-1]
-    chosen = {name: run[name] for name in ("strategy", "half") if name in run}
+    chosen = {name: value for name, value in run.items() if name not in ("picture", "question", "runs")}
     return Request(step.parameters["question"], file=str(ASSETS / "examples" / step.parameters["picture"]), **chosen)

@@ -222,7 +222,14 @@ def _run_row(result: RunResult, language: str) -> dict[str, Any]:
     return {
         "name": strategy_name(result.strategy, language),
         "dtype": result.weights_dtype,
-        "answer": result.failure.line(language) if result.failure else result.answer or "",
+        "answer": _outcome(result, language),
         "failed": result.failure is not None,
         "figures": [metric_of(field).of(vars(result.measurement), language) for field in RUN_FIGURES],
     }
+
+
+def _outcome(result: RunResult, language: str) -> str:
+    """The answer, PyTorch's error, or the kind of a failure that raised none."""
+    if result.failure is None:
+        return result.answer or ""
+    return result.failure.line(language) if result.failure.operands else result.failure.type
