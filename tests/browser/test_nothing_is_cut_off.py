@@ -14,7 +14,8 @@ from tests.compare.scripted import ScriptedRunner
 from tests.planning.machines import facts
 from tests.planning.scripted import ScriptedPlans
 from xcomposer_ui.core.settings import Settings
-from xcomposer_ui.planning.hardware import Machine, checked
+from xcomposer_ui.planning.default_choices import Machine
+from xcomposer_ui.planning.hardware import checked
 
 pytestmark = pytest.mark.browser
 

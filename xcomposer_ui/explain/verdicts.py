@@ -27,7 +27,7 @@ ONE_HALF = Text(
 )
 ALL_FLOAT32 = Text(
     "With weights and picture in float32 both operands agree, at twice the memory.",
-    "权重和图片都是 float32，两个操作数一致，但显存加倍。",
+    "权重和图片都是 float32，两个操作数一致，但内存占用翻倍。",
 )
 NOT_LISTED = Text(
     "torch.autocast has no rule for this operation: both operands stay as they are.",

@@ -122,7 +122,7 @@ NO_KERNEL = Rule(
 _NO_BFLOAT16 = Text(
     "With bfloat16 it stays; with float16 this strategy runs.", "用 bfloat16 时依旧如此；改用 float16 则可以运行。"
 )
-_FLOAT32_RUNS = Text("float32 runs everywhere, at twice the memory.", "float32 处处可用，但显存加倍。")
+_FLOAT32_RUNS = Text("float32 runs everywhere, at twice the memory.", "float32 处处可用，但内存占用翻倍。")
 NO_BFLOAT16 = Rule(
     family="bfloat16_unsupported",
     title=Text("This device has no bfloat16", "该设备不支持 bfloat16"),
