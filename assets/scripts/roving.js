@@ -11,3 +11,10 @@
     event.preventDefault();
   });
 })();
+
+// Gradio names each radio button of a group differently, so that each is a stop of the Tab key: one name makes them one.
+new MutationObserver(() => {
+  for (const radio of document.querySelectorAll('[id] > .wrap input[type="radio"][name^="radio-"]')) {
+    radio.name = `group-${radio.closest('[id]').id}`;
+  }
+}).observe(document, {childList: true, subtree: true});

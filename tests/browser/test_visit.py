@@ -263,7 +263,8 @@ def test_the_keyboard_reaches_run_soon_and_nothing_is_hidden_by_the_bar(lab: Lab
         covered = page.evaluate("""() => {
           const bar = document.querySelector('.xl-buttons'), focused = document.activeElement;
           if (bar.contains(focused) || !focused.closest('.xl-left')) return false;
-          return focused.getBoundingClientRect().bottom > bar.getBoundingClientRect().top + 8;
+          const box = focused.getBoundingClientRect(), over = bar.getBoundingClientRect();
+          return box.bottom > over.top + 8 && box.top < over.bottom;
         }""")
         assert not covered, reached
     assert "run" in reached[:8]
@@ -306,7 +307,9 @@ def test_the_page_is_compressed_and_loads_with_few_requests(lab: Lab, open_page:
         assert answer.headers["Content-Encoding"] == "gzip"
         assert len(answer.read()) < 120_000
     page = open_page(lab.address)
-    assert page.evaluate("performance.getEntriesByType('resource').length") <= 85
+    loaded = page.evaluate("performance.getEntriesByType('resource').map(entry => entry.transferSize)")
+    assert len(loaded) <= 95
+    assert sum(loaded) < 900_000
 
 
 def test_the_footer_names_version_licence_and_source(lab: Lab, open_page: Open) -> None:

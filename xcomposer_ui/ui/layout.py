@@ -42,7 +42,7 @@ class Head:
     """Title, head line and language switch; the head line is refreshed until the runner knows its device."""
 
     def __init__(self, words: Localization, settings: Settings, runner: Runner) -> None:
-        self.runner, self.languages = runner, words.languages
+        self.runner = runner
         with gr.Row(elem_id="head"):
             words.static(title, elem_id="title")
             self.line = words.view(lambda language: head_line(runner.status(), language), elem_id="head-line")
@@ -54,17 +54,14 @@ class Head:
                 show_label=False, container=False, elem_id="language",
             )  # fmt: skip
         self.timer = gr.Timer(HEAD_EVERY_SEC)
-        self.timer.tick(self._ticked, self.language, [self.line, self.timer], **QUIET)
 
     def values(self, language: str) -> dict[Any, Any]:
         """Component -> value in `language`, for the runner's present state."""
         return {self.line: head_line(self.runner.status(), language)}
 
-    def _ticked(self, language: str, request: gr.Request) -> tuple[Any, Any]:
-        if not self.languages.is_known(request.session_hash):  # the switch still shows its first value
-            return gr.skip(), gr.skip()
-        status = self.runner.status()
-        return head_line(status, language), gr.Timer(active=status.device is None)
+    def ticked(self, language: str) -> dict[Any, Any]:
+        """As `values`; the timer stops once the device is known."""
+        return self.values(language) | {self.timer: gr.Timer(active=self.runner.status().device is None)}
 
 
 def title(language: str) -> str:
@@ -154,8 +151,10 @@ def build_app(settings: Settings, runner: Runner, plans: Plans | None = None) ->
 
         def machine_known(language: str, chosen: bool, request: gr.Request) -> dict[Any, Any]:
             """Component -> value for what a page shows of the machine, once that is known."""
+            if not words.languages.is_known(request.session_hash):  # the switch still shows its first value
+                return {head.timer: gr.skip()}
             strategy = ask.form.first_strategy(runner.status(), language, chosen or "ask" in request.query_params)
-            return strategy | {plan.check: check_panel(runner.machine.known, language)}
+            return head.ticked(language) | strategy | {plan.check: check_panel(runner.machine.known, language)}
 
         def linked(request: gr.Request) -> dict[Any, Any]:
             """Component -> value for the settings in the page's address, and the tab that has them."""
@@ -209,7 +208,10 @@ def build_app(settings: Settings, runner: Runner, plans: Plans | None = None) ->
             **QUIET,
         )
         head.timer.tick(
-            machine_known, [language, ask.form.strategy_chosen], [ask.form.strategy, ask.form.why, plan.check], **QUIET
+            machine_known,
+            [language, ask.form.strategy_chosen],
+            [head.timer, head.line, ask.form.strategy, ask.form.why, plan.check],
+            **QUIET,
         )
         ask.results.runs.change(head.values, language, [head.line], **QUIET)
         language.change(None, language, None, js=SAY_LANGUAGE, api_visibility="private")
