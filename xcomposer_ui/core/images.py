@@ -1,9 +1,9 @@
 """Untrusted bytes to an upright RGB picture of bounded size, or a UserError that says what was found.
 
-The size is checked before anything is decoded (see `image_headers`), and only the decoder of the format that the first
-bytes show reads the file. Pillow's own limit, `Image.MAX_IMAGE_PIXELS`, is a global that other threads read too; it is
-unchanged, above the limit here. ICC profiles are not applied, because the model's own preprocessing, which the
-published answers come from, does not apply them either.
+The size is checked before anything is decoded (see `image_headers`), only the decoder of the format that the first
+bytes show reads the file, and it does so without the file's metadata (see `image_metadata`). Pillow's own limit,
+`Image.MAX_IMAGE_PIXELS`, is a global that other threads read too; it is unchanged, above the limit here. ICC profiles
+are not applied, because the model's own preprocessing, which the published answers come from, does not apply them either.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import errno
 import io
 import os
 import stat
-import struct
 from pathlib import Path
 
 from PIL import Image
 
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.image_headers import ImageHeader, image_header, is_cut_off, unsupported_kind
+from xcomposer_ui.core.image_metadata import without_metadata
 from xcomposer_ui.core.units import MIB, joined, memory
 
 MAX_FILE_BYTES = 50 * MIB
@@ -37,10 +37,6 @@ of 336 pixels in a row, 3696; that of the single-image models is 490. More pixel
 
 FORMATS = "PNG, JPEG, WEBP, BMP, GIF"
 
-BROKEN_METADATA = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, OverflowError, struct.error)
-"""What Pillow raises on EXIF blocks that are truncated or invalid."""
-
-_ORIENTATION = 0x0112
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -162,7 +158,8 @@ def _unsupported(kind: str | None, name: str) -> UserError:
 def _decoded(data: bytes, header: ImageHeader, name: str) -> Image.Image:
     """The first frame, decoded and turned upright. Raises UserError where the decoder fails."""
     try:
-        image: Image.Image = Image.open(io.BytesIO(data), formats=(header.format,))
+        pixels, orientation = without_metadata(data, header.format)
+        image: Image.Image = Image.open(io.BytesIO(pixels), formats=(header.format,))
         # A GIF's first frame may be larger than the screen that its header declares.
         _check_size(*image.size, name)
         image.load()
@@ -172,17 +169,8 @@ def _decoded(data: bytes, header: ImageHeader, name: str) -> Image.Image:
         # Decoders raise many types on broken bytes (OSError, SyntaxError, struct.error, ValueError, zlib.error, …);
         # whichever it is, the file is at fault.
         raise UserError("picture_cut_off" if is_cut_off(data, header) else "picture_corrupt", name=name) from error
-    turn = _UPRIGHT.get(_orientation(image))
+    turn = _UPRIGHT.get(orientation)
     return image if turn is None else image.transpose(turn)
-
-
-def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation; 1 (upright) where there is none or the metadata cannot be read."""
-    try:
-        value = image.getexif().get(_ORIENTATION, 1)
-    except BROKEN_METADATA:
-        return 1
-    return value if isinstance(value, int) else 1
 
 
 def _float_as_grey(image: Image.Image) -> Image.Image:
