@@ -3,7 +3,7 @@
 The size is checked before anything is decoded (see `image_headers`), only the decoder of the format that the first
 bytes show reads the file, and it does so without the file's metadata (see `image_metadata`). Pillow's own limit,
 `Image.MAX_IMAGE_PIXELS`, is a global that other threads read too; it is unchanged, above the limit here. ICC profiles
-are not applied, because the model's own preprocessing, which the published answers come from, does not apply them either.
+are not applied, because the model's own preprocessing, which the published answers come from, does not apply them.
 """
 
 from __future__ import annotations
