@@ -17,6 +17,7 @@ from xcomposer_ui.backends.torch_private import (
     StorageTracker,
     StorageWeakRef,
     TorchDispatchMode,
+    is_alone_in_its_storage,
     storage_key,
     tree_map,
     writes_into_an_operand,
@@ -33,6 +34,16 @@ def test_allocations_and_frees_are_recorded_to_the_byte() -> None:
     assert [change for change in events.stop() if change] == [4000, 80, -4000]
     assert not events.on
     del other
+
+
+def test_a_tensor_is_alone_in_its_storage_until_another_one_lies_there() -> None:
+    tensor = torch.empty(10, 4)
+    assert is_alone_in_its_storage(tensor)
+    view = tensor[0]
+    assert not is_alone_in_its_storage(tensor)
+    assert not is_alone_in_its_storage(view)
+    del view
+    assert is_alone_in_its_storage(tensor)
 
 
 def test_recording_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:

@@ -38,6 +38,19 @@ def test_a_plan_is_shown_with_its_figures_and_the_machine(address: str, open_pag
     assert width_of_everything(page) <= 1280
 
 
+def test_fine_tuning_is_planned_with_its_own_controls_and_answered_first(address: str, open_page: Open) -> None:
+    page = open_page(address)
+    page.get_by_role("tab", name="Plan", exact=True).click()
+    expect(page.locator("#plan-lora-rank")).to_have_count(0)
+    page.get_by_label("Fine-tuning", exact=True).click()
+    expect(page.locator("#plan-lora-rank")).to_be_visible()
+    expect(page.locator("#plan-half")).to_have_count(0)
+    page.locator("#plan").click()
+    expect(page.locator(".xl-train-answers")).to_contain_text("LoRA of rank 64 with checkpointing: yes")
+    expect(page.locator(".xl-memory-bars")).to_have_count(4)
+    assert width_of_everything(page) <= 1280
+
+
 def test_a_run_shows_what_was_predicted(address: str, open_page: Open, picture: str) -> None:
     page = open_page(address)
     show(page, picture)

@@ -6,8 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from xcomposer_ui.core.strategies import PLANNED
+from xcomposer_ui.finetuning.recipes import RECIPES
 from xcomposer_ui.planning.cards import fits
 from xcomposer_ui.planning.plan import OnCard, PhasePeak, Plan, PlanRequest, RunShape, StrategyPlan
+from xcomposer_ui.planning.training_plan import (
+    RecipePlan,
+    TrainingMethod,
+    TrainingPeak,
+    TrainingPlan,
+    TrainingPlanRequest,
+)
 
 GIB = 1 << 30
 
@@ -35,6 +43,31 @@ def a_plan(request: PlanRequest, tiles: int | None = None) -> Plan:
     )  # fmt: skip
 
 
+def training_entry(recipe: str, method: TrainingMethod) -> RecipePlan:
+    weights = (32 if RECIPES[recipe].weights == "float32" else 16) * GIB
+    trained = GIB if method.lora_rank else weights
+    activations = (1 if method.checkpointing else 7) * GIB
+    phases = {
+        "forward": TrainingPeak(weights + 2 * trained + activations, 0, activations),
+        "backward": TrainingPeak(weights + 3 * trained + activations, trained, activations),
+        "update": TrainingPeak(weights + 3 * trained, trained, 0),
+    }
+    card = OnCard(weights + 3 * trained + activations, 32 << 20, 100 << 20, 512 << 20)
+    return RecipePlan(
+        recipe, method, trained // 4, weights, trained, 2 * trained, phases, card, fits(card.total_bytes),
+        fits_memory=phases["backward"].total_bytes <= 24 * GIB,
+    )  # fmt: skip
+
+
+def a_training_plan(request: TrainingPlanRequest) -> TrainingPlan:
+    rank = request.lora_rank or 64
+    methods = [TrainingMethod(r, checkpointing) for r in (None, rank) for checkpointing in (False, True)]
+    return TrainingPlan(
+        request.model, "cpu", 8_670_000_000, 4.2, 1609, 1225, request,
+        tuple(training_entry(recipe, method) for method in methods for recipe in RECIPES), 24 * GIB, "free here",
+    )  # fmt: skip
+
+
 @dataclass
 class ScriptedPlans:
     """Plans at once; asked: every request."""
@@ -44,6 +77,12 @@ class ScriptedPlans:
     def plan(self, request: PlanRequest, gone: Callable[[], bool] = lambda: False) -> Plan:
         self.asked.append(request)
         return a_plan(request)
+
+    def plan_training(
+        self, request: TrainingPlanRequest, gone: Callable[[], bool] = lambda: False
+    ) -> TrainingPlan:
+        self.asked.append(request)
+        return a_training_plan(request)
 
     def predict(self, shape: RunShape) -> int:
         return 15_000_000 + shape.new_tokens + 1000 * (shape.hd_num or 0)

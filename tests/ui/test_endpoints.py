@@ -11,7 +11,7 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
 from tests.checkpoints import write_checkpoint
-from tests.planning.scripted import GIB, a_plan
+from tests.planning.scripted import GIB, a_plan, a_training_plan
 from tests.ui.scripted import MESSAGE, ScriptedRunner
 from tests.ui.test_preflight import Tight
 from xcomposer_ui.core.errors import UserError
@@ -20,6 +20,7 @@ from xcomposer_ui.core.settings import Settings
 from xcomposer_ui.explain import explain
 from xcomposer_ui.planning.fit import MemoryBudget
 from xcomposer_ui.planning.plan import PlanRequest, plan_as_json
+from xcomposer_ui.planning.training_plan import TrainingPlanRequest, training_plan_as_json
 from xcomposer_ui.runtime.runner import Runner
 from xcomposer_ui.ui.handlers import run_once
 from xcomposer_ui.ui.serve import launch
@@ -173,3 +174,9 @@ def test_plan_answers_in_the_command_lines_words(client: Client) -> None:
     assert told == plan_as_json(a_plan(PlanRequest("embedded", (640, 480), batch=2, device="cpu")))
     with pytest.raises(AppError, match="picture size"):
         client.predict(image="large", api_name="/plan")
+
+
+def test_plan_of_a_fine_tuning_answers_in_the_command_lines_words(client: Client) -> None:
+    told = client.predict(image="640x480", train=True, optimizer="sgd", lora_rank=8, api_name="/plan")
+    request = TrainingPlanRequest("embedded", (640, 480), device="cpu", optimizer="sgd", lora_rank=8)
+    assert told == training_plan_as_json(a_training_plan(request))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, cast
 
+import torch
 from torch import Tensor
 from torch._C import _autograd
 from torch._C._profiler import ProfilerConfig, ProfilerState, _ExperimentalConfig
@@ -23,6 +24,7 @@ __all__ = [
     "StorageTracker",
     "StorageWeakRef",  # keeps a storage's address from being reused while it is a dictionary's key
     "TorchDispatchMode",  # sees operations below autocast; the documented way, in a module that is not public
+    "is_alone_in_its_storage",
     "storage_key",
     "tree_map",  # over nested arguments of an operation
     "writes_into_an_operand",
@@ -131,6 +133,15 @@ def storage_key(tensor: Tensor) -> int | None:
         return int(tensor.untyped_storage()._cdata)
     except (NotImplementedError, RuntimeError):
         return None
+
+
+def is_alone_in_its_storage(tensor: Tensor) -> bool:
+    """Whether `tensor` fills its storage, and no other tensor lies in it. No public interface counts a storage's users.
+
+    One user is the tensor, a second one the Python object of the storage.
+    """
+    storage = tensor.untyped_storage()
+    return storage.nbytes() == tensor.nbytes and int(torch._C._storage_Use_Count(storage._cdata)) <= 2
 
 
 def writes_into_an_operand(operation: Any) -> bool:

@@ -9,17 +9,25 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from xcomposer_ui.cli import training_plan
 from xcomposer_ui.cli.output import FAILED, add_json_flag, print_json, tell
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.request import tile_settings
 from xcomposer_ui.core.settings import DEVICES, settings_from
 from xcomposer_ui.core.strategies import HALF_DTYPES
 from xcomposer_ui.core.units import GIB, joined, memory
+from xcomposer_ui.finetuning.recipes import OPTIMIZERS
 from xcomposer_ui.planning.fit import advise
 from xcomposer_ui.planning.plan import Plan, PlanRequest, StrategyPlan, checked_request, picture_size, plan_as_json
 from xcomposer_ui.planning.predictions import PredictionError, prediction_error_as_json
+from xcomposer_ui.planning.training_plan import (
+    TRAINING_FIELDS,
+    TrainingPlanRequest,
+    checked_training_request,
+    training_plan_as_json,
+)
 
-DEFAULTS = PlanRequest(model="")
+DEFAULTS = TrainingPlanRequest(model="")
 BOUNDS = {"cpu_tensors": 0.01, "cuda_allocated": 0.03}
 """Peak memory kind -> the largest relative error of a prediction."""
 
@@ -34,6 +42,18 @@ def add_to(commands: Any) -> None:
     parser.add_argument("--batch", type=int, default=DEFAULTS.batch, metavar="N")
     parser.add_argument("--half", metavar="|".join(HALF_DTYPES), help="the 16-bit type")
     parser.add_argument("--device", metavar="|".join(DEVICES))
+    parser.add_argument("--train", action="store_true", help="plan fine-tuning: every recipe, in full and by LoRA")
+    parser.add_argument("--optimizer", default=DEFAULTS.optimizer, metavar="|".join(OPTIMIZERS), help="with --train")
+    parser.add_argument(
+        "--lora-rank",
+        type=int,
+        default=DEFAULTS.lora_rank,
+        metavar="N",
+        help="with --train: the family's own if not given",
+    )
+    parser.add_argument(
+        "--train-tower", action="store_true", help="with --train: full fine-tuning trains the vision tower too"
+    )
     parser.add_argument("--memory", type=float, metavar="GIB", help="of a card to fit; this machine's if not given")
     parser.add_argument(
         "--calibrate", action="store_true", help="run a few sizes here, and print the errors of the predictions"
@@ -44,6 +64,8 @@ def add_to(commands: Any) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     request = request_from(arguments)
+    if isinstance(request, TrainingPlanRequest):
+        return training_planned(request, arguments.json)
     if arguments.calibrate:
         return calibrated(request, arguments.json)
     from xcomposer_ui.backends.planning.planner import plan  # imports torch
@@ -58,19 +80,36 @@ def execute(arguments: argparse.Namespace) -> int:
 def request_from(arguments: argparse.Namespace) -> PlanRequest:
     """The request on the command line. Raises UserError where it is not valid."""
     settings = settings_from(model=arguments.model, device=arguments.device, half=arguments.half)
-    return checked_request(
-        PlanRequest(
-            model=settings.model,
-            image=picture_size(arguments.image),
-            **tile_settings(arguments),
-            prompt_tokens=arguments.prompt_tokens,
-            new_tokens=arguments.new_tokens,
-            batch=arguments.batch,
-            half="float16" if settings.half == "auto" else settings.half,
-            device=settings.device,
-            memory_bytes=None if arguments.memory is None else int(arguments.memory * GIB),
-        )
+    request = PlanRequest(
+        model=settings.model,
+        image=picture_size(arguments.image),
+        **tile_settings(arguments),
+        prompt_tokens=arguments.prompt_tokens,
+        new_tokens=arguments.new_tokens,
+        batch=arguments.batch,
+        half="float16" if settings.half == "auto" else settings.half,
+        device=settings.device,
+        memory_bytes=None if arguments.memory is None else int(arguments.memory * GIB),
     )
+    if not arguments.train:
+        return checked_request(request)
+    if arguments.calibrate:
+        raise UserError("calibrated_training")
+    more = (arguments.optimizer, arguments.lora_rank, arguments.train_tower)
+    return checked_training_request(
+        TrainingPlanRequest(**vars(request), **dict(zip(TRAINING_FIELDS, more, strict=True)))
+    )
+
+
+def training_planned(request: TrainingPlanRequest, as_json: bool) -> int:
+    """Plan fine-tuning and print the plan; the exit status."""
+    from xcomposer_ui.backends.planning.training_planner import plan_training  # imports torch
+
+    planned = plan_training(request)
+    if as_json:
+        print_json(training_plan_as_json(planned))
+    tell(training_plan.as_text(planned), as_json=as_json)
+    return 0
 
 
 def calibrated(request: PlanRequest, as_json: bool) -> int:

@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.planning.plan import Plan, PlanRequest, RunShape
+from xcomposer_ui.planning.training_plan import TrainingPlan, TrainingPlanRequest
 
 IDLE_SEC = 300.0
 """Seconds after its last result until the process, which uses some 400 MB, is ended."""
@@ -22,8 +23,9 @@ IDLE_SEC = 300.0
 NICENESS = 10
 """The process gets a tenth of a busy core; with a higher niceness it would get no time on a busy machine."""
 
-LONGEST_SEC = 300.0
-"""Time limit of a computation. A plan takes 3 to 20 seconds, several times that beside other work."""
+LONGEST_SEC = 600.0
+"""Time limit of a computation. A plan takes 3 to 20 seconds, one of fine-tuning twice that, and several times as long
+beside other work."""
 
 START_SEC = 60.0
 """How long a process may take to start before it is killed unseen."""
@@ -47,6 +49,13 @@ def plan_request(request: PlanRequest) -> Plan:
     return plan(request)
 
 
+def plan_training_request(request: TrainingPlanRequest) -> TrainingPlan:
+    """The plan of a fine-tuning, computed in this process. Imports torch."""
+    from xcomposer_ui.backends.planning.training_planner import plan_training
+
+    return plan_training(request)
+
+
 def predict_shape(shape: RunShape) -> int:
     """Peak memory of a run in bytes, computed in this process. Imports torch."""
     from xcomposer_ui.backends.planning.planner import predicted_bytes
@@ -60,7 +69,7 @@ class PlannerProcess:
     Safe from any thread. One computation at a time; further ones wait. The process is killed, and replaced by the next
     computation, where one takes longer than `longest_sec` or its caller is gone.
 
-    plan, predict: the functions that the process calls; picklable by name.
+    plan, predict, plan_training: the functions that the process calls; picklable by name.
     """
 
     def __init__(
@@ -69,9 +78,10 @@ class PlannerProcess:
         plan: Callable[[PlanRequest], Plan] = plan_request,
         predict: Callable[[RunShape], int] = predict_shape,
         longest_sec: float = LONGEST_SEC,
+        plan_training: Callable[[TrainingPlanRequest], TrainingPlan] = plan_training_request,
     ) -> None:
         self._idle_sec, self._longest_sec = idle_sec, longest_sec
-        self._plan, self._predict = plan, predict
+        self._plan, self._predict, self._plan_training = plan, predict, plan_training
         self._lock = threading.Lock()
         self._executor: ProcessPoolExecutor | None = None
         self._pid: Future[int] | None = None
@@ -83,6 +93,10 @@ class PlannerProcess:
         gone: whether nobody waits for the plan any more; asked again and again.
         """
         return self._computed(self._plan, request, gone)
+
+    def plan_training(self, request: TrainingPlanRequest, gone: Callable[[], bool] = stays) -> TrainingPlan:
+        """The plan of a fine-tuning, as `plan`."""
+        return self._computed(self._plan_training, request, gone)
 
     def predict(self, shape: RunShape) -> int:
         """Peak memory of a run, weights included, in bytes. Takes seconds. Raises UserError as `plan` does."""

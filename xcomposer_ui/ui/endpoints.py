@@ -25,6 +25,7 @@ from xcomposer_ui.core.strategies import HALF_DTYPES
 from xcomposer_ui.explain import explain
 from xcomposer_ui.finetuning.request import FinetuningRequest
 from xcomposer_ui.planning.plan import PlanRequest, plan_as_json
+from xcomposer_ui.planning.training_plan import TrainingPlan, training_plan_as_json
 from xcomposer_ui.runtime.runner import Runner
 from xcomposer_ui.ui import compare_handlers, handlers, plan_handlers, train_handlers
 from xcomposer_ui.ui.ask_tab import MODEL_QUEUE, MOST_COMPUTING
@@ -151,13 +152,18 @@ def build_endpoints(settings: Settings, runner: Runner, preflight: Preflight, la
             raise UserError("unknown_setting", name="language", value=language, known=", ".join(LANGUAGES))
         return explanation_as_json(explain(text or ""), language)
 
-    def checked_plan(model: str, memory: float, **values: Any) -> PlanRequest:
-        fields = plan_handlers.filled_in(values | {"model": model or settings.model, "memory_gib": memory})
+    def checked_plan(model: str, memory: float, train: bool, train_tower: bool, **values: Any) -> PlanRequest:
+        named = {"model": model or settings.model, "memory_gib": memory, "trains_tower": train_tower}
+        fields = plan_handlers.filled_in({**values, **named, "what": plan_handlers.WHAT[bool(train)]})
         return plan_handlers.request_of(fields, settings, runner.status())
 
     def plan(**values: Any) -> dict[str, Any]:
-        """What a run will need under every strategy; the JSON of `python -m xcomposer_ui plan`. memory: in GiB."""
-        return plan_as_json(preflight.plans.plan(checked_plan(**values), caller_gone()))
+        """What a run will need under every strategy; the JSON of `python -m xcomposer_ui plan`. memory: in GiB.
+
+        train: what a fine-tuning will need under every recipe; the JSON of `plan --train`.
+        """
+        planned = plan_handlers.plan_of(preflight.plans, checked_plan(**values), caller_gone())
+        return training_plan_as_json(planned) if isinstance(planned, TrainingPlan) else plan_as_json(planned)
 
     def checked_training(recipes: str, device: str, **values: Any) -> dict[str, Any]:
         names = tuple(dict.fromkeys(name for name in (recipes or "").split(",") if name))
@@ -190,7 +196,10 @@ def build_endpoints(settings: Settings, runner: Runner, preflight: Preflight, la
                 lab[0], text_parameter("image", plan_handlers.PICTURE, plan_handlers.PICTURE),
                 *(number_parameter(name, 0) for name in TILE_SETTINGS), *counts,
                 text_parameter("half", "auto"), text_parameter("device", "auto"),
-                number_parameter("memory", 0, whole=False),
+                number_parameter("memory", 0, whole=False), Parameter("train", False, gr.Checkbox(False)),
+                text_parameter("optimizer", plan_handlers.DEFAULTS.optimizer, plan_handlers.DEFAULTS.optimizer),
+                number_parameter("lora_rank", 0),
+                Parameter("train_tower", False, gr.Checkbox(False)),
             ],
             PLAN_QUEUE,
             checked_plan,

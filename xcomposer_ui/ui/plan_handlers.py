@@ -16,6 +16,12 @@ from xcomposer_ui.core.units import GIB
 from xcomposer_ui.planning.cards import CARDS, Card
 from xcomposer_ui.planning.plan import Plan, PlanRequest, RunShape, checked_request, picture_size
 from xcomposer_ui.planning.planner_process import stays
+from xcomposer_ui.planning.training_plan import (
+    TRAINING_FIELDS,
+    TrainingPlan,
+    TrainingPlanRequest,
+    checked_training_request,
+)
 
 PICTURE = "1024x768"
 """The size of a plan's picture where none is given."""
@@ -23,7 +29,10 @@ PICTURE = "1024x768"
 COUNTS = ("prompt_tokens", "new_tokens", "batch")
 """The fields of a PlanRequest that are counts, 1 at least."""
 
-DEFAULTS = PlanRequest(model="")
+DEFAULTS = TrainingPlanRequest(model="")
+
+WHAT = ("answer", "train")
+"""What is planned: an answer under every strategy, or a fine-tuning under every recipe."""
 
 
 class Plans(Protocol):
@@ -31,6 +40,9 @@ class Plans(Protocol):
 
     def plan(self, request: PlanRequest, gone: Callable[[], bool] = stays) -> Plan:
         """The plan of `request`. gone: whether nobody waits for it any more. Raises UserError."""
+
+    def plan_training(self, request: TrainingPlanRequest, gone: Callable[[], bool] = stays) -> TrainingPlan:
+        """The plan of a fine-tuning, as `plan`."""
 
     def predict(self, shape: RunShape) -> int:
         """Peak memory of a run in bytes. Raises UserError."""
@@ -43,7 +55,7 @@ class PlanSession:
     card: that the plan's memory was taken from; None for a number of GiB or this machine's memory.
     """
 
-    plan: Plan | None = None
+    plan: Plan | TrainingPlan | None = None
     planning: str | None = None
     notice: UserError | None = None
     card: Card | None = None
@@ -67,6 +79,7 @@ def request_of(fields: Mapping[str, Any], settings: Settings, status: Status) ->
     """The plan request of `fields`: those of PlanRequest, but `image` as "1024x768" or "none", and for the memory
     `memory_gib`, or `card`, a name of CARDS.
 
+    With `what` as "train", it is a TrainingPlanRequest, whose fields may be among them too.
     half, device: missing or "auto" for the lab's choice. Of a hub id that is not offered only the config.json is read.
     Raises UserError for a value beyond its limits, and for a model that is neither offered nor a hub id.
     """
@@ -75,16 +88,23 @@ def request_of(fields: Mapping[str, Any], settings: Settings, status: Status) ->
         raise UserError("unknown_model", name=model, known=", ".join(known))
     half, device = fields.get("half", "auto"), fields.get("device", "auto")
     half = status.half or settings.half if half == "auto" else half
-    return checked_request(
-        PlanRequest(
-            model=model,
-            image=picture_size(fields.get("image", PICTURE)),
-            half=HALF_DTYPES[0] if half == "auto" else half,
-            device=status.device or settings.device if device == "auto" else device,
-            memory_bytes=_memory_bytes(fields),
-            **{name: fields[name] for name in (*TILE_SETTINGS, *COUNTS) if name in fields},
-        )
+    request = PlanRequest(
+        model=model,
+        image=picture_size(fields.get("image", PICTURE)),
+        half=HALF_DTYPES[0] if half == "auto" else half,
+        device=status.device or settings.device if device == "auto" else device,
+        memory_bytes=_memory_bytes(fields),
+        **{name: fields[name] for name in (*TILE_SETTINGS, *COUNTS) if name in fields},
     )
+    if fields.get("what", WHAT[0]) == WHAT[0]:
+        return checked_request(request)
+    more = {name: fields[name] for name in TRAINING_FIELDS if name in fields}
+    return checked_training_request(TrainingPlanRequest(**vars(request), **more))
+
+
+def plan_of(plans: Plans, request: PlanRequest, gone: Callable[[], bool] = stays) -> Plan | TrainingPlan:
+    """The plan of a run or of a fine-tuning, whichever is requested. Raises UserError."""
+    return plans.plan_training(request, gone) if isinstance(request, TrainingPlanRequest) else plans.plan(request, gone)
 
 
 def _memory_bytes(fields: Mapping[str, Any]) -> int | None:
@@ -113,6 +133,6 @@ def planned(
     """
     try:
         card = None if "memory_gib" in fields else card_named(fields.get("card"))
-        return PlanSession(plan=plans.plan(request_of(fields, settings, status), gone), card=card)
+        return PlanSession(plan=plan_of(plans, request_of(fields, settings, status), gone), card=card)
     except UserError as mistake:
         return PlanSession(notice=mistake)

@@ -1,4 +1,4 @@
-"""The Plan tab: memory of a run under every strategy, the cards that it fits, and the check of this machine."""
+"""The Plan tab: memory of a run or of a fine-tuning, the cards that it fits, and the check of this machine."""
 
 from __future__ import annotations
 
@@ -9,13 +9,24 @@ import gradio as gr
 
 from xcomposer_ui.core.request import TILE_SETTINGS
 from xcomposer_ui.core.settings import HALVES, Settings
+from xcomposer_ui.finetuning.recipes import OPTIMIZERS
 from xcomposer_ui.planning.cards import CARDS, Card
 from xcomposer_ui.runtime.runner import Runner
 from xcomposer_ui.ui.ask_form import choices
 from xcomposer_ui.ui.gradio_sessions import caller_gone
 from xcomposer_ui.ui.html import short_name
 from xcomposer_ui.ui.localization import QUIET, Localization
-from xcomposer_ui.ui.plan_handlers import COUNTS, DEFAULTS, PICTURE, Plans, PlanSession, filled_in, offered, planned
+from xcomposer_ui.ui.plan_handlers import (
+    COUNTS,
+    DEFAULTS,
+    PICTURE,
+    WHAT,
+    Plans,
+    PlanSession,
+    filled_in,
+    offered,
+    planned,
+)
 from xcomposer_ui.ui.views.notices import notice
 from xcomposer_ui.ui.views.plan import check_panel, plan_view
 
@@ -78,6 +89,10 @@ class PlanTab:
             {"label": "plan.card", "choices": [("plan.card.here", ""), *map(_card_choice, CARDS)]},
             value="", elem_id="plan-card",
         )  # fmt: skip
+        self.controls["what"] = words.make(
+            gr.Radio, {"label": "plan.what", "choices": [(f"plan.what.{name}", name) for name in WHAT]},
+            value=WHAT[0], elem_id="plan-what",
+        )  # fmt: skip
         self.controls["image"] = words.make(
             gr.Textbox, {"label": "plan.image", "info": "plan.image.info"}, value=PICTURE, elem_id="plan-image"
         )
@@ -96,12 +111,37 @@ class PlanTab:
             gr.Radio, {"label": "half", "choices": choices(HALVES)},
             value=self.settings.half, elem_id="plan-half",
         )  # fmt: skip
+        self.training = self._training_controls(words)
+        self.controls |= self.training
         self.controls["memory_gib"] = words.make(
             gr.Number, {"label": "plan.memory", "info": "plan.memory.info"}, value=0, minimum=0, elem_id="plan-memory"
         )
         self.notice = gr.HTML("", elem_id="plan-notice", elem_classes="xl-notice-place")
         with gr.Row(elem_classes="xl-buttons"):
             self.run = words.make(gr.Button, {"value": "plan.run"}, variant="primary", elem_id="plan")
+
+    def _training_controls(self, words: Localization) -> dict[str, Any]:
+        """The controls of a fine-tuning, hidden until it is what is planned."""
+        return {
+            "optimizer": words.make(
+                gr.Radio, {"label": "train.optimizer", "choices": [(f"train.{o}", o) for o in OPTIMIZERS]},
+                value=DEFAULTS.optimizer, visible=False, elem_id="plan-optimizer",
+            ),
+            "lora_rank": words.make(
+                gr.Number, {"label": "plan.lora_rank", "info": "plan.lora_rank.info"},
+                value=0, precision=0, minimum=0, visible=False, elem_id="plan-lora-rank",
+            ),
+            "trains_tower": words.make(
+                gr.Checkbox, {"label": "plan.trains_tower", "info": "plan.trains_tower.info"},
+                value=DEFAULTS.trains_tower, visible=False, elem_id="plan-trains-tower",
+            ),
+        }  # fmt: skip
+
+    def _shown_controls(self, what: str) -> dict[Any, Any]:
+        """The controls of what is planned: a recipe has its own dtypes, a run no optimizer."""
+        trains = what == WHAT[1]
+        shown = {control: gr.update(visible=trains) for control in self.training.values()}
+        return {**shown, self.controls["half"]: gr.update(visible=not trains)}
 
     def _wire(self, language: gr.Radio, tab: gr.Tab) -> None:
         gr.on(
@@ -110,6 +150,8 @@ class PlanTab:
             show_progress="hidden", api_visibility="private",
             concurrency_id=PLAN_QUEUE, concurrency_limit=1, trigger_mode="once",
         )  # fmt: skip
+        what = self.controls["what"]
+        what.change(self._shown_controls, what, [*self.training.values(), self.controls["half"]], **QUIET)
         tab.select(self._checked, language, self.check, **QUIET)
 
     def _planned(self, before: PlanSession, language: str, request: gr.Request, *values: Any) -> Steps:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
-from dataclasses import dataclass, field
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterator, Mapping
+from itertools import count
 
 from xcomposer_ui.backends.devices import CONTEXT_BYTES
-from xcomposer_ui.backends.planning.dry_run import DryRun, peaks
+from xcomposer_ui.backends.planning.dry_run import DryRun
+from xcomposer_ui.backends.planning.optimizer_memory import OptimizerMemory
+from xcomposer_ui.backends.planning.recording import peaks, repeated
+from xcomposer_ui.backends.planning.training_dry_run import TrainingDryRun
 from xcomposer_ui.core.units import MIB
 from xcomposer_ui.planning.plan import OnCard
+from xcomposer_ui.planning.training_plan import UPDATE
 
 WORKSPACE_BYTES = 32 * MIB
 """cuBLAS's workspace, which PyTorch takes from its own allocator: 32 MiB from Hopper on, 8,519,680 bytes before (the
@@ -47,37 +52,95 @@ def _idle_bytes(run: DryRun) -> int:
     return allocator.reserved_bytes - most_allocated
 
 
+def training_on_card(run: TrainingDryRun, update: OptimizerMemory) -> OnCard:
+    """The peak of a training step on a card, part by part. update: with all parameters updated at once."""
+    highest = {phase: peak.live_bytes for phase, peak in peaks(run, scratch=False, size=rounded).items()}
+    highest[UPDATE] = run.left_bytes + update.gradients_bytes + update.scratch_bytes
+    return OnCard(
+        allocated_bytes=run.weights_bytes + update.state_bytes + max(highest.values()) + WORKSPACE_BYTES,
+        workspace_bytes=WORKSPACE_BYTES,
+        reserved_bytes=_split_bytes(run),
+        context_bytes=CONTEXT_BYTES,
+    )
+
+
+def _split_bytes(run: TrainingDryRun) -> int:
+    """The most free bytes in segments that hold a tensor, beyond those at the tensors' peak.
+
+    Segments without one are not counted: the allocator returns them to the driver before it reports that memory is out.
+    """
+    allocator = CachingAllocator()
+    most_allocated = most_occupied = 0
+    for number, size in _numbered(run):
+        if size > 0:
+            allocator.allocate(number, size)
+            most_allocated = max(most_allocated, allocator.allocated_bytes)
+            most_occupied = max(most_occupied, allocator.occupied_bytes)
+        else:
+            allocator.free(number)
+    return most_occupied - most_allocated
+
+
+def _numbered(run: TrainingDryRun) -> Iterator[tuple[int, int]]:
+    """(number, bytes) of the whole model's allocations and frees: a repeated layer's blocks get numbers of their own.
+
+    What the backward pass frees was allocated by the last of the layers that have not been through it.
+    """
+    numbers = count()
+    live: dict[int, list[int]] = {}
+    for event in repeated(run):
+        if event.bytes > 0:
+            live.setdefault(event.block, []).append(next(numbers))
+            yield live[event.block][-1], event.bytes
+        elif event.bytes < 0 and live.get(event.block):
+            yield live[event.block].pop(), event.bytes
+
+
 def rounded(size: int) -> int:
     """`size` in bytes, rounded up as the caching allocator rounds requests."""
     return -(-size // ROUNDING) * ROUNDING
 
 
-@dataclass
 class _Pool:
-    """Free blocks as (size, address), ascending. small: whether it serves requests up to 1 MiB."""
+    """Free blocks by size. small: whether it serves requests up to 1 MiB."""
 
-    small: bool
-    blocks: list[tuple[int, int]] = field(default_factory=list)
+    def __init__(self, *, small: bool) -> None:
+        self.small = small
+        self._blocks: list[tuple[int, int]] = []  # (size, address), ascending
+        self._sizes: dict[int, int] = {}  # by address
+        self._starts: dict[int, int] = {}  # by the address where the block ends
 
-    def put(self, size: int, address: int, segments: set[int]) -> None:
-        """Add a free block, merged with its free neighbours in the same segment."""
-        for other_size, other in list(self.blocks):
-            if other + other_size == address and address not in segments:
-                self.blocks.remove((other_size, other))
-                size, address = size + other_size, other
-            elif address + size == other and other not in segments:
-                self.blocks.remove((other_size, other))
-                size += other_size
-        insort(self.blocks, (size, address))
+    def put(self, size: int, address: int, segments: Mapping[int, int]) -> None:
+        """Add a free block, merged with its free neighbours in the same segment. segments: address -> size."""
+        if address not in segments and address in self._starts:
+            before = self._starts[address]
+            size, address = size + self._remove(before), before
+        if address + size not in segments and address + size in self._sizes:
+            size += self._remove(address + size)
+        insort(self._blocks, (size, address))
+        self._sizes[address], self._starts[address + size] = size, address
 
     def take(self, size: int) -> tuple[int, int] | None:
         """Remove and return the smallest block of at least `size` bytes; None if there is none."""
-        at = bisect_left(self.blocks, (size, 0))
-        return self.blocks.pop(at) if at < len(self.blocks) else None
+        at = bisect_left(self._blocks, (size, 0))
+        if at == len(self._blocks):
+            return None
+        found = self._blocks[at]
+        self._remove(found[1])
+        return found
+
+    def _remove(self, address: int) -> int:
+        """Remove the block at `address`; its size."""
+        size = self._sizes.pop(address)
+        del self._starts[address + size]
+        del self._blocks[bisect_left(self._blocks, (size, address))]
+        return size
 
 
 class CachingAllocator:
     """A simulation of PyTorch's CUDA caching allocator: `reserved_bytes`, `allocated_bytes` as torch.cuda reports them.
+
+    occupied_bytes: of the segments that hold at least one block in use.
 
     Constants and rules are from c10/cuda/CUDACachingAllocator.cpp (PyTorch 2.13). Requests are rounded up to 512 bytes.
     Up to 1 MiB they are cut from segments of 2 MiB, up to 10 MiB from segments of 20 MiB; a larger one gets a segment
@@ -86,10 +149,12 @@ class CachingAllocator:
     """
 
     def __init__(self) -> None:
-        self.allocated_bytes = self.reserved_bytes = 0
+        self.allocated_bytes = self.reserved_bytes = self.occupied_bytes = 0
         self._pools = (_Pool(small=True), _Pool(small=False))
         self._allocated: dict[int, tuple[int, int, _Pool]] = {}
-        self._segments: set[int] = set()  # their addresses
+        self._segments: dict[int, int] = {}  # address -> size
+        self._addresses: list[int] = []  # of the segments, ascending
+        self._in_use: dict[int, int] = {}  # address of a segment -> its blocks in use
         self._next_address = 0
 
     def allocate(self, block: int, size: int) -> None:
@@ -99,11 +164,12 @@ class CachingAllocator:
         found_size, address = pool.take(size) or self._new_segment(size)
         left = found_size - size
         if left >= ROUNDING if pool.small else left > SMALL_REQUEST:
-            insort(pool.blocks, (left, address + size))
+            pool.put(left, address + size, self._segments)
         else:
             size = found_size
         self._allocated[block] = size, address, pool
         self.allocated_bytes += size
+        self._use(address, 1)
 
     def free(self, block: int) -> None:
         """Free the request numbered `block`; an unknown one is ignored."""
@@ -111,7 +177,16 @@ class CachingAllocator:
             return
         size, address, pool = self._allocated.pop(block)
         self.allocated_bytes -= size
+        self._use(address, -1)
         pool.put(size, address, self._segments)
+
+    def _use(self, address: int, change: int) -> None:
+        """Count one more (1) or one fewer (-1) block in use of the segment that `address` lies in."""
+        segment = self._addresses[bisect_right(self._addresses, address) - 1]
+        before = self._in_use.get(segment, 0)
+        self._in_use[segment] = before + change
+        if not before or not before + change:
+            self.occupied_bytes += change * self._segments[segment]
 
     def _new_segment(self, size: int) -> tuple[int, int]:
         """(size, address) of a new segment for a request of `size` bytes."""
@@ -122,6 +197,7 @@ class CachingAllocator:
         else:
             segment = -(-size // LARGE_ROUNDING) * LARGE_ROUNDING
         address, self._next_address = self._next_address, self._next_address + segment
-        self._segments.add(address)
+        self._segments[address] = segment
+        self._addresses.append(address)
         self.reserved_bytes += segment
         return segment, address

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from xcomposer_ui.backends.planning.allocation_recorder import DtypeClash, Event, Recorder
+from xcomposer_ui.backends.planning.allocation_recorder import DtypeClash, Recorder
 from xcomposer_ui.backends.planning.fake_model import FakeModel
-from xcomposer_ui.backends.planning.kernels import scratch_bytes
+from xcomposer_ui.backends.planning.recording import REFILL, Recording
 from xcomposer_ui.backends.torch_private import FakeTensorMode
-from xcomposer_ui.core.memory_timeline import DECODE, PHASES, PREFILL, TOWER
+from xcomposer_ui.core.memory_timeline import DECODE, PREFILL, TOWER
 from xcomposer_ui.core.strategies import HALF_DTYPES, Strategy
 from xcomposer_ui.explain import explain
 from xcomposer_ui.models.cache import CACHE_NAME, GROWTH
 
 LANGUAGE = "language"
 """The kind of layer that has a KV cache."""
-
-REFILL = "refill"
-"""The phase in which the cache is extended for the decoding steps that the dry run skips; no phase of a real run."""
 
 
 @dataclass(frozen=True)
@@ -42,20 +37,14 @@ class DryRunInputs:
 
 
 @dataclass(frozen=True)
-class DryRun:
-    """The record of a dry run.
+class DryRun(Recording):
+    """The record of a dry run; its kept blocks are those of the KV cache.
 
-    events: in order, with the layers of the fake model only. repeats: kind of layer -> how often the events of the
-    second one occur in the whole model. weights_bytes: of the whole model. kv_cache_bytes: at the end of the answer,
-    spare capacity included; 0 if the run failed before. cache_blocks: the blocks of the cache. failed_in: the phase in
-    which dtypes clash, or None.
+    kv_cache_bytes: at the end of the answer, spare capacity included; 0 if the run failed before. failed_in: the phase
+    in which dtypes clash, or None.
     """
 
-    events: tuple[Event, ...]
-    repeats: dict[str, int]
-    weights_bytes: int
     kv_cache_bytes: int
-    cache_blocks: frozenset[int]
     prompt_tokens: int
     failed_in: str | None
 
@@ -89,10 +78,10 @@ def dry_run(fake: FakeModel, inputs: DryRunInputs, strategy: Strategy, half: str
         events,
         fake.repeats(),
         fake.weights_bytes,
-        steps.cache_bytes,
         frozenset(steps.cache_blocks),
-        steps.prompt_tokens,
-        failed_in,
+        kv_cache_bytes=steps.cache_bytes,
+        prompt_tokens=steps.prompt_tokens,
+        failed_in=failed_in,
     )
 
 
@@ -200,41 +189,3 @@ class _Steps:
         self.cache_blocks.update(self.recorder.block_of(t) for t in tensors)
         layer_bytes = sum(t.untyped_storage().nbytes() for t in tensors) // len(self.cache.layers)
         self.cache_bytes = layer_bytes * self.fake.layers[LANGUAGE]
-
-
-def repeated(run: DryRun) -> Iterator[Event]:
-    """The whole model's events: those of the fake model's middle layer, repeated for the layers that it represents."""
-    for layer, group in groupby(run.events, key=lambda event: event.layer):
-        if layer is not None and layer[1] == 1:
-            events = tuple(group)
-            for _ in range(run.repeats[layer[0]]):
-                yield from events
-        else:
-            yield from group
-
-
-@dataclass(frozen=True)
-class Peak:
-    """The most bytes live at once in a phase, without the weights, and the KV cache's share of them."""
-
-    live_bytes: int
-    cache_bytes: int
-
-
-def peaks(run: DryRun, *, scratch: bool, size: Callable[[int], int] = int) -> dict[str, Peak]:
-    """Phase -> its peak, for the whole model. scratch: whether the scratch memory of CPU kernels is counted.
-
-    size: requested bytes to counted bytes.
-    """
-    live = cache = 0
-    highest: dict[str, Peak] = {}
-    for event in repeated(run):
-        change = size(event.bytes) if event.bytes > 0 else -size(-event.bytes)
-        live += change
-        if event.block in run.cache_blocks:
-            cache += change
-        inside = scratch_bytes(event.kernel) if scratch and event.kernel else 0
-        before = highest.get(event.phase)
-        if event.phase in PHASES and (before is None or live + inside > before.live_bytes):
-            highest[event.phase] = Peak(live + inside, cache)
-    return highest

@@ -6,49 +6,85 @@ All layers of a kind are alike, so three are enough: the memory of the middle on
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from xcomposer_ui.backends.planning.allocation_recorder import Recorder
+from xcomposer_ui.backends.planning.allocation_recorder import Layer, Recorder
 from xcomposer_ui.models import family_of
 from xcomposer_ui.models.base import FamilyConfig
 
 
 @dataclass(frozen=True)
 class FakeModel:
-    """model: fake, float32 or 16-bit. layers: kind -> how many the real model has. parameters: of the real model.
-
-    weights_bytes: of the real model, in the fake model's dtype.
-    """
+    """model: fake, float32 or 16-bit. layers: kind -> how many the real model has."""
 
     model: Any
     config: FamilyConfig
     layers: dict[str, int]
-    parameters: int
-    weights_bytes: int
+
+    @property
+    def parameters(self) -> int:
+        """The number of the real model's parameters."""
+        return sum(count * parameter.numel() for parameter, count in self.parameter_counts())
+
+    @property
+    def weights_bytes(self) -> int:
+        """Bytes of the real model's parameters, in the fake model's dtypes."""
+        return sum(count * parameter.nbytes for parameter, count in self.parameter_counts())
+
+    def parameter_counts(self) -> Iterator[tuple[nn.Parameter, int]]:
+        """Each parameter, and how many of the real model's parameters it stands for."""
+        middle = {
+            parameter: self.repeats()[kind]
+            for kind, stack in self.model.layer_stacks().items()
+            for layer in stack[1:2]
+            for parameter in layer.parameters()
+        }
+        for parameter in self.model.parameters():
+            yield parameter, middle.get(parameter, 1)
 
     def repeats(self) -> dict[str, int]:
         """Kind of layer -> how many of the real model's layers the fake model's second one represents."""
         return {kind: self.layers[kind] - len(stack) + 1 for kind, stack in self.model.layer_stacks().items()}
 
     def mark_layers(self, recorder: Recorder) -> list[Any]:
-        """Set `recorder.layer` while a layer runs; returns the hooks' handles."""
-
-        def set_layer(layer: tuple[str, int] | None) -> Callable[..., None]:
-            def hook(*_: Any) -> None:
-                recorder.layer = layer
-
-            return hook
-
+        """Set `recorder.layer` while a layer runs, forward or backward; returns the hooks' handles."""
         handles = []
         for kind, stack in self.model.layer_stacks().items():
-            handles += [layer.register_forward_pre_hook(set_layer((kind, n))) for n, layer in enumerate(stack)]
-            handles.append(stack[-1].register_forward_hook(set_layer(None)))
+            for n, layer in enumerate(stack):
+                handles += _mark(layer, recorder, (kind, n), None if n == len(stack) - 1 else (kind, n))
+            # The backward pass leaves the first layer where it has the gradient of that layer's input.
+            handles.append(
+                stack[0].register_forward_pre_hook(lambda _, inputs: _at_gradient(inputs[0], recorder, None))
+            )
         return handles
+
+
+def _mark(layer: nn.Module, recorder: Recorder, mark: Layer, after: Layer) -> list[Any]:
+    """Hooks that set `recorder.layer` to `mark` where `layer` begins, in either direction, then to `after`."""
+
+    def begin(*_: Any) -> None:
+        recorder.layer = mark
+
+    def end(module: nn.Module, inputs: Any, output: Tensor) -> None:
+        recorder.layer = after
+        _at_gradient(output, recorder, mark)
+
+    return [layer.register_forward_pre_hook(begin), layer.register_forward_hook(end)]
+
+
+def _at_gradient(tensor: Tensor, recorder: Recorder, mark: Layer) -> None:
+    """Set `recorder.layer` to `mark` as soon as the backward pass has the gradient of `tensor`, if it will have one."""
+
+    def begin(gradient: Tensor) -> None:
+        recorder.layer = mark
+
+    if tensor.requires_grad:
+        tensor.register_hook(begin)
 
 
 def fake_model(config: FamilyConfig, dtype: torch.dtype, kept: int = 3) -> FakeModel:
@@ -58,11 +94,7 @@ def fake_model(config: FamilyConfig, dtype: torch.dtype, kept: int = 3) -> FakeM
     """
     family, small, layers = family_of(config), config.with_layers(kept), config.layer_counts()
     assert family is not None, f"{type(config).__name__} is of no family that the lab has"
-    model = _cast(family.model_class(small)(small), dtype).eval()
-    parameters = sum(p.numel() for p in model.parameters())
-    for kind, stack in model.layer_stacks().items():
-        parameters += (layers[kind] - len(stack)) * sum(p.numel() for p in stack[0].parameters())
-    return FakeModel(model, small, layers, parameters, parameters * dtype.itemsize)
+    return FakeModel(_cast(family.model_class(small)(small), dtype).eval(), small, layers)
 
 
 def _cast(model: Any, dtype: torch.dtype) -> Any:

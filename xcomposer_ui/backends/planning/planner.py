@@ -12,8 +12,9 @@ import torch
 from xcomposer_ui.backends.devices import choose_device, free_bytes
 from xcomposer_ui.backends.planning.card_memory import on_card
 from xcomposer_ui.backends.planning.configuration import configuration_of
-from xcomposer_ui.backends.planning.dry_run import DryRun, DryRunInputs, dry_run, peaks
+from xcomposer_ui.backends.planning.dry_run import DryRun, DryRunInputs, dry_run
 from xcomposer_ui.backends.planning.fake_model import FakeModel, fake_model
+from xcomposer_ui.backends.planning.recording import peaks
 from xcomposer_ui.backends.planning.search import largest
 from xcomposer_ui.backends.torch_private import FakeTensorMode
 from xcomposer_ui.core.request import MOST_TILES, TILE_SETTINGS, tile_settings
@@ -169,7 +170,7 @@ class Planner:
 def phase_peaks(seen: DryRun, *, scratch: bool) -> dict[str, PhasePeak]:
     """Phase -> its peak, weights included."""
     return {
-        phase: PhasePeak(seen.weights_bytes + peak.live_bytes, peak.cache_bytes, peak.live_bytes - peak.cache_bytes)
+        phase: PhasePeak(seen.weights_bytes + peak.live_bytes, peak.kept_bytes, peak.live_bytes - peak.kept_bytes)
         for phase, peak in peaks(seen, scratch=scratch).items()
     }
 

@@ -10,6 +10,18 @@ Sizes = Mapping[str, Any]
 """The content of a config.json; a missing entry has the family's default."""
 
 
+@dataclass(frozen=True)
+class LoraFacts:
+    """Low-rank adapters. layers: endings of the names of the linear layers that get one. dropout: of their inputs.
+
+    Their alpha is the rank.
+    """
+
+    layers: tuple[str, ...]
+    rank: int
+    dropout: float
+
+
 @dataclass(frozen=True, eq=False)
 class FamilyFacts:
     """One family.
@@ -24,6 +36,7 @@ class FamilyFacts:
         stages: stage of a traced run ("tower", "projector", "text", "logits") -> the module that computes it.
         published: hub id -> its sizes, where they differ from the defaults.
         small_sizes: size -> its value in a small model of the family, for sizes without a common name.
+        lora: how the family is usually tuned by low-rank adapters; None where that is unknown.
         parameters: (sizes, tiled) -> number of parameters; None where they cannot be counted from the sizes.
         cache_bytes: (sizes, tiled, text tokens) -> bytes of keys and values in 16 bits, of one picture and the text.
     """
@@ -37,5 +50,6 @@ class FamilyFacts:
     stages: Mapping[str, str] = field(default_factory=dict)
     published: Mapping[str, Sizes] = field(default_factory=dict)
     small_sizes: Mapping[str, int] = field(default_factory=dict)
+    lora: LoraFacts | None = None
     parameters: Callable[[Sizes, bool], int] | None = None
     cache_bytes: Callable[[Sizes, bool, int], int] | None = None

@@ -8,12 +8,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from xcomposer_ui.core.families.facts import FamilyFacts, Sizes
+from xcomposer_ui.core.families.facts import FamilyFacts, LoraFacts, Sizes
 
 TURN_START, TURN_END = "[UNUSED_TOKEN_146]", "[UNUSED_TOKEN_145]"
 IMAGE_MARK = "<ImageHere>"
 SEPARATOR = "plora_glb_GN"
 """The tensor between a picture's tiles and the whole picture; single-image members do not have it."""
+
+LORA = LoraFacts(
+    ("attention.wqkv", "attention.wo", "feed_forward.w1", "feed_forward.w2", "feed_forward.w3"), rank=64, dropout=0.05
+)
+"""As in the family's published fine-tuning (InternLM/InternLM-XComposer, finetune/finetune.py)."""
 
 LANGUAGE_DEFAULTS: dict[str, int] = {
     "vocab_size": 92544, "hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32,
@@ -103,6 +108,7 @@ FACTS = FamilyFacts(
     stages={"tower": "vit", "projector": "vision_proj", "text": "tok_embeddings", "logits": "output"},
     published=PUBLISHED,
     small_sizes={"plora_rank": 8},
+    lora=LORA,
     parameters=parameters,
     cache_bytes=cache_bytes,
 )

@@ -13,11 +13,13 @@ from xcomposer_ui.core.units import UNKNOWN, joined, memory, seconds, significan
 from xcomposer_ui.planning.hardware import Check
 from xcomposer_ui.planning.plan import Plan, StrategyPlan
 from xcomposer_ui.planning.predictions import PredictionError
+from xcomposer_ui.planning.training_answer import memory_name
+from xcomposer_ui.planning.training_plan import TrainingPlan
 from xcomposer_ui.ui.html import macro, render
 from xcomposer_ui.ui.plan_handlers import PlanSession
 from xcomposer_ui.ui.views.charts import MemoryBar, memory_bars
+from xcomposer_ui.ui.views.training_plan import training_plan_view
 
-MEMORY_NAMES = {"as asked": "plan.memory.as_asked", "free here": "plan.memory.free_here"}
 ERROR_COLUMNS = ("strategy", "tokens", "predicted", "measured", "error")
 
 
@@ -28,6 +30,10 @@ def plan_view(session: PlanSession, language: str) -> Markup:
     if session.plan is None:
         return macro("quiet", language, Message("plan.empty"))
     plan = session.plan
+    if isinstance(plan, TrainingPlan):
+        return training_plan_view(
+            plan, _parameters(plan, language), _line(plan, language) if _on_cpu(plan) else None, language
+        )
     tiled = any(strategy.largest_tiles is not None for strategy in plan.strategies)
     columns = (
         "strategy",
@@ -118,13 +124,16 @@ def _names(strategies: Sequence[StrategyPlan], plan: Plan, language: str) -> str
     )
 
 
-def _about(plan: Plan, language: str) -> str:
+def _parameters(plan: Plan | TrainingPlan, language: str) -> str:
     small = plan.parameters < 1e8
     # Chinese counts in hundreds of millions, and in tens of thousands.
     unit = (1e6 if small else 1e9) if language == "en" else (1e4 if small else 1e8)
     key = "plan.parameters.small" if small else "plan.parameters"
-    parameters = text(key, language, n=significant(plan.parameters / unit))
-    about = f"{parameters} · " + text(
+    return text(key, language, n=significant(plan.parameters / unit))
+
+
+def _about(plan: Plan, language: str) -> str:
+    about = f"{_parameters(plan, language)} · " + text(
         "plan.summary",
         language,
         prompt=plan.prompt_tokens,
@@ -135,8 +144,7 @@ def _about(plan: Plan, language: str) -> str:
     )
     if plan.memory_bytes is None:
         return about
-    name = plan.memory_name or ""
-    name = text(MEMORY_NAMES[name], language) if name in MEMORY_NAMES else name
+    name = memory_name(plan.memory_name or "", language)
     return f"{about}. {text('plan.summary.memory', language, memory=joined(memory(plan.memory_bytes)), name=name)}"
 
 
@@ -164,11 +172,11 @@ def _on_card(plan: Plan, language: str) -> Markup:
     return memory_bars(text("plan.on_card", language), legend, bars, None if _on_cpu(plan) else _line(plan, language))
 
 
-def _on_cpu(plan: Plan) -> bool:
+def _on_cpu(plan: Plan | TrainingPlan) -> bool:
     return plan.memory_name == "free here"
 
 
-def _line(plan: Plan, language: str) -> tuple[int, str] | None:
+def _line(plan: Plan | TrainingPlan, language: str) -> tuple[int, str] | None:
     if plan.memory_bytes is None:
         return None
     return plan.memory_bytes, text("plan.line", language, memory=joined(memory(plan.memory_bytes)))

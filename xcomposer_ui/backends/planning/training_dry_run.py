@@ -1,0 +1,125 @@
+"""A dry run of a training step, without storage: the forward and the backward pass over a batch of examples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from xcomposer_ui.backends.planning.allocation_recorder import Recorder
+from xcomposer_ui.backends.planning.fake_model import FakeModel
+from xcomposer_ui.backends.planning.recording import Recording, repeated
+from xcomposer_ui.backends.torch_private import FakeTensorMode
+from xcomposer_ui.finetuning.recipes import Recipe
+from xcomposer_ui.planning.training_plan import BACKWARD, FORWARD
+
+
+@dataclass(frozen=True)
+class TrainingBatch:
+    """Examples of equal length.
+
+    pixels: (1, 3, H, W) of each example's picture; () for text only. ids: of one example's text, the answer included.
+    targets: (B, T) ids, with the picture's positions. image_positions: number of image tokens in the batch.
+    """
+
+    pixels: tuple[Tensor, ...]
+    ids: tuple[int, ...]
+    targets: Tensor
+    image_positions: int
+
+    @classmethod
+    def example(
+        cls, config: Any, pixels: tuple[int, int] | None, text_tokens: int, batch: int, pixels_dtype: torch.dtype
+    ) -> TrainingBatch:
+        """A batch of blank pictures. pixels: (height, width) as the model's `preprocess` returns them.
+
+        Sequences are cut at the configuration's `max_prompt_tokens`.
+        """
+        image_tokens = 0 if pixels is None else config.image_tokens_of(pixels)
+        length = min(image_tokens + text_tokens, config.max_prompt_tokens)
+        pictures = [] if pixels is None else [torch.zeros((1, 3, *pixels), dtype=pixels_dtype) for _ in range(batch)]
+        targets = torch.ones((batch, length), dtype=torch.long)
+        # A sequence begins with a token of text; where it is cut, the picture may be.
+        return cls(tuple(pictures), (1,) * text_tokens, targets, batch * min(image_tokens, length - 1))
+
+
+def training_loss(model: Any, batch: TrainingBatch) -> Tensor:
+    """Mean cross-entropy of each next token over whole sequences, computed in float32 as transformers does.
+
+    No mask is needed: sequences are of equal length, and attention is causal.
+    """
+    rows = [_embedded(model, batch.ids, picture) for picture in batch.pixels]
+    if rows:
+        inputs = {name: torch.cat([row[name] for row in rows]) for name in rows[0]} if len(rows) > 1 else rows[0]
+    else:
+        ids = torch.tensor([list(batch.ids)], device=model.text_device).expand(batch.targets.shape[0], -1)
+        inputs = {"input_ids": ids[:, : batch.targets.shape[1]]}
+    del rows
+    logits = model(**inputs).logits.float()
+    targets = F.pad(batch.targets[:, 1:], (0, 1), value=-100)  # the last token has no next one
+    return F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+
+
+def _embedded(model: Any, ids: tuple[int, ...], picture: Tensor) -> dict[str, Tensor]:
+    joined: dict[str, Tensor] = model.joined_embeddings([ids[:1], ids[1:]], [model.encode_image(picture)])
+    return joined
+
+
+def autocast_of(recipe: Recipe) -> AbstractContextManager[object]:
+    """The recipe's autocast on the CPU."""
+    return nullcontext() if recipe.autocast is None else torch.autocast("cpu", getattr(torch, recipe.autocast))
+
+
+@dataclass(frozen=True)
+class TrainingDryRun(Recording):
+    """The record of a training step without its update; the kept blocks are those of the gradients.
+
+    trained: (a parameter that has a gradient, how many of the real model's it stands for).
+    """
+
+    trained: tuple[tuple[nn.Parameter, int], ...]
+
+    @property
+    def gradients_bytes(self) -> int:
+        """Of the whole model's gradients."""
+        return sum(count * parameter.nbytes for parameter, count in self.trained)
+
+    @property
+    def left_bytes(self) -> int:
+        """What is live after the backward pass, without the weights: the gradients and the batch."""
+        return sum(event.bytes for event in repeated(self))
+
+
+def training_dry_run(
+    fake: FakeModel, recipe: Recipe, mode: FakeTensorMode, new_batch: Callable[[], TrainingBatch]
+) -> TrainingDryRun:
+    """Run one training step of `fake`, whose weights have the recipe's dtype and which was built under `mode`."""
+    recorder = Recorder()
+    handles = fake.mark_layers(recorder)
+    try:
+        with mode, recorder:
+            recorder.track_external(fake.model)
+            recorder.events.clear()
+            recorder.phase = FORWARD
+            batch = new_batch()
+            recorder.image_positions = batch.image_positions
+            with autocast_of(recipe):
+                loss = training_loss(fake.model, batch)
+            recorder.phase, recorder.in_backward = BACKWARD, True
+            loss.backward()  # type: ignore[no-untyped-call]
+            recorder.layer = None
+            del loss
+            trained = tuple(pair for pair in fake.parameter_counts() if pair[0].grad is not None)
+            gradients = [parameter.grad for parameter, _ in trained if parameter.grad is not None]
+            kept = frozenset(recorder.block_of(gradient) for gradient in gradients)
+            events = tuple(recorder.events)
+            del gradients
+    finally:
+        for handle in handles:
+            handle.remove()
+    return TrainingDryRun(events, fake.repeats(), fake.weights_bytes, kept, trained)

@@ -1,0 +1,158 @@
+"""Plans of fine-tuning: a dry run of a training step by every method, and what it needs under each recipe."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import torch
+
+from xcomposer_ui.backends.devices import choose_device
+from xcomposer_ui.backends.planning.card_memory import training_on_card
+from xcomposer_ui.backends.planning.configuration import configuration_of
+from xcomposer_ui.backends.planning.fake_model import FakeModel, fake_model
+from xcomposer_ui.backends.planning.optimizer_memory import OptimizerMemory, optimizer_memory
+from xcomposer_ui.backends.planning.planner import AvailableMemory, memory_here
+from xcomposer_ui.backends.planning.recording import peaks
+from xcomposer_ui.backends.planning.training_dry_run import TrainingBatch, TrainingDryRun, training_dry_run
+from xcomposer_ui.backends.planning.tuned_model import tune
+from xcomposer_ui.backends.torch_private import FakeTensorMode
+from xcomposer_ui.core.request import tile_settings
+from xcomposer_ui.finetuning.recipes import RECIPES, Recipe
+from xcomposer_ui.models import family_of
+from xcomposer_ui.models.base import FamilyConfig
+from xcomposer_ui.planning.cards import fits
+from xcomposer_ui.planning.training_plan import (
+    TRAINING_PHASES,
+    UPDATE,
+    RecipePlan,
+    TrainingMethod,
+    TrainingPeak,
+    TrainingPlan,
+    TrainingPlanRequest,
+    checked_training_request,
+)
+
+
+def plan_training(request: TrainingPlanRequest) -> TrainingPlan:
+    """Memory of fine-tuning by every method under every recipe. Reads no weights, needs no GPU.
+
+    Raises UserError for a request beyond its limits or a model that does not exist.
+    """
+    started = time.perf_counter()
+    request = checked_training_request(request)
+    device, _ = choose_device(request.device)
+    planner = TrainingPlanner(configuration_of(request.model), request, device)
+    memory = memory_here(request, device)
+    recipes = tuple(
+        planner.planned(recipe, method, memory) for method in planner.methods() for recipe in RECIPES.values()
+    )
+    return TrainingPlan(
+        model=request.model,
+        device=device,
+        parameters=planner.parameters,
+        planned_sec=time.perf_counter() - started,
+        sequence_tokens=planner.sequence_tokens,
+        image_tokens=planner.image_tokens,
+        request=request,
+        recipes=recipes,
+        memory_bytes=memory.bytes,
+        memory_name=memory.name,
+        memory_on_card=memory.on_card,
+    )
+
+
+class TrainingPlanner:
+    """One configuration's dry runs of a training step, by method and by the widths of the recipe's dtypes."""
+
+    def __init__(self, config: FamilyConfig, request: TrainingPlanRequest, device: str) -> None:
+        self.config, self.request, self.device = config, request, device
+        family = family_of(config)
+        self._lora = None if family is None else family.facts.lora
+        self._pixels = None if request.image is None else config.pixel_size(request.image, **tile_settings(request))
+        self._mode = FakeTensorMode()
+        self._dry_runs: dict[tuple[Any, ...], TrainingDryRun] = {}
+
+    @property
+    def parameters(self) -> int:
+        """Of the whole model, without adapters."""
+        with self._mode:
+            return fake_model(self.config, torch.float32).parameters
+
+    @property
+    def image_tokens(self) -> int:
+        """Of an example's picture, 0 for text only."""
+        return 0 if self._pixels is None else self.config.image_tokens_of(self._pixels)
+
+    @property
+    def text_tokens(self) -> int:
+        """Of an example's prompt and answer, without the picture's."""
+        return self.request.prompt_tokens + self.request.new_tokens
+
+    @property
+    def sequence_tokens(self) -> int:
+        """Of an example."""
+        return min(self.image_tokens + self.text_tokens, self.config.max_prompt_tokens)
+
+    def methods(self) -> tuple[TrainingMethod, ...]:
+        """Full fine-tuning, and LoRA if the family's adapters are known, each without and with checkpointing."""
+        ranks = [None] if self._lora is None else [None, self.request.lora_rank or self._lora.rank]
+        return tuple(TrainingMethod(rank, checkpointing) for rank in ranks for checkpointing in (False, True))
+
+    def planned(self, recipe: Recipe, method: TrainingMethod, memory: AvailableMemory) -> RecipePlan:
+        """The plan of one recipe and method."""
+        seen = self.dry_run(recipe, method)
+        update, on_card = (
+            optimizer_memory(self.request.optimizer, recipe, seen.trained, foreach=foreach) for foreach in (False, True)
+        )
+        card = training_on_card(seen, on_card)
+        phases = phase_peaks(seen, update, scratch=self.device == "cpu")
+        needed = card.total_bytes if memory.on_card else max(peak.total_bytes for peak in phases.values())
+        return RecipePlan(
+            recipe=recipe.name,
+            method=method,
+            trained_parameters=sum(count * parameter.numel() for parameter, count in seen.trained),
+            weights_bytes=seen.weights_bytes,
+            gradients_bytes=seen.gradients_bytes + update.gradients_bytes,
+            optimizer_bytes=update.state_bytes,
+            phases=phases,
+            on_card=card,
+            fits=fits(card.total_bytes),
+            fits_memory=None if memory.bytes is None else needed <= memory.bytes,
+        )
+
+    def dry_run(self, recipe: Recipe, method: TrainingMethod) -> TrainingDryRun:
+        """The dry run of a training step. Recipes that differ in the 16-bit type alone share one: it has one size."""
+        key = method, *(None if name is None else getattr(torch, name).itemsize for name in _dtypes(recipe))
+        if key not in self._dry_runs:
+            fake = self._tuned(recipe, method)
+            self._dry_runs[key] = training_dry_run(fake, recipe, self._mode, lambda: self._batch(recipe))
+        return self._dry_runs[key]
+
+    def _tuned(self, recipe: Recipe, method: TrainingMethod) -> FakeModel:
+        with self._mode:
+            fake = fake_model(self.config, getattr(torch, recipe.weights))
+            tune(fake.model, method, self._lora, trains_tower=self.request.trains_tower)
+        return fake
+
+    def _batch(self, recipe: Recipe) -> TrainingBatch:
+        return TrainingBatch.example(
+            self.config, self._pixels, self.text_tokens, self.request.batch, getattr(torch, recipe.pixels)
+        )
+
+
+def _dtypes(recipe: Recipe) -> tuple[str, str, str | None]:
+    return recipe.weights, recipe.pixels, recipe.autocast
+
+
+def phase_peaks(seen: TrainingDryRun, update: OptimizerMemory, *, scratch: bool) -> dict[str, TrainingPeak]:
+    """Phase -> its peak, weights and optimizer state included. scratch: whether that of CPU kernels is counted."""
+    always = seen.weights_bytes + update.state_bytes
+    gradients = seen.gradients_bytes + update.gradients_bytes
+    rest = seen.left_bytes - seen.gradients_bytes + update.scratch_bytes
+    found = {
+        phase: TrainingPeak(always + peak.live_bytes, peak.kept_bytes, peak.live_bytes - peak.kept_bytes)
+        for phase, peak in peaks(seen, scratch=scratch).items()
+    }
+    found[UPDATE] = TrainingPeak(always + gradients + rest, gradients, rest)
+    return {phase: found[phase] for phase in TRAINING_PHASES}

@@ -1,0 +1,91 @@
+"""The view of a fine-tuning's plan: what fits which card, an overview, and each method's figures."""
+
+from __future__ import annotations
+
+from markupsafe import Markup
+
+from xcomposer_ui.core.messages import Message, text
+from xcomposer_ui.core.units import joined, memory, seconds
+from xcomposer_ui.planning.training_answer import answers, method_name, recipe_name
+from xcomposer_ui.planning.training_plan import RecipePlan, TrainingMethod, TrainingPlan
+from xcomposer_ui.ui.html import render
+from xcomposer_ui.ui.views.charts import MemoryBar, memory_bars
+
+PARTS = ("weights", "gradients", "optimizer", "activations")
+COLUMNS = (*PARTS, "total", "peak", "card", "smallest")
+
+
+def training_plan_view(plan: TrainingPlan, about: str, line: tuple[int, str] | None, language: str) -> Markup:
+    """`plan`, the answer first. about: the model's size. line: (bytes, label) of the host's memory, if it counts."""
+    first = plan.by(plan.methods[0])
+    return render(
+        "training_plan",
+        language,
+        plan=plan,
+        about=f"{about} · {_about(plan, language)}",
+        answers=tuple(answers(plan, language)),
+        methods=[method_name(method, language) for method in plan.methods],
+        overview=[
+            (recipe_name(entry.recipe, language), [_on_card(plan, method, entry.recipe) for method in plan.methods])
+            for entry in first
+        ],
+        details=[
+            (method_name(method, language), _chart(plan, method, line, language), _rows(plan, method, language))
+            for method in plan.methods
+        ],
+        heads=[Message("train.recipe"), *(Message(f"plan.column.{name}") for name in COLUMNS)],
+    )
+
+
+def _about(plan: TrainingPlan, language: str) -> str:
+    request = plan.request
+    return text(
+        "plan.train.summary",
+        language,
+        tokens=plan.sequence_tokens,
+        image=plan.image_tokens,
+        batch=request.batch,
+        optimizer=text(f"train.{request.optimizer}", language),
+        tower=text("plan.train.tower_trained" if request.trains_tower else "plan.train.tower_frozen", language),
+        sec=joined(seconds(plan.planned_sec)),
+    )
+
+
+def _entry(plan: TrainingPlan, method: TrainingMethod, recipe: str) -> RecipePlan:
+    return next(entry for entry in plan.by(method) if entry.recipe == recipe)
+
+
+def _on_card(plan: TrainingPlan, method: TrainingMethod, recipe: str) -> tuple[str, str | None]:
+    """(memory on a card, the smallest card that holds it)."""
+    entry = _entry(plan, method, recipe)
+    return joined(memory(entry.on_card.total_bytes)), _smallest(entry)
+
+
+def _smallest(entry: RecipePlan) -> str | None:
+    return next((card for card, enough in entry.fits.items() if enough), None)
+
+
+def _chart(plan: TrainingPlan, method: TrainingMethod, line: tuple[int, str] | None, language: str) -> Markup:
+    bars = []
+    for entry in plan.by(method):
+        peak = entry.phases[entry.peak_phase]
+        parts = entry.weights_bytes, peak.gradient_bytes, entry.optimizer_bytes, peak.activation_bytes
+        bars.append(MemoryBar(recipe_name(entry.recipe, language), parts))
+    legend = [text(f"plan.{part}", language) for part in PARTS]
+    return memory_bars(text("plan.train.peak", language), legend, bars, line)
+
+
+def _rows(plan: TrainingPlan, method: TrainingMethod, language: str) -> list[tuple[str, str, list[str | Message]]]:
+    return [(recipe_name(entry.recipe, language), entry.recipe, _figures(entry, language)) for entry in plan.by(method)]
+
+
+def _figures(entry: RecipePlan, language: str) -> list[str | Message]:
+    sizes = (
+        entry.weights_bytes, entry.gradients_bytes, entry.optimizer_bytes, entry.activations_bytes, entry.total_bytes,
+    )  # fmt: skip
+    return [
+        *(joined(memory(size)) for size in sizes),
+        Message(f"plan.column.{entry.peak_phase}"),
+        joined(memory(entry.on_card.total_bytes)),
+        _smallest(entry) or text("plan.no_card", language),
+    ]
