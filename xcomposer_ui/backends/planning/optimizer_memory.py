@@ -10,11 +10,11 @@ from itertools import accumulate
 import torch
 from torch import nn
 
+from xcomposer_ui.backends.finetuning import learner
 from xcomposer_ui.backends.planning.allocation_recorder import Recorder
 from xcomposer_ui.backends.torch_private import FakeTensorMode
 from xcomposer_ui.finetuning.recipes import Recipe
-
-MOMENTUM = 0.9
+from xcomposer_ui.finetuning.request import FinetuningRequest
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,11 @@ def optimizer_memory(
 
 
 def new_optimizer(name: str, weights: list[nn.Parameter], *, foreach: bool = False) -> torch.optim.Optimizer:
-    """PyTorch's optimizer `name` of OPTIMIZERS."""
-    if name == "sgd":
-        return torch.optim.SGD(weights, lr=1e-3, momentum=MOMENTUM, foreach=foreach)
-    return torch.optim.AdamW(weights, lr=1e-3, foreach=foreach)
+    """The optimizer that fine-tuning uses, called `name` in OPTIMIZERS."""
+    optimizer = learner.new_optimizer(weights, FinetuningRequest(optimizer=name))
+    for group in optimizer.param_groups:
+        group["foreach"] = foreach
+    return optimizer
 
 
 @cache
