@@ -78,9 +78,7 @@ class ScriptedPlans:
         self.asked.append(request)
         return a_plan(request)
 
-    def plan_training(
-        self, request: TrainingPlanRequest, gone: Callable[[], bool] = lambda: False
-    ) -> TrainingPlan:
+    def plan_training(self, request: TrainingPlanRequest, gone: Callable[[], bool] = lambda: False) -> TrainingPlan:
         self.asked.append(request)
         return a_training_plan(request)
 
