@@ -109,7 +109,7 @@ def test_the_page_shows_the_answer_then_every_figure(language: str) -> None:
     assert shown.index("xl-answers") < shown.index("<figure")
     assert shown.count("data-recipe=") == 4 * len(RECIPES)
     assert shown.count("<figure") == 4
-    row = re.search(r'<tr data-recipe="bfloat16">(.*?)</tr>', shown)
+    row = re.search(r'<tr data-recipe="bfloat16" role="row">(.*?)</tr>', shown)
     assert row is not None
     assert re.findall(r'xl-number">([^<]*)<', row[1])[:5] == [
         "16.0 GiB",
