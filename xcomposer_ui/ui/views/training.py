@@ -86,13 +86,13 @@ def _results(found: Finetuning, language: str) -> dict[str, Any]:
 
 def _losses(found: Finetuning, language: str) -> Markup:
     most = max((loss for r in found.recipes for loss in r.losses if loss is not None), default=1.0)
-    curves = [_curve(r, r.losses, language) for r in found.recipes]
+    curves = [_curve(r, r.losses, language) for r in found.recipes if r.losses]
     return step_curves(text("train.chart.loss", language), curves, number_axis(most), found.request.steps, language)
 
 
 def _norms(found: Finetuning, language: str) -> Markup:
     norms = [norm for r in found.recipes for norm in r.gradient_norms if norm]
-    curves = [_curve(r, r.gradient_norms, language) for r in found.recipes]
+    curves = [_curve(r, r.gradient_norms, language) for r in found.recipes if r.losses]
     return step_curves(text("train.chart.norm", language), curves, log_axis(norms), found.request.steps, language)
 
 
