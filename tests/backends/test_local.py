@@ -6,6 +6,7 @@ import json
 import shutil
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -69,6 +70,19 @@ def test_as_is_fails_in_the_model_and_says_where(backend: LocalBackend, half: st
     assert {o.dtype for o in site.operands} == {"float32", half}
     assert any(o.name == "vision_proj.0.weight" and o.dtype == half for o in site.operands)
     assert any(o.dtype == "float32" and "vit" in str(o.origin) for o in site.operands)
+
+
+def test_a_prompt_that_the_model_cannot_read_whole_is_refused(backend: LocalBackend, monkeypatch: Any) -> None:
+    backend.load("float16", Progress())
+    config = backend.weights("float16")[0].config
+    tokens = ask(backend, "unified").measurement.prompt_tokens
+    monkeypatch.setattr(config, "max_prompt_tokens", tokens)
+    assert ask(backend, "unified").answer is not None
+    monkeypatch.setattr(config, "max_prompt_tokens", tokens - 1)
+    for refused in (backend.generate, backend.trace_dtypes):
+        with pytest.raises(UserError) as raised:
+            refused(under(ASK, "unified", "float16"), Progress())
+        assert (raised.value.code, raised.value.facts) == ("long_prompt", {"tokens": tokens, "longest": tokens - 1})
 
 
 def test_float32_weights_take_twice_the_bytes(backend: LocalBackend) -> None:

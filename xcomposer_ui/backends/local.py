@@ -17,9 +17,9 @@ from xcomposer_ui.backends.run_control import Stopped
 from xcomposer_ui.backends.threads import choose_threads
 from xcomposer_ui.backends.tracing.traced_run import traced_flow
 from xcomposer_ui.compare.divergence import Divergences
-from xcomposer_ui.core.errors import out_of_memory
+from xcomposer_ui.core.errors import UserError, out_of_memory
 from xcomposer_ui.core.messages import Sentence
-from xcomposer_ui.core.request import Request
+from xcomposer_ui.core.request import Request, tile_settings
 from xcomposer_ui.core.strategies import strategy_named
 from xcomposer_ui.runtime.backend import BatchCallResult, CallResult, Progress
 from xcomposer_ui.tracing.dtype_flow import DtypeFlow
@@ -94,6 +94,7 @@ class LocalBackend:
         return self._models[dtype], self._tokenizer
 
     def generate(self, request: Request, progress: Progress) -> CallResult:
+        check_prompt(*self.weights(request.weights_dtype), request)
         result = self._generate(request, progress, self._prefixes)
         if self._prefixes.nbytes and out_of_memory(result.failure_type, str(result.message)):
             self.forget()  # the run may fit without the prefix cache
@@ -132,6 +133,7 @@ class LocalBackend:
 
     def trace_dtypes(self, request: Request, progress: Progress) -> DtypeFlow:
         model, tokenizer = self.weights(request.weights_dtype)
+        check_prompt(model, tokenizer, request)
         return traced_flow(model, tokenizer, request, progress)
 
     def budget_bytes(self) -> int | None:
@@ -164,3 +166,14 @@ class LocalBackend:
             self._prefixes.clear()
             self._models.clear()
             free_unused(self.device)
+
+
+def check_prompt(model: Any, tokenizer: Any, request: Request) -> None:
+    """Raise UserError where the prompt is longer than the model reads: `chat` would cut it without a word."""
+    config, size = model.config, request.picture_size
+    parts = model.prompt_parts(tokenizer, request.text, request.history, pictures=int(size is not None))
+    tokens = sum(len(ids) for ids in parts)
+    if size is not None:
+        tokens += config.image_tokens_of(config.pixel_size(size, **tile_settings(request)))
+    if tokens > config.max_prompt_tokens:
+        raise UserError("long_prompt", tokens=tokens, longest=config.max_prompt_tokens)
