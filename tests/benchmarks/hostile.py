@@ -18,8 +18,10 @@ from typing import Any
 import httpx
 import psutil
 
+from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.settings import Settings
 from xcomposer_ui.runtime.runner import Runner
+from xcomposer_ui.ui.endpoints import setting_parameters
 from xcomposer_ui.ui.serve import launch
 
 MIB = 1 << 20
@@ -42,9 +44,9 @@ def values(**changed: Any) -> list[Any]:
     """The values of a call of /run."""
     named = {
         "image": None, "question": "What?", "strategy": "unified", "half": "auto", "model": "embedded",
-        "device": "auto", "max_new_tokens": 4, "seed": 0, "temperature": 0, "hd_num": 0, "anyway": False,
+        "device": "auto", **{p.name: p.default for p in setting_parameters(Request)}, "anyway": False,
     }  # fmt: skip
-    return list((named | changed).values())
+    return list((named | {"max_new_tokens": 4} | changed).values())
 
 
 def send(client: httpx.Client, changed: dict[str, Any]) -> tuple[bool, float]:

@@ -21,7 +21,9 @@ from tests.planning.scripted import ScriptedPlans
 from tests.ui.scripted import ScriptedRunner
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.images import MAX_FILE_BYTES
+from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.settings import Settings
+from xcomposer_ui.ui.endpoints import setting_parameters
 from xcomposer_ui.ui.guard import LARGEST_CALL_BYTES, LARGEST_OTHER_BYTES
 from xcomposer_ui.ui.pictures import DrawingInput
 from xcomposer_ui.ui.serve import launch
@@ -81,9 +83,9 @@ def values(**changed: Any) -> list[Any]:
     """The values of a call of /run."""
     named = {
         "image": None, "question": "What?", "strategy": "unified", "half": "auto", "model": "embedded",
-        "device": "auto", "max_new_tokens": 4, "seed": 0, "temperature": 0, "hd_num": 0, "anyway": False,
+        "device": "auto", **{p.name: p.default for p in setting_parameters(Request)}, "anyway": False,
     }  # fmt: skip
-    return list((named | changed).values())
+    return list((named | {"max_new_tokens": 4} | changed).values())
 
 
 def refusal(http: httpx.Client, data: Any, path: str = "/gradio_api/call/run", status: int = 422) -> str:
@@ -243,10 +245,12 @@ def test_a_wrong_call_does_not_wait_behind_a_run(http: httpx.Client, runner: Scr
         runner.reset()
 
 
-@pytest.mark.parametrize("count", [0, 2, 10, 12])
+@pytest.mark.parametrize("count", [0, 2, len(values()) - 1, len(values()) + 1])
 def test_a_wrong_number_of_values_is_a_sentence(http: httpx.Client, count: int) -> None:
     sentence = refusal(http, [*values(), 1][:count])
-    assert sentence.startswith(f"/run takes 11 values, and {count} were sent. They are, in this order: image, question")
+    assert sentence.startswith(
+        f"/run takes {len(values())} values, and {count} were sent. They are, in this order: image, question"
+    )
 
 
 @pytest.mark.parametrize(
