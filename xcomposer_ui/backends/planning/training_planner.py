@@ -122,8 +122,14 @@ class TrainingPlanner:
         )
 
     def dry_run(self, recipe: Recipe, method: TrainingMethod) -> TrainingDryRun:
-        """The dry run of a training step. Recipes that differ in the 16-bit type alone share one: it has one size."""
-        key = method, *(None if name is None else getattr(torch, name).itemsize for name in _dtypes(recipe))
+        """The dry run of a training step.
+
+        Recipes that differ in the 16-bit type alone share one, but not on the CPU, whose kernels need other scratch
+        memory for float16 than for bfloat16.
+        """
+        names = _dtypes(recipe)
+        widths = (None if name is None else getattr(torch, name).itemsize for name in names)
+        key = method, *(names if self.device == "cpu" else widths)
         if key not in self._dry_runs:
             fake = self._tuned(recipe, method)
             self._dry_runs[key] = training_dry_run(fake, recipe, self._mode, lambda: self._batch(recipe))
