@@ -61,8 +61,8 @@ $(VENV)/installed: requirements.txt pyproject.toml | $(IN_VENV)
 	@$(INSTALL) --no-deps -e .
 	@touch $@
 
-$(VENV)/installed-tests: requirements-test.txt $(VENV)/installed
-	@$(INSTALL) -r requirements-test.txt
+$(VENV)/installed-tests: requirements-test.txt requirements-ray.txt $(VENV)/installed
+	@$(INSTALL) -r requirements-test.txt -r requirements-ray.txt
 	@touch $@
 
 clean:

@@ -26,7 +26,7 @@ shift 2
 [ -x "$ends/uv/bin/uv" ] || { "$python" -m venv "$ends/uv" && "$ends/uv/bin/pip" install --quiet uv; }
 [ -x "$env/bin/python" ] || "$ends/uv/bin/uv" venv --quiet --python "$python" "$env"
 "$ends/uv/bin/uv" pip compile --quiet --no-header --no-annotate --python "$env/bin/python" --only-binary :all: \
-    --resolution "$resolution" requirements.txt requirements-test.txt >"$env.txt"
+    --resolution "$resolution" requirements.txt requirements-test.txt requirements-ray.txt >"$env.txt"
 "$ends/uv/bin/uv" pip sync --quiet --python "$env/bin/python" --only-binary :all: "$env.txt"
 cat "$env.txt"
 exec "$env/bin/python" -m pytest -m "not browser" -p no:cacheprovider "${@:-tests}"

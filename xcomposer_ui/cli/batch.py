@@ -7,15 +7,16 @@ mistake. 130: interrupted; the output has the finished questions.
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from xcomposer_ui.cli.output import FAILED, INTERRUPTED, figures, loading_line, note, print_json
-from xcomposer_ui.cli.request_arguments import refuse_what_does_not_fit, settings_given
+from xcomposer_ui.cli.request_arguments import pool_from, refuse_what_does_not_fit, settings_given
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.events import Loading
 from xcomposer_ui.core.jsonl import Recorded, ResultLines, Skipped, first_request
-from xcomposer_ui.runtime.batches import BatchEvent, Halved, Results, StreamedResults, run_file
+from xcomposer_ui.runtime.batches import BatchEvent, Halved, Results, StreamedResults, run_file, run_file_in
 from xcomposer_ui.runtime.runner import Runner
 
 
@@ -31,15 +32,17 @@ def execute(runner: Runner, arguments: argparse.Namespace) -> int:
     if first := first_request(Path(arguments.batch), shared, results):
         refuse_what_does_not_fit(runner, arguments, [runner.resolved(first).memory_query()])
     tally = _Tally()
-    events = run_file(runner, Path(arguments.batch), results, shared, arguments.batch_size)
-    try:
-        for event in events:
-            tally.count(event)
-            _describe(event, tally)
-    except KeyboardInterrupt:
-        tally.interrupted = True
-    finally:
-        events.close()
+    with pool_from(runner, arguments) as pool:
+        run_lines = partial(run_file, runner) if pool is None else partial(run_file_in, pool)
+        events = run_lines(Path(arguments.batch), results, shared, arguments.batch_size)
+        try:
+            for event in events:
+                tally.count(event)
+                _describe(event, tally)
+        except KeyboardInterrupt:
+            tally.interrupted = True
+        finally:
+            events.close()
     note(f"{tally.answered} answered ({tally.resumed} before), {tally.failed} failed, {len(tally.skipped)} skipped")
     if arguments.json:
         print_json({**tally.summary(), "output": arguments.output})

@@ -9,19 +9,22 @@ from __future__ import annotations
 import argparse
 from collections.abc import Generator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from xcomposer_ui.cli.output import FAILED, INTERRUPTED, figures, loading_line, note, print_json, tell
 from xcomposer_ui.cli.request_arguments import (
+    add_pool_flags,
     add_request_arguments,
     add_settings,
+    pool_from,
     refuse_what_does_not_fit,
     request_given,
     runner_from,
     settings_given,
 )
-from xcomposer_ui.compare.batch import Results, compare_file, shared_settings
+from xcomposer_ui.compare.batch import Results, compare_file, compare_file_in, shared_settings
 from xcomposer_ui.compare.comparison import Comparison, comparison_as_json
 from xcomposer_ui.compare.document import context_as_json
 from xcomposer_ui.compare.execution import ComparisonProgress, ComparisonSettings, compare, memory_queries
@@ -39,6 +42,7 @@ def add_to(commands: Any) -> None:
     add_compare_arguments(parser)
     parser.add_argument("--batch", metavar="FILE", help="JSONL, a question a line; results go to --output, resumably")
     parser.add_argument("--output", metavar="STEM", help="of the batch's .jsonl and .csv; beside its file by default")
+    add_pool_flags(parser)
     parser.set_defaults(execute=execute)
 
 
@@ -139,21 +143,23 @@ def _batch(runner: Runner, arguments: argparse.Namespace) -> int:
     done: list[Recorded] = []
     skipped: list[Skipped] = []
     interrupted, loading = False, ""
-    events = compare_file(runner, file, results, settings, defaults)
-    try:
-        for event in events:
-            if isinstance(event, Skipped):
-                skipped.append(event)
-                note(f"line {event.line} skipped: {event.reason}")
-            elif isinstance(event, Recorded):
-                done.append(event)
-                note(f"line {event.line} {'was done before' if event.resumed else 'done'}")
-            elif isinstance(event.step.event, Loading) and (line := loading_line(event.step.event)) != loading:
-                note(loading := line)
-    except KeyboardInterrupt:
-        interrupted = True
-    finally:
-        events.close()
+    with pool_from(runner, arguments) as pool:
+        compare_lines = partial(compare_file, runner) if pool is None else partial(compare_file_in, pool)
+        events = compare_lines(file, results, settings, defaults)
+        try:
+            for event in events:
+                if isinstance(event, Skipped):
+                    skipped.append(event)
+                    note(f"line {event.line} skipped: {event.reason}")
+                elif isinstance(event, Recorded):
+                    done.append(event)
+                    note(f"line {event.line} {'was done before' if event.resumed else 'done'}")
+                elif isinstance(event.step.event, Loading) and (line := loading_line(event.step.event)) != loading:
+                    note(loading := line)
+        except KeyboardInterrupt:
+            interrupted = True
+        finally:
+            events.close()
     summary = {
         "questions": len(done),
         "resumed": sum(event.resumed for event in done),

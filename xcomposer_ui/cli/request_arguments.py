@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 from xcomposer_ui.cli.output import add_json_flag
 from xcomposer_ui.cli.serve import add_options, settings_from_arguments
 from xcomposer_ui.core.request import MemoryRequest, Request, settings_of
-from xcomposer_ui.planning.fit import FitChecker, refuse_unless_fits
+from xcomposer_ui.planning.fit import FitChecker, MemoryBudget, refuse_unless_fits
 from xcomposer_ui.planning.planner_process import PlannerProcess
 from xcomposer_ui.runtime.runner import Runner
+from xcomposer_ui.runtime.worker_pool import WorkerPool
 
 
 def add_request_arguments(
@@ -35,6 +38,21 @@ def add_settings(parser: argparse.ArgumentParser, record: type) -> None:
         parser.add_argument(str(s.flag), dest=s.name, type=s.kind, default=s.default, metavar=metavar, help=s.help)
 
 
+def add_pool_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of a batch that is computed by several processes."""
+    parser.add_argument("--workers", type=int, metavar="N", help="of the batch: processes, each with the model loaded")
+    parser.add_argument(
+        "--ray", metavar="ADDRESS", help="of the batch: a running Ray cluster, in place of this machine"
+    )
+
+
+def pool_from(runner: Runner, arguments: argparse.Namespace) -> AbstractContextManager[WorkerPool | None]:
+    """The workers that the command line asks for; None where it asks for none. Raises UserError as WorkerPool does."""
+    if arguments.workers is None and not arguments.ray:
+        return nullcontext()
+    return WorkerPool(runner.settings, 1 if arguments.workers is None else arguments.workers, arguments.ray)
+
+
 def runner_from(arguments: argparse.Namespace) -> Runner:
     """A runner with the options of the command line, then of the environment."""
     return Runner(settings_from_arguments(arguments))
@@ -56,13 +74,22 @@ def request_given(arguments: argparse.Namespace, **fields: Any) -> Request:
 def refuse_what_does_not_fit(runner: Runner, arguments: argparse.Namespace, runs: Sequence[MemoryRequest]) -> None:
     """Raise UserError where some of `runs` will not fit into memory, unless --anyway was given.
 
+    Workers on this machine's CPU share its memory. What another machine has is not known here: nothing is refused.
     Starts the planning process only where the sizes of the model's files do not show that it fits.
     """
-    if arguments.anyway:
+    if arguments.anyway or getattr(arguments, "ray", None):
         return
     runner.open()
+    workers = getattr(arguments, "workers", None) or 1
+
+    def budget() -> MemoryBudget | None:
+        whole = runner.memory_budget()
+        if whole is None or whole.device != "cpu":
+            return whole
+        return replace(whole, bytes=whole.bytes // workers)
+
     plans = PlannerProcess()
     try:
-        refuse_unless_fits(FitChecker(plans, runner.memory_budget), runs)
+        refuse_unless_fits(FitChecker(plans, budget), runs)
     finally:
         plans.close()

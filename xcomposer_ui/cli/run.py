@@ -11,6 +11,7 @@ from typing import Any
 from xcomposer_ui.cli import batch
 from xcomposer_ui.cli.output import FAILED, figures, loading_line, note, print_json
 from xcomposer_ui.cli.request_arguments import (
+    add_pool_flags,
     add_request_arguments,
     refuse_what_does_not_fit,
     request_given,
@@ -33,6 +34,7 @@ def add_to(commands: Any) -> None:
     parser.add_argument("--batch", metavar="FILE", help="JSONL, a question a line, instead of --question")
     parser.add_argument("--batch-size", type=int, default=BATCH_SIZE, metavar="N", help="questions per batch")
     parser.add_argument("--output", metavar="FILE", help="of the batch, JSONL, resumed if there; without it, stdout")
+    add_pool_flags(parser)
     parser.set_defaults(execute=execute)
 
 

@@ -7,12 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from xcomposer_ui.compare.comparison import comparison_as_json
+from xcomposer_ui.compare.comparison import Comparison, comparison_as_json
 from xcomposer_ui.compare.document import question_as_json
 from xcomposer_ui.compare.execution import ComparisonProgress, ComparisonSettings, Runs, compare
 from xcomposer_ui.compare.report import as_csv, csv_fields, csv_rows
+from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.jsonl import Line, Pending, Recorded, ResultLines, Skipped, read_requests
 from xcomposer_ui.core.request import Request
+from xcomposer_ui.runtime.worker_pool import WorkerPool
 
 
 @dataclass(frozen=True)
@@ -59,9 +61,39 @@ def compare_file(
         if not isinstance(event, Pending):
             yield event
             continue
-        entry = yield from _compared(runner, event.line, event.request, settings)
+        comparison = yield from _compared(runner, event.line, event.request, settings)
         settings = replace(settings, warm_up=False)
-        yield Recorded(event.line.number, results.add(event.line, {"id": event.id, **entry}))
+        yield _recorded(event, comparison, results)
+
+
+def compare_file_in(
+    pool: WorkerPool, file: Path, results: Results, settings: ComparisonSettings, defaults: Mapping[str, Any]
+) -> Generator[Skipped | Recorded, None, None]:
+    """`compare_file` by the workers of `pool`: the same records, in any order, with the worker of each."""
+    passed_over: list[Skipped | Recorded] = []
+    lines = read_requests(file, results, defaults)
+
+    def take() -> Pending | None:
+        for event in lines:
+            if isinstance(event, Pending):
+                return event
+            passed_over.append(event)
+        return None
+
+    for done in pool.completed(finished_comparison, take, lambda pending: (pending.request, settings)):
+        if isinstance(done.result, UserError):
+            yield Skipped(done.task.line.number, str(done.result))
+        else:
+            yield _recorded(done.task, done.result, results, worker=done.worker_as_json)
+        while passed_over:
+            yield passed_over.pop(0)
+    yield from passed_over
+
+
+def finished_comparison(runner: Runs, question: tuple[Request, ComparisonSettings]) -> Comparison:
+    """The comparison of a request with its settings, computed in this process."""
+    *_, last = compare(runner, *question)
+    return last.comparison
 
 
 def shared_settings(
@@ -80,7 +112,7 @@ def shared_settings(
 
 def _compared(
     runner: Runs, line: Line, request: Request, settings: ComparisonSettings
-) -> Generator[Working, None, dict[str, Any]]:
+) -> Generator[Working, None, Comparison]:
     steps = compare(runner, request, settings)
     last: ComparisonProgress | None = None
     try:
@@ -89,11 +121,17 @@ def _compared(
     finally:
         steps.close()
     assert last is not None
-    document = comparison_as_json(last.comparison)
+    return last.comparison
+
+
+def _recorded(pending: Pending, comparison: Comparison, results: Results, **facts: Any) -> Recorded:
+    """Write the record of a line's comparison. facts: further fields of the record."""
+    document = comparison_as_json(comparison)
     # The modules' figures of a thousand questions would be gigabytes; `compare` gives them for one question.
     for entry in [*document["divergence"], *([document["floor"]] if document["floor"] else [])]:
         del entry["layers"]
-    return {"question": question_as_json(request), **document}
+    entry = {"id": pending.id, "question": question_as_json(pending.request), **document, **facts}
+    return Recorded(pending.line.number, results.add(pending.line, entry))
 
 
 def _csv_rows(record: dict[str, Any]) -> list[dict[str, Any]]:

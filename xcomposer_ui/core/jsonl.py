@@ -152,6 +152,7 @@ class ResultLines:
         self.settings = settings
         found = self._text()
         self.records = list(self._read(found))
+        self._by_line = {(record["line"], record["sha256"]): record for record in self.records}
         whole = "".join(_as_line(record) for record in self.records)
         if whole != found:  # the next line must not be appended to a truncated one
             self._replace(whole)
@@ -159,12 +160,13 @@ class ResultLines:
 
     def done(self, line: Line) -> dict[str, Any] | None:
         """The record of `line`; None where there is none, or the line's text has changed."""
-        return next((r for r in self.records if (r["line"], r["sha256"]) == (line.number, line.sha256)), None)
+        return self._by_line.get((line.number, line.sha256))
 
     def add(self, line: Line, entry: dict[str, Any]) -> dict[str, Any]:
         """Write one line's record: `entry` with the line's number and hash, and the settings."""
         record = {"line": line.number, "sha256": line.sha256, "settings": self.settings, **entry}
         self.records.append(record)
+        self._by_line[line.number, line.sha256] = record
         self._append(_as_line(record))
         return record
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,6 +13,7 @@ from xcomposer_ui.core.events import FinishedBatch, Loading, Waiting
 from xcomposer_ui.core.jsonl import EarlierResults, Line, Pending, Recorded, Skipped, read_requests
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.result import result_as_json
+from xcomposer_ui.runtime.worker_pool import WorkerPool
 
 BATCH_SIZE = 8
 """Requests in one call by default."""
@@ -59,51 +61,100 @@ def run_file(
     Raises UserError if the file cannot be read or is empty, if batch_size is out of range, and for a mistake that
     affects every line.
     """
-    if not 1 <= batch_size <= MOST_AT_ONCE:
-        raise UserError("out_of_range", name="batch_size", value=batch_size, lowest=1, highest=MOST_AT_ONCE)
-    pending: list[Pending] = []
-    for event in read_requests(file, results, defaults):
-        if not isinstance(event, Pending):
-            yield event
-            continue
-        if pending and not _can_share_call(pending[0].request, event.request):
-            while pending:
-                batch_size = yield from _run_first(runner, pending, results, batch_size)
-        pending.append(event)
-        while len(pending) >= batch_size:
-            batch_size = yield from _run_first(runner, pending, results, batch_size)
-    while pending:
-        batch_size = yield from _run_first(runner, pending, results, batch_size)
+    queue = BatchQueue(file, results, defaults, batch_size)
+    while batch := queue.take():
+        yield from queue.passed_over()
+        events = runner.run_batch(requests_of(batch))
+        try:
+            for event in events:
+                if isinstance(event, FinishedBatch):
+                    yield from queue.record(batch, event)
+                else:
+                    yield event
+        finally:
+            events.close()
+    yield from queue.passed_over()
+
+
+def run_file_in(
+    pool: WorkerPool, file: Path, results: Results, defaults: Mapping[str, Any], batch_size: int = BATCH_SIZE
+) -> Generator[BatchEvent, None, None]:
+    """`run_file` by the workers of `pool`: the same events and records, in any order, with the worker of each."""
+    queue = BatchQueue(file, results, defaults, batch_size)
+    for done in pool.completed(finished_batch, queue.take, requests_of):
+        yield from queue.passed_over()
+        if isinstance(done.result, UserError):
+            yield from (Skipped(one.line.number, str(done.result)) for one in done.task)
+        else:
+            yield from queue.record(done.task, done.result, worker=done.worker_as_json)
+    yield from queue.passed_over()
+
+
+def finished_batch(runner: RunsBatches, requests: Sequence[Request]) -> FinishedBatch:
+    """The last event of a batch, computed in this process."""
+    *_, last = runner.run_batch(requests)
+    assert isinstance(last, FinishedBatch)
+    return last
+
+
+def requests_of(batch: Sequence[Pending]) -> list[Request]:
+    """The requests of `batch`."""
+    return [one.request for one in batch]
+
+
+class BatchQueue:
+    """The requests of a file in batches that can share a call, and what becomes of them. Arguments as of `run_file`."""
+
+    def __init__(self, file: Path, results: Results, defaults: Mapping[str, Any], size: int) -> None:
+        if not 1 <= size <= MOST_AT_ONCE:
+            raise UserError("out_of_range", name="batch_size", value=size, lowest=1, highest=MOST_AT_ONCE)
+        self._results, self._size = results, size
+        self._lines = read_requests(file, results, defaults)
+        self._pending: list[Pending] = []
+        self._passed_over: list[Skipped | Recorded] = []
+
+    def take(self) -> list[Pending] | None:
+        """The next batch; None where no request is left."""
+        while len(self._pending) < self._size and self._shared() == len(self._pending):
+            if (event := next(self._lines, None)) is None:
+                break
+            if isinstance(event, Pending):
+                self._pending.append(event)
+            else:
+                self._passed_over.append(event)
+        shared = min(self._shared(), self._size)
+        batch, self._pending = self._pending[:shared], self._pending[shared:]
+        return batch or None
+
+    def passed_over(self) -> Generator[Skipped | Recorded, None, None]:
+        """The lines met since the last call that need no run: invalid, or with a result."""
+        events, self._passed_over = self._passed_over, []
+        yield from events
+
+    def record(
+        self, batch: Sequence[Pending], finished: FinishedBatch, **facts: Any
+    ) -> Generator[Halved | Recorded, None, None]:
+        """Write the results of `batch`; requests without one are taken again. facts: further fields of the records."""
+        if finished.size < len(batch):
+            yield Halved(len(batch), finished.size)
+            self._size = min(self._size, finished.size)
+        if not finished.results:
+            raise RuntimeError("the runner ended a batch without a result")
+        self._pending[:0] = batch[len(finished.results) :]
+        for one, result in zip(batch, finished.results, strict=False):
+            entry = {"id": one.id, "question": one.request.text, **result_as_json(result), **facts}
+            yield Recorded(one.line.number, self._results.add(one.line, entry))
+
+    def _shared(self) -> int:
+        """How many of the first pending requests can share a call."""
+        if not self._pending:
+            return 0
+        first, *others = requests_of(self._pending)
+        return 1 + sum(1 for _ in takewhile(lambda other: _can_share_call(first, other), others))
 
 
 def _can_share_call(one: Request, other: Request) -> bool:
     return one.temperature == 0 and one.settings == other.settings
-
-
-def _run_first(
-    runner: RunsBatches, pending: list[Pending], results: Results, batch_size: int
-) -> Generator[BatchEvent, None, int]:
-    """Run the first requests of `pending` and remove them; returns the batch size to use from now on."""
-    batch = pending[:batch_size]
-    events = runner.run_batch([one.request for one in batch])
-    try:
-        for event in events:
-            if not isinstance(event, FinishedBatch):
-                yield event
-                continue
-            if event.size < len(batch):
-                yield Halved(len(batch), event.size)
-                batch_size = event.size
-            if not event.results:
-                raise RuntimeError("the runner ended a batch without a result")
-            for one, result in zip(batch, event.results, strict=False):
-                entry = {"id": one.id, "question": one.request.text, **result_as_json(result)}
-                record = results.add(one.line, entry)
-                del pending[0]
-                yield Recorded(one.line.number, record)
-    finally:
-        events.close()
-    return batch_size
 
 
 class StreamedResults:

@@ -1,0 +1,178 @@
+"""Runners in processes of their own, on this machine or on a cluster: Ray actors, each with the checkpoint loaded once.
+
+Ray is an optional extra of the package, and is imported only here.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections import deque
+from collections.abc import Callable, Generator
+from dataclasses import asdict, dataclass
+from typing import Any, Generic, TypeVar
+
+from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.settings import Settings
+from xcomposer_ui.runtime.runner import Runner
+
+MOST_ATTEMPTS = 3
+"""Workers that a task is given to, one after the other, if they die of it."""
+
+POLL_SEC = 0.5
+"""Interval at which a waiting caller can be interrupted."""
+
+MOST_WORKERS = 1024
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class WorkerFacts:
+    """Where a result was computed. node: the machine's name. process: its id there."""
+
+    node: str
+    process: int
+    device: str | None
+
+
+@dataclass(frozen=True)
+class Completed(Generic[Task, Result]):
+    """A task's result, or the user's mistake that it ended with. worker: None where every worker died of the task."""
+
+    task: Task
+    result: Result | UserError
+    worker: WorkerFacts | None
+
+    @property
+    def worker_as_json(self) -> dict[str, Any] | None:
+        return None if self.worker is None else asdict(self.worker)
+
+
+class RunnerActor:
+    """The class of the actors: one runner in a process of its own."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._runner = Runner(settings)
+
+    def compute(self, function: Callable[[Runner, Any], Any], argument: Any) -> tuple[Any, WorkerFacts]:
+        """(the result of `function` with this process's runner, or the user's mistake, and where it was computed)."""
+        try:
+            result = function(self._runner, argument)
+        except UserError as mistake:  # as data: Ray would wrap it in an exception of its own
+            result = mistake
+        return result, WorkerFacts(socket.gethostname(), os.getpid(), self._runner.status().device)
+
+
+class WorkerPool:
+    """Runner processes that compute tasks in any order. A worker that dies is replaced, and its task is given again.
+
+    As a context manager it ends its workers, and the local cluster that it started.
+
+    Args:
+        settings: of each worker's runner.
+        workers: their number, at least 1; each has a share of the processor's cores, or one GPU.
+        address: of a running Ray cluster, whose nodes have this package installed; None starts a local one.
+    Raises UserError where Ray is not installed, the cluster cannot be reached, or it has fewer GPUs than workers.
+    """
+
+    def __init__(self, settings: Settings, workers: int, address: str | None = None) -> None:
+        if not 1 <= workers <= MOST_WORKERS:
+            raise UserError("out_of_range", name="workers", value=workers, lowest=1, highest=MOST_WORKERS)
+        self._ray = _imported()
+        cores = 1 if address else max(1, (os.cpu_count() or 1) // workers)
+        self._connect(address, cores * workers)
+        try:
+            self._options = {
+                "num_cpus": cores,
+                "num_gpus": self._gpus_each(settings.device, workers),
+                "max_restarts": 0,
+            }
+            self._settings = settings
+            self._actors = [self._started() for _ in range(workers)]
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> WorkerPool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the workers, whatever they are computing."""
+        self._ray.shutdown()
+
+    def completed(
+        self,
+        function: Callable[[Runner, Any], Result],
+        take: Callable[[], Task | None],
+        argument: Callable[[Task], Any],
+    ) -> Generator[Completed[Task, Result], None, None]:
+        """Compute tasks and yield each as it is completed; ends when there is neither a task left nor one in progress.
+
+        Args:
+            function: called in a worker with its runner and the task's argument; defined in a module.
+            take: called whenever a worker is free; None where there is no task at the moment.
+            argument: of a task; picklable.
+        """
+        idle, again = deque(self._actors), deque[tuple[Task, int]]()
+        running: dict[Any, tuple[Any, Task, int]] = {}
+        while True:
+            while idle and (given := again.popleft() if again else _first_attempt(take())):
+                actor = idle.popleft()
+                running[actor.compute.remote(function, argument(given[0]))] = (actor, *given)
+            if not running:
+                return
+            ended, _ = self._ray.wait(list(running), num_returns=1, timeout=POLL_SEC)
+            for reference in ended:
+                actor, task, attempt = running.pop(reference)
+                try:
+                    result, worker = self._ray.get(reference)
+                except self._ray.exceptions.RayTaskError:
+                    raise  # a bug in what was computed
+                except self._ray.exceptions.RayError:  # the worker died
+                    idle.append(self._replaced(actor))
+                    if attempt < MOST_ATTEMPTS:
+                        again.append((task, attempt + 1))
+                    else:
+                        yield Completed(task, UserError("worker_died", times=attempt), None)
+                else:
+                    idle.append(actor)
+                    yield Completed(task, result, worker)
+
+    def _connect(self, address: str | None, cores: int) -> None:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no telemetry
+        local = {"num_cpus": cores, "include_dashboard": False}
+        try:
+            self._ray.init(address, log_to_driver=False, logging_level="ERROR", **({} if address else local))
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            raise UserError("no_cluster", address=address or "local", what=str(error).split("\n")[0]) from error
+
+    def _gpus_each(self, device: str, workers: int) -> int:
+        """GPUs of each worker: one where the device is CUDA, or chosen automatically and there are enough."""
+        gpus = int(self._ray.cluster_resources().get("GPU", 0))
+        if device == "cuda" and gpus < workers:
+            raise UserError("few_gpus", gpus=gpus, workers=workers)
+        return int(device in ("auto", "cuda") and gpus >= workers)
+
+    def _started(self) -> Any:
+        return self._ray.remote(RunnerActor).options(**self._options).remote(self._settings)
+
+    def _replaced(self, actor: Any) -> Any:
+        self._actors[self._actors.index(actor)] = fresh = self._started()
+        return fresh
+
+
+def _first_attempt(task: Task | None) -> tuple[Task, int] | None:
+    return None if task is None else (task, 1)
+
+
+def _imported() -> Any:
+    try:
+        import ray
+    except ImportError as error:
+        raise UserError("no_ray") from error
+    return ray
