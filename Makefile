@@ -37,7 +37,9 @@ test-cuda: install-tests
 quick: install-tests
 	@$(PYTEST) -q -m "not browser and not slow" $(TESTS)
 
+# Gradio writes a .pyi beside each subclass of a component, which mypy would read in place of the source.
 check: install-tests
+	@rm -f xcomposer_ui/ui/*.pyi
 	@$(IN_VENV) -m ruff format --check .
 	@$(IN_VENV) -m ruff check .
 	@$(IN_VENV) -m mypy
