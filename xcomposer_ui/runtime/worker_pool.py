@@ -22,6 +22,8 @@ MOST_ATTEMPTS = 3
 POLL_SEC = 0.5
 """Interval at which a waiting caller can be interrupted."""
 
+CONNECT_SEC = 10.0
+
 MOST_WORKERS = 1024
 
 Task = TypeVar("Task")
@@ -147,8 +149,9 @@ class WorkerPool:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no telemetry
         local = {"num_cpus": cores, "include_dashboard": False}
         try:
+            _check_reachable(address)
             self._ray.init(address, log_to_driver=False, logging_level="ERROR", **({} if address else local))
-        except (ConnectionError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError) as error:  # OSError: of a socket, with ConnectionError
             raise UserError("no_cluster", address=address or "local", what=str(error).split("\n")[0]) from error
 
     def _gpus_each(self, device: str, workers: int) -> int:
@@ -168,6 +171,13 @@ class WorkerPool:
 
 def _first_attempt(task: Task | None) -> tuple[Task, int] | None:
     return None if task is None else (task, 1)
+
+
+def _check_reachable(address: str | None) -> None:
+    """Raise OSError where nothing listens at `address`, host:port; Ray itself would go on trying for minutes."""
+    host, colon, port = (address or "").rpartition("//")[2].rpartition(":")
+    if colon and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=CONNECT_SEC).close()
 
 
 def _imported() -> Any:
