@@ -298,7 +298,7 @@ def test_the_switch_changes_everything_cards_too(lab: Lab, open_page: Open, pict
 def test_a_phone_shows_it_all_without_scrolling_sideways(lab: Lab, open_page: Open, picture: str) -> None:
     page = open_page(lab.address, viewport={"width": 375, "height": 740}, has_touch=True)
     assert width_of_everything(page) == 375
-    expect(page.locator("#run")).to_be_in_viewport()
+    expect(page.get_by_role("button", name="See the error happen")).to_be_in_viewport()
     show(page, picture)
     ask(page, "What?", "as_is")
     expect(page.locator(".xl-failure")).to_be_visible()

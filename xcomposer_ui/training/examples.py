@@ -74,12 +74,12 @@ def _answer(file: str, language: str, kind: str, names: tuple[str, ...] = (), si
     return ONE_NOUN_ANSWERS[kind](_query(names[0]), SCENES[file], language)
 
 
-def example_questions() -> list[dict[str, str]]:
-    """The examples' questions in the page's order: file, question, language and answer."""
+def example_questions() -> list[dict[str, Any]]:
+    """The examples' questions in the page's order: file, question, language, a stress exponent if any, answer."""
     result = []
     for entry in _DATA["questions"]:
-        parts = {key: value for key, value in entry.items() if key != "question"}
-        shown = {key: entry[key] for key in ("file", "question", "language")}
+        parts = {key: value for key, value in entry.items() if key not in ("question", "stress_exponent")}
+        shown = {key: entry[key] for key in ("file", "question", "language", "stress_exponent") if key in entry}
         result.append({**shown, "answer": _answer(**parts)})
     return result
 

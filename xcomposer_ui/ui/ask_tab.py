@@ -97,7 +97,7 @@ class AskTab:
         return {
             self.form.notice: notice(session.notice, language),
             self.form.run: text("running" if running else "run", language),
-            self.form.stop: gr.update(variant="stop" if running else "secondary"),
+            self.form.stop: gr.update(value=text("stop", language), variant="stop" if running else "secondary"),
         } | self.results.values(session, language)
 
     def restored(self, kept: Any) -> Session:
