@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from tests.checkpoints import tiny_config
+from xcomposer_ui.backends.arithmetic import autocast_to
 from xcomposer_ui.backends.memory import CpuPeak
 from xcomposer_ui.backends.planning.fake_model import fake_model
 from xcomposer_ui.backends.planning.optimizer_memory import new_optimizer, optimizer_memory
@@ -20,7 +21,6 @@ from xcomposer_ui.backends.planning.planner import AvailableMemory
 from xcomposer_ui.backends.planning.recording import peaks
 from xcomposer_ui.backends.planning.training_dry_run import (
     TrainingBatch,
-    autocast_of,
     training_dry_run,
     training_loss,
 )
@@ -75,7 +75,7 @@ class PlainLoop:
         tokens = self.asked.prompt_tokens + self.asked.new_tokens
         dtype = getattr(torch, self.recipe.pixels)
         batch = TrainingBatch.example(self.config, pixels, tokens, self.asked.batch, dtype)
-        with autocast_of(self.recipe):
+        with autocast_to(self.recipe.autocast, "cpu"):
             loss = training_loss(self.model, batch)
         self.scaler.scale(loss).backward()
         del loss

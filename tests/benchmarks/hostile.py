@@ -18,10 +18,9 @@ from typing import Any
 import httpx
 import psutil
 
-from xcomposer_ui.core.request import Request
+from tests.ui.calls import values
 from xcomposer_ui.core.settings import Settings
 from xcomposer_ui.runtime.runner import Runner
-from xcomposer_ui.ui.endpoints import setting_parameters
 from xcomposer_ui.ui.serve import launch
 
 MIB = 1 << 20
@@ -38,15 +37,6 @@ def hostile() -> Iterator[dict[str, Any]]:
             {"question": "x" * 1_100_000}, {"question": "\ud800"}, {"seed": "1"}, {"strategy": f"magic{n}"},
             {"question": [["x"] * 1000] * 20}, {"question": "word " * 1500, "max_new_tokens": 1},
         )  # fmt: skip
-
-
-def values(**changed: Any) -> list[Any]:
-    """The values of a call of /run."""
-    named = {
-        "image": None, "question": "What?", "strategy": "unified", "half": "auto", "model": "embedded",
-        "device": "auto", **{p.name: p.default for p in setting_parameters(Request)}, "anyway": False,
-    }  # fmt: skip
-    return list((named | {"max_new_tokens": 4} | changed).values())
 
 
 def send(client: httpx.Client, changed: dict[str, Any]) -> tuple[bool, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -46,6 +47,27 @@ def browser() -> Iterator[Browser]:
         started = playwright.chromium.launch(executable_path=found, args=ARGUMENTS)
         yield started
         started.close()
+
+
+@dataclass(frozen=True)
+class Lab:
+    """address: where the page is. runner: what answers there."""
+
+    address: str
+    runner: ScriptedRunner
+
+
+@pytest.fixture(scope="module")
+def scripted_lab(serve: Serve) -> Lab:
+    runner = ScriptedRunner()
+    return Lab(serve(runner), runner)
+
+
+@pytest.fixture
+def lab(scripted_lab: Lab) -> Lab:
+    """The page with its runner as new: one server is enough for a file."""
+    scripted_lab.runner.reset()
+    return scripted_lab
 
 
 @pytest.fixture(scope="module")

@@ -6,41 +6,19 @@ import csv
 import io
 import re
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Open, Serve
+from tests.browser.conftest import Lab, Open
 from tests.browser.visitor import STRATEGIES, answers, ask, choose, show, tile, wait_for_runs, width_of_everything
-from tests.ui.scripted import FAILURE, LOADING, MESSAGE, ScriptedRunner
+from tests.ui.scripted import FAILURE, LOADING, MESSAGE
 from xcomposer_ui.core.messages import text
 
 pytestmark = pytest.mark.browser
 
 HOSTILE = "<img src=x onerror=\"document.title='owned'\"> **b** <script>document.title='owned'</script>"
-
-
-@dataclass(frozen=True)
-class Lab:
-    """address: where the page is. runner: what answers there."""
-
-    address: str
-    runner: ScriptedRunner
-
-
-@pytest.fixture(scope="module")
-def scripted_lab(serve: Serve) -> Lab:
-    runner = ScriptedRunner()
-    return Lab(serve(runner), runner)
-
-
-@pytest.fixture
-def lab(scripted_lab: Lab) -> Lab:
-    """The page with its runner as new: one server is enough for the file."""
-    scripted_lab.runner.reset()
-    return scripted_lab
 
 
 def test_upload_ask_and_see_it_all(lab: Lab, open_page: Open, picture: str) -> None:

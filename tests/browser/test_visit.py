@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 import urllib.request
-from dataclasses import dataclass
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Open, Serve
+from tests.browser.conftest import Lab, Open
 from tests.browser.visitor import answers, ask, choose, show, wait_for_runs
-from tests.ui.scripted import MESSAGE, ScriptedRunner
+from tests.ui.scripted import MESSAGE
 from xcomposer_ui import __version__
 from xcomposer_ui.core.messages import text
 
@@ -22,26 +21,6 @@ IN_VIEW = """(element) => {
   const box = element.getBoundingClientRect();
   return box.height > 0 && box.top >= 0 && box.bottom <= innerHeight;
 }"""
-
-
-@dataclass(frozen=True)
-class Lab:
-    """address: where the page is. runner: what answers there."""
-
-    address: str
-    runner: ScriptedRunner
-
-
-@pytest.fixture(scope="module")
-def scripted_lab(serve: Serve) -> Lab:
-    runner = ScriptedRunner()
-    return Lab(serve(runner), runner)
-
-
-@pytest.fixture
-def lab(scripted_lab: Lab) -> Lab:
-    scripted_lab.runner.reset()
-    return scripted_lab
 
 
 def sized(open_page: Open, lab: Lab, size: str, **options: object) -> Page:

@@ -18,12 +18,11 @@ from gradio_client import Client
 from PIL import Image
 
 from tests.planning.scripted import ScriptedPlans
+from tests.ui.calls import values
 from tests.ui.scripted import ScriptedRunner
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.images import MAX_FILE_BYTES
-from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.settings import Settings
-from xcomposer_ui.ui.endpoints import setting_parameters
 from xcomposer_ui.ui.guard import LARGEST_CALL_BYTES, LARGEST_OTHER_BYTES
 from xcomposer_ui.ui.pictures import DrawingInput
 from xcomposer_ui.ui.serve import launch
@@ -77,15 +76,6 @@ def listener() -> Iterator[tuple[str, list[bytes]]]:
         threading.Thread(target=listen, daemon=True).start()
         yield f"http://127.0.0.1:{server.getsockname()[1]}/picture.png", heard
         server.shutdown(socket.SHUT_RDWR)
-
-
-def values(**changed: Any) -> list[Any]:
-    """The values of a call of /run."""
-    named = {
-        "image": None, "question": "What?", "strategy": "unified", "half": "auto", "model": "embedded",
-        "device": "auto", **{p.name: p.default for p in setting_parameters(Request)}, "anyway": False,
-    }  # fmt: skip
-    return list((named | {"max_new_tokens": 4} | changed).values())
 
 
 def refusal(http: httpx.Client, data: Any, path: str = "/gradio_api/call/run", status: int = 422) -> str:

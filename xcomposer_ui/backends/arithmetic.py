@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -42,9 +42,19 @@ def arithmetic(model: Any, strategy: Strategy, half: str, stress_exponent: int |
 
     stress_exponent: of the request; the residual stream of `model` is scaled by 2 to this power.
     """
-    autocast = torch.autocast(model.device.type, getattr(torch, half)) if strategy.autocast else nullcontext()
+    autocast = autocast_to(half if strategy.autocast else None, model.device.type)
     with without_tf32(), autocast, stressed(model, stress_exponent):
         yield
+
+
+def autocast_to(dtype: str | None, device_type: str, *, caches_weights: bool = True) -> AbstractContextManager[object]:
+    """torch.autocast to `dtype`; a context that does nothing where that is None.
+
+    caches_weights: whether autocast keeps its copies of float32 weights until the context ends.
+    """
+    if dtype is None:
+        return nullcontext()
+    return torch.autocast(device_type, getattr(torch, dtype), cache_enabled=caches_weights)
 
 
 @contextmanager

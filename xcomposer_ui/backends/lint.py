@@ -6,13 +6,13 @@ It uses real tensors on the CPU, because meta and fake ones do not raise the mos
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor
 from transformers.utils import logging as transformers_logging
 
+from xcomposer_ui.backends.arithmetic import autocast_to
 from xcomposer_ui.backends.tiny_models.build import NoTinyModelError, configuration, loaded_in, tiny_model
 from xcomposer_ui.backends.tiny_models.casting_tracer import CastingTracer
 from xcomposer_ui.backends.tiny_models.inputs import Inputs, inputs_for
@@ -92,7 +92,7 @@ def _loaded(tiny: Any, half: str) -> Any:
 
 def _case(model: Any, inputs: Inputs, strategy: Strategy, half: str) -> LintCase:
     given = {name: _cast(value, strategy.image_dtype(half)) for name, value in inputs.items()}
-    autocast = torch.autocast("cpu", getattr(torch, half)) if strategy.autocast else nullcontext()
+    autocast = autocast_to(half if strategy.autocast else None, "cpu")
     tracer = CastingTracer(model)
     stopped_by = None
     try:

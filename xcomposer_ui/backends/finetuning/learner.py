@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from xcomposer_ui.backends.arithmetic import autocast_to
 from xcomposer_ui.backends.finetuning.data import Examples, FinetuningData
 from xcomposer_ui.finetuning.recipes import Recipe
 from xcomposer_ui.finetuning.request import FinetuningRequest
@@ -41,7 +41,7 @@ class Learner:
 
     def answers(self, examples: Examples) -> AnswerLogits:
         """The forward pass of `examples`, in the recipe's dtypes."""
-        with self._autocast():
+        with autocast_to(self.recipe.autocast, self.device_type):
             return forward(self.model, examples, self.data, getattr(torch, self.recipe.pixels))
 
     def backward(self, answers: AnswerLogits) -> Tensor:
@@ -86,11 +86,6 @@ class Learner:
         with torch.no_grad():
             matches = self.answers(self.data.held_out).exact_matches()
         return sum(matches) / len(matches)
-
-    def _autocast(self) -> AbstractContextManager[Any]:
-        if self.recipe.autocast is None:
-            return nullcontext()
-        return torch.autocast(self.device_type, getattr(torch, self.recipe.autocast))
 
 
 def new_optimizer(weights: list[nn.Parameter], request: FinetuningRequest) -> torch.optim.Optimizer:

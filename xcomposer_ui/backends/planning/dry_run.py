@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from xcomposer_ui.backends.arithmetic import autocast_to
 from xcomposer_ui.backends.planning.allocation_recorder import DtypeClash, Recorder
 from xcomposer_ui.backends.planning.fake_model import FakeModel
 from xcomposer_ui.backends.planning.recording import REFILL, Recording
@@ -86,9 +87,7 @@ def dry_run(fake: FakeModel, inputs: DryRunInputs, strategy: Strategy, half: str
 
 
 def _arithmetic(strategy: Strategy, half: str) -> AbstractContextManager[object]:
-    if not strategy.autocast:
-        return nullcontext()
-    return torch.autocast("cpu", getattr(torch, half), cache_enabled=strategy.caches_weights)
+    return autocast_to(half if strategy.autocast else None, "cpu", caches_weights=strategy.caches_weights)
 
 
 class _Steps:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from xcomposer_ui.backends.arithmetic import autocast_to
 from xcomposer_ui.backends.planning.allocation_recorder import Recorder
 from xcomposer_ui.backends.planning.fake_model import FakeModel
 from xcomposer_ui.backends.planning.recording import Recording, repeated
@@ -70,11 +70,6 @@ def _embedded(model: Any, ids: tuple[int, ...], picture: Tensor) -> dict[str, Te
     return joined
 
 
-def autocast_of(recipe: Recipe) -> AbstractContextManager[object]:
-    """The recipe's autocast on the CPU."""
-    return nullcontext() if recipe.autocast is None else torch.autocast("cpu", getattr(torch, recipe.autocast))
-
-
 @dataclass(frozen=True)
 class TrainingDryRun(Recording):
     """The record of a training step without its update; the kept blocks are those of the gradients.
@@ -108,7 +103,7 @@ def training_dry_run(
             recorder.phase = FORWARD
             batch = new_batch()
             recorder.image_positions = batch.image_positions
-            with autocast_of(recipe):
+            with autocast_to(recipe.autocast, "cpu"):
                 loss = training_loss(fake.model, batch)
             recorder.phase, recorder.in_backward = BACKWARD, True
             loss.backward()  # type: ignore[no-untyped-call]
