@@ -31,7 +31,8 @@ class FakeHub:
 
     def __enter__(self) -> FakeHub:
         self._server = _Server(("127.0.0.1", 0), _handler(self))
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        # A shutdown waits for the next poll.
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:

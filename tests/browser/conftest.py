@@ -134,7 +134,7 @@ def open_page(windows: Callable[..., BrowserContext]) -> Iterator[Open]:
         language = f'["{(usual | options)["locale"]}",'
         with page.expect_response(lambda response: language in (response.request.post_data or "")):
             page.goto(address)
-        page.locator("#run").wait_for()
+        page.locator("#run").wait_for(state="attached")  # another tab may be open
         return page
 
     yield opened

@@ -43,7 +43,7 @@ def test_every_strategy_does_what_it_says(address: str, open_page: Open, picture
     ask(page, "How many shapes are there?", "as_is")
     wait_for_runs(page, 1)
     card = page.locator(".xl-failure")
-    expect(card.locator("pre")).to_have_text(MESSAGE)
+    expect(card.get_by_label("The exact message")).to_have_text(MESSAGE)
     expect(card).to_contain_text("vision_proj.0")
     expect(card.locator("tbody .xl-dtype").filter(has_text="float32")).to_have_count(1)
     page.get_by_role("button", name="Try “Autocast”").click()

@@ -9,8 +9,10 @@ import threading
 from collections.abc import Iterator
 from http.client import HTTPConnection
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import gradio as gr
 import httpx
 import pytest
 from gradio.utils import get_upload_folder
@@ -23,6 +25,7 @@ from tests.ui.scripted import ScriptedRunner
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.images import MAX_FILE_BYTES
 from xcomposer_ui.core.settings import Settings
+from xcomposer_ui.ui.call_check import checked_values
 from xcomposer_ui.ui.guard import LARGEST_CALL_BYTES, LARGEST_OTHER_BYTES
 from xcomposer_ui.ui.pictures import DrawingInput
 from xcomposer_ui.ui.serve import launch
@@ -180,6 +183,17 @@ def test_an_upload_and_a_data_url_are_opened(http: httpx.Client, secret: Path, r
         assert answered["data"][0]["answer"] == "You asked: What?"
     assert [request.picture_size for request in runner.asked] == [(8, 8)] * 4
     assert all(Path(str(request.file)).is_relative_to(get_upload_folder()) for request in runner.asked)
+
+
+def test_what_the_browser_kept_may_hold_links_but_no_path(app: tuple[Any, str], secret: Path) -> None:
+    """A kept failure has its references as {"url": ...}: a reload sends them back, and nothing requests them."""
+    kept = gr.BrowserState(None, storage_key="a", secret="b")
+    function = SimpleNamespace(inputs=[kept], api_visibility="private", fn=None)
+    state = [{"failure": {"references": [{"url": "https://example.org/issue"}]}}]
+    assert checked_values(function, state) == state  # type: ignore[arg-type]  # what is read of a BlockFunction
+    with pytest.raises(UserError) as refused:
+        checked_values(function, [{"runs": [{"path": str(secret), "meta": META}]}])  # type: ignore[arg-type]
+    assert str(refused.value) == str(UserError("picture_outside"))
 
 
 def test_a_data_url_is_counted_before_it_is_decoded(http: httpx.Client) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import gradio as gr
@@ -16,7 +16,7 @@ from gradio.block_function import BlockFunction
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.messages import Message
 from xcomposer_ui.ui.pictures import DrawingInput, PictureInput
-from xcomposer_ui.ui.uploads import DATA_URL, as_cached_file, check_data_url, check_file, is_file
+from xcomposer_ui.ui.uploads import DATA_URL, as_cached_file, check_data_url, check_file, has_path, is_file
 
 LONGEST_TEXT = 1_000_000
 """Characters of one text. A pasted log of ten thousand lines is about half as long."""
@@ -29,6 +29,9 @@ MOST_VALUES = 100_000
 
 DEEPEST = 32
 """Levels of nested lists and objects."""
+
+FileTest = Callable[[Mapping[str, Any]], bool]
+"""Whether a JSON object names a file."""
 
 WHOLE, NUMBER, TEXT, FLAG, PICTURE, DRAWING = "whole", "number", "text", "flag", "picture", "drawing"
 
@@ -64,7 +67,7 @@ def checked_values(function: BlockFunction, values: Any) -> list[Any]:
     for name, component, value in given:
         _check(name, component, value)
     _check_together(function, {name: value for name, _, value in given})
-    return [None if component.stateful else _cached(value) for _, component, value in given]
+    return [None if component.stateful else _cached(value, _file_test(component)) for _, component, value in given]
 
 
 def checked_named_values(function: BlockFunction, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -98,13 +101,18 @@ def parameter_names(function: BlockFunction) -> list[str]:
 def _check(name: str, component: Any, value: Any) -> None:
     if component.stateful:  # Gradio takes the server's own value
         return
-    _check_value(name, value)
+    _check_value(name, value, _file_test(component))
     kind = _kind(component)
     if kind == DRAWING and isinstance(value, str) and value:
         check_data_url(value)
     if kind is not None and value is not None and not _is_kind(kind, value):
         wanted, found = Message(f"argument.{kind}"), Message(f"argument.{_found(value)}")
         raise UserError("argument_kind", name=name, wanted=wanted, found=found)
+
+
+def _file_test(component: Any) -> FileTest:
+    """What the browser kept holds the links of explained errors, as {"url": ...}: nobody opens or requests them."""
+    return has_path if isinstance(component, gr.BrowserState) else is_file
 
 
 def _check_together(function: BlockFunction, values: Mapping[str, Any]) -> None:
@@ -138,20 +146,20 @@ def _found(value: Any) -> str:
     return TEXT if isinstance(value, str) else "list" if isinstance(value, list) else "object"
 
 
-def _check_value(name: str, value: Any, depth: int = 0) -> None:
+def _check_value(name: str, value: Any, names_file: FileTest = is_file, depth: int = 0) -> None:
     """Check every number, text and file in `value`, at any depth."""
     if depth > DEEPEST:
         raise UserError("call_form")
     if isinstance(value, dict):
-        if is_file(value):
+        if names_file(value):
             check_file(value)
         for key, item in value.items():
             _check_text(name, key)
             if not (key == "url" and isinstance(item, str) and item.startswith(DATA_URL)):
-                _check_value(name, item, depth + 1)
+                _check_value(name, item, names_file, depth + 1)
     elif isinstance(value, list):
         for item in value:
-            _check_value(name, item, depth + 1)
+            _check_value(name, item, names_file, depth + 1)
     elif isinstance(value, str):
         _check_text(name, value)
     elif isinstance(value, (int, float)) and not abs(value) <= LARGEST_NUMBER:  # NaN is not either
@@ -167,10 +175,12 @@ def _check_text(name: str, text: str) -> None:
         raise UserError("argument_surrogate", name=name) from None
 
 
-def _cached(value: Any) -> Any:
+def _cached(value: Any, names_file: FileTest = is_file) -> Any:
     """`value` with each of its files in the upload cache."""
     if isinstance(value, dict):
-        return as_cached_file(value) if is_file(value) else {key: _cached(item) for key, item in value.items()}
+        if names_file(value):
+            return as_cached_file(value)
+        return {key: _cached(item, names_file) for key, item in value.items()}
     if isinstance(value, list):
-        return [_cached(item) for item in value]
+        return [_cached(item, names_file) for item in value]
     return value

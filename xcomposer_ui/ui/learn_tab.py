@@ -111,7 +111,7 @@ class LearnTab:
         self.page.submit(self._answered, state, [self.session, self.progress, self.page], **WAITS)
         tab.select(self._prepared, None, None, **QUIET)
         gr.on(
-            [field.input for field in self.calculation], self._explored, [*self.calculation, language], self.floats,
+            [field.change for field in self.calculation], self._explored, [*self.calculation, language], self.floats,
             trigger_mode="always_last", **QUIET,
         )  # fmt: skip
         self.floats.select(self._clicked, [*self.calculation, language], [*self.calculation, self.floats], **QUIET)

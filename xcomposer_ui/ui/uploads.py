@@ -26,6 +26,11 @@ def is_file(value: Mapping[str, Any]) -> bool:
     return "path" in value or "url" in value
 
 
+def has_path(value: Mapping[str, Any]) -> bool:
+    """Whether a JSON object names a path, which Gradio opens; unlike `is_file`, an address alone is no file."""
+    return "path" in value
+
+
 def check_file(value: Mapping[str, Any]) -> None:
     """Check a JSON object that names a file, without opening, decoding or requesting anything.
 
