@@ -111,6 +111,23 @@ def test_a_failure_shows_its_card_and_a_button_cures_it(lab: Lab, open_page: Ope
     assert lab.runner.asked[1].history == ()
 
 
+def test_remedies_are_shown_as_they_are_tried(lab: Lab, open_page: Open, picture: str) -> None:
+    lab.runner.held_at = 1
+    page = open_page(lab.address)
+    show(page, picture)
+    ask(page, "What is there?", "as_is")
+    verdicts = page.locator(".xl-failure .xl-verdict")
+    expect(verdicts).to_have_text(["Result: works", "trying…", "trying…"])
+    expect(answers(page)).to_have_text([re.compile("No answer: RuntimeError")])
+    expect(page.locator(".xl-failure .xl-try")).to_have_count(0)  # one runs already
+    card = page.locator(".xl-failure").bounding_box()
+    lab.runner.go.set()
+    expect(verdicts).to_have_text(["Result: works", "should work", "depends"])
+    expect(page.locator(".xl-failure .xl-try")).to_have_count(3)
+    now = page.locator(".xl-failure").bounding_box()
+    assert card and now and (card["x"], card["y"], card["width"]) == (now["x"], now["y"], now["width"])
+
+
 def test_the_message_can_be_copied_whole(lab: Lab, open_page: Open, picture: str) -> None:
     page = open_page(lab.address, permissions=["clipboard-read", "clipboard-write"])
     show(page, picture)

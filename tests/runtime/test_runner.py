@@ -13,7 +13,7 @@ from PIL import Image
 from tests.requests import under
 from xcomposer_ui.compare.divergence import Divergences
 from xcomposer_ui.core.errors import UserError
-from xcomposer_ui.core.events import Finished, FinishedBatch, Loading, TextSoFar, Waiting
+from xcomposer_ui.core.events import Finished, FinishedBatch, Loading, TextSoFar, TryingRemedies, Waiting
 from xcomposer_ui.core.request import MemoryRequest, Request
 from xcomposer_ui.core.result import Measurement, Operand, result_as_json
 from xcomposer_ui.core.settings import Settings
@@ -48,6 +48,7 @@ class ScriptedBackend:
         self.stopped = 0
         self.forgotten = 0
         self.tried = 0
+        self.hold_trial = threading.Event()  # set: a remedy's trial ends only where it is stopped, or this is cleared
         self.revision: str | None = None
         self.fetched = 0
         self.arrived = threading.Event()
@@ -110,6 +111,8 @@ class ScriptedBackend:
 
     def try_remedy(self, request: Request, progress: Progress) -> CallResult | None:
         self.tried += 1
+        while self.hold_trial.is_set() and not progress.stop.is_set():
+            time.sleep(0.01)
         if request.strategy == "full":
             return None
         if request.strategy == "unified":
@@ -160,6 +163,20 @@ def test_a_run_tells_of_loading_then_text_then_the_result(runner: Runner) -> Non
     assert (result.answer, result.weights_dtype, result.device) == ("one What? three", "float16", "cpu")
     assert result.measurement.load_sec == 0.1
     assert result.reasons["device"] == "scripted"
+
+
+def test_what_came_of_the_remedies_so_far_is_an_event(runner: Runner, backends: list[ScriptedBackend]) -> None:
+    runner.open()
+    backends[0].hold_trial.set()
+    run = runner.run(under(ASK, "as_is"))
+    first = next(event for event in run if isinstance(event, TryingRemedies))
+    assert (first.failure.message, first.pending) == (CLASH, ("autocast", "unified", "full"))
+    assert not any(fix.tried for fix in first.failure.explanation.fixes if fix.strategy != "as_is")
+    backends[0].hold_trial.clear()
+    *_, last = run
+    assert isinstance(last, Finished) and last.result.failure is not None
+    tried = {fix.strategy: fix.tried for fix in last.result.failure.explanation.fixes}
+    assert tried == {"as_is": True, "autocast": True, "unified": True, "full": False}
 
 
 def test_half_weights_are_loaded_once_for_three_strategies(runner: Runner, backends: list[ScriptedBackend]) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from tests.finetuning.scripted import ScriptedTrainer
 from tests.planning.machines import facts
 from xcomposer_ui.core.errors import UserError
-from xcomposer_ui.core.events import Event, Finished, Loading, Status, TextSoFar, Waiting  # fmt: skip
+from xcomposer_ui.core.events import Event, Finished, Loading, Status, TextSoFar, TryingRemedies, Waiting
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.result import (  # fmt: skip
     PARAMETER,
@@ -61,6 +61,9 @@ FAILURE = Failure(
 )
 
 
+REMEDIES = ("autocast", "unified", "full")
+
+
 def scripted_flow(strategy: str, half: str) -> DtypeFlow:
     """A flow of the model's outline: under as_is it ends in the projector."""
     chosen = strategy_named(strategy)
@@ -96,7 +99,8 @@ class ScriptedRunner:
     """Answers every question in words, a word at a time; under `as_is` with a picture it fails.
 
     answer: what it says. pause_sec: between words. before: events that come first.
-    held_at: how many words of an answer come before it waits for `go`; it can be stopped while it waits.
+    held_at: how many words of an answer, or trials of remedies, come before it waits for `go`; it can be stopped while
+    it waits.
     refuse: a user's mistake to raise instead. asked, closed: what it was asked, and how many runs were stopped.
     """
 
@@ -189,6 +193,11 @@ class ScriptedRunner:
                     time.sleep(self.pause_sec)
                     while end == self.held_at and not self.go.wait(0.3):
                         yield TextSoFar(" ".join(words[:end]))
+                trials = range(len(REMEDIES) if failure else 0)
+                for trial in trials:
+                    yield TryingRemedies(FAILURE, REMEDIES[trial:])
+                    while trial == self.held_at and not self.go.wait(0.3):
+                        yield TryingRemedies(FAILURE, REMEDIES[trial:])
                 finished = True
                 yield Finished(
                     RunResult(

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.ui.scripted import LOADING, MEASURED, ScriptedRunner
+from tests.ui.scripted import FAILURE, LOADING, MEASURED, ScriptedRunner
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.events import Waiting
 from xcomposer_ui.ui.handlers import ask, remedies, remedy, request_from, run_once, stopped
@@ -98,6 +98,19 @@ def test_a_failed_turn_is_shown_and_not_told_to_the_model(runner: ScriptedRunner
     assert remedies(failed) == ("autocast", "unified", "full")
     last(ask(runner, failed, {**form, "text": "And its shape?"}))
     assert runner.asked[1].history == ()
+
+
+def test_a_failure_is_shown_while_its_remedies_are_tried_and_kept_by_a_stop(
+    runner: ScriptedRunner, form: dict[str, Any]
+) -> None:
+    steps = ask(runner, Session(), {**form, "strategy": "as_is"})
+    trying = next(step for step in steps if step.trials is not None)
+    assert trying.running is not None and trying.trials is not None
+    assert (trying.trials.failure, trying.trials.pending) == (FAILURE, ("autocast", "unified", "full"))
+    kept = stopped(trying, runner.status())
+    assert kept.last is not None
+    assert (kept.last.failure, kept.last.stopped, kept.trials) == (FAILURE, False, None)
+    assert last(steps).trials is None
 
 
 def test_a_cure_repeats_question_and_picture_under_its_strategy(runner: ScriptedRunner, form: dict[str, Any]) -> None:

@@ -95,6 +95,14 @@ def test_each_remedy_has_its_result_or_what_is_expected_of_it_those_that_cure_fi
     assert "As reported" not in shown  # it is what failed
 
 
+def test_a_remedy_is_marked_as_being_tried_until_its_result_is_there() -> None:
+    shown = failure_card(FAILURE, "en", "as_is", pending=("unified", "full"))
+    assert "Result: works Autocast" in words(shown)
+    assert "trying… Unified" in words(shown) and "trying… Full precision" in words(shown)
+    assert shown.count("xl-fix-trying") == 2
+    assert "正在试… 统一" in words(failure_card(FAILURE, "zh", "as_is", pending=("unified",)))
+
+
 def test_a_remedy_that_was_tried_in_vain_says_with_what() -> None:
     fixes = (Fix("autocast", False, "", tried=True, failed_with="boom"),)
     failed = replace(FAILURE, explanation=replace(FAILURE.explanation, fixes=fixes))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from xcomposer_ui.core.memory_timeline import MemoryTimeline
 from xcomposer_ui.core.messages import Message, Sentence
-from xcomposer_ui.core.result import RunResult
+from xcomposer_ui.core.result import Failure, RunResult
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,17 @@ class MemorySoFar:
 
 
 @dataclass(frozen=True)
+class TryingRemedies:
+    """The run has failed, and its remedies are being tried on the failure.
+
+    failure: with the outcome of those that were tried. pending: the strategies that are still to be tried.
+    """
+
+    failure: Failure
+    pending: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Finished:
     """The last event of every run."""
 
@@ -83,4 +94,4 @@ class FinishedBatch:
     size: int
 
 
-Event = Waiting | Loading | TextSoFar | MemorySoFar | Finished
+Event = Waiting | Loading | TextSoFar | MemorySoFar | TryingRemedies | Finished

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from xcomposer_ui.compare.divergence import Divergences
+from xcomposer_ui.core.events import TryingRemedies
 from xcomposer_ui.core.memory_timeline import MemoryTimeline
 from xcomposer_ui.core.messages import Sentence
 from xcomposer_ui.core.request import Request
@@ -22,7 +23,7 @@ class Progress:
 
     stage: "download", then "load". fraction: of the stage, 0..1, or None. text: returns the answer so far; the reader
     calls it, so that decoding the tokens does not slow the model. memory: returns the memory timeline so far.
-    finetuning: returns the results so far of a fine-tuning.
+    finetuning: returns the results so far of a fine-tuning. trials: of remedies, once the run has failed.
     stop: set by the reader to end the run at the next token or block.
     """
 
@@ -31,6 +32,7 @@ class Progress:
     text: Callable[[], str] | None = None
     memory: Callable[[], MemoryTimeline | None] | None = None
     finetuning: Callable[[], Finetuning] | None = None
+    trials: TryingRemedies | None = None
     stop: threading.Event = field(default_factory=threading.Event)
 
 

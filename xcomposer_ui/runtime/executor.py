@@ -10,7 +10,7 @@ from dataclasses import replace
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
-from xcomposer_ui.core.events import Event, Loading, MemorySoFar, TextSoFar
+from xcomposer_ui.core.events import Event, Loading, MemorySoFar, TextSoFar, TryingRemedies
 from xcomposer_ui.runtime.backend import Progress
 from xcomposer_ui.runtime.model_queue import POLL_SEC
 
@@ -99,9 +99,13 @@ class Job(Generic[Result]):
     def events(self, loading: Loading) -> Generator[Event, None, None]:
         """Yield the run's events until the work has ended."""
         memory_at = time.monotonic()
-        shown: str | tuple[str, float | None] = ""
+        shown: str | tuple[str, float | None] | TryingRemedies = ""
         while not self._done.wait(TEXT_EVERY_SEC):
-            if self.progress.text is None:
+            if self.progress.trials is not None:
+                if shown != (trials := self.progress.trials):
+                    shown = trials
+                    yield trials
+            elif self.progress.text is None:
                 if shown != (stage := (self.progress.stage, self.progress.fraction)):
                     shown = stage
                     yield replace(loading, stage=stage[0], fraction=stage[1])

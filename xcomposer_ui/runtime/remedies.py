@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from xcomposer_ui.core.events import TryingRemedies
 from xcomposer_ui.core.messages import Sentence
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.result import Explanation, Failure, Fix
@@ -31,36 +32,45 @@ def failure_of(
     if outcome.failure_type is None:
         return None
     key = outcome.failure_type, outcome.message, outcome.site.module, request.image is None
-    if key not in tried:
-        tried[key] = _explanation(outcome, backend, request, progress)
-    return Failure(
+    failure = Failure(
         type=outcome.failure_type,
         message=outcome.message,
         module=outcome.site.module,
         operation=outcome.site.operation,
         operands=outcome.site.operands,
-        explanation=tried[key],
+        explanation=tried.get(key) or _explanation(outcome, backend.device, request),
         traceback=outcome.traceback,
     )
+    if key not in tried:
+        failure = _after_trials(failure, backend, request, progress)
+        tried[key] = failure.explanation
+    return failure
 
 
-def _explanation(outcome: CallResult, backend: Backend, request: Request, progress: Progress) -> Explanation:
-    """The failure's explanation, with the outcome of each other strategy that could be tried."""
-    explanation = explain(
-        f"{outcome.failure_type}: {outcome.message}", device=backend.device, operation=outcome.site.operation
-    )
+def _explanation(outcome: CallResult, device: str, request: Request) -> Explanation:
+    """The failure's explanation by its message, with a verdict on every strategy."""
+    explanation = explain(f"{outcome.failure_type}: {outcome.message}", device=device, operation=outcome.site.operation)
     known = {fix.strategy: fix for fix in explanation.fixes}
+    fixes = {name: known.get(name, Fix(name, None, NOT_KNOWN)) for name in STRATEGIES}
+    own = replace(fixes[request.strategy], cures=False, tried=True, failed_with=outcome.message, code=None)
+    return replace(explanation, fixes=tuple((fixes | {request.strategy: own}).values()))
+
+
+def _after_trials(failure: Failure, backend: Backend, request: Request, progress: Progress) -> Failure:
+    """`failure` with the outcome of each strategy that could be tried; so far, in `progress.trials`, before each."""
     # A clash shows in a prefill and one step of decoding; that a token is repeated shows after many.
-    tokens = request.max_new_tokens if outcome.failure_type == "RepeatedToken" else 2
-    fixes = []
-    for other in STRATEGIES.values():
-        fix = known.get(other.name, Fix(other.name, None, NOT_KNOWN))
-        if other.name == request.strategy:
-            fixes.append(replace(fix, cures=False, tried=True, failed_with=outcome.message, code=None))
-        else:
-            trial = replace(request, strategy=other.name, max_new_tokens=tokens)
-            fixes.append(_with_code(_tried(fix, backend.try_remedy(trial, progress)), trial, backend.device))
-    return replace(explanation, fixes=tuple(fixes))
+    tokens = request.max_new_tokens if failure.type == "RepeatedToken" else 2
+    pending = tuple(fix.strategy for fix in failure.explanation.fixes if fix.strategy != request.strategy)
+    for place, strategy in enumerate(pending):
+        progress.trials = TryingRemedies(failure, pending[place:])
+        trial = replace(request, strategy=strategy, max_new_tokens=tokens)
+        outcome = backend.try_remedy(trial, progress)
+        fixes = tuple(
+            _with_code(_tried(fix, outcome), trial, backend.device) if fix.strategy == strategy else fix
+            for fix in failure.explanation.fixes
+        )
+        failure = replace(failure, explanation=replace(failure.explanation, fixes=fixes))
+    return failure
 
 
 def _with_code(fix: Fix, request: Request, device: str) -> Fix:

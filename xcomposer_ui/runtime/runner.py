@@ -140,7 +140,7 @@ class Runner:
         job.result()
 
     def run(self, request: Request) -> Generator[Event, None, None]:
-        """Yield Waiting, Loading, TextSoFar and MemorySoFar events, and one Finished last."""
+        """Yield Waiting, Loading, TextSoFar, MemorySoFar and TryingRemedies events, and one Finished last."""
         _, half_reason = self._half(request.half)
         request = self.resolved(request)
 

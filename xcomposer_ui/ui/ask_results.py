@@ -102,7 +102,7 @@ class AskResults:
     def _tiles(self, session: Session, language: str) -> str:
         """The last run's figures; during a run their places, so that nothing moves when they arrive; else nothing."""
         if session.running is not None:
-            return metric_tiles(None, language)
+            return metric_tiles(None, language) if session.trials is None else ""
         answered = session.last is not None and session.last.failure is None
         return metric_tiles(session.last.measurement, language) if session.last and answered else ""
 
@@ -133,6 +133,8 @@ class AskResults:
     def progress(self, session: Session, language: str) -> dict[Any, Any]:
         """Component -> value for what changes while a run is in progress."""
         changes = {self.chat: conversation(session, language), self.status: run_status(session, language)}
+        if session.trials is not None:
+            changes[self.tiles] = self._tiles(session, language)
         return changes | ({self.timeline: self._timeline(session, language)} if session.timeline is not None else {})
 
 

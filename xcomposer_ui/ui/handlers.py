@@ -13,7 +13,16 @@ from typing import Any
 
 from xcomposer_ui.compare.document import document_of_run, run_as_json
 from xcomposer_ui.core.errors import UserError
-from xcomposer_ui.core.events import Event, Finished, Loading, MemorySoFar, Status, TextSoFar, Waiting
+from xcomposer_ui.core.events import (
+    Event,
+    Finished,
+    Loading,
+    MemorySoFar,
+    Status,
+    TextSoFar,
+    TryingRemedies,
+    Waiting,
+)
 from xcomposer_ui.core.images import open_picture
 from xcomposer_ui.core.request import MemoryRequest, Request
 from xcomposer_ui.core.result import Measurement, RunResult
@@ -99,7 +108,7 @@ def run_once(
 
 
 def stopped(session: Session, status: Status) -> Session:
-    """The session after its run was stopped: the answer so far is kept and marked as stopped."""
+    """The session after its run was stopped: the answer so far is kept and marked as stopped; a failure is kept."""
     running = session.running
     if running is None:
         return session
@@ -108,8 +117,9 @@ def stopped(session: Session, status: Status) -> Session:
         request=replace(running, half=half, model=running.model or status.model),
         device=status.device or "—",
         measurement=Measurement(),
-        answer=session.draft,
-        stopped=True,
+        answer=session.draft if session.trials is None else None,
+        failure=session.trials and session.trials.failure,
+        stopped=session.trials is None,
         timeline=session.timeline,
     )
     try:
@@ -195,6 +205,8 @@ def _after(session: Session, request: Request, event: Event) -> Session:
         return replace(session, draft=event.text, stage=None)
     if isinstance(event, MemorySoFar):
         return replace(session, timeline=event.timeline)
+    if isinstance(event, TryingRemedies):
+        return replace(session, trials=event, stage=None)
     if isinstance(event, (Waiting, Loading)):
         return replace(session, stage=event)
     raise TypeError(f"unknown event {event!r}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from xcomposer_ui.core.errors import UserError
-from xcomposer_ui.core.events import Loading, Waiting
+from xcomposer_ui.core.events import Loading, TryingRemedies, Waiting
 from xcomposer_ui.core.images import thumbnail
 from xcomposer_ui.core.memory_timeline import MemoryTimeline
 from xcomposer_ui.core.request import Request
@@ -47,6 +47,7 @@ class Session:
 
     turns: the conversation, oldest first. runs: every run of the visit, oldest first; outlives the conversation.
     notice: the user's last mistake, until the next run.
+    trials: of the remedies, where the run in progress has failed.
     timeline: memory of the run in progress so far; expected_bytes: its predicted peak, once that is known.
     misfit: why the request in `refused` was not run, or what to run instead after it ran out of memory.
     report: the last run as a self-contained document; None where its picture's file was deleted before its end.
@@ -62,6 +63,7 @@ class Session:
     thumbnail: str | None = None
     draft: str = ""
     stage: Waiting | Loading | CheckingFit | None = None
+    trials: TryingRemedies | None = None
     notice: UserError | None = None
     stopped: bool = False
     timeline: MemoryTimeline | None = None
@@ -123,7 +125,9 @@ class Session:
 
     def idle(self) -> Session:
         """The session with no run in progress."""
-        return replace(self, running=None, thumbnail=None, draft="", stage=None, timeline=None, expected_bytes=None)
+        return replace(
+            self, running=None, thumbnail=None, draft="", stage=None, trials=None, timeline=None, expected_bytes=None
+        )  # fmt: skip
 
     def undone(self) -> Session:
         """The session without the conversation's last turn; the runs stay."""

@@ -42,7 +42,8 @@ def conversation(session: Session, language: str) -> Markup:
         request = session.running
         new = bool(shown) and request.file != file
         name = strategy_name(request.strategy, language)
-        shown.append(Turn(request, session.thumbnail, new, name, session.draft or None))
+        note = "" if session.trials is None else text("chat.failed", language, type=session.trials.failure.type)
+        shown.append(Turn(request, session.thumbnail, new, name, session.draft or None, note=note))
     return render("conversation", language, turns=shown, busy=session.running is not None, restored=session.restored)
 
 

@@ -16,12 +16,16 @@ from xcomposer_ui.ui.html import render
 
 @dataclass(frozen=True)
 class _Remedy:
-    """A row of the remedies. verdict: what came of it, or what is expected. button: the id of what runs it, or ""."""
+    """A row of the remedies. verdict: what came of it, or what is expected. button: the id of what runs it, or "".
+
+    state: whether it cures, or that it is being tried, for the row's mark.
+    """
 
     fix: Fix
     name: str
     verdict: Message
     reason: Sentence
+    state: str
     button: str = ""
 
 
@@ -30,10 +34,18 @@ def explanation_card(explanation: Explanation, language: str) -> Markup:
     return render("explanation", language, explanation=explanation, remedies=_remedies(explanation.fixes, language, ""))
 
 
-def failure_card(failure: Failure, language: str, strategy: str | None = None, *, buttons: str = "") -> Markup:
+def failure_card(
+    failure: Failure,
+    language: str,
+    strategy: str | None = None,
+    *,
+    buttons: str = "",
+    pending: Sequence[str] = (),
+) -> Markup:
     """A card for `failure` of a run under `strategy`, with the whole error message to copy.
 
     buttons: the prefix of the ids of the buttons that run a strategy; "" where the page has none.
+    pending: the strategies that are still being tried on the failure.
     """
     explanation = failure.explanation
     dtypes = tuple(dict.fromkeys(operand.dtype for operand in failure.operands)) or explanation.dtypes
@@ -44,21 +56,23 @@ def failure_card(failure: Failure, language: str, strategy: str | None = None, *
         failure=failure,
         explanation=explanation,
         clash=dtypes if explanation.clash and len(dtypes) == 2 else (),
-        remedies=_remedies(others, language, buttons),
+        remedies=_remedies(others, language, buttons, pending),
     )
 
 
-def _remedies(fixes: Sequence[Fix], language: str, buttons: str) -> list[_Remedy]:
-    """A row for each of `fixes`: those that cure first, those that do not last."""
+def _remedies(fixes: Sequence[Fix], language: str, buttons: str, pending: Sequence[str] = ()) -> list[_Remedy]:
+    """A row for each of `fixes`: those that cure first, those that do not last; in their order while one is pending."""
+    ordered = fixes if pending else sorted(fixes, key=lambda fix: (True, None, False).index(fix.cures))
     return [
         _Remedy(
             fix,
             strategy_name(fix.strategy, language),
-            _verdict(fix),
+            Message("fix.trying") if fix.strategy in pending else _verdict(fix),
             Message("fix.failed_with", message=fix.failed_with or UNKNOWN) if fix.tried and not fix.cures else fix.why,
+            "trying" if fix.strategy in pending else str(fix.cures).lower(),
             f"{buttons}-{fix.strategy}" if buttons and fix.cures is not False else "",
         )
-        for fix in sorted(fixes, key=lambda fix: (True, None, False).index(fix.cures))
+        for fix in ordered
     ]
 
 

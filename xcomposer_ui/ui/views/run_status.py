@@ -19,16 +19,17 @@ def run_status(session: Session, language: str) -> Markup:
     """The panel under the tiles for the current state of `session`; empty before its first run."""
     if session.running is None and session.last is None:
         return Markup()
-    return render("run_status", language, content=_content(session, language))
+    return render("run_status", language, content=_content(session, language), busy=session.trials is not None)
 
 
 def loading_view(stage: Waiting | Loading | None, ready: str | None, language: str) -> Markup:
     """The panel of a change of model. stage: of its loading, None at its end. ready: the model just loaded."""
     if stage is not None:
-        return render("run_status", language, content=_stage(stage, language))
+        return render("run_status", language, content=_stage(stage, language), busy=False)
     if ready is None:
         return Markup()
-    return render("run_status", language, content=macro("quiet", language, Message("models.ready", model=ready)))
+    content = macro("quiet", language, Message("models.ready", model=ready))
+    return render("run_status", language, content=content, busy=False)
 
 
 def waiting_message(stage: Waiting) -> Message:
@@ -67,6 +68,9 @@ def answered(result: RunResult, with_picture: bool, language: str) -> Markup:
 
 
 def _content(session: Session, language: str) -> Markup:
+    if session.trials is not None and session.running is not None:
+        trials = session.trials
+        return failure_card(trials.failure, language, session.running.strategy, pending=trials.pending)
     if session.running is not None:
         return _stage(session.stage, language, session.running.strategy)
     assert session.last is not None
