@@ -8,7 +8,6 @@ from typing import Any
 
 import gradio as gr
 
-from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.messages import text
 from xcomposer_ui.core.request import TILE_SETTINGS
 from xcomposer_ui.core.settings import Settings
@@ -23,33 +22,15 @@ from xcomposer_ui.ui.kept_session import kept_session, restored_session
 from xcomposer_ui.ui.links import example_file, example_name
 from xcomposer_ui.ui.localization import QUIET, Localization
 from xcomposer_ui.ui.preflight import Preflight
+from xcomposer_ui.ui.run_tab import BUSY, COMPUTES, STOPS, Steps
 from xcomposer_ui.ui.session import Session
 from xcomposer_ui.ui.views.flow import flow_stage, flow_view
 from xcomposer_ui.ui.views.notices import notice
-
-MODEL_QUEUE = "model"
-"""The queue of all events that compute; the runner computes them one at a time, in their order."""
-
-MOST_COMPUTING = 32
-"""Visitors who run, or wait in the runner's own queue, where they see their place; later ones wait in Gradio's."""
-
-COMPUTES: dict[str, Any] = {
-    "api_visibility": "private", "concurrency_id": MODEL_QUEUE, "concurrency_limit": MOST_COMPUTING,
-    "trigger_mode": "multiple", "show_progress": "hidden",
-}  # fmt: skip
-"""For events that compute. A second one of a visitor on the same tab is answered with `BUSY`."""
-
-BUSY = UserError("run_in_progress")
-
-STOPS: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-"""For the events of the Stop buttons."""
 
 PREDICTIONS = "predictions"
 """The queue of predictions for finished runs, apart from that of the model."""
 
 FOCUS_QUESTION = "() => document.querySelector('#question textarea').focus()"
-
-Steps = Generator[dict[Any, Any], None, None]
 
 
 class AskTab:

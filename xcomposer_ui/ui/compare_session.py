@@ -71,6 +71,11 @@ class CompareSession:
     checking_fit: bool = False
     misfit: ComparisonDoesNotFit | None = None
 
+    @property
+    def running(self) -> bool:
+        """Whether a comparison or the check whether it fits is in progress."""
+        return self.step is not None or self.checking_fit
+
     def idle(self) -> CompareSession:
         """The session with nothing in progress and no notice."""
         return replace(self, step=None, notice=None, earlier=None, checking_fit=False, misfit=None)
@@ -91,6 +96,10 @@ class CompareSession:
         if comparison is None or not comparison.runs or self.request is None:
             return ended
         return replace(ended, document=document_of(self.request, comparison))
+
+    def stopped(self) -> CompareSession:
+        """The idle session, with the document of what was measured until a stop."""
+        return replace(self, checking_fit=False) if self.step is None else self.ended(stopped=True)
 
 
 def document_of(request: ComparisonRequest, comparison: Comparison) -> dict[str, Any]:

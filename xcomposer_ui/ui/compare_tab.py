@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
-from contextlib import closing
-from dataclasses import replace
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -17,8 +15,7 @@ from xcomposer_ui.core.settings import DEVICES, Settings
 from xcomposer_ui.core.strategies import HALF_DTYPES
 from xcomposer_ui.runtime.runner import Runner
 from xcomposer_ui.ui import compare_handlers
-from xcomposer_ui.ui.active_runs import ActiveRuns
-from xcomposer_ui.ui.ask_tab import BUSY, COMPUTES, STOPS
+from xcomposer_ui.ui.compare_handlers import Sessions
 from xcomposer_ui.ui.compare_session import CompareSession
 from xcomposer_ui.ui.example_gallery import ExampleGallery
 from xcomposer_ui.ui.examples import Example
@@ -29,12 +26,10 @@ from xcomposer_ui.ui.localization import QUIET, Localization
 from xcomposer_ui.ui.offer_buttons import offers
 from xcomposer_ui.ui.pictures import PictureInput
 from xcomposer_ui.ui.preflight import Preflight
+from xcomposer_ui.ui.run_tab import RunTab
 from xcomposer_ui.ui.setting_controls import filled_in, follow_model, setting_control
 from xcomposer_ui.ui.views.comparison import comparison_view
 from xcomposer_ui.ui.views.notices import does_not_fit_notice, notice
-
-Steps = Generator[dict[Any, Any], None, None]
-Sessions = Generator[CompareSession, None, None]
 
 FITS = ("some", "all")
 """What is offered where not every strategy fits: those that fit, or all of them."""
@@ -43,7 +38,7 @@ FIRST_VALUES = {"max_new_tokens": 64}
 """Initial values that are not the setting's default: a comparison runs each strategy several times."""
 
 
-class CompareTab:
+class CompareTab(RunTab[CompareSession]):
     """Builds the tab; `shown` gives its values anew, for another language."""
 
     def __init__(
@@ -55,10 +50,8 @@ class CompareTab:
         examples: tuple[Example, ...],
         preflight: Preflight,
     ) -> None:
+        super().__init__(words, CompareSession())
         self.settings, self.runner, self.examples, self.preflight = settings, runner, examples, preflight
-        self.languages = words.languages
-        self.active: ActiveRuns[CompareSession] = ActiveRuns()
-        self.session = gr.State(CompareSession())
         with gr.Row(elem_classes="xl-ask"):
             with gr.Column(scale=4, min_width=300, elem_classes="xl-left"):
                 self._form(words)
@@ -96,10 +89,6 @@ class CompareTab:
             "file": self.picture, "text": self.question, "halves": self.halves, "model": self.model,
             "device": self.device, "with_picture": self.with_picture, **self.numbers,
         }  # fmt: skip
-
-    def inputs(self) -> list[Any]:
-        """The components whose values are the arguments of `fields`, in order."""
-        return list(self.controls.values())
 
     def fields(self, *values: Any) -> dict[str, Any]:
         """The comparison's fields, unchecked."""
@@ -183,22 +172,11 @@ class CompareTab:
         self.with_picture = words.make(gr.Checkbox, {"label": "compare.with_picture"}, value=False)
 
     def _wire(self, language: gr.Radio) -> None:
-        inputs = [self.session, language, *self.inputs()]
         self.gallery.fill(self.picture, self.question, language)
+        runner, checks, examples = self.runner, self.preflight, self.examples
 
         def on(listen: Callable[..., Any], handler: Callable[[CompareSession, Fields], Sessions]) -> Any:
-            # Gradio names even private events after their functions; "compare" is the endpoint's name.
-            def comparison(session: CompareSession, language: str, request: gr.Request, *values: Any) -> Steps:
-                if self.active.busy(request.session_hash):
-                    yield {self.notice: notice(BUSY, language)}
-                    return
-                language_now = self.languages.current(request.session_hash, language)
-                steps = handler(session, self.fields(*values))
-                yield from self._follow(self.active.followed(request.session_hash, session, steps), language_now)
-
-            return listen(comparison, inputs, self.outputs(), **COMPUTES)
-
-        runner, checks, examples = self.runner, self.preflight, self.examples
+            return self._on(listen, handler, "comparison", language)
 
         def compared(session: CompareSession, fields: Fields) -> Sessions:
             return compare_handlers.steps(runner, session, fields, preflight=checks)
@@ -222,7 +200,7 @@ class CompareTab:
                 lambda session, _: compare_handlers.steps_of_misfit(runner, session, examples),
             ),
         ]
-        self.stop.click(self._stopped, [self.session, language], self.outputs(), cancels=events, **STOPS)
+        self._on_stop(events, language)
 
     def _difference(self) -> dict[Any, Any]:
         """Component -> value for a comparison in which float16 answers otherwise and bfloat16 does not."""
@@ -235,17 +213,3 @@ class CompareTab:
             self.numbers["stress_exponent"]: self.stressed.stress_exponent,
             self.numbers["repeats"]: 1,
         }
-
-    def _follow(self, steps: Sessions, language_now: Callable[[], str]) -> Steps:
-        with closing(steps):
-            for session in steps:
-                busy = gr.update(variant="stop" if session.step is not None or session.checking_fit else "secondary")
-                yield {self.session: session, self.stop: busy, **self.shown(session, language_now())}
-
-    def _stopped(self, session: CompareSession, language: str, request: gr.Request) -> dict[Any, Any]:
-        session = self.active.stop(request.session_hash, session, _ended)
-        return {self.session: session, self.stop: gr.update(variant="secondary"), **self.shown(session, language)}
-
-
-def _ended(session: CompareSession) -> CompareSession:
-    return replace(session, checking_fit=False) if session.step is None else session.ended(stopped=True)

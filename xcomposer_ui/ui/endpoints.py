@@ -28,13 +28,13 @@ from xcomposer_ui.planning.plan import PlanRequest, plan_as_json
 from xcomposer_ui.planning.training_plan import TrainingPlan, training_plan_as_json
 from xcomposer_ui.runtime.runner import Runner
 from xcomposer_ui.ui import compare_handlers, handlers, plan_handlers, train_handlers
-from xcomposer_ui.ui.ask_tab import MODEL_QUEUE, MOST_COMPUTING
 from xcomposer_ui.ui.gradio_sessions import caller_gone
 from xcomposer_ui.ui.guard import REFUSED
 from xcomposer_ui.ui.localization import SessionLanguages
 from xcomposer_ui.ui.pictures import PictureInput
 from xcomposer_ui.ui.plan_tab import PLAN_QUEUE
 from xcomposer_ui.ui.preflight import Preflight
+from xcomposer_ui.ui.run_tab import MODEL_QUEUE, MOST_COMPUTING
 from xcomposer_ui.ui.setting_controls import filled_in
 
 

@@ -14,10 +14,10 @@ from xcomposer_ui.core.strategies import HALF_DTYPES
 from xcomposer_ui.planning.catalogue import Entry, entry_of
 from xcomposer_ui.planning.fit import FitChecker
 from xcomposer_ui.runtime.runner import Runner
-from xcomposer_ui.ui.ask_tab import COMPUTES, STOPS
 from xcomposer_ui.ui.html import short_name
 from xcomposer_ui.ui.localization import QUIET, Localization
 from xcomposer_ui.ui.plan_tab import PLAN_QUEUE
+from xcomposer_ui.ui.run_tab import COMPUTES, STOPS
 from xcomposer_ui.ui.views.models import head_line, models_table
 from xcomposer_ui.ui.views.notices import notice
 from xcomposer_ui.ui.views.run_status import loading_view

@@ -48,6 +48,10 @@ class TrainSession:
             finetuning = replace(finetuning, stopped=True)
         return replace(self.idle(), finetuning=finetuning, document=document_of(finetuning))
 
+    def stopped(self) -> TrainSession:
+        """The idle session, with the document of what was trained until a stop."""
+        return self.ended(stopped=True)
+
     @property
     def remedies(self) -> tuple[str, ...]:
         """The recipes that avoid the failures shown, and did not run themselves."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
-from contextlib import closing
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -15,31 +15,25 @@ from xcomposer_ui.finetuning.recipes import MISTAKES, OPTIMIZERS, RECIPES
 from xcomposer_ui.finetuning.request import QUESTION_KINDS, FinetuningRequest
 from xcomposer_ui.runtime.runner import Runner
 from xcomposer_ui.ui import train_handlers
-from xcomposer_ui.ui.active_runs import ActiveRuns
-from xcomposer_ui.ui.ask_tab import BUSY, COMPUTES, STOPS
 from xcomposer_ui.ui.links import train_fields, train_link
 from xcomposer_ui.ui.localization import Localization
 from xcomposer_ui.ui.offer_buttons import offers
+from xcomposer_ui.ui.run_tab import RunTab
 from xcomposer_ui.ui.setting_controls import setting_control
-from xcomposer_ui.ui.train_handlers import TrainSession
+from xcomposer_ui.ui.train_handlers import Sessions, TrainSession
 from xcomposer_ui.ui.views.notices import notice
 from xcomposer_ui.ui.views.training import training_view
-
-Steps = Generator[dict[Any, Any], None, None]
-Sessions = Generator[TrainSession, None, None]
 
 FIRST_SETTINGS = ("steps", "batch", "learning_rate", "loss_divisor")
 """The settings that are shown at once; the others are under Advanced."""
 
 
-class TrainTab:
+class TrainTab(RunTab[TrainSession]):
     """Builds the tab; `shown` gives its values anew, for another language."""
 
     def __init__(self, words: Localization, settings: Settings, runner: Runner, language: gr.Radio) -> None:
+        super().__init__(words, TrainSession())
         self.settings, self.runner = settings, runner
-        self.languages = words.languages
-        self.active: ActiveRuns[TrainSession] = ActiveRuns()
-        self.session = gr.State(TrainSession())
         with gr.Row(elem_classes="xl-ask"):
             with gr.Column(scale=4, min_width=300, elem_classes="xl-left"):
                 self._form(words)
@@ -72,10 +66,6 @@ class TrainTab:
             "recipes": self.recipes, "mistakes": self.mistakes, "kind": self.kind, "optimizer": self.optimizer,
             "device": self.device, **self.numbers,
         }  # fmt: skip
-
-    def inputs(self) -> list[Any]:
-        """The components whose values are the arguments of `fields`, in order."""
-        return list(self.controls.values())
 
     def fields(self, *values: Any) -> dict[str, Any]:
         """The request's fields, unchecked; an empty number box leaves the default."""
@@ -143,41 +133,17 @@ class TrainTab:
                 self.numbers[setting.name] = control
 
     def _wire(self, language: gr.Radio) -> None:
-        def on(trigger: Any, handler: Callable[[TrainSession, Mapping[str, Any]], Sessions]) -> Any:
-            # Gradio names even private events after their functions; "train" is the endpoint's name.
-            def training(session: TrainSession, language: str, request: gr.Request, *values: Any) -> Steps:
-                if self.active.busy(request.session_hash):
-                    yield {self.notice: notice(BUSY, language)}
-                    return
-                language_now = self.languages.current(request.session_hash, language)
-                steps = handler(session, self.fields(*values))
-                yield from self._follow(self.active.followed(request.session_hash, session, steps), language_now)
+        runner, name = self.runner, "training"
+        start = self.run.click
+        events = [self._on(start, lambda session, given: train_handlers.steps(runner, session, given), name, language)]
+        for recipe, button in self.remedies.items():
+            remedied = partial(_remedied, runner, recipe)
+            events.append(self._on(button.click, remedied, name, language))
+        self._on_stop(events, language)
 
-            inputs = [self.session, language, *self.inputs()]
-            return trigger(training, inputs, self.outputs(), **COMPUTES)
 
-        runner = self.runner
-        events = [on(self.run.click, lambda session, fields: train_handlers.steps(runner, session, fields))]
-        for name, button in self.remedies.items():
-            events.append(
-                on(button.click, lambda session, _, name=name: train_handlers.remedy_steps(runner, session, name))  # type: ignore[misc]
-            )
-        self.stop.click(self._stopped, [self.session, language], self.outputs(), cancels=events, **STOPS)
-
-    def _follow(self, steps: Sessions, language_now: Callable[[], str]) -> Steps:
-        latest: TrainSession | None = None
-        with closing(steps):
-            for session in steps:
-                if session is latest:  # nothing to draw, but a moment at which Gradio can stop the run
-                    yield {self.stop: gr.skip()}
-                    continue
-                latest = session
-                busy = gr.update(variant="stop" if session.running else "secondary")
-                yield {self.session: session, self.stop: busy, **self.shown(session, language_now())}
-
-    def _stopped(self, session: TrainSession, language: str, request: gr.Request) -> dict[Any, Any]:
-        session = self.active.stop(request.session_hash, session, lambda newest: newest.ended(stopped=True))
-        return {self.session: session, self.stop: gr.update(variant="secondary"), **self.shown(session, language)}
+def _remedied(runner: Runner, recipe: str, session: TrainSession, _: Mapping[str, Any]) -> Sessions:
+    return train_handlers.remedy_steps(runner, session, recipe)
 
 
 def _remedy(name: str, language: str) -> str:
