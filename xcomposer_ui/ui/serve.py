@@ -53,7 +53,9 @@ def launch(settings: Settings, runner: Runner, plans: Plans | None = None, **mor
         server_port=settings.port or None,
         theme=theme(),
         css_paths=[STYLE, ASSETS / "learn.css"],
-        head=head() + examples_style(list(by_picture(examples()))) + narrow_style() + str(render("skeleton")),
+        head=head()
+        + examples_style(list(by_picture(examples())))
+        + "".join(map(str, map(render, ("narrow_style", "skeleton")))),
         i18n=i18n,
         share=False,
         run_history=False,
@@ -108,8 +110,3 @@ def _misfit(runner: Runner, plans: Plans) -> DoesNotFit | None:
     """Why a short question to the settings' model does not fit; None where it fits."""
     query = runner.resolved(Request("What is this?")).memory_query()
     return next(iter(FitChecker(plans, runner.memory_budget).misfits([query])), None)
-
-
-def narrow_style() -> str:
-    """The style sheet of narrow views for the page's head: Gradio drops its container queries from `css_paths`."""
-    return f"<style>{(ASSETS / 'narrow.css').read_text(encoding='utf-8')}</style>"
