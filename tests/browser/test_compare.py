@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Generator
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.conftest import Lab
+from tests.browser.visitor import ask, show, wait_for_runs
 from tests.compare.scripted import ScriptedRunner
 from tests.planning.scripted import GIB
 from tests.ui.test_preflight import Tight
@@ -54,6 +57,27 @@ def test_a_link_restores_the_settings_and_a_comparison_shows_and_gives_all(
     assert "from_pretrained" in Path(started.value.path()).read_text(encoding="utf-8")
     page.locator("#language").get_by_text("中文").click()
     expect(page.locator(".xl-headline")).to_contain_text("与全精度不同")
+
+
+def test_compare_this_takes_picture_question_and_settings_along(lab: Lab, open_page: Open, picture: str) -> None:
+    page = open_page(lab.address)
+    show(page, picture)
+    page.locator("#half").get_by_text("bfloat16").click()
+    page.locator("#advanced button").first.click()
+    page.locator("#max-new-tokens input[type=number]").fill("33")
+    page.keyboard.press("Tab")
+    ask(page, "How many?")
+    wait_for_runs(page, 1)
+    page.locator("#question textarea").fill("Something else")  # the run's question is compared, not the form's
+    page.get_by_role("button", name="Compare this").click()
+    expect(page.locator("#compare-picture img")).to_be_visible()
+    expect(page.locator("#compare-question textarea")).to_have_value("How many?")
+    expect(page.locator("#compare-halves input:checked")).to_have_count(1)
+    expect(page.locator("#compare-halves").get_by_label("bfloat16")).to_be_checked()
+    expect(page.locator("#compare")).to_be_focused()
+    expect(page).to_have_url(re.compile("#compare$"))
+    page.get_by_role("button", name="Advanced").locator("visible=true").click()
+    expect(page.locator("#compare-max-new-tokens input[type=number]")).to_have_value("33")
 
 
 def test_stop_keeps_what_is_done(open_page: Open, serve: Serve, picture: str) -> None:

@@ -46,7 +46,9 @@ class AskResults:
         self.start = words.view(self._start, js_on_load=triggers("submit"), elem_id="start")
         self.misfit = gr.HTML("", elem_id="does-not-fit")
         self.fits = offers("fits", "fit", FITS)
-        self.chat = gr.HTML(conversation(Session(), "en"), js_on_load=triggers("edit", "retry", "undo"), elem_id="chat")
+        self.chat = gr.HTML(
+            conversation(Session(), "en"), js_on_load=triggers("edit", "retry", "undo", "apply"), elem_id="chat"
+        )
         self.tiles = gr.HTML("", elem_id="tiles")
         self.status = gr.HTML("", elem_id="run-status")
         self.remedies = offers("remedies", "try", STRATEGIES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -27,6 +28,7 @@ from xcomposer_ui.ui.offer_buttons import offers
 from xcomposer_ui.ui.pictures import PictureInput
 from xcomposer_ui.ui.preflight import Preflight
 from xcomposer_ui.ui.run_tab import RunTab
+from xcomposer_ui.ui.session import SessionRun
 from xcomposer_ui.ui.setting_controls import filled_in, follow_model, setting_control
 from xcomposer_ui.ui.views.comparison import comparison_view
 from xcomposer_ui.ui.views.notices import does_not_fit_notice, notice
@@ -112,6 +114,18 @@ class CompareTab(RunTab[CompareSession]):
         if own_picture or (own_question or "").strip():
             return dict.fromkeys(self.shared(), gr.skip())
         return {self.picture: picture, self.question: question or ""}
+
+    def taken_from_run(self, run: SessionRun) -> dict[Any, Any]:
+        """Component -> value for the picture, question and settings of a run of the Ask tab."""
+        request = run.request
+        return {
+            self.picture: request.file if request.file and Path(request.file).is_file() else None,
+            self.question: request.text,
+            self.halves: [run.result.half],
+            self.model: request.model or self.settings.model,
+            self.device: request.device or self.settings.device,
+            **{self.numbers[s.name]: getattr(request, s.name) or 0 for s in settings_of(Request, flagged=True)},
+        }
 
     def restored(self, query: Mapping[str, str]) -> dict[Any, Any]:
         """Component -> value for the settings in the page's address; empty where it has none."""

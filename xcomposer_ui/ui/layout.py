@@ -35,6 +35,13 @@ CACHE_SEC = (3600, 86400)
 """How often Gradio deletes old uploads, and the age at which it does."""
 
 SAY_LANGUAGE = "(language) => { document.documentElement.lang = language; return [language]; }"
+FOCUS_COMPARE = """() => {
+  const focus = () => {
+    const run = document.querySelector('#compare');
+    run?.offsetParent ? run.focus() : requestAnimationFrame(focus);  // a tab is drawn a moment after it is chosen
+  };
+  focus();
+}"""
 BROWSER_LANGUAGE = "(_, ...others) => [navigator.language || 'en', ...others]"
 
 
@@ -101,6 +108,11 @@ def build_app(settings: Settings, runner: Runner, plans: Plans | None = None) ->
         compare_tab.select(
             compare.taken_from_ask, [ask.form.picture, ask.form.question, *compare.shared()], compare.shared(), **QUIET
         )
+        opened = ask.results.chat.apply(
+            lambda session: {tabs: gr.Tabs(selected="compare"), **compare.taken_from_run(session.turns[-1])},
+            ask.session, [tabs, *compare.inputs()], **QUIET,
+        )  # fmt: skip
+        opened.then(None, js=FOCUS_COMPARE, api_visibility="private")
         picker.follow(language, head.line, [ask.form.model, compare.model])
         build_endpoints(settings, runner, checks, words.languages)
 
