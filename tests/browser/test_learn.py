@@ -103,7 +103,7 @@ def test_typing_clicking_and_drawing_in_the_explorer(address: str, open_page: Op
     page.mouse.down()
     page.mouse.move(bits[1]["x"] + 5, bits[1]["y"] + 5, steps=12)
     page.mouse.up()
-    expect(number).to_have_value("64.0")  # the exponent bits 16, 8 and 4, less the bias of 15, and the hidden one
+    expect(number).to_have_value("8192.0")  # 2 ** (16 + 8 + 4 - 15)
     expect(half).to_have_text("0111" + "0" * 12)
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from typing import Any, TypeVar
 
 import pytest
 
@@ -32,6 +35,7 @@ from xcomposer_ui.ui.views.float_explorer import explorer_view
 from xcomposer_ui.ui.views.lesson import answers_page, lesson_view, worksheet
 
 FIRST = lesson()[0]
+Found = TypeVar("Found")
 
 
 def real_arithmetic(step: Step) -> Findings:
@@ -50,7 +54,13 @@ def answer(results: KeptResults, session: LearnSession, choice: str) -> list[tup
     async def all_steps() -> list[tuple[LearnSession, Progress]]:
         return [step async for step in answered(results, session, Progress(), choice)]
 
-    return asyncio.run(all_steps())
+    return awaited(all_steps())
+
+
+def awaited(steps: Coroutine[Any, Any, Found]) -> Found:
+    """What `steps` return; in a thread, because Playwright's event loop may run in this one."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, steps).result()
 
 
 def test_a_right_prediction_scores_and_shows_the_run(results: KeptResults) -> None:
@@ -119,7 +129,7 @@ def test_the_teachers_run_goes_through_every_step(results: KeptResults) -> None:
     async def all_steps() -> list[LearnSession]:
         return [step async for step in measured(results, LearnSession(TEACHER))]
 
-    last = asyncio.run(all_steps())[-1]
+    last = awaited(all_steps())[-1]
     assert last.measured is None and last.notice is not None  # all but the first are refused here
     page = lesson_view(last, Progress(), results, "en")
     assert "2048 + 1 is 2048 in float16" in page

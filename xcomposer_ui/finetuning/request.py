@@ -30,6 +30,7 @@ class FinetuningRequest:
     batch: pictures of a step, each with QUESTIONS_PER_PICTURE questions.
     loss_divisor: what the loss is divided by before the backward pass; larger, more gradients underflow.
     epsilon: AdamW's, which is added to the denominator of an update.
+    with_accuracy: whether the held-out questions are asked before and after, which takes as long as several steps.
 
     Raises UserError where a field is invalid or out of its range.
     """
@@ -38,6 +39,7 @@ class FinetuningRequest:
     kind: str = "colour"
     optimizer: str = "adamw"
     device: str | None = None
+    with_accuracy: bool = True
     steps: int = setting(
         60, lowest=1, highest=500, step=1, flag="--steps", help="optimizer steps of each recipe", label="train.steps"
     )

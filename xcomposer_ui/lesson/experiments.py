@@ -211,7 +211,8 @@ def memory(lab: Lab, parameters: Mapping[str, Any]) -> Findings:
 def training(lab: Lab, parameters: Mapping[str, Any]) -> Findings:
     """A short fine-tuning under the recipes "unscaled" and "scaled": which gradients the 16-bit type loses."""
     names = {name: parameters[name] for name in ("unscaled", "scaled")}
-    request = FinetuningRequest(recipes=tuple(names.values()), steps=parameters["steps"], batch=parameters["batch"])
+    sizes = {name: parameters[name] for name in ("steps", "batch")}
+    request = FinetuningRequest(recipes=tuple(names.values()), with_accuracy=False, **sizes)
     found = _last(lab.runner.finetune(request), Finetuned).finetuning
     figures: dict[str, Fact] = {}
     for (name, _), result in zip(names.items(), found.recipes, strict=True):

@@ -43,6 +43,7 @@ class LearnTab:
         self.results = learn_handlers.kept_results(Lab(runner, preflight.plans, preflight.fitting))
         self.session = gr.State(LearnSession())
         self.progress = gr.BrowserState({}, storage_key=STORAGE, secret=STORAGE)
+        self.drawn = gr.State(())  # the explorer's fields as `floats` shows them
         script = SCRIPT.read_text(encoding="utf-8")
         self.page = words.view(
             lambda language: lesson_view(LearnSession(), Progress(), self.results, language),
@@ -60,7 +61,7 @@ class LearnTab:
     def follow(self, loaded: Any, language: gr.Radio) -> None:
         """Show the tab in `language`, and at the place in the page's address once the page is `loaded`."""
         given = [language, self.session, self.progress, *self.calculation]
-        changed = [self.session, self.page, self.explorer, *self.calculation, self.floats]
+        changed = [self.session, self.page, self.explorer, *self.calculation, self.drawn, self.floats]
         loaded.then(self._linked, given, [self.tabs, *changed], **QUIET)
         language.input(self._shown, given, changed, **QUIET)
 
@@ -68,9 +69,8 @@ class LearnTab:
         self, language: str, session: LearnSession, stored: Any, first: str, operation: str, second: str
     ) -> dict[Any, Any]:
         """Component -> value that shows `session`, the progress and the explorer's fields in `language`."""
-        return self._page(session, Progress.from_browser(stored), language) | {
-            self.floats: self._explored(first, operation, second, language)
-        }
+        floats = self._explored(first, operation, second, language)
+        return self._page(session, Progress.from_browser(stored), language) | floats
 
     def _linked(
         self, language: str, session: LearnSession, stored: Any, first: str, operation: str, second: str,
@@ -110,11 +110,13 @@ class LearnTab:
         self.page.select(self._opened, state, places, **QUIET)
         self.page.submit(self._answered, state, [self.session, self.progress, self.page], **WAITS)
         tab.select(self._prepared, None, None, **QUIET)
+        given, shown = [*self.calculation, language], [self.drawn, self.floats]
+        # Not `input`, which Gradio leaves out where a visitor pastes or deletes.
         gr.on(
-            [field.change for field in self.calculation], self._explored, [*self.calculation, language], self.floats,
+            [field.change for field in self.calculation], self._typed, [self.drawn, *given], shown,
             trigger_mode="always_last", **QUIET,
         )  # fmt: skip
-        self.floats.select(self._clicked, [*self.calculation, language], [*self.calculation, self.floats], **QUIET)
+        self.floats.select(self._clicked, given, [*self.calculation, *shown], **QUIET)
 
     def _opened(self, session: LearnSession, stored: Any, language: str, event: gr.EventData) -> dict[Any, Any]:
         sent = event._data or {}
@@ -153,14 +155,23 @@ class LearnTab:
             self.explorer: gr.update(visible=session.place == FLOATS),
         }
 
-    def _explored(self, first: str, operation: str, second: str, language: str) -> str:
+    def _typed(self, drawn: tuple[str, ...], first: str, operation: str, second: str, language: str) -> dict[Any, Any]:
+        """As `_explored`; nothing where a click filled in the fields and was drawn: the next one may have begun."""
+        if tuple(drawn) == (first, operation, second):
+            return {self.floats: gr.skip()}
+        return self._explored(first, operation, second, language)
+
+    def _explored(self, first: str, operation: str, second: str, language: str) -> dict[Any, Any]:
+        """Component -> value that shows the calculation in the fields, or what is wrong with it."""
+        calculation, mistake = FIRST_CALCULATION, None
         try:
             calculation = learn_handlers.calculation_of(first, operation, second)
         except UserError as error:
-            return explorer_view(FIRST_CALCULATION, language, calculation_link(FIRST_CALCULATION), error)
-        return explorer_view(calculation, language, calculation_link(calculation))
+            mistake = error
+        view = explorer_view(calculation, language, calculation_link(calculation), mistake)
+        return {self.drawn: (first, operation, second), self.floats: view}
 
     def _clicked(self, first: str, operation: str, second: str, language: str, event: gr.EventData) -> dict[Any, Any]:
         calculation = learn_handlers.calculation_from_page(event._data or {})
         values = calculation.first, calculation.operation, calculation.second
-        return dict(zip(self.calculation, values, strict=True)) | {self.floats: self._explored(*values, language)}
+        return dict(zip(self.calculation, values, strict=True)) | self._explored(*values, language)

@@ -17,7 +17,7 @@ from xcomposer_ui.finetuning.result import Finetuning
 from xcomposer_ui.runtime.backend import Progress
 from xcomposer_ui.training.batching import answer_logits, picture_cache
 
-SMALL: dict[str, Any] = {"steps": 3, "batch": 1}
+SMALL: dict[str, Any] = {"steps": 3, "batch": 1, "with_accuracy": False}
 
 
 def embedded(dtype: torch.dtype) -> Any:

@@ -93,7 +93,8 @@ def test_a_stop_ends_the_run_between_two_steps_and_keeps_what_is_done() -> None:
             return bool(recipes and recipes[-1].losses)
 
     progress = Progress(stop=StopsAfterOneStep())  # type: ignore[arg-type]
-    finetuning = finetune(FinetuningRequest(recipes=("float32", "bfloat16"), **SMALL), "cpu", progress)
+    request = FinetuningRequest(recipes=("float32", "bfloat16"), **{**SMALL, "with_accuracy": True})
+    finetuning = finetune(request, "cpu", progress)
     assert finetuning.stopped
     (result,) = finetuning.recipes
     assert len(result.losses) == 1
@@ -138,3 +139,9 @@ def test_the_measured_steps_are_spread_from_the_first_to_the_last() -> None:
     assert probed_steps(60) == {0, 15, 30, 44, 59}
     assert probed_steps(1) == {0}
     assert probed_steps(3) == {0, 2}  # the second step is that of the memory
+
+
+def test_without_its_questions_a_training_has_no_accuracy() -> None:
+    (result,) = run("bfloat16", steps=1, with_accuracy=False).recipes
+    assert result.finished and len(result.losses) == 1
+    assert (result.accuracy_before, result.accuracy_after) == (None, None)

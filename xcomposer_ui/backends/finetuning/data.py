@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from torch import Tensor
@@ -37,7 +38,11 @@ class FinetuningData:
         self._request, self._side, self._patches = request, side, patches
         self.encoder = ConversationEncoder(EMBEDDED_PATH / "tokenizer.model")
         self._batches: list[Examples] = []
-        self.held_out = self._examples((HELD_OUT, 0), HELD_OUT_QUESTIONS // QUESTIONS_PER_PICTURE)
+
+    @cached_property
+    def held_out(self) -> Examples:
+        """The questions of the accuracy, drawn when they are first needed."""
+        return self._examples((HELD_OUT, 0), HELD_OUT_QUESTIONS // QUESTIONS_PER_PICTURE)
 
     def batch(self, step: int) -> Examples:
         """The batch of `step`, counted from 0; steps are asked for in order the first time."""

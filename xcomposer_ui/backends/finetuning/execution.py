@@ -138,7 +138,7 @@ class _Training:
         """Train all steps; ends earlier where a number is not finite."""
         run, request = self._run, self._run.request
         self._learner = learner = Learner(run.start, self.result.method, request, run.data)
-        self._update("before", accuracy_before=learner.accuracy())
+        self._update("before", accuracy_before=self._accuracy(learner))
         self._update("train", skipped_steps=0 if learner.recipe.scaled else None)
         probed = probed_steps(request.steps)
         for self._step in range(request.steps):
@@ -146,7 +146,7 @@ class _Training:
             if self.result.failure is not None:
                 return
         self._update("after")
-        self._update("after", accuracy_after=learner.accuracy(), finished=True)
+        self._update("after", accuracy_after=self._accuracy(learner), finished=True)
 
     def failed(self, error: BaseException) -> RecipeResult:
         """The result that ends with the expected failure `error`."""
@@ -154,6 +154,9 @@ class _Training:
         text = without_folders("".join(traceback.format_exception(error)))
         site = FailureSite() if out_of_memory(kind, message) else self._site()
         return replace(self.result, failure=_failure(kind, message, site, self._run.finetuning.device, text))
+
+    def _accuracy(self, learner: Learner) -> float | None:
+        return learner.accuracy() if self._run.request.with_accuracy else None
 
     def _update(self, stage: str, **fields: Any) -> None:
         self.result = replace(self.result, **fields)
