@@ -198,6 +198,20 @@ def test_free_running_tells_where_the_answers_part(found: Divergences) -> None:
     assert first_difference([1, 2, 3], [1, 2]) == 2
 
 
+@pytest.mark.parametrize("strategy", ["autocast", "unified", "full"])
+def test_a_run_records_the_probabilities_that_its_tokens_have_in_a_forward_over_them(
+    backend: LocalBackend, strategy: str
+) -> None:
+    chosen = STRATEGIES[strategy]
+    tokens = backend.generate(under(ASK, strategy, "float16"), Progress()).tokens
+    assert tokens is not None
+    model, tokenizer = backend.weights(chosen.weights_dtype("float16"))
+    logits = measured.forced_logits(model, tokenizer, ASK, chosen, "float16", tokens.ids).float()
+    expected = logits.log_softmax(-1)[range(len(tokens.ids)), list(tokens.ids)]
+    assert tokens.log_probabilities == pytest.approx(expected.tolist(), abs=5e-3 if strategy != "full" else 1e-4)
+    assert len(tokens.texts) == len(tokens.ids)
+
+
 def test_the_free_run_says_what_a_run_says_and_one_seed_gives_one_answer(backend: LocalBackend) -> None:
     sampled = Request("Say something.", PICTURE, max_new_tokens=8, temperature=1.2, top_p=0.9, seed=5)
     answer = backend.generate(under(sampled, "full"), Progress()).answer

@@ -128,6 +128,25 @@ def test_remedies_are_shown_as_they_are_tried(lab: Lab, open_page: Open, picture
     assert card and now and (card["x"], card["y"], card["width"]) == (now["x"], now["y"], now["width"])
 
 
+def test_the_difference_from_full_precision_is_shown_under_each_answer(lab: Lab, open_page: Open, picture: str) -> None:
+    page = open_page(lab.address)
+    show(page, picture)
+    ask(page, "What is there?", "unified")
+    wait_for_runs(page, 1)
+    expect(page.locator("#chat .xl-strip")).to_have_count(0)
+    page.get_by_role("button", name="Difference from full precision").click()
+    wait_for_runs(page, 2)
+    assert [question.strategy for question in lab.runner.asked] == ["unified", "full"]
+    same = "Same tokens as in full precision; their probabilities differ by at most 0.100%."
+    expect(page.locator("#chat .xl-strip span")).to_have_text([same])
+    expect(page.locator("#chat .xl-strip i")).to_have_count(6)
+    lab.runner.answer = lambda _: "You asked nothing"
+    ask(page, "What is there?", "autocast")
+    wait_for_runs(page, 3)
+    expect(page.locator("#chat .xl-strip span").last).to_contain_text("“asked” instead of “asked:”")
+    expect(page.get_by_role("button", name="Difference from full precision")).to_have_count(0)
+
+
 def test_the_message_can_be_copied_whole(lab: Lab, open_page: Open, picture: str) -> None:
     page = open_page(lab.address, permissions=["clipboard-read", "clipboard-write"])
     show(page, picture)

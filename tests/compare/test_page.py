@@ -301,8 +301,8 @@ def test_curves_that_coincide_are_one_only_in_the_same_dtype() -> None:
 def test_a_strip_shades_each_stage_and_marks_the_one_that_is_not_finite() -> None:
     whole = layers(1e-4)
     broken = (*whole[:2], replace(whole[2], relative_error=None, non_finite=1))
-    shown = strip(broken, "in words")
-    assert shown.count("<i ") == sum(layer.is_block for layer in broken)
-    assert 'opacity:0.50"' in shown and shown.count("xl-broken") == 1
+    shown = strip([(layer.module, layer.relative_error) for layer in broken], "in words")
+    assert shown.count("<i ") == len(broken)
+    assert '--shade:50%"' in shown and shown.count("xl-broken") == 1
     assert 'aria-label="in words"' in shown
     assert strip((), "nothing") == ""

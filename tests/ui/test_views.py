@@ -12,7 +12,7 @@ from dataclasses import replace
 import pytest
 
 from tests.requests import result_of
-from tests.ui.scripted import FAILURE, MEASURED, MESSAGE
+from tests.ui.scripted import FAILURE, MEASURED, MESSAGE, scripted_tokens
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.events import Loading, Status, Waiting
 from xcomposer_ui.core.messages import LANGUAGES, Message
@@ -23,7 +23,7 @@ from xcomposer_ui.core.units import memory, seconds, significant
 from xcomposer_ui.explain import explain
 from xcomposer_ui.ui.html import macro, visible
 from xcomposer_ui.ui.session import Session, SessionRun
-from xcomposer_ui.ui.views.conversation import conversation
+from xcomposer_ui.ui.views.conversation import conversation, difference_strip
 from xcomposer_ui.ui.views.explanation import explanation_card, failure_card
 from xcomposer_ui.ui.views.metric_tiles import metric_tiles
 from xcomposer_ui.ui.views.models import head_line
@@ -261,6 +261,37 @@ def test_each_turn_has_its_strategy_dtype_and_picture_and_the_last_one_its_butto
     assert words(shown).count("float16") == 2
     assert [shown.count(f'data-event="{event}"') for event in ("edit", "retry", "undo")] == [1, 1, 1]
     assert 'data-copy-text="Two."' in shown
+
+
+def run_under(strategy: str, answer: str, text: str = "two?") -> SessionRun:
+    """A run whose tokens are the words of `answer`."""
+    tokens = scripted_tokens(answer, strategy)
+    return SessionRun(Request(text, strategy=strategy), result(strategy=strategy, answer=answer, tokens=tokens))
+
+
+def test_an_answer_has_a_strip_where_full_precision_answered_the_same_question() -> None:
+    runs = run_under("full", "Two red."), run_under("unified", "Two red."), run_under("unified", "Two blue.")
+    shown = conversation(Session(runs, runs), "en")
+    assert shown.count('class="xl-strip"') == 2  # full precision itself has none
+    assert "Same tokens as in full precision; their probabilities differ by at most 0.100%." in shown
+    assert "Differs from full precision from token 2 on: “blue.” instead of “red.”. Up to there" in words(shown)
+    assert "“Two”: probability 89.9100%, in full precision 90.0000%" in shown
+    assert 'data-event="expand"' not in shown
+
+
+def test_without_full_precisions_answer_the_last_turn_offers_it() -> None:
+    other = run_under("full", "Two red.", "another question")
+    turns = run_under("unified", "Two red."), run_under("autocast", "Two red.")
+    shown = conversation(Session(turns, (other, *turns)), "zh")
+    assert "xl-strip" not in shown
+    assert shown.count('data-event="expand"') == 1 and "与全精度的差异" in shown
+    running = Session(turns, (run_under("full", "Two."), *turns), Request("two?", strategy="unified"))
+    assert conversation(running, "en").count('<div class="xl-strip"></div>') == 1  # its place
+
+
+def test_a_long_answers_strip_has_a_bounded_number_of_cells() -> None:
+    own, full = (scripted_tokens("word " * 200, strategy) for strategy in ("unified", "full"))
+    assert difference_strip(own, full, "en").count("<i ") <= 64
 
 
 def test_the_conversation_is_text_and_no_html() -> None:

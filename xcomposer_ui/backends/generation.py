@@ -23,7 +23,7 @@ from xcomposer_ui.backends.tracing.traced_run import find_site, traced_flow
 from xcomposer_ui.core.errors import out_of_memory
 from xcomposer_ui.core.messages import Message
 from xcomposer_ui.core.request import Request
-from xcomposer_ui.core.result import Measurement
+from xcomposer_ui.core.result import AnswerTokens, Measurement
 from xcomposer_ui.models.cache import CACHE_NAME
 from xcomposer_ui.runtime.backend import CallResult, FailureSite, Progress
 
@@ -72,7 +72,7 @@ def answer(
         return result(failure_type=silent_failures.REPEATED, message=repeated)
     if not stopped and not text.strip():
         return result(failure_type=silent_failures.EMPTY, message=Message("silent.empty"))
-    return result(answer=text, stopped=stopped)
+    return result(answer=text, stopped=stopped, tokens=None if stopped else call.tokens())
 
 
 class _MeasuredCall:
@@ -153,9 +153,16 @@ class _MeasuredCall:
             reused_picture=reader.reused_picture,
         )
 
+    def tokens(self) -> AnswerTokens:
+        """The tokens of the answer, with probabilities of seven digits, float32's precision."""
+        ids = self._model.until_end(self._tokenizer, self.clock.ids)
+        texts = tuple(self._model.answer_text(self._tokenizer, [token]) for token in ids)
+        logarithms = self.finite.log_probabilities[: len(ids)]
+        return AnswerTokens(tuple(ids), texts, tuple(float(f"{value:.7g}") for value in logarithms))
+
     def _each_token(self) -> None:
         self.meter.token(self._cache_bytes)
-        self.finite.accumulate()
+        self.finite.accumulate(self.clock.ids[-1])
         self.timeline.token()
         if self.clock.step_sec < SHORT_STEP_SEC:  # a stop is noticed at each token too
             self.blocks.release()

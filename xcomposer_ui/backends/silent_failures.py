@@ -33,9 +33,13 @@ def each_logits(model: Any, check: Callable[[Tensor], None]) -> Iterator[None]:
 
 
 class FiniteWatch:
-    """Checks that the logits of a run stay finite. Only `finished` synchronises with the device."""
+    """Checks that the logits of a run stay finite, and records the probability of each token that was chosen.
+
+    log_probabilities: of the tokens given to `accumulate`, natural logarithms.
+    """
 
     def __init__(self) -> None:
+        self.log_probabilities: list[float] = []
         self._sum: Tensor | None = None
         self._latest: Tensor | None = None
 
@@ -45,11 +49,16 @@ class FiniteWatch:
         total, self._sum = self._sum, None
         return total is None or bool(total.isfinite())
 
-    def accumulate(self) -> None:
-        """Add the latest logits to the sum. To be called outside timed sections."""
+    def accumulate(self, token: int | None = None) -> None:
+        """Add the latest logits to the sum. To be called outside timed sections.
+
+        token: the id that was chosen by them. The device has been waited for when it is known.
+        """
         if (logits := self._latest) is None:
             return
         self._latest = None
+        if token is not None:
+            self.log_probabilities.append(logits[0, -1].float().log_softmax(-1)[token].item())
         # NaN and infinity persist in a sum: one pass instead of three. Finite logits add up to infinity only from
         # about 1e33 on.
         total = logits.sum(dtype=torch.float32)

@@ -148,6 +148,19 @@ class Measurement:
 
 
 @dataclass(frozen=True)
+class AnswerTokens:
+    """The tokens of an answer, its end token included where it has one.
+
+    texts: of each token by itself, "" for one without a text. log_probabilities: natural logarithm of the probability
+    that the model gave the token, from its logits as they were, before temperature and penalties.
+    """
+
+    ids: tuple[int, ...]
+    texts: tuple[str, ...]
+    log_probabilities: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class RunResult:
     """The result of a run: an `answer`, or a `failure` (then `answer` is None).
 
@@ -157,6 +170,7 @@ class RunResult:
     picture_size: (width, height) of the picture that the model was given, None without one.
     revision: the hub's commit of the weights; None for a folder.
     timeline: memory during the run, None where it was not measured.
+    tokens: of a whole answer; None for a failure, a stopped answer, and an answer of a batch. Not part of the JSON.
     """
 
     request: Request
@@ -169,6 +183,7 @@ class RunResult:
     picture_size: tuple[int, int] | None = None
     revision: str | None = None
     timeline: MemoryTimeline | None = None
+    tokens: AnswerTokens | None = None
 
     @property
     def strategy(self) -> str:

@@ -12,7 +12,7 @@ from xcomposer_ui.core.events import TryingRemedies
 from xcomposer_ui.core.memory_timeline import MemoryTimeline
 from xcomposer_ui.core.messages import Sentence
 from xcomposer_ui.core.request import Request
-from xcomposer_ui.core.result import Measurement, Operand
+from xcomposer_ui.core.result import AnswerTokens, Measurement, Operand
 from xcomposer_ui.finetuning.result import Finetuning
 from xcomposer_ui.tracing.dtype_flow import DtypeFlow
 
@@ -51,6 +51,7 @@ class CallResult:
 
     failure_type, message, traceback: of the exception, as text, because the exception itself would keep its tensors
     alive. For a silent failure the message is a Message. timeline: memory in use; None where it was not measured.
+    tokens: of a whole answer; None where they were not recorded.
     """
 
     measurement: Measurement
@@ -61,6 +62,7 @@ class CallResult:
     traceback: str = ""
     site: FailureSite = FailureSite()
     timeline: MemoryTimeline | None = None
+    tokens: AnswerTokens | None = None
 
 
 @dataclass(frozen=True)

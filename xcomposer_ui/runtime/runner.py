@@ -303,6 +303,7 @@ def _run_result(
         picture_size=request.picture_size,
         revision=backend.revision,
         timeline=result.timeline,
+        tokens=result.tokens,
     )
 
 

@@ -47,7 +47,9 @@ class AskResults:
         self.misfit = gr.HTML("", elem_id="does-not-fit")
         self.fits = offers("fits", "fit", FITS)
         self.chat = gr.HTML(
-            conversation(Session(), "en"), js_on_load=triggers("edit", "retry", "undo", "apply"), elem_id="chat"
+            conversation(Session(), "en"),
+            js_on_load=triggers("edit", "retry", "undo", "apply", "expand"),
+            elem_id="chat",
         )
         self.tiles = gr.HTML("", elem_id="tiles")
         self.status = gr.HTML("", elem_id="run-status")
@@ -134,7 +136,10 @@ class AskResults:
 
     def progress(self, session: Session, language: str) -> dict[Any, Any]:
         """Component -> value for what changes while a run is in progress."""
-        changes = {self.chat: conversation(session, language), self.status: run_status(session, language)}
+        changes: dict[Any, Any] = {
+            self.chat: conversation(session, language),
+            self.status: run_status(session, language),
+        }
         if session.trials is not None:
             changes[self.tiles] = self._tiles(session, language)
         return changes | ({self.timeline: self._timeline(session, language)} if session.timeline is not None else {})

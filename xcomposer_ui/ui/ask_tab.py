@@ -11,6 +11,7 @@ import gradio as gr
 from xcomposer_ui.core.messages import text
 from xcomposer_ui.core.request import TILE_SETTINGS
 from xcomposer_ui.core.settings import Settings
+from xcomposer_ui.core.strategies import REFERENCE
 from xcomposer_ui.runtime.runner import Runner
 from xcomposer_ui.ui import handlers
 from xcomposer_ui.ui.active_runs import ActiveRuns
@@ -117,6 +118,7 @@ class AskTab:
             runs([self.form.run.click, self.form.question.submit]),
             self._predicting(self.results.start.submit(example, inputs, shown_example, **COMPUTES)),
             runs([self.results.chat.retry], repeated_fields),
+            runs([self.results.chat.expand], _remedy(REFERENCE)),
             *(runs([button.click], _remedy(name)) for name, button in self.results.remedies.items()),
             runs([fits["strategy"].click], fitting_fields),
             runs([fits["hd-num"].click], fewer_tiles_fields),

@@ -118,7 +118,7 @@ def stopped(session: Session, status: Status) -> Session:
         device=status.device or "—",
         measurement=Measurement(),
         answer=session.draft if session.trials is None else None,
-        failure=session.trials and session.trials.failure,
+        failure=None if session.trials is None else session.trials.failure,
         stopped=session.trials is None,
         timeline=session.timeline,
     )

@@ -12,6 +12,7 @@ from xcomposer_ui.core.images import thumbnail
 from xcomposer_ui.core.memory_timeline import MemoryTimeline
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.result import RunResult
+from xcomposer_ui.core.strategies import REFERENCE
 from xcomposer_ui.planning.fit import DoesNotFit
 from xcomposer_ui.tracing.dtype_flow import Traced
 
@@ -83,6 +84,24 @@ class Session:
     def last(self) -> RunResult | None:
         """The result of the conversation's last run."""
         return self.turns[-1].result if self.turns else None
+
+    def full_precision_of(self, request: Request, thumbnail: str | None) -> SessionRun | None:
+        """The visit's last answer to the question of `request`, with its settings, under full precision."""
+
+        def question(request: Request) -> Request:
+            return replace(request.without_image(), strategy=REFERENCE, half=None)
+
+        return next(
+            (
+                run
+                for run in reversed(self.runs)
+                if run.request.strategy == REFERENCE
+                and run.result.tokens is not None
+                and run.thumbnail == thumbnail
+                and question(run.request) == question(request)
+            ),
+            None,
+        )
 
     def history(self, text: str, file: str | None) -> tuple[tuple[str, str], ...]:
         """The history of the question `text` about the picture in `file`: answered turns about the same picture.

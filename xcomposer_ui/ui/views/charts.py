@@ -167,14 +167,14 @@ STRIP = LogAxis(-8, 0)
 """The errors of a strip: from float32's own precision to an error as large as the value."""
 
 
-def strip(layers: Sequence[LayerDivergence], label: str) -> Markup:
-    """The relative error of each stage as a shade, in the order of the forward; a stage that is not finite is marked.
+def strip(errors: Sequence[tuple[str, float | None]], label: str, title: str = "") -> Markup:
+    """The relative error of each stage or token as a shade, in order.
 
-    label: the same in words.
+    errors: (name, error) of each; None, which is marked, for a stage that is not finite or a token that differs.
+    label: the same in words. title: how it was measured, where the label does not say it.
     """
-    cells = [(layer.module, layer.relative_error) for layer in layers if layer.is_block]
-    shades = [(module, None if error is None else min(1.0, max(0.0, STRIP.share(error)))) for module, error in cells]
-    return render("strip", cells=shades, label=label) if cells else Markup()
+    shades = [(name, None if error is None else min(1.0, max(0.0, STRIP.share(error)))) for name, error in errors]
+    return render("strip", cells=shades, label=label, title=title or label) if errors else Markup()
 
 
 @dataclass(frozen=True)

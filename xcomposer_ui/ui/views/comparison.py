@@ -156,7 +156,7 @@ def _strip(entry: Divergence | None, language: str) -> Markup:
         label = text("compare.strip", language, module=max(errors, key=errors.__getitem__), **ends)
     else:
         return Markup()
-    return strip(stages, label)
+    return strip([(layer.module, layer.relative_error) for layer in stages], label)
 
 
 def _marked(answer: str, entry: Divergence | None, language: str) -> dict[str, Any]:
