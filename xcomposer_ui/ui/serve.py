@@ -53,9 +53,7 @@ def launch(settings: Settings, runner: Runner, plans: Plans | None = None, **mor
         server_port=settings.port or None,
         theme=theme(),
         css_paths=[STYLE, ASSETS / "learn.css"],
-        head=head()
-        + examples_style(list(by_picture(examples())))
-        + "".join(map(str, map(render, ("narrow_style", "skeleton")))),
+        head=head() + examples_style(list(by_picture(examples()))) + str(render("narrow_style") + render("skeleton")),
         i18n=i18n,
         share=False,
         run_history=False,
