@@ -96,6 +96,29 @@ def test_stop_keeps_what_is_done(open_page: Open, serve: Serve, picture: str) ->
     expect(page.locator("#compared progress")).to_have_count(0)
 
 
+def test_the_ask_tabs_picture_and_question_come_along_and_replace_nothing(
+    open_page: Open, serve: Serve, picture: str
+) -> None:
+    page = open_page(serve(ScriptedRunner()))
+    tab = {name: page.get_by_role("tab", name=name, exact=True) for name in ("Ask", "Compare")}
+    question = page.locator("#compare-question textarea")
+    tab["Compare"].click()
+    question.fill("Mine?")
+    tab["Ask"].click()
+    show(page, picture)
+    page.locator("#question textarea").fill("How many?")
+    tab["Compare"].click()
+    expect(question).to_have_value("Mine?")
+    expect(page.locator("#compare-picture img")).to_have_count(0)
+    question.fill("")
+    tab["Ask"].click()
+    tab["Compare"].click()
+    expect(question).to_have_value("How many?")
+    expect(page.locator("#compare-picture img")).to_be_visible()
+    page.locator("#compare").click()
+    expect(page.locator("#compared .xl-table").first.locator("tbody tr")).to_have_count(4)
+
+
 def test_what_does_not_fit_is_said_and_those_that_fit_are_compared(open_page: Open, serve: Serve, picture: str) -> None:
     runner = ScriptedRunner(has_room=MemoryBudget("cpu", 24 * GIB), model="org/large")
     page = open_page(serve(runner, Settings(model="org/large", port=0), Tight(tiles=9)))

@@ -40,6 +40,11 @@ FIRST_VALUES = {"max_new_tokens": 64}
 """Initial values that are not the setting's default: a comparison runs each strategy several times."""
 
 
+TAKE_FROM_ASK = "(picture, question, own, typed) => own || typed?.trim() ? [own, typed] : [picture, question]"
+"""Of (Ask's picture and question, Compare's): Compare's, as long as it has either. In the browser, because what the
+server answers would replace what the visitor has typed meanwhile."""
+
+
 class CompareTab(RunTab[CompareSession]):
     """Builds the tab; `shown` gives its values anew, for another language."""
 
@@ -106,14 +111,6 @@ class CompareTab(RunTab[CompareSession]):
     def shared(self) -> list[Any]:
         """The picture and the question, which the Ask tab has too."""
         return [self.picture, self.question]
-
-    def taken_from_ask(
-        self, picture: str | None, question: str | None, own_picture: str | None, own_question: str | None
-    ) -> dict[Any, Any]:
-        """Component -> value: the Ask tab's picture and question, as long as this tab has neither of its own."""
-        if own_picture or (own_question or "").strip():
-            return dict.fromkeys(self.shared(), gr.skip())
-        return {self.picture: picture, self.question: question or ""}
 
     def taken_from_run(self, run: SessionRun) -> dict[Any, Any]:
         """Component -> value for the picture, question and settings of a run of the Ask tab."""

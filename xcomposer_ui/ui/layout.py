@@ -13,7 +13,7 @@ from xcomposer_ui.runtime.runner import Runner
 from xcomposer_ui.ui.ask_form import strategy_why
 from xcomposer_ui.ui.ask_tab import AskTab
 from xcomposer_ui.ui.compare_session import CompareSession
-from xcomposer_ui.ui.compare_tab import CompareTab
+from xcomposer_ui.ui.compare_tab import TAKE_FROM_ASK, CompareTab
 from xcomposer_ui.ui.endpoints import build_endpoints
 from xcomposer_ui.ui.examples import examples
 from xcomposer_ui.ui.explain_tab import build_explain_tab, explanation_view
@@ -106,7 +106,7 @@ def build_app(settings: Settings, runner: Runner, plans: Plans | None = None) ->
                 picker = ModelPicker(words, settings, runner, checks.fitting, models_tab)
         words.static(lambda language: footer(settings, language), elem_id="about")
         compare_tab.select(
-            compare.taken_from_ask, [ask.form.picture, ask.form.question, *compare.shared()], compare.shared(), **QUIET
+            None, [ask.form.picture, ask.form.question, *compare.shared()], compare.shared(), js=TAKE_FROM_ASK, **QUIET
         )
         opened = ask.results.chat.apply(
             lambda session: {tabs: gr.Tabs(selected="compare"), **compare.taken_from_run(session.turns[-1])},
