@@ -76,6 +76,7 @@ def test_a_space_is_reached_from_outside_and_nothing_else_is() -> None:
     [
         ({"XCOMPOSER_DEVICE": "tpu"}, "auto, cpu, cuda"),
         ({"XCOMPOSER_HALF": "float32"}, "auto, float16, bfloat16"),
+        ({"XCOMPOSER_DECODER": "compiled"}, "auto, graph, eager"),
         ({"XCOMPOSER_LANG": "de"}, "auto, en, zh"),
         ({"GRADIO_SERVER_PORT": "http"}, "0 to 65535"),
         ({"GRADIO_SERVER_PORT": "65536"}, "0 to 65535"),
@@ -89,10 +90,11 @@ def test_what_is_not_allowed_is_answered_with_what_is(environ: dict[str, str], a
 
 
 def test_every_flag_reaches_the_settings() -> None:
-    flags = "--model m --device cpu --half bfloat16 --lang en --host 0.0.0.0 --port 9000".split()
+    flags = "--model m --device cpu --half bfloat16 --decoder eager --lang en --host 0.0.0.0 --port 9000".split()
     assert parsed(*flags) == Settings(
-        model="m", models=("m", EMBEDDED), device="cpu", half="bfloat16", language="en", host="0.0.0.0", port=9000
-    )
+        model="m", models=("m", EMBEDDED), device="cpu", half="bfloat16", decoder="eager", language="en",
+        host="0.0.0.0", port=9000,
+    )  # fmt: skip
 
 
 def test_flags_that_are_not_given_leave_the_environment_its_say(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -14,22 +13,26 @@ from torch import Tensor
 
 from xcomposer_ui.backends import silent_failures
 from xcomposer_ui.backends.arithmetic import EXPECTED, arithmetic, prompt, sampling
+from xcomposer_ui.backends.decoding import Decoding
 from xcomposer_ui.backends.devices import free_unused
+from xcomposer_ui.backends.graph_decoder import GraphDecoder, StepKey
 from xcomposer_ui.backends.memory import Meter, meter_of
-from xcomposer_ui.backends.run_control import BlockWatch, Stopped
+from xcomposer_ui.backends.run_control import BlockWatch, PausableClock, Stopped
 from xcomposer_ui.core.errors import out_of_memory
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.result import Measurement
+from xcomposer_ui.models.cache import CACHE_NAME, PreallocatedCache
 from xcomposer_ui.runtime.backend import BatchCallResult, CallResult, Progress
 
 RunSingle = Callable[[Request], CallResult]
 """Runs one question by itself."""
 
 
-class BatchClock:
+class BatchClock(PausableClock):
     """A streamer for `generate` on several rows: records each step's time, and raises Stopped in a stopped run."""
 
     def __init__(self, stop: Callable[[], bool]) -> None:
+        super().__init__()
         self.times: list[float] = []
         self._stop = stop
         self._prompt_seen = False
@@ -38,7 +41,7 @@ class BatchClock:
         if not self._prompt_seen:  # `generate` passes the prompt first
             self._prompt_seen = True
             return
-        self.times.append(time.perf_counter())
+        self.times.append(self.now())
         if self._stop():
             raise Stopped
 
@@ -70,20 +73,25 @@ def answer_batch(
     questions: Sequence[Request],
     progress: Progress,
     run_single: RunSingle,
+    decoder: GraphDecoder,
     others: int = 0,
 ) -> BatchCallResult:
     """Answer `questions` in one call, or the first half, quarter, … of them if memory runs out.
 
     The questions have the same settings, and are greedy. If the call fails for another reason, or a row fails
-    silently, `run_single` runs each question by itself, so that its own failure is explained. others: bytes of other
-    weights on the device. There are fewer results than questions if the batch was stopped.
+    silently, `run_single` runs each question by itself, so that its own failure is explained. There are fewer results
+    than questions if the batch was stopped.
+
+    Args:
+        decoder: the steps that earlier runs recorded.
+        others: bytes of other weights on the device.
     """
     progress.text = lambda: ""  # the answers are known at the end
     size = len(questions)
     while size > 1:
         if progress.stop.is_set():
             return BatchCallResult((), size)
-        rows, ran_out = _call_model(model, tokenizer, questions[:size], progress, others)
+        rows, ran_out = _call_model(model, tokenizer, questions[:size], progress, decoder, others)
         if not ran_out:
             return BatchCallResult(_complete(rows, questions[:size], progress, run_single), size)
         size //= 2
@@ -95,7 +103,7 @@ class _Call:
     """One call of the model on several questions.
 
     ids: each row's tokens, up to its end token. prompts: each row's number of prompt tokens. started, times: of the
-    call and of each step, in seconds. meter: of the whole call.
+    call and of each step, in seconds. meter, decoding: of the whole call.
     """
 
     ids: list[list[int]]
@@ -104,6 +112,7 @@ class _Call:
     times: list[float]
     meter: Meter
     finite: FiniteRows
+    decoding: Decoding
 
 
 def _complete(
@@ -120,7 +129,12 @@ def _complete(
 
 
 def _call_model(
-    model: Any, tokenizer: Any, questions: Sequence[Request], progress: Progress, others: int
+    model: Any,
+    tokenizer: Any,
+    questions: Sequence[Request],
+    progress: Progress,
+    decoder: GraphDecoder,
+    others: int,
 ) -> tuple[list[CallResult | None], bool]:
     """(each question's result, None if it has to be run by itself; whether memory ran out)."""
     strategy, half = questions[0].method, questions[0].half_dtype
@@ -128,14 +142,16 @@ def _call_model(
     clock, finite = BatchClock(progress.stop.is_set), FiniteRows()
     call: _Call | None = None
     ran_out = False
-    started = time.perf_counter()
+    started = clock.now()
+    decoding = Decoding(decoder, model, StepKey.of(questions[0], len(questions)), PreallocatedCache(), clock.paused)
     try:
         in_strategy = arithmetic(model, strategy, half, questions[0].stress_exponent)
         with meter, finite.on(model), BlockWatch(model, progress), in_strategy:
             rows = [prompt(model, tokenizer, question, strategy, half) for question in questions]
             prompts = [next(iter(row.values())).shape[1] for row in rows]
-            ids = model.batch_ids(tokenizer, rows, streamer=clock, **sampling(questions[0]))
-            call = _Call(ids, prompts, started, clock.times, meter, finite)
+            cache = {CACHE_NAME: decoding.cache}
+            ids = model.batch_ids(tokenizer, rows, streamer=clock, **cache, **sampling(questions[0]))
+            call = _Call(ids, prompts, started, clock.times, meter, finite, decoding)
     except Stopped:
         pass  # a stopped batch has no results
     except EXPECTED as error:
@@ -154,21 +170,23 @@ def _row_result(call: _Call, row: int, question: Request, model: Any, tokenizer:
     repeated = silent_failures.repeated_to_the_end(ids, question.max_new_tokens)
     if not call.finite.finite(row, len(ids)) or repeated or not text.strip():
         return None
-    return CallResult(_measurement(call, row), answer=text)
+    return CallResult(_measurement(call, row), answer=text, reasons=call.decoding.reasons)
 
 
 def _measurement(call: _Call, row: int) -> Measurement:
     """A row's figures; the memory peak is the whole batch's."""
     count = len(call.ids[row])
     first, last = call.times[0], call.times[count - 1]
+    peak_bytes, kind = call.meter.peak_bytes, call.meter.kind
     return Measurement(
         latency_sec=last - call.started,
         time_to_first_token_sec=first - call.started,
         tokens_per_sec=(count - 1) / (last - first) if count > 1 else None,
-        peak_memory_bytes=call.meter.peak_bytes,
-        peak_memory_kind=None if call.meter.peak_bytes is None else call.meter.kind,
+        peak_memory_bytes=None if peak_bytes is None else peak_bytes + call.decoding.correction_bytes(kind),
+        peak_memory_kind=None if peak_bytes is None else kind,
         prompt_tokens=call.prompts[row],
         new_tokens=count,
         weights_bytes=call.meter.weights_bytes,
         batch_size=len(call.ids),
+        **call.decoding.facts,
     )

@@ -13,7 +13,9 @@ from torch import nn
 
 from xcomposer_ui.backends import silent_failures
 from xcomposer_ui.backends.arithmetic import EXPECTED, arithmetic, picture_pixels, sampling
+from xcomposer_ui.backends.decoding import Decoding
 from xcomposer_ui.backends.devices import free_unused, synchronize
+from xcomposer_ui.backends.graph_decoder import EAGER, GraphDecoder, StepKey, decoder_for
 from xcomposer_ui.backends.memory import meter_of
 from xcomposer_ui.backends.prefix_cache import PrefixCache, PromptReader
 from xcomposer_ui.backends.run_control import BlockWatch, Stopped, TokenClock
@@ -38,6 +40,7 @@ def answer(
     progress: Progress,
     others: int = 0,
     prefixes: PrefixCache | None = None,
+    decoder: GraphDecoder | None = None,
 ) -> CallResult:
     """Run `question` on `model`, whose weights are in `question.weights_dtype`.
 
@@ -47,14 +50,15 @@ def answer(
     Args:
         others: bytes of other weights on the device.
         prefixes: the KV caches of earlier turns, which a question with a history reuses.
+        decoder: the steps that earlier runs recorded; None for eager decoding.
     """
-    call = _MeasuredCall(model, tokenizer, question, progress, others, prefixes)
+    call = _MeasuredCall(model, tokenizer, question, progress, others, prefixes, decoder)
     stopped, failure = call.run()
     finite = failure is None and call.finite.finished()
     measurement = call.close(keep=finite, failed=failure is not None)
     if failure or stopped:
         free_unused(model.device.type)
-    result = partial(CallResult, measurement, timeline=call.timeline.so_far())
+    result = partial(CallResult, measurement, timeline=call.timeline.so_far(), reasons=call.decoding.reasons)
     ids = call.clock.ids
     if failure:
         kind, message, text = failure
@@ -86,6 +90,7 @@ class _MeasuredCall:
         progress: Progress,
         others: int,
         prefixes: PrefixCache | None,
+        decoder: GraphDecoder | None,
     ) -> None:
         self._model, self._tokenizer, self._question = model, tokenizer, question
         pixels = partial(picture_pixels, model, question, question.method, question.half_dtype)
@@ -102,9 +107,9 @@ class _MeasuredCall:
         self.finite = FiniteWatch()
         self.clock = TokenClock(progress.stop.is_set, self._each_token)
         self.blocks = BlockWatch(model, progress, self._each_block)
-        self.timeline = TimelineRecorder(
-            model, self.meter, self.clock.now, lambda: self.reader.correction_bytes(self.meter)
-        )
+        self.timeline = TimelineRecorder(model, self.meter, self.clock.now, self._correction_bytes)
+        self._decoder = decoder or decoder_for(EAGER, model.device.type)
+        self.decoding = self._decoding()
         self._started = self._ended = self.clock.now()
         so_far = model.growing_answer(tokenizer)
         ids = self.clock.ids
@@ -121,7 +126,8 @@ class _MeasuredCall:
                 self.timeline.start(question.image is not None)
                 try:
                     inputs = self.reader.read()
-                    cache = {CACHE_NAME: self.reader.cache}
+                    self.decoding = self._decoding()
+                    cache = {CACHE_NAME: self.decoding.cache}
                     model.answer_ids(self._tokenizer, inputs, streamer=self.clock, **cache, **sampling(question))
                 finally:
                     synchronize(device_type)
@@ -139,18 +145,20 @@ class _MeasuredCall:
     def close(self, keep: bool, failed: bool) -> Measurement:
         """Return the figures; if `keep`, add the prompt to the prefix cache."""
         clock, reader, meter = self.clock, self.reader, self.meter
+        peak_bytes = None if meter.peak_bytes is None else meter.peak_bytes + self._correction_bytes()
         reader.close(keep=bool(clock.ids) and keep)
         return Measurement(
             latency_sec=self._ended - self._started if clock.ids and not failed else None,
             time_to_first_token_sec=None if clock.first_at is None else clock.first_at - self._started,
             tokens_per_sec=clock.tokens_per_sec,
-            peak_memory_bytes=reader.peak_bytes(meter),
-            peak_memory_kind=meter.kind if meter.peak_bytes is not None else None,
+            peak_memory_bytes=peak_bytes,
+            peak_memory_kind=None if peak_bytes is None else meter.kind,
             prompt_tokens=reader.prompt_tokens,
             new_tokens=len(clock.ids) if clock.ids else None,
             weights_bytes=meter.weights_bytes,
             reused_tokens=reader.reused_tokens,
             reused_picture=reader.reused_picture,
+            **self.decoding.facts,
         )
 
     def tokens(self) -> AnswerTokens:
@@ -159,6 +167,15 @@ class _MeasuredCall:
         texts = tuple(self._model.answer_text(self._tokenizer, [token]) for token in ids)
         logarithms = self.finite.log_probabilities[: len(ids)]
         return AnswerTokens(tuple(ids), texts, tuple(float(f"{value:.7g}") for value in logarithms))
+
+    def _decoding(self) -> Decoding:
+        """The decoding of what the reader has read."""
+        key = StepKey.of(self._question)
+        return Decoding(self._decoder, self._model, key, self.reader.cache, self.clock.paused)
+
+    def _correction_bytes(self) -> int:
+        """Bytes to add to the meter's figures."""
+        return self.reader.correction_bytes(self.meter) + self.decoding.correction_bytes(self.meter.kind)
 
     def _each_token(self) -> None:
         self.meter.token(self._cache_bytes)
@@ -173,7 +190,7 @@ class _MeasuredCall:
                 self.timeline.block(module)
 
     def _cache_bytes(self) -> int:
-        return self.reader.cache.nbytes
+        return self.reader.cache.nbytes + self.decoding.nbytes
 
 
 def without_folders(text: str) -> str:

@@ -11,6 +11,7 @@ import torch
 
 from xcomposer_ui.backends import batch_generation, checkpoint, divergence, generation
 from xcomposer_ui.backends.devices import budget_bytes, choose_device, free_bytes, free_unused
+from xcomposer_ui.backends.graph_decoder import GraphDecoder, decoder_for
 from xcomposer_ui.backends.memory import weights_bytes
 from xcomposer_ui.backends.prefix_cache import PrefixCache
 from xcomposer_ui.backends.run_control import Stopped
@@ -28,24 +29,26 @@ SMALL_PARAMETERS = 100_000_000
 """Parameters below which loading and running another strategy, or timing a few steps, takes a second or two."""
 
 
-def open_local(model: str, device: str) -> LocalBackend:
+def open_local(model: str, device: str, decoder: str = "auto") -> LocalBackend:
     """A backend for `model` ("embedded", a folder, a hub id) on "auto" or one of `DEVICES`, without weights yet.
 
+    decoder: one of `DECODERS`.
     Raises UserError if there is no such device or model.
     """
     chosen, reason = choose_device(device)
     checkpoint.locate(model)
-    return LocalBackend(model, chosen, {"device": reason})
+    return LocalBackend(model, chosen, {"device": reason}, decoder_for(decoder, chosen))
 
 
 class LocalBackend:
     """One checkpoint on one device. Weights are loaded on first use, once for each dtype, and kept while they fit."""
 
-    def __init__(self, model: str, device: str, reasons: dict[str, Sentence]) -> None:
+    def __init__(self, model: str, device: str, reasons: dict[str, Sentence], decoder: GraphDecoder) -> None:
         self.model = model
         self.device = device
         self.reasons = reasons
         self.revision: str | None = None
+        self.decoder = decoder
         self._folder: Path | None = None
         self._models: dict[str, Any] = {}
         self._prefixes = PrefixCache()
@@ -96,8 +99,10 @@ class LocalBackend:
     def generate(self, request: Request, progress: Progress) -> CallResult:
         check_prompt(*self.weights(request.weights_dtype), request)
         result = self._generate(request, progress, self._prefixes)
-        if self._prefixes.nbytes and out_of_memory(result.failure_type, str(result.message)):
-            self.forget()  # the run may fit without the prefix cache
+        kept_bytes = self._prefixes.nbytes + self.decoder.nbytes
+        if kept_bytes and out_of_memory(result.failure_type, str(result.message)):
+            self.forget()  # the run may fit without what earlier runs left
+            self.decoder.clear()
             free_unused(self.device)
             result = self._generate(request, progress, self._prefixes)
         return result
@@ -110,6 +115,7 @@ class LocalBackend:
             requests,
             progress,
             lambda one: self._generate(one, progress),
+            self.decoder,
             self._other_bytes(dtype),
         )
 
@@ -143,14 +149,20 @@ class LocalBackend:
         self._prefixes.clear()
 
     def unload(self) -> None:
-        self._prefixes.clear()
-        self._models.clear()
         self._tokenizer = None
+        self._drop_weights()
+
+    def _drop_weights(self) -> None:
+        self._prefixes.clear()
+        self.decoder.clear()
+        self._models.clear()
         free_unused(self.device)
 
     def _generate(self, request: Request, progress: Progress, prefixes: PrefixCache | None = None) -> CallResult:
         dtype = request.weights_dtype
-        return generation.answer(*self.weights(dtype), request, progress, self._other_bytes(dtype), prefixes)
+        return generation.answer(
+            *self.weights(dtype), request, progress, self._other_bytes(dtype), prefixes, self.decoder
+        )
 
     def _other_bytes(self, dtype: str) -> int:
         return sum(weights_bytes(model) for name, model in self._models.items() if name != dtype)
@@ -163,9 +175,7 @@ class LocalBackend:
         needed = loaded.num_parameters() * torch.empty((), dtype=getattr(torch, dtype)).element_size()
         free = free_bytes(self.device)
         if free is not None and needed * 1.2 > free:
-            self._prefixes.clear()
-            self._models.clear()
-            free_unused(self.device)
+            self._drop_weights()
 
 
 def check_prompt(model: Any, tokenizer: Any, request: Request) -> None:

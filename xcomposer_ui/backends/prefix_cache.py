@@ -153,10 +153,6 @@ class PromptReader:
         self._turn = turn
         return turn.inputs
 
-    def peak_bytes(self, meter: Meter) -> int | None:
-        """The meter's peak, corrected for memory that earlier turns allocated."""
-        return None if meter.peak_bytes is None else meter.peak_bytes + self.correction_bytes(meter)
-
     def correction_bytes(self, meter: Meter) -> int:
         """Bytes to add to the meter's figures: reused memory counts, that of other conversations does not."""
         # The CPU's meter counts only allocations during the run; a card's counts all memory that is allocated.

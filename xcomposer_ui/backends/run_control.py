@@ -19,7 +19,30 @@ class Stopped(BaseException):
     failure of the model."""
 
 
-class TokenClock:
+class PausableClock:
+    """Seconds since an arbitrary moment, without the time in which it was paused."""
+
+    def __init__(self) -> None:
+        self.paused_sec = 0.0
+        self._paused_at: float | None = None  # the clock's time while it is paused
+
+    def now(self) -> float:
+        """Seconds since an arbitrary moment, without the time of measuring."""
+        return time.perf_counter() - self.paused_sec if self._paused_at is None else self._paused_at
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """A context in which the clock is paused."""
+        began = time.perf_counter()
+        self._paused_at = self.now()
+        try:
+            yield
+        finally:
+            self._paused_at = None
+            self.paused_sec += time.perf_counter() - began
+
+
+class TokenClock(PausableClock):
     """A streamer for `generate`: records each token and its time.
 
     on_token: called at each token, for measuring. The time of recording and measuring is added to `paused_sec` and not
@@ -28,18 +51,13 @@ class TokenClock:
     """
 
     def __init__(self, stop: Callable[[], bool], on_token: Callable[[], None]) -> None:
+        super().__init__()
         self.ids: list[int] = []
         self.first_at: float | None = None
         self.last_at: float | None = None
         self.step_sec = math.inf
-        self.paused_sec = 0.0
-        self._paused_at: float | None = None  # the clock's time while it is paused
         self._stop, self._on_token = stop, on_token
         self._prompt_seen = False
-
-    def now(self) -> float:
-        """Seconds since an arbitrary moment, without the time of measuring."""
-        return time.perf_counter() - self.paused_sec if self._paused_at is None else self._paused_at
 
     def put(self, value: Tensor) -> None:
         if not self._prompt_seen:  # `generate` passes the prompt first
@@ -57,17 +75,6 @@ class TokenClock:
             self._on_token()
             if self._stop():
                 raise Stopped
-        finally:
-            self._paused_at = None
-            self.paused_sec += time.perf_counter() - began
-
-    @contextmanager
-    def paused(self) -> Iterator[None]:
-        """A context in which the clock is paused."""
-        began = time.perf_counter()
-        self._paused_at = self.now()
-        try:
-            yield
         finally:
             self._paused_at = None
             self.paused_sec += time.perf_counter() - began

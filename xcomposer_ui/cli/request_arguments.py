@@ -23,7 +23,7 @@ def add_request_arguments(
     """A request's flags: the question with its picture, the lab's options, and each setting of `record`."""
     parser.add_argument("--image", metavar="FILE", help="a PNG, JPEG, WEBP, BMP or GIF; without it, text only")
     parser.add_argument("--question", required=question_required, metavar="TEXT")
-    add_options(parser, ("half", "model", "device"))
+    add_options(parser, ("half", "model", "device", "decoder"))
     add_settings(parser, record)
     parser.add_argument(
         "--anyway", action="store_true", help="start runs that do not fit into memory according to their plan"

@@ -20,6 +20,7 @@ from xcomposer_ui.cli.request_arguments import (
 from xcomposer_ui.compare.document import run_as_json
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.events import Finished, Loading, Waiting
+from xcomposer_ui.core.messages import text
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.result import RunResult
 from xcomposer_ui.core.strategies import STRATEGIES
@@ -74,6 +75,8 @@ def describe(result: RunResult) -> None:
     note(f"{result.strategy}, {result.weights_dtype} weights on {result.device} ({result.reasons.get('device', '')})")
     if result.failure is None:
         note(f"{figures(vars(m))} ({m.peak_memory_kind or 'memory not measured'})")
+        if m.decoder is not None and result.device == "cuda":
+            note(text(f"facts.decoder.{m.decoder}", "en", why=result.reasons.get("decoder", "")))
         return
     failure = result.failure
     note(failure.line())

@@ -90,6 +90,7 @@ def _as_json(traced: Traced) -> dict[str, Any]:
         "model": traced.model,
         "device": traced.device,
         "weights_dtype": traced.weights_dtype,
+        "decoder": "eager",  # whatever runs take: a recorded step calls no module that could be watched
         "path": path_as_json(path(traced.flow)),
         **flow_as_json(traced.flow),
     }

@@ -152,6 +152,7 @@ METRICS = (
         places=EVERYWHERE | {"tiles", "summary"}, repeated=True, distributed=True, summary="compare.batch.memory",
     ),
     Metric("peak_memory_kind", places=CSV),
+    Metric("decoder", heading="decoder", cell=str, places=CSV | {"markdown"}),
     Metric("weights_bytes", figure=units.memory, places=frozenset({"csv"})),
     Metric(
         "weights_share", figure=lambda value: (f"{value:.0%}", ""), heading="weights' share",

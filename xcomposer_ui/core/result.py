@@ -131,6 +131,8 @@ class Measurement:
     reused_tokens: prompt tokens whose keys and values were in the prefix cache from an earlier turn.
     reused_picture: whether the picture's embeddings were cached. The first question of a conversation reuses nothing.
     batch_size: questions in this run's batch, itself included; the peak is that of the whole batch.
+    decoder: how tokens after the first were computed, "eager" or "graph".
+    record_sec: recording a graph and proving it, which is no part of the latency; None where that was not done.
     """
 
     load_sec: float | None = None
@@ -145,6 +147,8 @@ class Measurement:
     reused_tokens: int | None = None
     reused_picture: bool | None = None
     batch_size: int = 1
+    decoder: str | None = None
+    record_sec: float | None = None
 
 
 @dataclass(frozen=True)
@@ -166,7 +170,7 @@ class RunResult:
 
     request: with its model and half dtype resolved. device: that the run used.
     stopped: whether the user stopped it; `answer` is then what was generated so far.
-    reasons: why each automatic choice ("device", "half", "threads") was made.
+    reasons: why each automatic choice ("device", "half", "threads", "decoder") was made.
     picture_size: (width, height) of the picture that the model was given, None without one.
     revision: the hub's commit of the weights; None for a folder.
     timeline: memory during the run, None where it was not measured.

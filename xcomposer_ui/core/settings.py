@@ -20,6 +20,7 @@ EMBEDDED_PATH = ASSETS / "model"
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 HALVES = ("auto", "float16", "bfloat16")
+DECODERS = ("auto", "graph", "eager")
 LANGUAGE_CHOICES = ("auto", *LANGUAGES)
 
 
@@ -73,6 +74,7 @@ class Settings:
     models: tuple[str, ...] = (EMBEDDED,)
     device: str = option("auto", "--device", "XCOMPOSER_DEVICE", "where the model computes", choices=DEVICES)
     half: str = option("auto", "--half", "XCOMPOSER_HALF", "the 16-bit type", choices=HALVES)
+    decoder: str = option("auto", "--decoder", "XCOMPOSER_DECODER", "how a card decodes", choices=DECODERS)
     language: str = option("auto", "--lang", "XCOMPOSER_LANG", "the page's language", choices=LANGUAGE_CHOICES)
     host: str = option(
         "127.0.0.1", "--host", "GRADIO_SERVER_NAME", "address to listen on; this machine alone if not given",

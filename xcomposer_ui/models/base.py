@@ -24,6 +24,7 @@ from xcomposer_ui.models.answer import GrowingAnswer, answer_text
 from xcomposer_ui.models.cache import CACHE_NAME, PreallocatedCache
 from xcomposer_ui.models.generation import GenerationInputs
 from xcomposer_ui.models.range_stress import ResidualStream
+from xcomposer_ui.models.static_cache import DecodingCache
 from xcomposer_ui.models.turns import History, PromptTurns
 
 PictureSize = tuple[int, int]
@@ -73,6 +74,8 @@ class FamilyModel(GenerationInputs, PromptTurns):
     config: Any
     turn_end: str | None = None
     """Text that ends an answer, in addition to the tokenizer's end token."""
+    decodes_in_place = False
+    """Whether `hidden_states` takes a `StaticCache` for one token: without reading a value of a tensor on the host."""
     answer_prefix: str | None = None
     """Text before each answer in a prompt. The prefill processes a prompt in pieces that end there; None: in one."""
 
@@ -122,7 +125,10 @@ class FamilyModel(GenerationInputs, PromptTurns):
         if use_cache and cache is None:
             cache = PreallocatedCache()
         embeds = self.get_input_embeddings()(input_ids) if inputs_embeds is None else inputs_embeds
-        hidden = self.hidden_states(embeds, im_mask, attention_mask, cache)
+        if isinstance(cache, DecodingCache) and cache.decodes(embeds):
+            hidden = cache.decode(cache, embeds, attention_mask)
+        else:
+            hidden = self.hidden_states(embeds, im_mask, attention_mask, cache)
         logits = self.get_output_embeddings()(hidden[:, -logits_to_keep:] if logits_to_keep else hidden)
         return CausalLMOutputWithPast(logits=logits, **{CACHE_NAME: cache})
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -52,6 +52,7 @@ class CallResult:
     failure_type, message, traceback: of the exception, as text, because the exception itself would keep its tensors
     alive. For a silent failure the message is a Message. timeline: memory in use; None where it was not measured.
     tokens: of a whole answer; None where they were not recorded.
+    reasons: why each automatic choice of the run itself ("decoder") was made.
     """
 
     measurement: Measurement
@@ -63,6 +64,7 @@ class CallResult:
     site: FailureSite = FailureSite()
     timeline: MemoryTimeline | None = None
     tokens: AnswerTokens | None = None
+    reasons: Mapping[str, Sentence] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
+from functools import partial
 
 from xcomposer_ui.compare.divergence import Diverged, Diverging
 from xcomposer_ui.core.errors import UserError
@@ -45,7 +46,7 @@ class Runner:
     ) -> None:
         self.settings = settings
         self.machine = machine or Machine()
-        self._open_backend = open_backend or _local_backend
+        self._open_backend = open_backend or partial(_local_backend, decoder=settings.decoder)
         self._backend: Backend | None = None
         self._queue = ModelQueue()
         self._worker = Worker()
@@ -299,7 +300,7 @@ def _run_result(
         answer=result.answer,
         failure=failure_of(result, backend, request, progress, tried),
         stopped=result.stopped,
-        reasons={**backend.reasons, "half": half_reason},
+        reasons={**backend.reasons, **result.reasons, "half": half_reason},
         picture_size=request.picture_size,
         revision=backend.revision,
         timeline=result.timeline,
@@ -311,8 +312,8 @@ def _loading(model: str) -> Message:
     return Message("work.load", model=model)
 
 
-def _local_backend(model: str, device: str) -> Backend:
+def _local_backend(model: str, device: str, decoder: str) -> Backend:
     """The backend of this process; imported here, because it imports torch."""
     from xcomposer_ui.backends.local import open_local
 
-    return open_local(model, device)
+    return open_local(model, device, decoder)

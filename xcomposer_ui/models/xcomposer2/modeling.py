@@ -40,6 +40,7 @@ class InternLMXComposer2ForCausalLM(ChatMixin, FamilyModel, PreTrainedModel, Gen
     main_input_name = "input_ids"
     _no_split_modules = ["Block", "VisionBlock"]  # noqa: RUF012
     _supports_sdpa = True
+    decodes_in_place = True
     turn_end = TURN_END
     answer_prefix = f"{TURN_START}assistant\n"
 

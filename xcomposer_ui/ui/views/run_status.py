@@ -5,7 +5,7 @@ from __future__ import annotations
 from markupsafe import Markup
 
 from xcomposer_ui.core.events import Loading, Waiting
-from xcomposer_ui.core.messages import Message, sentences, text
+from xcomposer_ui.core.messages import Message, sentences, text, worded
 from xcomposer_ui.core.request import OPTIONAL_SETTINGS
 from xcomposer_ui.core.result import RunResult
 from xcomposer_ui.core.strategies import STRATEGIES, strategy_name
@@ -107,6 +107,9 @@ def _facts(result: RunResult, language: str) -> list[str]:
         for name in OPTIONAL_SETTINGS
         if (value := getattr(result.request, name))
     ]
+    if m.decoder is not None and result.device == "cuda":  # elsewhere there is one way
+        why = worded(result.reasons.get("decoder", ""), language)
+        facts.append(text(f"facts.decoder.{m.decoder}", language, why=why))
     facts.append(text("facts.seed", language, n=result.request.seed))
     if m.load_sec is not None:
         facts.append(text("facts.load", language, sec=joined(seconds(m.load_sec))))
