@@ -287,7 +287,7 @@ def test_the_page_is_compressed_and_loads_with_few_requests(lab: Lab, open_page:
         assert len(answer.read()) < 120_000
     page = open_page(lab.address)
     loaded = page.evaluate("performance.getEntriesByType('resource').map(entry => entry.transferSize)")
-    assert len(loaded) <= 95
+    assert len(loaded) <= 85
     assert sum(loaded) < 900_000
 
 

@@ -72,6 +72,13 @@ def text_parameter(name: str, initial: str = "", default: str = "") -> Parameter
     return Parameter(name, default, gr.Textbox(initial))
 
 
+class JsonAnswer(gr.JSON):
+    """The JSON of an endpoint. The page, which never shows it, need not load a viewer of JSON: three files."""
+
+    def get_block_name(self) -> str:
+        return "html"
+
+
 def add_endpoint(
     name: str,
     function: Callable[..., dict[str, Any]],
@@ -102,7 +109,7 @@ def add_endpoint(
     call.__name__, call.__doc__ = name, function.__doc__
     limit = MOST_COMPUTING if queue == MODEL_QUEUE else 1  # the runner has a queue of its own
     queued: dict[str, Any] = {"concurrency_id": queue, "concurrency_limit": limit} if queue else {}
-    gr.Button().click(call, [p.component for p in parameters], gr.JSON(), api_name=name, **queued)
+    gr.Button().click(call, [p.component for p in parameters], JsonAnswer(), api_name=name, **queued)
 
 
 def add_refusal(languages: SessionLanguages) -> None:
@@ -112,7 +119,12 @@ def add_refusal(languages: SessionLanguages) -> None:
         raise gr.Error(sentences[languages.of(request.session_hash)], print_exception=False)
 
     gr.Button().click(
-        refused, gr.JSON(), api_name=REFUSED, api_visibility="private", concurrency_limit=None, show_progress="hidden"
+        refused,
+        JsonAnswer(),
+        api_name=REFUSED,
+        api_visibility="private",
+        concurrency_limit=None,
+        show_progress="hidden",
     )
 
 

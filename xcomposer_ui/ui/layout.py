@@ -138,6 +138,12 @@ def build_app(settings: Settings, runner: Runner, plans: Plans | None = None) ->
                 explain.shown: explanation_view(pasted, language),
             }
 
+        def in_address(query: dict[str, str]) -> dict[str, dict[Any, Any]]:
+            """Tab -> component -> value, for the tab whose settings a link has."""
+            tabs_of_links = {"compare": compare, "ask": ask.form, "train": train, "plan": plan}
+            found = {name: tab.restored(query) for name, tab in tabs_of_links.items()}
+            return {name: values for name, values in found.items() if values}
+
         def initial_page(
             browser: str,
             compared: CompareSession,
@@ -148,18 +154,25 @@ def build_app(settings: Settings, runner: Runner, plans: Plans | None = None) ->
             kept_form: Any,
             request: gr.Request,
         ) -> dict[Any, Any]:
-            """Component -> value for a page that was just loaded: the browser's language, and what it kept."""
+            """Component -> value for a page that was just loaded: its language, what its address and the browser hold.
+
+            One event for all of it: each is a request, and two that change one component would race.
+            """
             initial = settings.language if settings.language in LANGUAGES else language_of(browser or "")
             session = ask.restored(kept)
             updates = in_language(session, compared, planned, trained, initial, pasted, request)
-            linked = "ask" in request.query_params
-            form = ask.form.restored(kept_form) if isinstance(kept_form, dict) and not linked else {}
-            chosen = linked or bool(form)
-            strategy = ask.form.first_strategy(runner.status(), initial, chosen=chosen)
+            linked = in_address(dict(request.query_params))
+            form = ask.form.restored(kept_form) if isinstance(kept_form, dict) and "ask" not in linked else {}
+            chosen = "ask" in linked or bool(form)
             state = {language: initial, ask.session: session, ask.form.strategy_chosen: chosen}
-            texts = {part: updates[part] for part in form if part in updates}
-            values = {part: gr.update(**texts.get(part, {}) | {"value": value}) for part, value in form.items()}
-            return updates | strategy | values | state
+            strategy = ask.form.first_strategy(runner.status(), initial, chosen=chosen)
+            values = {
+                part: gr.update(**updates.get(part, {}) | {"value": value})
+                for filled in (form, *linked.values())
+                for part, value in filled.items()
+            }
+            tab = {tabs: gr.Tabs(selected=next(iter(linked)))} if linked else {}
+            return updates | strategy | values | state | tab | head.ticked(initial)
 
         def machine_known(language: str, chosen: bool, request: gr.Request) -> dict[Any, Any]:
             """Component -> value for what a page shows of the machine, once that is known."""
@@ -167,26 +180,6 @@ def build_app(settings: Settings, runner: Runner, plans: Plans | None = None) ->
                 return {head.timer: gr.skip()}
             strategy = ask.form.first_strategy(runner.status(), language, chosen or "ask" in request.query_params)
             return head.ticked(language) | strategy | {plan.check: check_panel(runner.machine.known, language)}
-
-        def linked(request: gr.Request) -> dict[Any, Any]:
-            """Component -> value for the settings in the page's address, and the tab that has them."""
-            query = dict(request.query_params)
-            found = {
-                "compare": compare.restored(query),
-                "ask": ask.form.restored(query),
-                "train": train.restored(query),
-                "plan": plan.restored(query),
-            }
-            chosen = next((tab for tab, values in found.items() if values), None)
-            if chosen is None:
-                return {tabs: gr.skip()}
-            return {
-                tabs: gr.Tabs(selected=chosen),
-                **found["compare"],
-                **found["ask"],
-                **found["train"],
-                **found["plan"],
-            }
 
         shown = [
             *ask.outputs(),
@@ -202,17 +195,14 @@ def build_app(settings: Settings, runner: Runner, plans: Plans | None = None) ->
         loaded = app.load(
             initial_page,
             [browser, compare.session, plan.session, train.session, explain.pasted, ask.kept, ask.form.kept],
-            list(dict.fromkeys([*changed, language, ask.form.strategy_chosen, *ask.form.inputs()])),
+            list(dict.fromkeys([
+                *changed, language, tabs, head.timer, ask.form.strategy_chosen, plan.controls["model"],
+                *ask.form.inputs(), *compare.inputs(), *train.inputs(),
+            ])),
             js=BROWSER_LANGUAGE, **QUIET,
         )  # fmt: skip
         loaded.then(None, language, None, js=SAY_LANGUAGE, api_visibility="private")
         learn.follow(loaded, language)
-        app.load(
-            linked,
-            None,
-            [tabs, plan.controls["model"], *compare.inputs(), *ask.form.inputs(), *train.inputs()],
-            **QUIET,
-        )
         language.input(
             in_language,
             [ask.session, compare.session, plan.session, train.session, language, explain.pasted],
