@@ -58,6 +58,7 @@ def finished(name: str, after: float = 0.9, zero: int = 0, swallowed: int = 0) -
         accuracy_after=after,
         probes=(probe(name, zero, swallowed),),
         memory=TrainingMemory(8 << 20, 5 << 20, 10 << 20, 21 << 20, 42 << 20, "cpu_tensors"),
+        predicted_memory=TrainingMemory(8 << 20, 5 << 20, 10 << 20, 20 << 20, 41 << 20, "predicted"),
         step_sec=0.1,
         finished=True,
     )

@@ -21,7 +21,8 @@ FOUND = Finetuning(FinetuningRequest(recipes=NAMES, steps=2), "cpu", tuple(map(r
 
 FIELDS = {
     "recipe", "final_loss", "accuracy_before", "accuracy_after", "losses", "gradient_underflow", "swallowed_updates",
-    "loss_scale", "skipped_steps", "step_sec", "peak_memory_bytes", "peak_memory_kind", "memory", "failure",
+    "loss_scale", "skipped_steps", "step_sec", "peak_memory_bytes", "peak_memory_kind", "memory", "predicted_memory",
+    "failure",
 }  # fmt: skip
 
 
@@ -32,6 +33,7 @@ def test_the_document_has_the_fields_that_scripts_rely_on() -> None:
         assert entry.keys() >= FIELDS
     plain, scaled, narrow, failed = document["recipes"]
     assert plain["memory"] == {"weights": 8 << 20, "gradients": 5 << 20, "optimizer": 10 << 20, "activations": 21 << 20}
+    assert plain["predicted_memory"]["peak"] == 41 << 20
     assert (plain["loss_scale"], plain["skipped_steps"]) == (None, None)
     assert (scaled["loss_scale"], scaled["skipped_steps"]) == (65536.0, 0)
     assert narrow["final_loss"] == pytest.approx(2.01)
@@ -57,11 +59,10 @@ def test_the_csv_has_a_row_for_each_step() -> None:
 
 @pytest.mark.slow
 def test_the_script_repeats_the_losses() -> None:
-    from xcomposer_ui.backends.finetuning.execution import finetune
-    from xcomposer_ui.runtime.backend import Progress
+    from xcomposer_ui.backends.finetuning.execution import finetuning_steps
 
     request = FinetuningRequest(recipes=("bfloat16_master", "float16_scaled"), steps=2, batch=1)
-    found = finetune(request, "cpu", Progress())
+    *_, found = finetuning_steps(request, "cpu")
     done = subprocess.run(
         [sys.executable, "-c", script(document_of(found))], capture_output=True, text=True, check=True
     )

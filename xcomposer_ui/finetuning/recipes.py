@@ -81,6 +81,10 @@ REFERENCE = "float32"
 """The recipe that the others are compared with."""
 
 
+SMALLEST = "bfloat16"
+"""The recipe that needs the least memory, and whose numbers have float32's range."""
+
+
 def recipe_named(name: str) -> Recipe:
     """The recipe or the mistake called `name`. Raises UserError with the known names for any other."""
     known = RECIPES | MISTAKES

@@ -17,9 +17,9 @@ from xcomposer_ui.compare.report import (
 )
 from xcomposer_ui.core.messages import LANGUAGES, text
 from xcomposer_ui.core.metrics import metric_of, metrics
-from xcomposer_ui.core.units import joined, memory
+from xcomposer_ui.core.units import UNKNOWN, joined, memory
 from xcomposer_ui.finetuning.recipes import recipe_named
-from xcomposer_ui.finetuning.result import MEMORY_PARTS, Finetuning, finetuning_as_json
+from xcomposer_ui.finetuning.result import MEMORY_FIGURES, Finetuning, finetuning_as_json
 from xcomposer_ui.finetuning.script import script
 from xcomposer_ui.finetuning.verdicts import verdict
 
@@ -110,11 +110,18 @@ def _failures(document: Mapping[str, Any]) -> str:
 
 def _memory(document: Mapping[str, Any]) -> str:
     rows = [
-        [entry["recipe"], *(joined(memory(entry["memory"][part])) for part in MEMORY_PARTS)]
+        [entry["recipe"], *(_measured_and_predicted(entry, name) for name in MEMORY_FIGURES)]
         for entry in document["recipes"]
-        if entry["memory"]
+        if entry["memory"] or entry["predicted_memory"]
     ]
-    return f"## Memory\n\n{table(['recipe', *MEMORY_PARTS], rows)}" if rows else ""
+    head = "## Memory of a step\n\nMeasured / predicted."
+    return f"{head}\n\n{table(['recipe', *MEMORY_FIGURES], rows)}" if rows else ""
+
+
+def _measured_and_predicted(entry: Mapping[str, Any], name: str) -> str:
+    measured = {**(entry["memory"] or {}), "peak": entry["peak_memory_bytes"]}
+    figures = measured.get(name), (entry["predicted_memory"] or {}).get(name)
+    return " / ".join(UNKNOWN if figure is None else joined(memory(figure)) for figure in figures)
 
 
 def _name(recipe: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from xcomposer_ui.core.messages import Message, Sentence
 from xcomposer_ui.core.result import Failure, failure_as_json
-from xcomposer_ui.finetuning.recipes import Recipe, recipe_named
+from xcomposer_ui.finetuning.recipes import SMALLEST, Recipe, recipe_named
 from xcomposer_ui.finetuning.request import FinetuningRequest
 
 AVERAGED_LOSSES = 5
@@ -139,7 +139,7 @@ class TrainingMemory:
 
     weights: those of the forward pass. gradients: after the backward pass. optimizer: its state, and the float32 master
     weights where there are any. activations: what the forward pass leaves for the backward pass.
-    peak: the most of all in use at once. kind: as a run's `peak_memory_kind`.
+    peak: the most of all in use at once. kind: as a run's `peak_memory_kind`; "predicted" of a plan.
     """
 
     weights: int
@@ -165,7 +165,7 @@ class RecipeResult:
 
     losses, gradient_norms: of each step; the loss without its divisor, the norm without the loss scale.
     loss_scales: at each step; () without a scaler. skipped_steps: that the scaler skipped; None without one.
-    step_sec: the median over the steps that were not measured.
+    step_sec: the median over the steps that were not measured. predicted_memory: that of the step, as planned before.
     finished: whether all steps ran, with finite numbers and without failure.
     """
 
@@ -178,6 +178,7 @@ class RecipeResult:
     accuracy_after: float | None = None
     probes: tuple[Probe, ...] = ()
     memory: TrainingMemory | None = None
+    predicted_memory: TrainingMemory | None = None
     step_sec: float | None = None
     non_finite: NonFinite | None = None
     failure: Failure | None = None
@@ -187,6 +188,14 @@ class RecipeResult:
     def method(self) -> Recipe:
         """The recipe's record."""
         return recipe_named(self.recipe)
+
+    @property
+    def remedy(self) -> str | None:
+        """The name of the recipe that avoids the failure; None where there is no failure, or no such recipe."""
+        if self.failure is None:
+            return None
+        ran_out = self.failure.explanation.family == "out_of_memory"
+        return (SMALLEST if self.recipe != SMALLEST else None) if ran_out else self.method.remedy
 
     @property
     def final_loss(self) -> float | None:
@@ -295,14 +304,21 @@ def recipe_as_json(result: RecipeResult) -> dict[str, Any]:
         "step_sec": result.step_sec,
         "peak_memory_bytes": memory.peak if memory else None,
         "peak_memory_kind": memory.kind if memory else None,
-        "memory": {name: getattr(memory, name) for name in MEMORY_PARTS} if memory else None,
+        "memory": _memory_as_json(memory, MEMORY_PARTS),
+        "predicted_memory": _memory_as_json(result.predicted_memory, MEMORY_FIGURES),
         "non_finite": None if result.non_finite is None else vars(result.non_finite),
         "failure": failure_as_json(result.failure),
     }
 
 
+def _memory_as_json(memory: TrainingMemory | None, names: Sequence[str]) -> dict[str, int | None] | None:
+    return None if memory is None else {name: getattr(memory, name) for name in names}
+
+
 MEMORY_PARTS = ("weights", "gradients", "optimizer", "activations")
 """The parts of `TrainingMemory`, in the order in which they are shown."""
+
+MEMORY_FIGURES = (*MEMORY_PARTS, "peak")
 
 
 def _module_as_json(module: ModuleCounts) -> dict[str, Any]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from xcomposer_ui.core.messages import Message
 from xcomposer_ui.core.strategies import HALF_DTYPES
-from xcomposer_ui.core.units import share, significant
+from xcomposer_ui.core.units import UNKNOWN, joined, memory, share, significant
 from xcomposer_ui.finetuning.recipes import REFERENCE, recipe_named
 from xcomposer_ui.finetuning.request import HELD_OUT_QUESTIONS, FinetuningRequest
-from xcomposer_ui.finetuning.result import Finetuning, RecipeResult
+from xcomposer_ui.finetuning.result import MEMORY_FIGURES, Finetuning, RecipeResult
 from xcomposer_ui.planning.default_choices import verdict_on
 from xcomposer_ui.planning.hardware import SLOW, Check
 
@@ -56,6 +56,14 @@ def _why(result: RecipeResult) -> Message:
 
 def _questions(accuracy: float | None) -> int:
     return round((accuracy or 0.0) * HELD_OUT_QUESTIONS)
+
+
+def out_of_memory_message(result: RecipeResult, request: FinetuningRequest) -> Message:
+    """What a step of the recipe needs, part by part, and what needs less."""
+    planned = result.predicted_memory
+    sizes = {name: None if planned is None else getattr(planned, name) for name in MEMORY_FIGURES}
+    facts = {name: UNKNOWN if size is None else joined(memory(size)) for name, size in sizes.items()}
+    return Message("train.out_of_memory", batch=request.batch, **facts)
 
 
 def emulation_notes(request: FinetuningRequest, device: str, check: Check | None) -> tuple[Message, ...]:

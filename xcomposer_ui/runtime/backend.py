@@ -31,7 +31,7 @@ class Progress:
     fraction: float | None = None
     text: Callable[[], str] | None = None
     memory: Callable[[], MemoryTimeline | None] | None = None
-    finetuning: Callable[[], Finetuning] | None = None
+    finetuning: Finetuning | None = None
     trials: TryingRemedies | None = None
     stop: threading.Event = field(default_factory=threading.Event)
 

@@ -48,6 +48,10 @@ class ModelQueue:
             self._work = None
             self._changed.notify_all()
 
+    def is_waited_for(self) -> bool:
+        """Whether somebody waits, so that who holds the model for long may give way."""
+        return bool(self._waiting)
+
     def _taken(self, ticket: object, work: Message, timeout: float) -> bool:
         with self._changed:
             free = self._changed.wait_for(lambda: self._work is None and self._waiting[0] is ticket, timeout)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -218,21 +218,35 @@ class Runner:
     def finetune(self, request: FinetuningRequest) -> Generator[Waiting | Finetuned, None, None]:
         """Fine-tune a copy of the embedded model; the last Finetuned has the results.
 
-        The served model is not touched, but nothing else runs meanwhile. Raises UserError if there is no such device.
+        The served model is not touched. Where another caller waits, it comes between two steps, but not on a card:
+        there a run's peak memory is that of everything that is allocated. Raises UserError if there is no such device.
         """
         device = request.device or self.settings.device
+        steps: Iterator[Finetuning] | None = None
 
-        def work(progress: Progress) -> Finetuning:
-            from xcomposer_ui.backends.finetuning.execution import finetune  # imports torch
+        def work(progress: Progress) -> bool:
+            """Train until the end, a stop, or somebody waits; whether it has ended."""
+            from xcomposer_ui.backends.finetuning.execution import finetuning_steps  # imports torch
 
-            return finetune(request, device, progress, self.machine.check())
+            nonlocal steps
+            steps = steps or finetuning_steps(request, device, self.machine.check())
+            for progress.finetuning in steps:
+                if progress.stop.is_set():
+                    return True
+                if self._queue.is_waited_for() and progress.finetuning.device != "cuda":
+                    return False
+            return True
 
-        job = yield from self._start(Message("work.train"), work)
-        with job:
-            for _ in job.poll():
-                if job.progress.finetuning is not None:
-                    yield Finetuned(job.progress.finetuning())
-        yield Finetuned(job.result())
+        ended = False
+        while not ended:
+            job = yield from self._start(Message("work.train"), work)
+            with job:
+                for _ in job.poll():
+                    if job.progress.finetuning is not None:
+                        yield Finetuned(job.progress.finetuning)
+            ended = job.result()
+            assert job.progress.finetuning is not None
+            yield Finetuned(job.progress.finetuning)
 
     def _start(self, name: Message, work: Callable[[Progress], Result]) -> Generator[Waiting, None, Job[Result]]:
         """Yield Waiting until it is the caller's turn, then start `work`. name: of the work, for those who wait."""

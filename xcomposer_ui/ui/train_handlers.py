@@ -57,7 +57,7 @@ class TrainSession:
         """The recipes that avoid the failures shown, and did not run themselves."""
         found = () if self.running or self.finetuning is None else self.finetuning.recipes
         ran = {result.recipe for result in found}
-        wanted = {result.method.remedy for result in found if result.failure is not None}
+        wanted = {result.remedy for result in found}
         return tuple(name for name in RECIPES if name in wanted - ran)
 
 

@@ -11,10 +11,9 @@ from torch.nn import functional as F
 
 from xcomposer_ui.backends.checkpoint import load
 from xcomposer_ui.backends.finetuning.data import FinetuningData
-from xcomposer_ui.backends.finetuning.execution import finetune
+from xcomposer_ui.backends.finetuning.execution import finetuning_steps
 from xcomposer_ui.finetuning.request import FinetuningRequest
 from xcomposer_ui.finetuning.result import Finetuning
-from xcomposer_ui.runtime.backend import Progress
 from xcomposer_ui.training.batching import answer_logits, picture_cache
 
 SMALL: dict[str, Any] = {"steps": 3, "batch": 1, "with_accuracy": False}
@@ -92,4 +91,10 @@ class PlainLoop:
 
 def run(*recipes: str, **settings: Any) -> Finetuning:
     """The lab's fine-tuning under `recipes`, small by default."""
-    return finetune(FinetuningRequest(recipes=recipes, **{**SMALL, **settings}), "cpu", Progress())
+    return finetuned(FinetuningRequest(recipes=recipes, **{**SMALL, **settings}))
+
+
+def finetuned(request: FinetuningRequest) -> Finetuning:
+    """The end of a whole fine-tuning on the CPU."""
+    *_, last = finetuning_steps(request, "cpu")
+    return last

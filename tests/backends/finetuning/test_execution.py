@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import gc
 import math
+import threading
+import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 
-from tests.backends.finetuning.loops import SMALL, PlainLoop, run
-from xcomposer_ui.backends.finetuning.execution import NON_FINITE, finetune, probed_steps
+from tests.backends.finetuning.loops import SMALL, PlainLoop, finetuned, run
+from xcomposer_ui.backends.finetuning.learner import Learner
+from xcomposer_ui.backends.finetuning.recipe_training import NON_FINITE, RecipeTraining, probed_steps
+from xcomposer_ui.core.events import Finished, Waiting
+from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.settings import Settings
+from xcomposer_ui.core.units import joined, memory
 from xcomposer_ui.finetuning.recipes import MISTAKES
 from xcomposer_ui.finetuning.request import FinetuningRequest
 from xcomposer_ui.finetuning.result import Finetuned, finetuning_as_json
-from xcomposer_ui.runtime.backend import Progress
 from xcomposer_ui.runtime.runner import Runner
+from xcomposer_ui.training.batching import AnswerLogits
 
 PLAIN = {
     "float32": (torch.float32, None, False, False),
@@ -37,7 +45,7 @@ def test_losses_are_those_of_a_plain_loop(name: str, optimizer: str) -> None:
     request = FinetuningRequest(recipes=(name,), optimizer=optimizer, **SMALL)
     weights, autocast, scaled, master = (PLAIN | SLOW)[name]
     plain = PlainLoop(request, weights, autocast, scaled=scaled, master=master)
-    (result,) = finetune(request, "cpu", Progress()).recipes
+    (result,) = finetuned(request).recipes
     assert result.losses == tuple(plain.losses)
     norm = math.sqrt(sum(float(g.double().square().sum()) for g in plain.first_gradients.values()))
     if math.isfinite(norm):
@@ -53,7 +61,7 @@ def test_skipped_steps_are_those_of_the_scaler() -> None:
     # A loss of this size times 65536 overflows float16 at first.
     request = FinetuningRequest(recipes=("autocast_float16",), learning_rate=0.01, seed=3, **SMALL)
     plain = PlainLoop(request, torch.float32, torch.float16, scaled=True)
-    (result,) = finetune(request, "cpu", Progress()).recipes
+    (result,) = finetuned(request).recipes
     assert result.loss_scales == tuple(plain.scales[:-1])
     assert result.skipped_steps == round(math.log2(plain.scales[0] / plain.scales[-1]))
 
@@ -84,22 +92,37 @@ def test_the_served_model_is_untouched_to_the_bit() -> None:
     assert not served.training
 
 
-def test_a_stop_ends_the_run_between_two_steps_and_keeps_what_is_done() -> None:
-    class StopsAfterOneStep:
-        """A stop that is set once a step is done."""
+def test_a_stop_ends_the_run_between_two_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    runner, steps = Runner(Settings()), []
+    one_step = RecipeTraining._one_step
+    monkeypatch.setattr(RecipeTraining, "_one_step", lambda *given: steps.append(one_step(*given)))
+    events = runner.finetune(FinetuningRequest(recipes=("float32",), **{**SMALL, "steps": 500}))
+    for event in events:
+        if isinstance(event, Finetuned) and event.finetuning.recipes and event.finetuning.recipes[-1].losses:
+            break
+    events.close()
+    idle = threading.Event()
+    runner._worker.submit(idle.set)
+    idle.wait()
+    assert 0 < len(steps) < 500
 
-        def is_set(self) -> bool:
-            recipes = progress.finetuning().recipes if progress.finetuning else ()
-            return bool(recipes and recipes[-1].losses)
 
-    progress = Progress(stop=StopsAfterOneStep())  # type: ignore[arg-type]
-    request = FinetuningRequest(recipes=("float32", "bfloat16"), **{**SMALL, "with_accuracy": True})
-    finetuning = finetune(request, "cpu", progress)
-    assert finetuning.stopped
-    (result,) = finetuning.recipes
-    assert len(result.losses) == 1
-    assert not result.finished
-    assert result.accuracy_before is not None
+@pytest.mark.slow
+def test_other_runs_come_between_two_steps_and_change_nothing() -> None:
+    """As a comparison does, a training gives way to who waits; its figures are those of an undisturbed one."""
+    runner, request = Runner(Settings()), FinetuningRequest(recipes=("bfloat16",), **{**SMALL, "steps": 8})
+    training, losses = runner.finetune(request), []
+    while not losses:
+        event = next(training)
+        losses = [r.losses for r in event.finetuning.recipes if r.losses] if isinstance(event, Finetuned) else []
+    with ThreadPoolExecutor(1) as visitor:
+        asked = visitor.submit(lambda: list(runner.run(Request("What is a circle?", max_new_tokens=2))))
+        *events, last = training
+        finished = asked.result()[-1]
+    assert isinstance(finished, Finished) and finished.result.failure is None
+    assert any(isinstance(event, Waiting) for event in events)  # it waited for the run
+    assert isinstance(last, Finetuned)
+    assert last.finetuning.recipes[0].losses == finetuned(request).recipes[0].losses
 
 
 @pytest.mark.slow
@@ -145,3 +168,30 @@ def test_without_its_questions_a_training_has_no_accuracy() -> None:
     (result,) = run("bfloat16", steps=1, with_accuracy=False).recipes
     assert result.finished and len(result.losses) == 1
     assert (result.accuracy_before, result.accuracy_after) == (None, None)
+
+
+@pytest.mark.slow
+def test_out_of_memory_is_explained_and_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyTorch's own error, raised where the second step's backward pass would allocate the gradients."""
+    learners: list[weakref.ref[Learner]] = []
+    backward = Learner.backward
+
+    def full(learner: Learner, answers: AnswerLogits) -> torch.Tensor:
+        if learner.recipe.name == "float32" and learner.optimizer.state:
+            learners.append(weakref.ref(learner))
+            raise torch.OutOfMemoryError(
+                "CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has a total capacity of"
+            )
+        return backward(learner, answers)
+
+    monkeypatch.setattr(Learner, "backward", full)
+    failed, after = run("float32", "bfloat16").recipes
+    assert failed.failure is not None and failed.predicted_memory is not None
+    assert (len(failed.losses), failed.finished, failed.failure.type) == (1, False, "OutOfMemoryError")
+    cause = failed.failure.explanation.cause.in_language("en")
+    for remedy in ("checkpointing", "SGD", "LoRA", "Fewer pictures", joined(memory(failed.predicted_memory.peak))):
+        assert remedy in cause
+    assert failed.remedy == "bfloat16"
+    gc.collect()
+    assert [learner() for learner in learners] == [None]
+    assert after.losses == run("bfloat16").recipes[0].losses

@@ -14,8 +14,9 @@ from xcomposer_ui.backends.finetuning.probes import (
     module_of,
     update_counts,
 )
+from xcomposer_ui.finetuning.recipes import RECIPES
 from xcomposer_ui.finetuning.request import FinetuningRequest
-from xcomposer_ui.finetuning.result import GradientCounts, UpdateCounts
+from xcomposer_ui.finetuning.result import MEMORY_FIGURES, GradientCounts, UpdateCounts
 
 
 def test_gradients_that_underflow_are_counted() -> None:
@@ -116,3 +117,16 @@ def test_the_batches_are_english_questions_of_one_kind_with_chinese_answers() ->
     assert {turn.kind for turn in turns} == {"place"}
     assert all(turn.question.isascii() and not turn.answer.isascii() for turn in turns)
     assert len(data.held_out.conversations) == 100
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_predicted_memory_is_within_one_percent_of_the_measured(name: str, optimizer: str) -> None:
+    """The divisor keeps float16's gradients from overflowing, which would skip the step that is measured."""
+    settings = {"optimizer": optimizer, "steps": 2, "loss_divisor": 2.0**16, "epsilon": 1.0}
+    (result,) = run(name, **settings).recipes
+    measured, predicted = result.memory, result.predicted_memory
+    assert measured is not None and predicted is not None
+    for part in MEMORY_FIGURES:
+        assert getattr(predicted, part) == pytest.approx(getattr(measured, part), rel=0.01), part

@@ -85,15 +85,29 @@ class TrainingDryRun(Recording):
         return sum(count * parameter.nbytes for parameter, count in self.trained)
 
     @property
+    def forward_bytes(self) -> int:
+        """What the forward pass leaves for the backward pass, without the weights; the batch included."""
+        return sum(event.bytes for event in repeated(self) if event.phase == FORWARD)
+
+    @property
     def left_bytes(self) -> int:
         """What is live after the backward pass, without the weights: the gradients and the batch."""
         return sum(event.bytes for event in repeated(self))
 
 
 def training_dry_run(
-    fake: FakeModel, recipe: Recipe, mode: FakeTensorMode, new_batch: Callable[[], TrainingBatch]
+    fake: FakeModel,
+    recipe: Recipe,
+    mode: FakeTensorMode,
+    new_batch: Callable[[], Any],
+    forward: Callable[[Any, Any], Any] = training_loss,
+    loss_of: Callable[[Any], Tensor] | None = None,
 ) -> TrainingDryRun:
-    """Run one training step of `fake`, whose weights have the recipe's dtype and which was built under `mode`."""
+    """Run one training step of `fake`, whose weights have the recipe's dtype and which was built under `mode`.
+
+    new_batch: makes the batch, with `image_positions` as a TrainingBatch.
+    forward: (model, batch) to the loss, or to what `loss_of` computes it from after autocast.
+    """
     recorder = Recorder()
     handles = fake.mark_layers(recorder)
     try:
@@ -104,11 +118,13 @@ def training_dry_run(
             batch = new_batch()
             recorder.image_positions = batch.image_positions
             with autocast_to(recipe.autocast, "cpu"):
-                loss = training_loss(fake.model, batch)
-            recorder.phase, recorder.in_backward = BACKWARD, True
+                answers = forward(fake.model, batch)
+            recorder.phase = BACKWARD
+            loss = answers if loss_of is None else loss_of(answers)
+            recorder.in_backward = True
             loss.backward()  # type: ignore[no-untyped-call]
             recorder.layer = None
-            del loss
+            del answers, loss
             trained = tuple(pair for pair in fake.parameter_counts() if pair[0].grad is not None)
             gradients = [parameter.grad for parameter, _ in trained if parameter.grad is not None]
             kept = frozenset(recorder.block_of(gradient) for gradient in gradients)

@@ -7,10 +7,17 @@ from typing import Any
 from markupsafe import Markup
 
 from xcomposer_ui.core.messages import text
-from xcomposer_ui.core.units import UNKNOWN, share, small
+from xcomposer_ui.core.units import UNKNOWN, joined, memory, share, small
 from xcomposer_ui.finetuning.recipes import Recipe, recipe_named
 from xcomposer_ui.finetuning.report import FIGURES, FORMATS
-from xcomposer_ui.finetuning.result import MEMORY_PARTS, Finetuning, Largest, RecipeResult, recipe_as_json
+from xcomposer_ui.finetuning.result import (
+    MEMORY_FIGURES,
+    MEMORY_PARTS,
+    Finetuning,
+    Largest,
+    RecipeResult,
+    recipe_as_json,
+)
 from xcomposer_ui.finetuning.verdicts import verdict
 from xcomposer_ui.ui.html import render
 from xcomposer_ui.ui.train_handlers import TrainSession
@@ -134,14 +141,33 @@ def _shares(underflow: float | None, swallowed: float | None) -> str:
     return " / ".join(UNKNOWN if value is None else share(value) for value in (underflow, swallowed))
 
 
-def _memory(found: Finetuning, language: str) -> Markup | None:
+def _memory(found: Finetuning, language: str) -> dict[str, Any] | None:
+    """The measured parts as bars, and a table of what was measured with what was predicted."""
     bars = [
         MemoryBar(_name(r, language), tuple(getattr(r.memory, part) or 0 for part in MEMORY_PARTS))
         for r in found.recipes
         if r.memory is not None
     ]
     legend = [text(f"train.memory.{part}", language) for part in MEMORY_PARTS]
-    return memory_bars(text("train.memory", language), legend, bars) if bars else None
+    rows = [
+        (_name(r, language), [_bytes_of(r, name, language) for name in MEMORY_FIGURES])
+        for r in found.recipes
+        if r.memory is not None or r.predicted_memory is not None
+    ]
+    if not rows:
+        return None
+    heads = [text("train.recipe", language), *(text(f"train.memory.{name}", language) for name in MEMORY_FIGURES)]
+    chart = memory_bars(text("train.memory", language), legend, bars) if bars else ""
+    return {"chart": chart, "heads": heads, "rows": rows}
+
+
+def _bytes_of(result: RecipeResult, name: str, language: str) -> tuple[str, str]:
+    """A measured figure of the memory, and the predicted one in words."""
+    measured, predicted = (
+        None if one is None else getattr(one, name) for one in (result.memory, result.predicted_memory)
+    )
+    shown = [UNKNOWN if value is None else joined(memory(value)) for value in (measured, predicted)]
+    return shown[0], text("train.memory.predicted", language, bytes=shown[1])
 
 
 def _name(result: RecipeResult, language: str) -> str:
