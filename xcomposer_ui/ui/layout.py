@@ -105,6 +105,9 @@ def build_app(settings: Settings, runner: Runner, plans: Plans | None = None) ->
             with words.make(gr.Tab, {"label": "tab.models"}, id="models", visible=several) as models_tab:
                 picker = ModelPicker(words, settings, runner, checks.fitting, models_tab)
         words.static(lambda language: footer(settings, language), elem_id="about")
+        words.static(
+            lambda language: macro("notice", language, text("connection.lost", language)), elem_id="connection"
+        )
         compare_tab.select(
             None, [ask.form.picture, ask.form.question, *compare.shared()], compare.shared(), js=TAKE_FROM_ASK, **QUIET
         )
