@@ -28,7 +28,7 @@ from xcomposer_ui.ui.views.notices import does_not_fit_notice
 class NothingFits(Tight):
     """Plans in which no strategy fits."""
 
-    def plan(self, request: PlanRequest) -> Plan:
+    def plan(self, request: PlanRequest, gone: object = None) -> Plan:
         plan = super().plan(request)
         return replace(plan, strategies=tuple(replace(s, fits_memory=False) for s in plan.strategies))
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from xcomposer_ui.ui.gradio_sessions import PAGE_SEC, SCRIPT_SEC, GradioSessions
+from xcomposer_ui.ui.gradio_sessions import MOST_CLOSED, PAGE_SEC, SCRIPT_SEC, GradioSessions
 
 
 @pytest.fixture
@@ -59,6 +59,17 @@ def test_an_open_page_is_kept_and_a_closed_one_for_an_hour(sessions: GradioSessi
     now[0] += 100
     sessions.sweep(app)
     assert kept(app) == []
+
+
+def test_of_many_closed_pages_the_last_ones_are_kept(sessions: GradioSessions, now: list[float]) -> None:
+    names = [f"page{n}" for n in range(MOST_CLOSED + 5)]
+    app = gradio(*names)
+    for name in names:
+        now[0] += 1
+        with sessions.open(name):
+            pass
+    sessions.sweep(app)
+    assert kept(app) == names[5:]
 
 
 def test_what_still_runs_is_kept(sessions: GradioSessions, now: list[float]) -> None:

@@ -25,6 +25,7 @@ from tests.ui.scripted import ScriptedRunner
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.images import MAX_FILE_BYTES
 from xcomposer_ui.core.settings import Settings
+from xcomposer_ui.ui import guard
 from xcomposer_ui.ui.call_check import checked_values
 from xcomposer_ui.ui.guard import LARGEST_CALL_BYTES, LARGEST_OTHER_BYTES
 from xcomposer_ui.ui.pictures import DrawingInput
@@ -247,6 +248,27 @@ def test_a_wrong_call_does_not_wait_behind_a_run(http: httpx.Client, runner: Scr
         assert refusal(http, values(strategy="magic")).startswith("There is no strategy")
     finally:
         runner.reset()
+
+
+def test_a_full_queue_says_so_to_a_script_and_to_a_page(
+    app: tuple[Any, str], http: httpx.Client, runner: ScriptedRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard, "MOST_COMPUTING", 2)
+    sentence = str(UserError("queue_full", most=2))
+    fns = app[0].get_blocks().fns
+    run = next(i for i, f in fns.items() if f.api_name == "run")
+    page = {"fn_index": run, "data": values(), "session_hash": "latecomer"}
+    runner.held_at = 1
+    try:
+        taken = [http.post("/gradio_api/call/run", json={"data": values()}).json()["event_id"] for _ in range(2)]
+        assert refusal(http, values(), status=503) == sentence
+        assert outcome(http, page)["output"]["error"] == sentence
+        assert http.post("/gradio_api/call/explain", json={"data": ["x", "en"]}).status_code == 200
+    finally:
+        runner.reset()
+    for event in taken:
+        assert "event: complete" in http.get(f"/gradio_api/call/run/{event}").text
+    assert outcome(http, page)["success"]
 
 
 @pytest.mark.parametrize("count", [0, 2, len(values()) - 1, len(values()) + 1])

@@ -28,7 +28,7 @@ LARGE = Entry("org/<large>", is_local=False, parameters=9_000_000_000, cache_byt
 
 
 class FullDoesNotFit(ScriptedPlans):
-    def plan(self, request: PlanRequest) -> Plan:
+    def plan(self, request: PlanRequest, gone: object = None) -> Plan:
         plan = super().plan(request)
         strategies = (replace(s, fits_memory="full" not in s.strategy) for s in plan.strategies)
         return replace(plan, strategies=tuple(strategies))

@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import re
 import threading
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.planning.scripted import GIB, ScriptedPlans, a_plan
 from tests.ui.scripted import ScriptedRunner
+from tests.ui.visitor import Visitor
+from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.events import MemorySoFar, Status
 from xcomposer_ui.core.memory_timeline import MemorySample, MemoryTimeline
 from xcomposer_ui.core.messages import Message
 from xcomposer_ui.core.request import Request
+from xcomposer_ui.core.settings import Settings
 from xcomposer_ui.planning.fit import MemoryBudget
-from xcomposer_ui.planning.plan import Plan, PlanRequest
+from xcomposer_ui.planning.plan import Plan, PlanRequest, RunShape
 from xcomposer_ui.ui.ask_form import strategy_why
 from xcomposer_ui.ui.ask_results import fit_labels
 from xcomposer_ui.ui.ask_tab import fewer_tiles_fields, fitting_fields
 from xcomposer_ui.ui.handlers import ask, request_from
 from xcomposer_ui.ui.plan_handlers import COUNTS, filled_in
 from xcomposer_ui.ui.preflight import preflight
+from xcomposer_ui.ui.serve import launch
 from xcomposer_ui.ui.session import CheckingFit, Session
 from xcomposer_ui.ui.views.memory_chart import memory_chart
 from xcomposer_ui.ui.views.run_status import run_status
@@ -44,7 +52,7 @@ class Tight(ScriptedPlans):
         super().__init__()
         self.tiles = tiles
 
-    def plan(self, request: PlanRequest) -> Plan:
+    def plan(self, request: PlanRequest, gone: object = None) -> Plan:
         self.asked.append(request)
         plan = a_plan(request, self.tiles)
         few = request.hd_num is not None and request.hd_num <= (self.tiles or 0)
@@ -173,3 +181,37 @@ def test_the_plan_tabs_empty_boxes_leave_it_to_the_lab() -> None:
     assert filled_in(empty) == {"model": "m", "image": "none"}
     full = {"model": "embedded", "image": "3x4", "hd_num": 9, **dict.fromkeys(COUNTS, 0), "memory_gib": 1.5}
     assert filled_in(full) == full
+
+
+class Endless(ScriptedPlans):
+    """Plans and predictions that end only when their caller is gone. begun: set once one is computed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.given_up = threading.Event(), threading.Event()
+
+    def predict(self, shape: RunShape, gone: Callable[[], bool] = lambda: False) -> int:
+        self.begun.set()
+        while not gone():
+            self.given_up.wait(0.01)
+        self.given_up.set()
+        raise UserError("plan_given_up")
+
+
+def test_a_prediction_ends_when_its_page_is_closed(picture: str) -> None:
+    plans = Endless()
+    served, address, _ = launch(Settings(port=0), ScriptedRunner(), plans)  # type: ignore[arg-type]  # the doubles fit
+
+    async def visit() -> None:
+        async with httpx.AsyncClient(base_url=address) as client:
+            config = (await client.get("/config")).json()
+        async with Visitor(address, config) as visitor:
+            visitor.set(picture=await visitor.upload(Path(picture)), question="What?")
+            async for _ in visitor.press("run"):
+                pass
+            assert await asyncio.to_thread(plans.begun.wait, 60)
+            assert not plans.given_up.is_set()
+
+    asyncio.run(visit())
+    assert plans.given_up.wait(60)
+    served.close()

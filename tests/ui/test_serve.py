@@ -43,7 +43,7 @@ def test_the_model_loads_once_the_page_is_up(monkeypatch: pytest.MonkeyPatch) ->
         order.append("page")
         return App(), "http://127.0.0.1", None
 
-    monkeypatch.setattr(serve, "Runner", lambda settings: Runner())
+    monkeypatch.setattr(serve, "Runner", lambda settings, visitor: Runner())
     monkeypatch.setattr(serve, "launch", launch)
     monkeypatch.setattr(PlannerProcess, "start", lambda self: None)
     serve.serve(Settings(port=0))

@@ -91,3 +91,8 @@ def test_the_page_and_the_command_line_have_the_limits_that_are_checked() -> Non
             assert parser.get_default(s.name) == s.default
         for value in (s.lowest, s.highest):
             Request("What?", **{s.name: value})
+
+
+def test_a_whole_number_is_a_float_where_the_setting_is_one() -> None:
+    request = Request("What?", temperature=2, seed=3)
+    assert isinstance(request.temperature, float) and isinstance(request.seed, int)

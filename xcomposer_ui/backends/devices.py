@@ -86,3 +86,18 @@ def free_unused(device_type: str) -> None:
     gc.collect()
     if device_type != "cpu":
         torch.get_device_module(device_type).empty_cache()
+
+
+def exempt_from_collection() -> None:
+    """Let garbage collections leave alone what is in memory now: modules and models, which stay.
+
+    Looking through them took 0.4 to 0.9 s at each stopped or failed run, and nothing else could run meanwhile.
+    """
+    gc.freeze()
+
+
+def free_models(device_type: str) -> None:
+    """Free what models that were just dropped leave behind, `exempt_from_collection` or not."""
+    gc.unfreeze()
+    free_unused(device_type)
+    gc.freeze()

@@ -10,7 +10,14 @@ from typing import Any
 import torch
 
 from xcomposer_ui.backends import batch_generation, checkpoint, divergence, generation
-from xcomposer_ui.backends.devices import budget_bytes, choose_device, free_bytes, free_unused
+from xcomposer_ui.backends.devices import (
+    budget_bytes,
+    choose_device,
+    exempt_from_collection,
+    free_bytes,
+    free_models,
+    free_unused,
+)
 from xcomposer_ui.backends.graph_decoder import GraphDecoder, decoder_for
 from xcomposer_ui.backends.memory import weights_bytes
 from xcomposer_ui.backends.prefix_cache import PrefixCache
@@ -84,6 +91,7 @@ class LocalBackend:
             str(self._folder), dtype, self.device, report, shown=shown
         )
         load_sec = time.perf_counter() - started
+        exempt_from_collection()
         if self.device == "cpu" and "threads" not in self.reasons:
             self.reasons["threads"] = choose_threads(self._models[dtype], small=self._is_small(self._models[dtype]))
         return load_sec
@@ -156,7 +164,7 @@ class LocalBackend:
         self._prefixes.clear()
         self.decoder.clear()
         self._models.clear()
-        free_unused(self.device)
+        free_models(self.device)
 
     def _generate(self, request: Request, progress: Progress, prefixes: PrefixCache | None = None) -> CallResult:
         dtype = request.weights_dtype

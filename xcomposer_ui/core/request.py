@@ -94,11 +94,16 @@ def settings_of(record: type, *, flagged: bool = False) -> tuple[Setting, ...]:
 
 
 def check_settings(record: Any) -> None:
-    """Raise UserError where a setting of `record` is out of its range."""
+    """Raise UserError where a setting of `record` is out of its range; whole numbers become floats where it is one.
+
+    JSON has no other 1.0 than 1, and transformers refuses a temperature that is an int.
+    """
     for s in settings_of(type(record)):
         value = getattr(record, s.name)
         if value is not None and not s.in_range(value):
             raise UserError("out_of_range", name=s.name, value=value, lowest=s.lowest, highest=s.highest)
+        if s.kind is float and isinstance(value, int):
+            object.__setattr__(record, s.name, float(value))
 
 
 @dataclass(frozen=True)

@@ -98,9 +98,9 @@ class PlannerProcess:
         """The plan of a fine-tuning, as `plan`."""
         return self._computed(self._plan_training, request, gone)
 
-    def predict(self, shape: RunShape) -> int:
-        """Peak memory of a run, weights included, in bytes. Takes seconds. Raises UserError as `plan` does."""
-        return self._computed(self._predict, shape)
+    def predict(self, shape: RunShape, gone: Callable[[], bool] = stays) -> int:
+        """Peak memory of a run, weights included, in bytes. Takes seconds. Arguments and errors as of `plan`."""
+        return self._computed(self._predict, shape, gone)
 
     def start(self) -> None:
         """Start the process and its imports without waiting, so that the first plan does not wait for them."""

@@ -21,7 +21,7 @@ from xcomposer_ui.planning.default_choices import Machine, half_for, strategy_fo
 from xcomposer_ui.planning.fit import MemoryBudget, certainly_fits
 from xcomposer_ui.runtime.backend import Backend, CallResult, Progress
 from xcomposer_ui.runtime.executor import Job, Result, Worker
-from xcomposer_ui.runtime.model_queue import ModelQueue
+from xcomposer_ui.runtime.model_queue import ModelQueue, nobody
 from xcomposer_ui.runtime.remedies import Tried, failure_of
 from xcomposer_ui.tracing.dtype_flow import DtypeFlow, Traced, Tracing
 
@@ -39,16 +39,23 @@ class Runner:
     caller stopped waiting.
     `run`, `run_batch`, `diverge` and `trace` raise UserError for the user's mistakes before anything is computed;
     closing their generators stops the work.
+
+    visitor, models: see `ModelQueue`.
     """
 
     def __init__(
-        self, settings: Settings, open_backend: OpenBackend | None = None, machine: Machine | None = None
+        self,
+        settings: Settings,
+        open_backend: OpenBackend | None = None,
+        machine: Machine | None = None,
+        visitor: Callable[[], str | None] = nobody,
+        models: int = 1,
     ) -> None:
         self.settings = settings
         self.machine = machine or Machine()
         self._open_backend = open_backend or partial(_local_backend, decoder=settings.decoder)
         self._backend: Backend | None = None
-        self._queue = ModelQueue()
+        self._queue = ModelQueue(visitor, models)
         self._worker = Worker()
 
     def warm_up(self) -> None:
@@ -56,10 +63,10 @@ class Runner:
 
         Raises UserError as the first run would.
         """
-        for _ in self._queue.acquire(_loading(self.settings.model)):
-            pass
+        release = self._queue.wait(_loading(self.settings.model))
         self._submit(
-            lambda progress: bool(self._backend_for(self.settings.model, None, progress).load(self.half(), progress))
+            lambda progress: bool(self._backend_for(self.settings.model, None, progress).load(self.half(), progress)),
+            release,
         ).wait()
 
     def open(self) -> None:
@@ -69,13 +76,11 @@ class Runner:
         """
         if self._backend is not None:
             return
-        for _ in self._queue.acquire(_loading(self.settings.model)):
-            if self._backend is not None:
-                return
+        release = self._queue.wait(_loading(self.settings.model))
         try:
             self._backend = self._backend or self._open_backend(self.settings.model, self.settings.device)
         finally:
-            self._queue.release()
+            release()
 
     def status(self) -> Status:
         """The lab's model, device and choices; returns at once and loads nothing."""
@@ -250,16 +255,16 @@ class Runner:
 
     def _start(self, name: Message, work: Callable[[Progress], Result]) -> Generator[Waiting, None, Job[Result]]:
         """Yield Waiting until it is the caller's turn, then start `work`. name: of the work, for those who wait."""
-        yield from self._queue.acquire(name)
-        return self._submit(work)
+        release = yield from self._queue.acquire(name)
+        return self._submit(work, release)
 
-    def _submit(self, work: Callable[[Progress], Result]) -> Job[Result]:
-        """Pass `work` to the worker, which gives the model, held by the caller, to the next when the work has ended."""
+    def _submit(self, work: Callable[[Progress], Result], release: Callable[[], None]) -> Job[Result]:
+        """Pass `work` to the worker, which calls `release` when it has ended, to give the model to the next."""
         job = Job(work)
         try:
-            self._worker.submit(lambda: job.work(self._queue.release))
+            self._worker.submit(lambda: job.work(release))
         except BaseException:
-            self._queue.release()
+            release()
             raise
         return job
 

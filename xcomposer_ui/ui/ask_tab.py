@@ -162,16 +162,16 @@ class AskTab:
         yield from self._shown(self.active.followed(request.session_hash, session, steps), fields, language_now)
 
     def _shown(self, steps: Generator[Session, None, None], fields: Fields, language_now: Callable[[], str]) -> Steps:
-        first = True
+        shown: tuple[Session, str] | None = None
         with closing(steps):
             for step in steps:
+                before, shown = shown, (step, language_now())
                 if step.running is None:
-                    yield self.refreshed(step, language_now())
-                elif first:
-                    yield self.refreshed(step, language_now()) | self.form.changed(fields)
-                else:
-                    yield {self.session: step} | self.results.progress(step, language_now())
-                first = False
+                    yield self.refreshed(*shown)
+                elif before is None:
+                    yield self.refreshed(*shown) | self.form.changed(fields)
+                else:  # a step of many: what it leaves alone is not made again
+                    yield {} if shown == before else self.results.progress(*shown)
 
     def _traced(self, session: Session, language: str, against: str | None) -> Steps:
         steps = handlers.trace(self.runner, session, against)

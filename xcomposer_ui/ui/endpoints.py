@@ -28,8 +28,7 @@ from xcomposer_ui.planning.plan import PlanRequest, plan_as_json
 from xcomposer_ui.planning.training_plan import TrainingPlan, training_plan_as_json
 from xcomposer_ui.runtime.runner import Runner
 from xcomposer_ui.ui import compare_handlers, handlers, plan_handlers, train_handlers
-from xcomposer_ui.ui.gradio_sessions import caller_gone
-from xcomposer_ui.ui.guard import REFUSED
+from xcomposer_ui.ui.checked_call import REFUSED
 from xcomposer_ui.ui.localization import SessionLanguages
 from xcomposer_ui.ui.pictures import PictureInput
 from xcomposer_ui.ui.plan_tab import PLAN_QUEUE
@@ -174,7 +173,7 @@ def build_endpoints(settings: Settings, runner: Runner, preflight: Preflight, la
 
         train: what a fine-tuning will need under every recipe; the JSON of `plan --train`.
         """
-        planned = plan_handlers.plan_of(preflight.plans, checked_plan(**values), caller_gone())
+        planned = plan_handlers.plan_of(preflight.plans, checked_plan(**values))
         return training_plan_as_json(planned) if isinstance(planned, TrainingPlan) else plan_as_json(planned)
 
     def checked_training(recipes: str, device: str, **values: Any) -> dict[str, Any]:

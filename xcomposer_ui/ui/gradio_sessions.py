@@ -21,6 +21,9 @@ SCRIPT_SEC = 60.0
 PAGE_SEC = 3600.0
 """Seconds after its page was closed at which a session is released: a page that lost its connection comes back."""
 
+MOST_CLOSED = 100
+"""Closed pages whose sessions are kept so long; of more, the ones that were closed first are released."""
+
 SWEEP_SEC = 10.0
 """Between two looks at all sessions."""
 
@@ -66,10 +69,17 @@ class GradioSessions:
                 return
             self._swept = now
             unused = [session for session in list(app.state_holder.session_data) if self._unused(session, now)]
+            closed = sorted(self._closed, key=self._closed.__getitem__)
+            unused += [session for session in closed[:-MOST_CLOSED] if session not in self._open]
         busy = sessions_with_events(app)
         for session in unused:
             if session not in busy:
                 self.release(app, session)
+
+    def in_use(self, app: Any) -> set[str]:
+        """The sessions that have an open page, or an event that waits or runs. app: Gradio's."""
+        with self._lock:
+            return {*self._open, *sessions_with_events(app)}
 
     def release(self, app: Any, session: str) -> None:
         """Drop Gradio's state and messages of `session`. app: Gradio's."""
@@ -86,6 +96,12 @@ class GradioSessions:
         return now - self._seen.setdefault(session, now) >= SCRIPT_SEC
 
 
+def current_session() -> str | None:
+    """The session of the event being handled; None where there is none, as in a thread of our own."""
+    request = LocalContext.request.get(None)
+    return None if request is None else request.session_hash
+
+
 def caller_gone() -> Callable[[], bool]:
     """A function that says whether the caller of the event being handled has disconnected since; of any thread.
 
@@ -95,8 +111,13 @@ def caller_gone() -> Callable[[], bool]:
     if request is None or request.request is None:
         return lambda: False
     app: Any = request.request.scope["app"]
-    events, session = app.get_blocks()._queue.event_ids_to_events, request.session_hash
-    return lambda: any(event.session_hash == session and not event.alive for event in list(events.values()))
+    event = app.get_blocks()._queue.event_ids_to_events.get(LocalContext.event_id.get(None))
+    return lambda: event is not None and not event.alive
+
+
+def calls_in(blocks: Any, queue: str) -> int:
+    """How many events of Gradio's `queue` (a concurrency id) wait or run."""
+    return sum(event.concurrency_id == queue for event in list(blocks._queue.event_ids_to_events.values()))
 
 
 def sessions_with_events(app: Any) -> set[str]:

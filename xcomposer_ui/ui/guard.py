@@ -6,27 +6,25 @@ through the page's queue with an error event, which the page and gradio_client s
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import re
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Iterator
 from typing import Any
 
 import anyio
-from gradio.block_function import BlockFunction
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.images import MAX_FILE_BYTES
-from xcomposer_ui.core.messages import LANGUAGES
 from xcomposer_ui.core.units import MIB, joined, memory
-from xcomposer_ui.ui.call_check import checked_event_data, checked_named_values, checked_values, parsed
-from xcomposer_ui.ui.gradio_sessions import GradioSessions
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
+from xcomposer_ui.ui.asgi import Message, Receive, Scope, Send, body_once, declared_bytes, host, read_body, with_length
+from xcomposer_ui.ui.checked_call import CheckedCall, checked_call, refused_event
+from xcomposer_ui.ui.gradio_sessions import GradioSessions, calls_in
+from xcomposer_ui.ui.run_tab import MODEL_QUEUE, MOST_COMPUTING
+from xcomposer_ui.ui.upload_cache import TIDY_SEC, UploadCache
 
 API = "/gradio_api"
 
@@ -63,11 +61,9 @@ HEADERS = {
 
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]", "0.0.0.0")
 
-UNQUEUED = "predict"
-"""The name by which the page calls its events that are not queued; they are told apart by their number."""
-
-REFUSED = "refused"
-"""Name of the event that ends with the sentence of a refusal."""
+FULL = "queue_full"
+STATUS = {FULL: 503, "uploads_full": 507}
+"""Of refusals that are not the call's own mistake."""
 
 
 class Guard:
@@ -76,8 +72,17 @@ class Guard:
     def __init__(self, app: Any) -> None:
         self.app = app
         self.sessions = GradioSessions()
+        self.uploads = UploadCache()
+        self._joined = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            tidying = asyncio.create_task(self._tidy(scope["app"]))
+            try:
+                await self.app(scope, receive, send)
+            finally:
+                tidying.cancel()
+            return
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -89,6 +94,13 @@ class Guard:
             await self._posted(path, scope, receive, send)
         else:
             await _answer(405, UserError("call_nowhere"))(scope, receive, send)
+
+    async def _tidy(self, app: Any) -> None:
+        """Release sessions and delete files that are no longer used, again and again, whether or not somebody calls."""
+        while True:
+            await asyncio.sleep(TIDY_SEC)
+            self.sessions.sweep(app)
+            await anyio.to_thread.run_sync(self.uploads.tidy, self.sessions.in_use(app))
 
     async def _read(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
         if READ.fullmatch(path.rstrip("/") if path == "/" else path) is None:
@@ -122,7 +134,7 @@ class Guard:
             await _answer(404, UserError("call_nowhere"))(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        if headers.get("sec-fetch-site") == "cross-site" and _host(headers) in LOOPBACK:
+        if headers.get("sec-fetch-site") == "cross-site" and host(headers) in LOOPBACK:
             await _answer(403, UserError("call_cross_site"))(scope, receive, send)
             return
         self.sessions.sweep(scope["app"])
@@ -131,11 +143,21 @@ class Guard:
             return
         uploaded = path.startswith(f"{API}/upload")
         most = LARGEST_UPLOAD_BYTES if uploaded else LARGEST_OTHER_BYTES
+        if uploaded:
+            try:
+                await self._reserve(declared_bytes(headers) or most, scope["app"])
+            except UserError as error:
+                await _answer(507, error)(scope, receive, send)
+                return
         await self._limited(most, scope, receive, send)
+
+    async def _reserve(self, size: int, app: Any) -> None:
+        """Count a file of at most `size` bytes in the upload cache. Raises UserError where there is no room for it."""
+        await anyio.to_thread.run_sync(self.uploads.reserve, size, lambda: self.sessions.in_use(app))
 
     async def _limited(self, most: int, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on while its body has at most `most` bytes."""
-        if _declared_bytes(Headers(scope=scope)) > most:
+        if declared_bytes(Headers(scope=scope)) > most:
             await _too_large(most)(scope, receive, send)
             return
         seen, started = 0, False
@@ -166,62 +188,51 @@ class Guard:
         if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
             await _answer(415, UserError("call_form"))(scope, receive, send)
             return
-        body = await _body(receive, LARGEST_CALL_BYTES, _declared_bytes(headers))
+        body = await read_body(receive, LARGEST_CALL_BYTES, declared_bytes(headers))
         if body is None:
             await _too_large(LARGEST_CALL_BYTES)(scope, receive, send)
             return
+        blocks = scope["app"].get_blocks()
         try:
-            checked = await anyio.to_thread.run_sync(checked_call, scope["app"].get_blocks(), called, body)
+            if len(body) > LARGEST_OTHER_BYTES:  # it may have a picture as a data: URL
+                await self._reserve(len(body), scope["app"])
+            checked = await anyio.to_thread.run_sync(checked_call, blocks, called, body)
+            checked = self._with_room(blocks, checked)
         except UserError as error:
-            await _answer(422, error)(scope, receive, send)
+            await _answer(STATUS.get(error.code, 422), error)(scope, receive, send)
             return
         if checked is None:
             await _answer(404, UserError("call_nowhere"))(scope, receive, send)
             return
-        if session := checked.get("session_hash"):
+        if session := checked.body.get("session_hash"):
             self.sessions.used(session)
-        await self.app(_with_length(scope, content := json.dumps(checked).encode()), _body_once(content, receive), send)
+            self.uploads.named(session, checked.body)
+        content = json.dumps(checked.body).encode()
+        with self._joining(checked):
+            await self.app(with_length(scope, content), body_once(content, receive), send)
 
+    def _with_room(self, blocks: Any, checked: CheckedCall | None) -> CheckedCall | None:
+        """`checked`, if it needs no model or there is room in the model's queue.
 
-def checked_call(blocks: Any, called: re.Match[str], body: bytes) -> dict[str, Any] | None:
-    """The JSON object of a call as Gradio may read it; None where there is no such event or endpoint.
+        Otherwise one of the page's events becomes one of REFUSED, and a script's call raises UserError.
+        """
+        if checked is None or not checked.computes:
+            return checked
+        if self._joined + calls_in(blocks, MODEL_QUEUE) < MOST_COMPUTING:
+            return checked
+        error = UserError(FULL, most=MOST_COMPUTING)
+        if "fn_index" in checked.body:
+            return refused_event(blocks, checked.body, error)
+        raise error
 
-    A wrong call of one of the page's events becomes one of REFUSED. Raises UserError where a script's call is wrong.
-    """
-    given = parsed(body)
-    if called["route"] == "queue/join" or called["name"] == UNQUEUED:
-        return _checked_event(blocks, given)
-    found = [f for f in blocks.fns.values() if f.api_name == called["name"] and f.api_visibility == "public"]
-    if not found:
-        return None
-    if called["route"].startswith("call/v2"):
-        return checked_named_values(found[0], given)
-    return _session(given) | {"data": checked_values(found[0], given.get("data"))}
-
-
-def _checked_event(blocks: Any, given: Mapping[str, Any]) -> dict[str, Any] | None:
-    session, index = _session(given), given.get("fn_index")
-    function = blocks.fns.get(index) if type(index) is int else None
-    if function is None or not session:
-        return None
-    trigger = given.get("trigger_id")
-    joined = session | {"fn_index": index, "trigger_id": trigger if isinstance(trigger, int) else None}
-    try:
-        event_data = checked_event_data(given.get("event_data"))
-        return joined | {"data": checked_values(function, given.get("data")), "event_data": event_data}
-    except UserError as error:
-        sentences = {language: error.in_language(language) for language in LANGUAGES}
-        return joined | {"fn_index": _refused(blocks)._id, "data": [sentences], "event_data": None}
-
-
-def _refused(blocks: Any) -> BlockFunction:
-    found: BlockFunction = next(function for function in blocks.fns.values() if function.api_name == REFUSED)
-    return found
-
-
-def _session(given: Mapping[str, Any]) -> dict[str, str]:
-    session = given.get("session_hash")
-    return {"session_hash": session} if isinstance(session, str) and re.fullmatch(r"[\w-]{1,64}", session) else {}
+    @contextlib.contextmanager
+    def _joining(self, checked: CheckedCall) -> Iterator[None]:
+        """A context in which a call is counted that Gradio may not have in its queue yet."""
+        self._joined += checked.computes
+        try:
+            yield
+        finally:
+            self._joined -= checked.computes
 
 
 def _with_headers(send: Send, path: str) -> Send:
@@ -250,46 +261,3 @@ def _answer(status: int, error: UserError) -> JSONResponse:
 
 def _too_large(most: int) -> JSONResponse:
     return _answer(413, UserError("call_bytes", limit=joined(memory(most))))
-
-
-def _declared_bytes(headers: Headers) -> int:
-    declared = headers.get("content-length", "")
-    return int(declared) if declared.isascii() and declared.isdigit() else 0
-
-
-def _host(headers: Headers) -> str:
-    return re.sub(r":\d*$", "", headers.get("host", "")).lower()
-
-
-async def _body(receive: Receive, most: int, declared: int) -> bytes | None:
-    """The request's body; None where it has more than `most` bytes, of which no more are read."""
-    if declared > most:
-        return None
-    pieces, size = [], 0
-    while True:
-        message = await receive()
-        pieces.append(message.get("body", b""))
-        size += len(pieces[-1])
-        if size > most:
-            return None
-        if not message.get("more_body", False):
-            return b"".join(pieces)
-
-
-def _with_length(scope: Scope, content: bytes) -> Scope:
-    kept = [(name, value) for name, value in scope["headers"] if name != b"content-length"]
-    return {**scope, "headers": [*kept, (b"content-length", str(len(content)).encode())]}
-
-
-def _body_once(content: bytes, receive: Receive) -> Receive:
-    """A `receive` that gives `content` as the body, and then what the client does: its disconnection."""
-    sent = False
-
-    async def received() -> Message:
-        nonlocal sent
-        if sent:
-            return await receive()
-        sent = True
-        return {"type": "http.request", "body": content, "more_body": False}
-
-    return received

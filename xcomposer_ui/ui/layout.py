@@ -25,6 +25,7 @@ from xcomposer_ui.ui.plan_handlers import Plans, PlanSession
 from xcomposer_ui.ui.plan_tab import PlanTab
 from xcomposer_ui.ui.preflight import preflight
 from xcomposer_ui.ui.session import Session
+from xcomposer_ui.ui.sparse_blocks import SparseBlocks
 from xcomposer_ui.ui.train_handlers import TrainSession
 from xcomposer_ui.ui.train_tab import TrainTab
 from xcomposer_ui.ui.views.models import head_line
@@ -85,7 +86,8 @@ def build_app(settings: Settings, runner: Runner, plans: Plans | None = None) ->
     """The page, not launched, and the texts for `launch(i18n=)`. plans: see `preflight`."""
     words = Localization(settings.language)
     checks = preflight(runner, plans)
-    with gr.Blocks(title=text("title", "en"), analytics_enabled=False, delete_cache=CACHE_SEC, fill_width=True) as app:
+    fixed: dict[str, Any] = {"analytics_enabled": False, "delete_cache": CACHE_SEC, "fill_width": True}
+    with SparseBlocks(title=text("title", "en"), **fixed) as app:
         head = Head(words, settings, runner)
         language = head.language
         with gr.Tabs(elem_id="tabs") as tabs:

@@ -44,8 +44,8 @@ class Plans(Protocol):
     def plan_training(self, request: TrainingPlanRequest, gone: Callable[[], bool] = stays) -> TrainingPlan:
         """The plan of a fine-tuning, as `plan`."""
 
-    def predict(self, shape: RunShape) -> int:
-        """Peak memory of a run in bytes. Raises UserError."""
+    def predict(self, shape: RunShape, gone: Callable[[], bool] = stays) -> int:
+        """Peak memory of a run in bytes, as `plan`."""
 
 
 @dataclass(frozen=True)
@@ -102,9 +102,9 @@ def request_of(fields: Mapping[str, Any], settings: Settings, status: Status) ->
     return checked_training_request(TrainingPlanRequest(**vars(request), **more))
 
 
-def plan_of(plans: Plans, request: PlanRequest, gone: Callable[[], bool] = stays) -> Plan | TrainingPlan:
+def plan_of(plans: Plans, request: PlanRequest) -> Plan | TrainingPlan:
     """The plan of a run or of a fine-tuning, whichever is requested. Raises UserError."""
-    return plans.plan_training(request, gone) if isinstance(request, TrainingPlanRequest) else plans.plan(request, gone)
+    return plans.plan_training(request) if isinstance(request, TrainingPlanRequest) else plans.plan(request)
 
 
 def _memory_bytes(fields: Mapping[str, Any]) -> int | None:
@@ -124,15 +124,10 @@ def card_named(name: str | None) -> Card | None:
     return card
 
 
-def planned(
-    plans: Plans, fields: Mapping[str, Any], settings: Settings, status: Status, gone: Callable[[], bool] = stays
-) -> PlanSession:
-    """The session after planning `fields`, which takes seconds. A user's mistake is its `notice`.
-
-    gone: whether nobody waits for the plan any more.
-    """
+def planned(plans: Plans, fields: Mapping[str, Any], settings: Settings, status: Status) -> PlanSession:
+    """The session after planning `fields`, which takes seconds. A user's mistake is its `notice`."""
     try:
         card = None if "memory_gib" in fields else card_named(fields.get("card"))
-        return PlanSession(plan=plan_of(plans, request_of(fields, settings, status), gone), card=card)
+        return PlanSession(plan=plan_of(plans, request_of(fields, settings, status)), card=card)
     except UserError as mistake:
         return PlanSession(notice=mistake)

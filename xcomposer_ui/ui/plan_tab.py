@@ -13,7 +13,6 @@ from xcomposer_ui.finetuning.recipes import OPTIMIZERS
 from xcomposer_ui.planning.cards import CARDS, Card
 from xcomposer_ui.runtime.runner import Runner
 from xcomposer_ui.ui.ask_form import choices
-from xcomposer_ui.ui.gradio_sessions import caller_gone
 from xcomposer_ui.ui.html import short_name
 from xcomposer_ui.ui.localization import QUIET, Localization
 from xcomposer_ui.ui.plan_handlers import (
@@ -158,7 +157,7 @@ class PlanTab:
         language_now = self.languages.current(request.session_hash, language)
         fields = filled_in(dict(zip(self.controls, values, strict=True)))
         yield self._step(PlanSession(planning=short_name(fields.get("model", ""))), language_now())
-        session = planned(self.plans, fields, self.settings, self.runner.status(), caller_gone())
+        session = planned(self.plans, fields, self.settings, self.runner.status())
         if session.notice is not None:  # the last plan stays visible beside the mistake
             session = PlanSession(plan=before.plan, notice=session.notice, card=before.card)
         yield self._step(session, language_now())

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -12,10 +13,12 @@ from xcomposer_ui.compare.execution import Runs
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.request import MemoryRequest, tile_settings
 from xcomposer_ui.planning.fit import DoesNotFit, FitChecker
-from xcomposer_ui.planning.plan import RunShape
+from xcomposer_ui.planning.plan import Plan, PlanRequest, RunShape
 from xcomposer_ui.planning.planner_process import PlannerProcess
 from xcomposer_ui.planning.predictions import Predictions
+from xcomposer_ui.planning.training_plan import TrainingPlan, TrainingPlanRequest
 from xcomposer_ui.runtime.runner import Runner
+from xcomposer_ui.ui.gradio_sessions import caller_gone
 from xcomposer_ui.ui.plan_handlers import Plans
 
 Step = TypeVar("Step")
@@ -44,7 +47,8 @@ class Preflight:
         known = self.predictions.cached(shape)
         if known is None and shape not in self.pending:
             self.pending.add(shape)
-            threading.Thread(target=self._predict, args=(shape,), name="prediction", daemon=True).start()
+            ours = contextvars.copy_context()  # by which the prediction ends with its caller
+            threading.Thread(target=ours.run, args=(self._predict, shape), name="prediction", daemon=True).start()
         return known
 
     def _predict(self, shape: RunShape) -> None:
@@ -67,7 +71,23 @@ class Preflight:
         return self.fitting.misfits(queries)
 
 
+class CallersPlans:
+    """`plans` that end when the caller of the event being handled has left the page."""
+
+    def __init__(self, plans: Plans) -> None:
+        self._plans = plans
+
+    def plan(self, request: PlanRequest, gone: Callable[[], bool] | None = None) -> Plan:
+        return self._plans.plan(request, gone or caller_gone())
+
+    def plan_training(self, request: TrainingPlanRequest, gone: Callable[[], bool] | None = None) -> TrainingPlan:
+        return self._plans.plan_training(request, gone or caller_gone())
+
+    def predict(self, shape: RunShape, gone: Callable[[], bool] | None = None) -> int:
+        return self._plans.predict(shape, gone or caller_gone())
+
+
 def preflight(runner: Runner, plans: Plans | None = None) -> Preflight:
     """The checks of a page on `runner`. plans: what makes plans; None for a PlannerProcess."""
-    plans = plans or PlannerProcess()
+    plans = CallersPlans(plans or PlannerProcess())
     return Preflight(plans, Predictions(plans.predict), FitChecker(plans, runner.memory_budget))

@@ -17,8 +17,8 @@ from xcomposer_ui.ui.views.notices import notice
 MODEL_QUEUE = "model"
 """The queue of all events that compute; the runner computes them one at a time, in their order."""
 
-MOST_COMPUTING = 32
-"""Visitors who run, or wait in the runner's own queue, where they see their place; later ones wait in Gradio's."""
+MOST_COMPUTING = 64
+"""Calls that run, or wait in the runner's queue, where visitors see their place; further ones are refused."""
 
 COMPUTES: dict[str, Any] = {
     "api_visibility": "private", "concurrency_id": MODEL_QUEUE, "concurrency_limit": MOST_COMPUTING,

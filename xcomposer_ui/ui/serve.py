@@ -19,24 +19,32 @@ from xcomposer_ui.planning.hardware import as_text
 from xcomposer_ui.planning.planner_process import PlannerProcess
 from xcomposer_ui.runtime.runner import Runner
 from xcomposer_ui.ui.examples import by_picture, examples
+from xcomposer_ui.ui.gradio_sessions import current_session
 from xcomposer_ui.ui.guard import Guard
 from xcomposer_ui.ui.html import render
 from xcomposer_ui.ui.layout import build_app
 from xcomposer_ui.ui.page_scripts import head
 from xcomposer_ui.ui.plan_handlers import Plans
+from xcomposer_ui.ui.run_tab import MOST_COMPUTING
 from xcomposer_ui.ui.theme import theme
+from xcomposer_ui.ui.upload_cache import own_upload_folder
 from xcomposer_ui.ui.views.examples import examples_style
 from xcomposer_ui.ui.views.notices import does_not_fit_sentences
 
 STYLE = ASSETS / "style.css"
-MOST_WAITING = 32
+MOST_WAITING = 256
+"""Events in Gradio's own queues, such as predictions of ended runs. Those of the model have a limit before that."""
+
+THREADS = MOST_COMPUTING + 32
+"""Each call that runs, or waits for the model, has a thread; the rest is for all other events."""
+
 LARGEST_UPLOAD = "50mb"
 
 
 def serve(settings: Settings) -> None:
     """Serve the page until the process is interrupted. Raises UserError where its port is taken."""
     _check_port(settings.host, settings.port)
-    runner = Runner(settings)
+    runner = Runner(settings, visitor=current_session)
     plans = PlannerProcess()
     app, address, _ = launch(settings, runner, plans)
     print(f"The lab is at {address}", flush=True)
@@ -46,6 +54,7 @@ def serve(settings: Settings) -> None:
 
 def launch(settings: Settings, runner: Runner, plans: Plans | None = None, **more: Any) -> tuple[gr.Blocks, str, Any]:
     """Serve the page in a thread; return (the app, its address, the server). more: arguments of Gradio's `launch`."""
+    own_upload_folder()
     app, i18n = build_app(settings, runner, plans)
     app.queue(max_size=MOST_WAITING)
     server, address, _ = app.launch(
@@ -63,6 +72,7 @@ def launch(settings: Settings, runner: Runner, plans: Plans | None = None, **mor
         pwa=False,
         show_error=False,
         max_file_size=LARGEST_UPLOAD,
+        max_threads=THREADS,
         footer_links=["api"],
         # Gradio compresses its files alone.
         app_kwargs={"middleware": [Middleware(GZipMiddleware, minimum_size=1000), Middleware(Guard)]},
