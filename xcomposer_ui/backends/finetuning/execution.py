@@ -14,8 +14,10 @@ from xcomposer_ui.backends import checkpoint
 from xcomposer_ui.backends.arithmetic import EXPECTED, without_tf32
 from xcomposer_ui.backends.devices import choose_device, free_unused
 from xcomposer_ui.backends.finetuning.data import FinetuningData
+from xcomposer_ui.backends.finetuning.learner import Learner
 from xcomposer_ui.backends.finetuning.predicted_memory import MemoryPredictor
 from xcomposer_ui.backends.finetuning.recipe_training import MEMORY_STEP, RecipeTraining
+from xcomposer_ui.backends.threads import choose_threads
 from xcomposer_ui.core.messages import Sentence
 from xcomposer_ui.core.settings import EMBEDDED
 from xcomposer_ui.finetuning.request import FinetuningRequest
@@ -32,11 +34,11 @@ def finetuning_steps(request: FinetuningRequest, device: str, check: Check | Non
     Raises UserError if there is no such device.
     """
     chosen, _ = choose_device(device)
-    steps = _Run(request, chosen, emulation_notes(request, chosen, check)).all_recipes()
-    threads = torch.get_num_threads()
+    run = _Run(request, chosen, emulation_notes(request, chosen, check))
+    steps = run.all_recipes()
     try:
         while True:
-            with without_tf32(), _threads(threads):
+            with without_tf32(), _threads(run.threads):
                 found = next(steps, None)
             if found is None:
                 return
@@ -48,29 +50,32 @@ def finetuning_steps(request: FinetuningRequest, device: str, check: Check | Non
 
 @contextmanager
 def _threads(count: int) -> Iterator[None]:
-    """A context with `count` threads on the CPU; a run between two steps may have loaded a model and chosen others."""
+    """A context with `count` threads on the CPU; outside are those of the model that is served, which may change."""
     before = torch.get_num_threads()
-    if count != before:
-        torch.set_num_threads(count)
+    torch.set_num_threads(count)
     try:
         yield
     finally:
-        if count != before:
-            torch.set_num_threads(before)
+        torch.set_num_threads(before)
 
 
 class _Run:
-    """A fine-tuning in progress, and what its recipes share."""
+    """A fine-tuning in progress, and what its recipes share. threads: on the CPU."""
 
     def __init__(self, request: FinetuningRequest, device: str, notes: tuple[Sentence, ...]) -> None:
         self.request = request
         self.finetuning = Finetuning(request, device, notes=notes)
+        self.threads = torch.get_num_threads()
+        self._accuracies: dict[tuple[str, str, str | None], float] = {}
 
     def all_recipes(self) -> Iterator[Finetuning]:
         """Run each recipe in turn."""
         yield self.finetuning
         device = self.finetuning.device
         self.start = _start_of(device)
+        if device == "cpu":
+            choose_threads(self.start, small=True)
+            self.threads = torch.get_num_threads()
         vision, side = self.start.config.vision_config, self.start.config.img_size
         self.data = FinetuningData(self.request, side, side // vision.patch_size)
         self._predictor = MemoryPredictor(self.start.config, self.request, self.data, MEMORY_STEP)
@@ -86,6 +91,14 @@ class _Run:
         earlier = tuple(other for other in self.finetuning.recipes if other.recipe != result.recipe)
         self.finetuning = replace(self.finetuning, recipes=(*earlier, result), stage=stage)
         return self.finetuning
+
+    def accuracy_before(self, learner: Learner) -> float:
+        """The accuracy before the first step, which is the same to the bit for recipes of the same dtypes."""
+        recipe = learner.recipe
+        dtypes = recipe.weights, recipe.pixels, recipe.autocast
+        if dtypes not in self._accuracies:
+            self._accuracies[dtypes] = learner.accuracy()
+        return self._accuracies[dtypes]
 
     def reference(self) -> Any:
         """A float32 model for the probes, made when it is first needed."""

@@ -48,6 +48,8 @@ class Shared(Protocol):
     start: Any
     data: FinetuningData
 
+    def accuracy_before(self, learner: Learner) -> float: ...
+
     def reference(self) -> Any: ...
 
     def with_result(self, result: RecipeResult, stage: str) -> Finetuning: ...
@@ -66,7 +68,7 @@ class RecipeTraining:
         """Train all steps, and yield the results so far after each; ends earlier where a number is not finite."""
         run, request = self._run, self._run.request
         self._learner = learner = Learner(run.start, self.result.method, request, run.data)
-        yield self._updated("before", accuracy_before=self._accuracy(learner))
+        yield self._updated("before", accuracy_before=run.accuracy_before(learner) if request.with_accuracy else None)
         yield self._updated("train", skipped_steps=0 if learner.recipe.scaled else None)
         probed = probed_steps(request.steps)
         for self._step in range(request.steps):
@@ -75,7 +77,8 @@ class RecipeTraining:
             if self.result.failure is not None:
                 return
         yield self._updated("after")
-        yield self._updated("after", accuracy_after=self._accuracy(learner), finished=True)
+        accuracy = learner.accuracy() if request.with_accuracy else None
+        yield self._updated("after", accuracy_after=accuracy, finished=True)
 
     def failed(self, error: BaseException) -> RecipeResult:
         """The result that ends with the expected failure `error`."""
@@ -87,9 +90,6 @@ class RecipeTraining:
         failure = _failure(kind, message, FailureSite(), device, text)
         cause = out_of_memory_message(self.result, self._run.request)
         return replace(self.result, failure=replace(failure, explanation=replace(failure.explanation, cause=cause)))
-
-    def _accuracy(self, learner: Learner) -> float | None:
-        return learner.accuracy() if self._run.request.with_accuracy else None
 
     def _updated(self, stage: str, **fields: Any) -> Finetuning:
         self.result = replace(self.result, **fields)
