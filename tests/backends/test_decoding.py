@@ -70,7 +70,9 @@ def way(result: CallResult) -> tuple[str | None, str]:
     return result.measurement.decoder, result.reasons["decoder"].code  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("question", [GREEDY, SAMPLED, Request("Hello", max_new_tokens=40)], ids=("greedy", "sampled", "text only"))
+@pytest.mark.parametrize(
+    "question", [GREEDY, SAMPLED, Request("Hello", max_new_tokens=40)], ids=("greedy", "sampled", "text only")
+)
 def test_tokens_in_float32_are_those_of_eager_decoding(
     eager: LocalBackend, backend: LocalBackend, question: Request
 ) -> None:
