@@ -201,13 +201,13 @@ class Decoding:
         """Why the static cache does not fit; None where it does."""
         if not self._decoder.checks_memory:
             return None
-        device = cache.layers[0].keys.device.type
+        keys, values = _layers(cache)
+        device = keys[0].device.type
         free = free_bytes(device)
         if free is None:
             return None
         if device == "cuda":
             free += int(torch.cuda.memory_reserved()) - int(torch.cuda.memory_allocated())
-        keys, values = _layers(cache)
         needed = sum(t[:, :, :1].nbytes for t in (*keys, *values)) * capacity
         if needed * MARGIN <= free:
             return None

@@ -165,7 +165,7 @@ def forced_logits(
             embeds, mask = inputs["inputs_embeds"], inputs["im_mask"]
             answer = model.get_input_embeddings()(forced).to(embeds.dtype)
             inputs["inputs_embeds"] = torch.cat((embeds, answer), dim=1)
-            inputs["im_mask"] = torch.cat((mask, torch.zeros_like(forced, dtype=torch.bool)), dim=1)
+            inputs["im_mask"] = torch.cat((mask, mask.new_zeros(forced.shape)), dim=1)
         logits: Tensor = model(**inputs, logits_to_keep=len(ids)).logits
     return logits[0]
 

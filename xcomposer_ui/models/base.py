@@ -7,7 +7,7 @@ family's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -135,6 +135,11 @@ class FamilyModel(GenerationInputs, PromptTurns):
     def layer_stacks(self) -> dict[str, nn.ModuleList]:
         """The model's repeated layers by kind, "tower" and "language": all layers of a kind are alike."""
         raise NotImplementedError
+
+    def decoding_weights(self) -> Iterator[nn.Parameter]:
+        """The weights that a step of decoding reads whole: not the embeddings, of which it reads a row."""
+        yield from self.layer_stacks()["language"].parameters()
+        yield from self.get_output_embeddings().parameters()
 
     def residual_stream(self) -> ResidualStream | None:
         """What writes into the residual stream and what reads it; None where the logits depend on its size."""

@@ -71,7 +71,7 @@ class GenerationInputs:
         return list(ids[:end])
 
     def joined_inputs(self, parts: Sequence[Sequence[int]], pixels: Sequence[Tensor]) -> dict[str, Tensor]:
-        """inputs_embeds (1, T, width) and im_mask (1, T) of token ids and the pictures' pixels between them.
+        """inputs_embeds (1, T, width), im_mask (1, T) on the CPU, of token ids and the pictures' pixels between them.
 
         parts: one list of ids more than pictures; each may be empty. The prompt is cut at `max_prompt_tokens`.
         """
@@ -83,14 +83,15 @@ class GenerationInputs:
         pieces: list[tuple[Tensor, bool]] = []
         for n, ids in enumerate(parts):
             if ids:
-                pieces.append((embed(torch.tensor([list(ids)], device=self.text_device)), False))
+                pieces.append((embed(on_device(torch.tensor([list(ids)]), self.text_device)), False))
             if n < len(pictures):
                 pieces.append((pictures[n], True))
         # If the model is spread over several devices, the language model starts on the text embeddings' one.
         home = next((piece.device for piece, is_image in pieces if not is_image), self.text_device)
         pieces = [(piece.to(home), is_image) for piece, is_image in pieces]
         embeds = torch.cat([piece for piece, _ in pieces], dim=1)
-        mask = torch.cat([torch.full(p.shape[:2], kind, device=home) for p, kind in pieces], dim=1)
+        # On the host, which knows it: nothing that is made of it has to wait for the device.
+        mask = torch.cat([torch.full(p.shape[:2], kind, device="cpu") for p, kind in pieces], dim=1)
         longest = self.config.max_prompt_tokens
         return {"inputs_embeds": embeds[:, :longest], "im_mask": mask[:, :longest]}
 
@@ -157,6 +158,11 @@ class GenerationInputs:
         return ids
 
 
+def on_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """`tensor`, made on the host, on `device`, without waiting for what is queued there."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+
+
 def padded(rows: Sequence[dict[str, Tensor]], embed: Any) -> dict[str, Tensor]:
     """Several `prompt_inputs` as one, padded left: inputs_embeds (B, T, width), im_mask, attention_mask (B, T).
 
@@ -166,7 +172,7 @@ def padded(rows: Sequence[dict[str, Tensor]], embed: Any) -> dict[str, Tensor]:
     longest = max(e.shape[1] for e in embeds)
     shape = len(rows), longest
     joined = embeds[0].new_zeros(*shape, embeds[0].shape[2])
-    im_mask = torch.zeros(shape, dtype=torch.bool, device=joined.device)
+    im_mask = torch.zeros(shape, dtype=torch.bool, device="cpu")
     attention_mask = torch.zeros(shape, dtype=torch.long, device=joined.device)
     for n, (row, own) in enumerate(zip(rows, embeds, strict=True)):
         start = longest - own.shape[1]

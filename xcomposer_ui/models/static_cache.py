@@ -57,9 +57,9 @@ class StaticCache:
 
     def matches(self, source: PreallocatedCache, capacity: int) -> bool:
         """Whether this is what `StaticCache(source, capacity)` would make."""
-        keys: Tensor = source.layers[0].keys
-        own = self.keys[0]
-        return capacity == self.capacity and own.dtype == keys.dtype and own.shape[:2] == keys.shape[:2]
+        first: Any = source.layers[0]
+        keys, own = first.keys, self.keys[0]
+        return capacity == self.capacity and own.dtype == keys.dtype and bool(own.shape[:2] == keys.shape[:2])
 
     def load(self, keys: list[Tensor], values: list[Tensor], tokens: int, starts: Tensor) -> None:
         """Take over the first `tokens` of keys and values by layer; the rest is zero, as the mask's zeros times it."""

@@ -75,6 +75,11 @@ class InternLMXComposer2ForCausalLM(ChatMixin, FamilyModel, PreTrainedModel, Gen
     def layer_stacks(self) -> dict[str, nn.ModuleList]:
         return {"tower": self.vit.vision_tower.vision_model.encoder.layers, "language": self.model.layers}
 
+    def decoding_weights(self) -> Iterator[nn.Parameter]:
+        """All but PLoRA's: a generated token is no image token."""
+        yield from (weight for name, weight in self.model.layers.named_parameters() if "Plora_" not in name)
+        yield from self.output.parameters()
+
     def residual_stream(self) -> ResidualStream:
         blocks = self.model.layers
         within = (part for block in blocks for part in (block.attention, block.feed_forward))
