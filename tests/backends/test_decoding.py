@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -312,6 +314,21 @@ def test_what_does_not_fit_is_decoded_eagerly_unless_it_was_chosen(
     assert way(ask(backend, GREEDY)) == (GRAPH, "reason.decoder.graph")
 
 
+def test_a_finished_run_keeps_no_cache_alive(backend: LocalBackend) -> None:
+    progress = Progress()
+    request = under(GREEDY, "full")
+    backend.load("float32", progress)
+    backend.generate(request, progress)
+    ((_, step),) = backend.decoder._steps.items()
+    static = weakref.ref(step.cache)
+    del step
+    backend.unload()
+    gc.collect()
+    assert static() is None
+    assert progress.memory is not None
+    assert progress.memory() is not None  # the timeline can be read on
+
+
 def test_stress_of_the_range_has_a_step_of_its_own(eager: LocalBackend, backend: LocalBackend) -> None:
     for exponent in (None, 8, None, 8):
         question = under(GREEDY, "full", stress_exponent=exponent)
@@ -368,6 +385,12 @@ def test_sizes_double_and_end_at_the_trained_length() -> None:
     found = [static_cache.capacity_for(tokens, 4096) for tokens in (1, 256, 257, 1322, 4000, 4096)]
     assert found == [512, 512, 1024, 2048, 4096, None]
     assert tiny_config().max_position_embeddings >= 4096
+
+
+def test_sizes_that_follow_one_another_in_a_run() -> None:
+    found = [static_cache.capacities_for(*sizes, 4096) for sizes in ((1322, 256), (200, 1), (200, 313), (200, 314))]
+    assert found == [(2048,), (), (512,), (512, 1024)]
+    assert static_cache.capacities_for(4000, 500, 4096) == (4096,)
 
 
 @pytest.mark.slow

@@ -13,9 +13,10 @@ from torch.distributed._tools.mem_tracker import MemTracker
 
 from tests.checkpoints import VOCABULARY, tiny_config, write_tokenizer
 from xcomposer_ui.backends import generation
+from xcomposer_ui.backends.graph_decoder import GraphDecoder, plain
 from xcomposer_ui.backends.planning.allocation_recorder import Recorder
 from xcomposer_ui.backends.planning.calibration import error_of_run
-from xcomposer_ui.backends.planning.card_memory import MIB, CachingAllocator
+from xcomposer_ui.backends.planning.card_memory import MIB, WORKSPACE_BYTES, CachingAllocator
 from xcomposer_ui.backends.planning.configuration import configuration_of
 from xcomposer_ui.backends.planning.dry_run import DryRunInputs, dry_run
 from xcomposer_ui.backends.planning.fake_model import fake_model
@@ -69,6 +70,34 @@ def test_within_one_percent_of_what_a_run_takes(
         pair = error_of_run(config, "cpu", question, measured)
         assert pair is not None
         assert abs(pair.error) < 0.01, pair
+
+
+@pytest.mark.parametrize("tokens", [12, 300])
+def test_a_run_that_is_decoded_by_a_recorded_step_is_predicted_with_its_static_caches(
+    tokenizer: InternLMXComposer2Tokenizer, tokens: int
+) -> None:
+    config = embedded_shape()
+    torch.manual_seed(0)
+    model = InternLMXComposer2ForCausalLM(config).eval()
+    question = Request("What is there?", PICTURE, strategy="full", half="float16", max_new_tokens=tokens)
+    decoder = GraphDecoder(plain, "")
+    for recorded in (True, False):
+        measured = generation.answer(model, tokenizer, question, Progress(), decoder=decoder).measurement
+        assert (measured.decoder, measured.record_sec is not None) == ("graph", recorded)
+        pair = error_of_run(config, "cpu", question, measured)
+        assert pair is not None
+        assert abs(pair.error) < 0.02, pair
+
+
+def test_a_plan_names_what_recorded_decoding_takes_beside_the_total() -> None:
+    found = plan(PlanRequest("internlm/internlm-xcomposer2-vl-7b", device="cpu"))
+    by_name = {strategy.strategy: strategy.on_card for strategy in found.strategies}
+    token_bytes = 32 * 2 * 8 * 128 * 2  # layers, keys and values, heads, head_dim, float16
+    assert by_name["unified"].decoder_bytes == 2048 * token_bytes + WORKSPACE_BYTES
+    assert by_name["full"].decoder_bytes == 2 * 2048 * token_bytes + WORKSPACE_BYTES
+    assert by_name["as_is"].decoder_bytes == 0  # it fails before there is a cache
+    for card in by_name.values():
+        assert card.total_bytes == card.allocated_bytes + card.reserved_bytes + card.context_bytes
 
 
 @pytest.mark.slow

@@ -10,12 +10,14 @@ import pytest
 
 from tests.compare import scripted
 from tests.compare.scripted import ScriptedRunner
+from tests.requests import result_of
 from xcomposer_ui.compare.comparison import ComparedRun, Comparison, comparison_as_json
 from xcomposer_ui.compare.execution import ComparisonProgress, ComparisonSettings, compare
-from xcomposer_ui.compare.verdict import headline, variant_verdict, verdict
+from xcomposer_ui.compare.schedule import Variant
+from xcomposer_ui.compare.verdict import headline, host_bound, variant_verdict, verdict
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.request import Request
-from xcomposer_ui.core.result import result_as_json
+from xcomposer_ui.core.result import Measurement, result_as_json
 
 ASK = Request("What is there?", max_new_tokens=9)
 
@@ -249,3 +251,18 @@ def test_the_verdict_tells_other_tokens_from_another_text(runner: ScriptedRunner
 def test_the_verdict_tells_of_answers_that_change_from_repeat_to_repeat(runner: ScriptedRunner) -> None:
     found = changed(finished(runner), "autocast", answers=["a red circle", "a red circle", "a blue circle"])
     assert "float16 under autocast: not the same answer in every repeat" in verdict(found)
+
+
+@pytest.mark.parametrize(
+    ("shares", "said"), [((None, None), ""), ((0.5, 0.6), ""), ((0.5, 0.1), "10%"), ((0.34, None), "34%")]
+)
+def test_a_comparison_warns_where_decoding_waited_for_the_host(
+    shares: tuple[float | None, float | None], said: str
+) -> None:
+    runs = tuple(
+        ComparedRun(Variant(name, "float16"), (result_of(name, Measurement(bandwidth_share=share)),))
+        for name, share in zip(("full", "unified"), shares, strict=True)
+    )
+    warning = host_bound(Comparison(tuple(run.variant for run in runs), runs))
+    assert bool(warning) == bool(said)
+    assert said in warning

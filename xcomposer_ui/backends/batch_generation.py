@@ -14,6 +14,7 @@ from torch import Tensor
 from xcomposer_ui.backends import silent_failures
 from xcomposer_ui.backends.arithmetic import EXPECTED, arithmetic, prompt, sampling
 from xcomposer_ui.backends.decoding import Decoding
+from xcomposer_ui.backends.device_timing import bandwidth_share
 from xcomposer_ui.backends.devices import free_unused
 from xcomposer_ui.backends.graph_decoder import GraphDecoder, StepKey
 from xcomposer_ui.backends.memory import Meter, meter_of
@@ -158,9 +159,12 @@ def _call_model(
         ran_out = out_of_memory(type(error).__name__, str(error))
         traceback.clear_frames(error.__traceback__)  # they reference the activations
     if call is None:
+        decoding.close()
         free_unused(model.device.type)
         return [None] * len(questions), ran_out
-    return [_row_result(call, n, question, model, tokenizer) for n, question in enumerate(questions)], False
+    results = [_row_result(call, n, question, model, tokenizer) for n, question in enumerate(questions)]
+    decoding.close()
+    return results, False
 
 
 def _row_result(call: _Call, row: int, question: Request, model: Any, tokenizer: Any) -> CallResult | None:
@@ -170,18 +174,19 @@ def _row_result(call: _Call, row: int, question: Request, model: Any, tokenizer:
     repeated = silent_failures.repeated_to_the_end(ids, question.max_new_tokens)
     if not call.finite.finite(row, len(ids)) or repeated or not text.strip():
         return None
-    return CallResult(_measurement(call, row), answer=text, reasons=call.decoding.reasons)
+    return CallResult(_measurement(call, row, model), answer=text, reasons=call.decoding.reasons)
 
 
-def _measurement(call: _Call, row: int) -> Measurement:
+def _measurement(call: _Call, row: int, model: Any) -> Measurement:
     """A row's figures; the memory peak is the whole batch's."""
     count = len(call.ids[row])
     first, last = call.times[0], call.times[count - 1]
     peak_bytes, kind = call.meter.peak_bytes, call.meter.kind
+    tokens_per_sec = (count - 1) / (last - first) if count > 1 else None
     return Measurement(
         latency_sec=last - call.started,
         time_to_first_token_sec=first - call.started,
-        tokens_per_sec=(count - 1) / (last - first) if count > 1 else None,
+        tokens_per_sec=tokens_per_sec,
         peak_memory_bytes=None if peak_bytes is None else peak_bytes + call.decoding.correction_bytes(kind),
         peak_memory_kind=None if peak_bytes is None else kind,
         prompt_tokens=call.prompts[row],
@@ -189,4 +194,5 @@ def _measurement(call: _Call, row: int) -> Measurement:
         weights_bytes=call.meter.weights_bytes,
         batch_size=len(call.ids),
         **call.decoding.facts,
+        bandwidth_share=bandwidth_share(model, tokens_per_sec),
     )

@@ -58,6 +58,8 @@ class Decoding:
         self._tries = decoder.record is not None
         if self._tries and not model.decodes_in_place:
             self._stay_eager(Message("reason.decoder.family"))
+        elif self._tries and (refused := decoder.refused.get(key)) is not None:
+            self._stay_eager(refused)
         if self._tries:
             self.cache = DecodingCache(prompt, self._decode)
 
@@ -82,6 +84,10 @@ class Decoding:
         if kind == "cpu_tensors":  # which counts what is allocated during the run
             return max(0, self.nbytes - made)
         return -max(0, self._kept_bytes + made - self.nbytes)
+
+    def close(self) -> None:
+        """Let go of the caches and the model: who follows the run keeps a reference to it."""
+        self.cache, self._step, self._model = PreallocatedCache(), None, None
 
     def _decode(self, cache: DecodingCache, embeds: Tensor, attention_mask: Tensor | None) -> Tensor:
         if self._step is None and self._tries:
@@ -146,11 +152,11 @@ class Decoding:
         self, cache: DecodingCache, capacity: int, tokens: int, starts: Tensor, embeds: Tensor, expected: Tensor
     ) -> None:
         """Record the step, and use it from now on if it gives `expected` for `embeds` at position `tokens`."""
+        if (lack := self._lacks_memory(cache, capacity)) is not None:
+            self._stay_eager(lack)
+            return
         began = time.perf_counter()
         try:
-            if (reason := self._lacks_memory(cache, capacity)) is not None:
-                self._stay_eager(reason)
-                return
             static = self._decoder.static_cache(cache, capacity)
             static.load(*_layers(cache), tokens, starts)
             static.position.fill_(tokens)
@@ -165,19 +171,19 @@ class Decoding:
         except EXPECTED as error:
             reason = Message("reason.decoder.failed", error=first_line(error))
             if not isinstance(error, torch.OutOfMemoryError):  # there may be more memory in the next run
-                self._decoder.refuse(reason)
+                self._decoder.refused[self._key] = reason
             self._stay_eager(reason)
         finally:
             self.record_sec = (self.record_sec or 0.0) + time.perf_counter() - began
 
     def _plain_step(self, static: StaticCache) -> Step:
-        device_type = static.position.device.type
+        model, device_type = self._model, static.position.device.type
         enabled, dtype = torch.is_autocast_enabled(device_type), torch.get_autocast_dtype(device_type)
 
         def step(embeds: Tensor) -> Tensor:
             # Copies of weights that autocast keeps would be freed at its end, and a graph would go on reading them.
             with torch.autocast(device_type, dtype, enabled=enabled, cache_enabled=False):
-                hidden: Tensor = self._model.hidden_states(embeds, None, None, static)
+                hidden: Tensor = model.hidden_states(embeds, None, None, static)
             return hidden
 
         return step
@@ -194,7 +200,7 @@ class Decoding:
         if difference <= bound:  # not so for NaN
             return True, Message("reason.decoder.graph", **shown)
         reason = Message("reason.decoder.deviates", **shown)
-        self._decoder.refuse(reason)
+        self._decoder.refused[self._key] = reason
         return False, reason
 
     def _lacks_memory(self, cache: DecodingCache, capacity: int) -> Message | None:

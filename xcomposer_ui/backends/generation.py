@@ -14,6 +14,7 @@ from torch import nn
 from xcomposer_ui.backends import silent_failures
 from xcomposer_ui.backends.arithmetic import EXPECTED, arithmetic, picture_pixels, sampling
 from xcomposer_ui.backends.decoding import Decoding
+from xcomposer_ui.backends.device_timing import DeviceClock, bandwidth_share
 from xcomposer_ui.backends.devices import free_unused, synchronize
 from xcomposer_ui.backends.graph_decoder import EAGER, GraphDecoder, StepKey, decoder_for
 from xcomposer_ui.backends.memory import meter_of
@@ -108,6 +109,8 @@ class _MeasuredCall:
         self.clock = TokenClock(progress.stop.is_set, self._each_token)
         self.blocks = BlockWatch(model, progress, self._each_block)
         self.timeline = TimelineRecorder(model, self.meter, self.clock.now, self._correction_bytes)
+        self.device_clock = DeviceClock(model.device)
+        self._final_correction_bytes: int | None = None
         self._decoder = decoder or decoder_for(EAGER, model.device.type)
         self.decoding = self._decoding()
         self._started = self._ended = self.clock.now()
@@ -120,7 +123,7 @@ class _MeasuredCall:
         model, question, device_type = self._model, self._question, self._model.device.type
         in_strategy = arithmetic(model, question.method, question.half_dtype, question.stress_exponent)
         try:
-            with self.meter, self.finite.on(model), self.blocks, in_strategy:
+            with self.meter, self.finite.on(model), self.blocks, in_strategy, self.device_clock.on(model):
                 torch.manual_seed(question.seed)
                 self._started = self.clock.now()
                 self.timeline.start(question.image is not None)
@@ -145,8 +148,10 @@ class _MeasuredCall:
     def close(self, keep: bool, failed: bool) -> Measurement:
         """Return the figures; if `keep`, add the prompt to the prefix cache."""
         clock, reader, meter = self.clock, self.reader, self.meter
-        peak_bytes = None if meter.peak_bytes is None else meter.peak_bytes + self._correction_bytes()
+        self._final_correction_bytes = self._correction_bytes()
+        peak_bytes = None if meter.peak_bytes is None else meter.peak_bytes + self._final_correction_bytes
         reader.close(keep=bool(clock.ids) and keep)
+        self.decoding.close()
         return Measurement(
             latency_sec=self._ended - self._started if clock.ids and not failed else None,
             time_to_first_token_sec=None if clock.first_at is None else clock.first_at - self._started,
@@ -159,6 +164,8 @@ class _MeasuredCall:
             reused_tokens=reader.reused_tokens,
             reused_picture=reader.reused_picture,
             **self.decoding.facts,
+            **self.device_clock.figures(recorded=self.decoding.record_sec is not None),
+            bandwidth_share=bandwidth_share(self._model, clock.tokens_per_sec),
         )
 
     def tokens(self) -> AnswerTokens:
@@ -175,6 +182,8 @@ class _MeasuredCall:
 
     def _correction_bytes(self) -> int:
         """Bytes to add to the meter's figures."""
+        if self._final_correction_bytes is not None:
+            return self._final_correction_bytes
         return self.reader.correction_bytes(self.meter) + self.decoding.correction_bytes(self.meter.kind)
 
     def _each_token(self) -> None:

@@ -90,21 +90,20 @@ class GraphDecoder:
     """The recorded steps of a model's runs, used from the thread that computes.
 
     record: makes a step; None where every run is eager, for `reason`. checks_memory: whether a static cache has to fit
-    into what is free before it is made.
+    into what is free before it is made. refused: why steps are not recorded again, by what they depend on.
     """
 
     def __init__(self, record: StepRunner | None, reason: Sentence, *, checks_memory: bool = True) -> None:
         self.record, self.reason, self.checks_memory = record, reason, checks_memory
+        self.refused: dict[StepKey, Sentence] = {}
         self._steps: OrderedDict[tuple[StepKey, int], RecordedStep] = OrderedDict()  # least recently used first
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all static caches."""
-        return sum(cache.nbytes for cache in {id(step.cache): step.cache for step in self._steps.values()}.values())
-
-    def refuse(self, reason: Sentence) -> None:
-        """Decode eagerly from now on."""
-        self.record, self.reason = None, reason
+        """Bytes of all static caches; from any thread."""
+        return sum(
+            cache.nbytes for cache in {id(step.cache): step.cache for step in tuple(self._steps.values())}.values()
+        )
 
     def find(self, key: StepKey, capacity: int) -> RecordedStep | None:
         """The recorded step, None where there is none yet."""

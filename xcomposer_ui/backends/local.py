@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from xcomposer_ui.backends import batch_generation, checkpoint, divergence, generation
+from xcomposer_ui.backends.device_timing import copy_rate
 from xcomposer_ui.backends.devices import (
     budget_bytes,
     choose_device,
@@ -92,6 +93,7 @@ class LocalBackend:
         )
         load_sec = time.perf_counter() - started
         exempt_from_collection()
+        copy_rate(self._models[dtype].device)  # measured once, and not during a run
         if self.device == "cpu" and "threads" not in self.reasons:
             self.reasons["threads"] = choose_threads(self._models[dtype], small=self._is_small(self._models[dtype]))
         return load_sec

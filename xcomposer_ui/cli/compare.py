@@ -29,7 +29,7 @@ from xcomposer_ui.compare.comparison import Comparison, comparison_as_json
 from xcomposer_ui.compare.document import context_as_json
 from xcomposer_ui.compare.execution import ComparisonProgress, ComparisonSettings, compare, memory_queries
 from xcomposer_ui.compare.summary import summarize
-from xcomposer_ui.compare.verdict import variant_name, verdict
+from xcomposer_ui.compare.verdict import host_bound, variant_name, verdict
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.events import Loading
 from xcomposer_ui.core.jsonl import Recorded, Skipped, first_request
@@ -108,7 +108,7 @@ def describe(comparison: Comparison, *, as_json: bool) -> None:
         divergence = comparison.divergence_of(run)
         if divergence is not None:
             lines.append(f"{'':<26}{figures(vars(divergence), 'divergence')}")
-    tell("\n".join([*lines, verdict(comparison)]), as_json=as_json)
+    tell("\n".join(filter(None, [*lines, verdict(comparison), host_bound(comparison)])), as_json=as_json)
 
 
 def _finished(steps: Generator[ComparisonProgress, None, None]) -> tuple[Comparison, bool]:

@@ -12,6 +12,7 @@ from typing import Any
 from xcomposer_ui.cli import training_plan
 from xcomposer_ui.cli.output import FAILED, add_json_flag, print_json, tell
 from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.messages import text
 from xcomposer_ui.core.request import tile_settings
 from xcomposer_ui.core.settings import DEVICES, settings_from
 from xcomposer_ui.core.strategies import HALF_DTYPES
@@ -153,6 +154,8 @@ def as_text(plan: Plan) -> str:
     ]
     if plan.memory_bytes is not None:
         lines.append(f"“batch” is the largest that fits {joined(memory(plan.memory_bytes))} ({plan.memory_name})")
+    if decoder := max(strategy.on_card.decoder_bytes for strategy in plan.strategies):
+        lines.append(text("plan.summary.decoder", "en", memory=joined(memory(decoder))))
     for name in ("autocast", "full"):
         advice = advise(plan, name)
         if advice.fits is False and advice.strategy:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from xcomposer_ui import __version__
 from xcomposer_ui.compare.comparison import Comparison
-from xcomposer_ui.compare.verdict import verdict
+from xcomposer_ui.compare.verdict import host_bound, verdict
 from xcomposer_ui.core.messages import LANGUAGES, Sentence
 from xcomposer_ui.core.nvidia import nvidia_card
 from xcomposer_ui.core.processor import processor_name
@@ -37,6 +37,7 @@ def context_as_json(request: Request, comparison: Comparison, *, with_picture: b
         "question": question_as_json(request, with_picture=with_picture),
         "environment": environment(device, reasons.get("device")),
         "verdict": {language: verdict(comparison, language) for language in LANGUAGES},
+        "host_bound": host_bound(comparison) or None,
     }
 
 

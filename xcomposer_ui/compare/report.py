@@ -43,6 +43,7 @@ def markdown(document: Mapping[str, Any]) -> str:
     parts = [
         "# XComposer precision lab: report",
         (document.get("verdict") or {}).get("en", ""),
+        document.get("host_bound") or "",
         _question(document.get("question")),
         _figures(document),
         _answers(document),

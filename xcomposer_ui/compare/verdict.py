@@ -45,6 +45,19 @@ def headline(comparison: Comparison, language: str = "en") -> str:
     return text("verdict.clauses", language).join(parts)
 
 
+HOST_BOUND_SHARE = 0.35
+"""Share of a copy's bandwidth below which decoding waits for the host: launched kernel by kernel, a 7B model reached
+0.04 to 0.15 on an H200, and in a graph 0.44 and more."""
+
+
+def host_bound(comparison: Comparison, language: str = "en") -> str:
+    """The warning that decoding waited for the host that launches its kernels; "" where it did not, or is unknown."""
+    shares = [s for run in comparison.runs if (s := run.result.measurement.bandwidth_share) is not None]
+    if not shares or min(shares) >= HOST_BOUND_SHARE:
+        return ""
+    return text("compare.host_bound", language, share=f"{min(shares):.0%}", waited=f"{1 - min(shares):.0%}")
+
+
 def _least_memory(share: int, language: str) -> str:
     """The headline where every answer is the same. share: the least memory, in percent of full precision's."""
     if 45 <= share <= 55:

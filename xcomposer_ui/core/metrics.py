@@ -152,6 +152,11 @@ METRICS = (
         places=EVERYWHERE | {"tiles", "summary"}, repeated=True, distributed=True, summary="compare.batch.memory",
     ),
     Metric("peak_memory_kind", places=CSV),
+    Metric("device_latency_sec", figure=units.seconds, places=CSV, repeated=True),
+    Metric("device_time_to_first_token_sec", figure=units.seconds, places=CSV, repeated=True),
+    Metric("device_tokens_per_sec", figure=units.rate, places=CSV, repeated=True),
+    Metric("bandwidth_share", figure=lambda value: (f"{value:.0%}", ""), places=CSV, repeated=True),
+    Metric("record_sec", figure=units.seconds, places=CSV),
     Metric("decoder", heading="decoder", cell=str, places=CSV | {"markdown"}),
     Metric("weights_bytes", figure=units.memory, places=frozenset({"csv"})),
     Metric(

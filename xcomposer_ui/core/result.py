@@ -133,6 +133,9 @@ class Measurement:
     batch_size: questions in this run's batch, itself included; the peak is that of the whole batch.
     decoder: how tokens after the first were computed, "eager" or "graph".
     record_sec: recording a graph and proving it, which is no part of the latency; None where that was not done.
+    device_*: the same by a card's own events, from each step's embedding to its logits; None elsewhere. The rate is
+    that of the median step, and the latency None where a graph was recorded.
+    bandwidth_share: of what a copy moves on the card, 0..1, what decoding reads of the weights; None elsewhere.
     """
 
     load_sec: float | None = None
@@ -149,6 +152,10 @@ class Measurement:
     batch_size: int = 1
     decoder: str | None = None
     record_sec: float | None = None
+    device_latency_sec: float | None = None
+    device_time_to_first_token_sec: float | None = None
+    device_tokens_per_sec: float | None = None
+    bandwidth_share: float | None = None
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,18 @@ def capacity_for(tokens: int, longest: int) -> int | None:
     return min(size, longest)
 
 
+def capacities_for(prompt: int, new_tokens: int, longest: int) -> tuple[int, ...]:
+    """The static caches that follow one another in a run that generates `new_tokens`; () where none is used."""
+    found: list[int] = []
+    size = capacity_for(prompt, longest) if new_tokens > 1 else None  # the first token is the prompt's
+    while size is not None:
+        found.append(size)
+        if prompt + new_tokens - 1 <= size:  # the last token is never an input
+            break
+        size = capacity_for(size, longest)
+    return tuple(found)
+
+
 class StaticCache:
     """Keys and values (B, heads, capacity, head_dim) by layer, of one decoding step at a time.
 

@@ -44,7 +44,8 @@ class RunShape:
 
     picture: (width, height), or None for text only. prompt_tokens: picture included, None where a run ended before it
     had a prompt; then text_length, in characters, stands in. new_tokens: of the answer, 1 at least. hd_num: most tiles,
-    None for the model's default.
+    None for the model's default. decoder: as a `Measurement` has it. recorded: whether a graph was recorded in the run,
+    so that its static cache was not there before the first token.
     """
 
     model: str
@@ -56,6 +57,8 @@ class RunShape:
     text_length: int
     new_tokens: int
     hd_num: int | None = None
+    decoder: str | None = None
+    recorded: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,16 +79,19 @@ class OnCard:
 
     allocated_bytes: as `torch.cuda.max_memory_allocated` counts, each tensor rounded up to 512 bytes, workspace
     included. reserved_bytes: additional bytes in the caching allocator's blocks. context_bytes: of driver and kernels.
+    decoder_bytes: what recorded decoding takes where it fits; it is not part of the total, as decoding is eager
+    where it does not fit.
     """
 
     allocated_bytes: int
     workspace_bytes: int
     reserved_bytes: int
     context_bytes: int
+    decoder_bytes: int = 0
 
     @property
     def total_bytes(self) -> int:
-        """As the driver counts."""
+        """As the driver counts, eager decoding."""
         return self.allocated_bytes + self.reserved_bytes + self.context_bytes
 
 

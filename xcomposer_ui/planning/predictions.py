@@ -100,7 +100,13 @@ def shape_of(result: RunResult, text_length: int) -> RunShape | None:
         text_length=text_length,
         new_tokens=measured.new_tokens or 1,
         **tile_settings(result.request),
+        **decoder_of(measured),
     )
+
+
+def decoder_of(measured: Measurement) -> dict[str, Any]:
+    """The fields of a `RunShape` that say how a finished run was decoded."""
+    return {"decoder": measured.decoder, "recorded": measured.record_sec is not None}
 
 
 def prediction_error_of(

@@ -14,7 +14,7 @@ from xcomposer_ui.core.result import Measurement
 from xcomposer_ui.core.strategies import STRATEGIES
 from xcomposer_ui.models.base import FamilyConfig
 from xcomposer_ui.planning.plan import PlanRequest, RunShape
-from xcomposer_ui.planning.predictions import PredictionError, prediction_error
+from xcomposer_ui.planning.predictions import PredictionError, decoder_of, prediction_error
 from xcomposer_ui.runtime.backend import Progress
 
 QUESTIONS = (("What is there?", 4), ("What is in the picture? Describe every shape that you see, and its colour.", 48))
@@ -49,7 +49,7 @@ def error_of_run(config: FamilyConfig, device: str, question: Request, measured:
     picture = None if question.image is None else question.image.size
     shape = RunShape(
         "", device, question.strategy, question.half_dtype, picture, measured.prompt_tokens, len(question.text),
-        new_tokens, **tile_settings(question),
+        new_tokens, **tile_settings(question), **decoder_of(measured),
     )  # fmt: skip
     if measured.peak_memory_bytes is None:
         return None

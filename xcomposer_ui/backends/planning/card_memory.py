@@ -32,7 +32,16 @@ def on_card(run: DryRun) -> OnCard:
         workspace_bytes=WORKSPACE_BYTES,
         reserved_bytes=_idle_bytes(run),
         context_bytes=CONTEXT_BYTES,
+        decoder_bytes=decoder_bytes(run),
     )
+
+
+def decoder_bytes(run: DryRun) -> int:
+    """What recorded decoding takes beside the run: its static caches, and cuBLAS's workspace for the graph's stream.
+
+    A graph's own tensors, those of one step, are a few MiB at most.
+    """
+    return run.static_cache_bytes + WORKSPACE_BYTES if run.static_cache_bytes else 0
 
 
 def _idle_bytes(run: DryRun) -> int:

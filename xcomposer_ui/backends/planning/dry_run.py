@@ -18,6 +18,7 @@ from xcomposer_ui.core.memory_timeline import DECODE, PREFILL, TOWER
 from xcomposer_ui.core.strategies import HALF_DTYPES, Strategy
 from xcomposer_ui.explain import explain
 from xcomposer_ui.models.cache import CACHE_NAME, GROWTH
+from xcomposer_ui.models.static_cache import capacities_for
 
 LANGUAGE = "language"
 """The kind of layer that has a KV cache."""
@@ -41,11 +42,13 @@ class DryRunInputs:
 class DryRun(Recording):
     """The record of a dry run; its kept blocks are those of the KV cache.
 
-    kv_cache_bytes: at the end of the answer, spare capacity included; 0 if the run failed before. failed_in: the phase
-    in which dtypes clash, or None.
+    kv_cache_bytes: at the end of the answer, spare capacity included; 0 if the run failed before.
+    static_cache_bytes: of the caches of fixed size that recorded decoding needs beside it.
+    failed_in: the phase in which dtypes clash, or None.
     """
 
     kv_cache_bytes: int
+    static_cache_bytes: int
     prompt_tokens: int
     failed_in: str | None
 
@@ -81,6 +84,7 @@ def dry_run(fake: FakeModel, inputs: DryRunInputs, strategy: Strategy, half: str
         fake.weights_bytes,
         frozenset(steps.cache_blocks),
         kv_cache_bytes=steps.cache_bytes,
+        static_cache_bytes=steps.static_cache_bytes(),
         prompt_tokens=steps.prompt_tokens,
         failed_in=failed_in,
     )
@@ -97,7 +101,7 @@ class _Steps:
         self.fake, self.inputs, self.recorder, self.image_dtype = fake, inputs, recorder, image_dtype
         self.prompt_tokens = 0
         self.cache: Any = None
-        self.cache_bytes = 0
+        self.cache_bytes = self.token_bytes = 0
         self.cache_blocks: set[int] = set()
 
     def run(self) -> None:
@@ -188,3 +192,11 @@ class _Steps:
         self.cache_blocks.update(self.recorder.block_of(t) for t in tensors)
         layer_bytes = sum(t.untyped_storage().nbytes() for t in tensors) // len(self.cache.layers)
         self.cache_bytes = layer_bytes * self.fake.layers[LANGUAGE]
+        self.token_bytes = sum(t[:, :, :1].nbytes for t in tensors[:2]) * self.fake.layers[LANGUAGE]
+
+    def static_cache_bytes(self) -> int:
+        """Bytes of the static caches of a run of this size; 0 for a family without them."""
+        if not self.fake.model.decodes_in_place:
+            return 0
+        longest = self.fake.config.max_position_embeddings
+        return self.token_bytes * sum(capacities_for(self.prompt_tokens, self.inputs.new_tokens, longest))

@@ -10,13 +10,14 @@ from typing import Any
 import torch
 
 from xcomposer_ui.backends.devices import choose_device, free_bytes
-from xcomposer_ui.backends.planning.card_memory import on_card
+from xcomposer_ui.backends.planning.card_memory import decoder_bytes, on_card
 from xcomposer_ui.backends.planning.configuration import configuration_of
 from xcomposer_ui.backends.planning.dry_run import DryRun, DryRunInputs, dry_run
 from xcomposer_ui.backends.planning.fake_model import FakeModel, fake_model
 from xcomposer_ui.backends.planning.recording import peaks
 from xcomposer_ui.backends.planning.search import largest
 from xcomposer_ui.backends.torch_private import FakeTensorMode
+from xcomposer_ui.core.memory_timeline import DECODE
 from xcomposer_ui.core.request import MOST_TILES, TILE_SETTINGS, tile_settings
 from xcomposer_ui.core.strategies import PLANNED, Strategy
 from xcomposer_ui.models.base import FamilyConfig
@@ -187,4 +188,18 @@ def predicted_bytes(shape: RunShape, config: FamilyConfig | None = None) -> int:
     prompt = shape.prompt_tokens or shape.text_length + image_tokens
     planner.request = replace(request, prompt_tokens=max(1, prompt - image_tokens), new_tokens=shape.new_tokens)
     seen = planner.dry_run(PLANNED[shape.strategy], planner.request)
-    return max(peak.total_bytes for peak in phase_peaks(seen, scratch=shape.device == "cpu").values())
+    if shape.decoder != "graph":
+        return _highest(seen, shape)
+    # Recorded decoding leaves the prompt's own cache as it is after one step, unless the static one has to grow.
+    short = planner.dry_run(PLANNED[shape.strategy], replace(planner.request, new_tokens=min(2, shape.new_tokens)))
+    grows = seen.static_cache_bytes > short.static_cache_bytes
+    more = decoder_bytes(seen) if shape.device == "cuda" else seen.static_cache_bytes
+    return _highest(seen if grows else short, shape, more)
+
+
+def _highest(seen: DryRun, shape: RunShape, static_bytes: int = 0) -> int:
+    """The highest peak of all phases. static_bytes: in all of them, or while decoding if recorded in the run."""
+    found = phase_peaks(seen, scratch=shape.device == "cpu")
+    return max(
+        peak.total_bytes + (0 if shape.recorded and phase != DECODE else static_bytes) for phase, peak in found.items()
+    )

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from xcomposer_ui.compare.comparison import ComparedRun, Comparison
 from xcomposer_ui.compare.divergence import Divergence
 from xcomposer_ui.compare.execution import ComparisonProgress
-from xcomposer_ui.compare.verdict import headline, variant_name, variant_verdict, verdict
+from xcomposer_ui.compare.verdict import headline, host_bound, variant_name, variant_verdict, verdict
 from xcomposer_ui.core.events import Loading, Waiting
 from xcomposer_ui.core.messages import text
 from xcomposer_ui.core.metrics import metric_of, metrics
@@ -86,6 +86,7 @@ def _results(comparison: Comparison, language: str) -> dict[str, Any]:
     heads = [text(f"compare.{name}", language) for name in ("variant", "answer", "against_full")]
     return {
         "headline": headline(comparison, language) or verdict(comparison, language),
+        "host_bound": host_bound(comparison, language),
         "comparison": comparison,
         "heads": heads + [text(metric.label, language) for metric in metrics("comparison")],
         "rows": [_row(comparison, run, language) for run in comparison.runs],
@@ -105,6 +106,8 @@ def _row(comparison: Comparison, run: ComparedRun, language: str) -> dict[str, A
             notes[metric.field] = text("compare.range", language, **ends)
     if run.weights_share is not None:
         notes["peak_memory_bytes"] = text("compare.share", language, share=f"{run.weights_share:.0%}")
+    if (share := result.measurement.bandwidth_share) is not None:
+        notes["tokens_per_sec"] = text("metric.rate.share", language, share=f"{share:.0%}")
     return {
         "name": name_of(run.variant, language),
         "dtype": result.weights_dtype,

@@ -18,11 +18,15 @@ def metric_tiles(measurement: Measurement | None, language: str) -> Markup:
         kind = f"{metric.label}.kind"
         if metric.field == "peak_memory_bytes":
             kind = f"memory.{record['peak_memory_kind'] or 'none'}"
+        share = record["bandwidth_share"] if metric.field == "tokens_per_sec" else None
+        if share is not None:
+            kind = "metric.rate.share"
         value, details = metric.value(record), f"{kind}.more"
         tiles.append({
             "metric": metric,
             "figure": None if value is None else metric.figure(value),
             "kind": kind,
+            "share": None if share is None else f"{share:.0%}",
             "details": details if details in sentences(language) else None,
         })  # fmt: skip
     return render("metric_tiles", language, tiles=tiles)

@@ -142,10 +142,14 @@ def _about(plan: Plan, language: str) -> str:
         batch=plan.request.batch,
         sec=joined(seconds(plan.planned_sec)),
     )
-    if plan.memory_bytes is None:
-        return about
-    name = memory_name(plan.memory_name or "", language)
-    return f"{about}. {text('plan.summary.memory', language, memory=joined(memory(plan.memory_bytes)), name=name)}"
+    if plan.memory_bytes is not None:
+        name = memory_name(plan.memory_name or "", language)
+        limit = joined(memory(plan.memory_bytes))
+        about = f"{about}. {text('plan.summary.memory', language, memory=limit, name=name)}"
+    decoder = max(strategy.on_card.decoder_bytes for strategy in plan.strategies)
+    if decoder and not _on_cpu(plan):
+        about = f"{about} {text('plan.summary.decoder', language, memory=joined(memory(decoder)))}"
+    return about
 
 
 def _allocated(plan: Plan, language: str) -> Markup:
