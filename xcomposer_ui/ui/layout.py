@@ -145,7 +145,7 @@ def build_app(settings: Settings, runner: Runner, plans: Plans | None = None) ->
 
         def in_address(query: dict[str, str]) -> dict[str, dict[Any, Any]]:
             """Tab -> component -> value, for the tab whose settings a link has."""
-            tabs_of_links = {"compare": compare, "ask": ask.form, "train": train, "plan": plan}
+            tabs_of_links: dict[str, Any] = {"compare": compare, "ask": ask.form, "train": train, "plan": plan}
             found = {name: tab.restored(query) for name, tab in tabs_of_links.items()}
             return {name: values for name, values in found.items() if values}
 

@@ -7,6 +7,7 @@ run on this page, several times a second for each visitor.
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
@@ -35,7 +36,7 @@ class SparseBlocks(gr.Blocks):
         return [sent.get(part, UNCHANGED) for part in outputs]
 
 
-def _is_part_of(outputs: list[Block], predictions: Any) -> bool:
+def _is_part_of(outputs: Sequence[Block], predictions: Any) -> bool:
     """Whether `predictions` are some of several outputs by component; the value of a single one may be any dict."""
     if not isinstance(predictions, dict) or not (predictions or len(outputs) > 1):
         return False
