@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 import time
 from collections.abc import Callable, Generator
 from pathlib import Path
@@ -12,13 +13,19 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Lab
-from tests.browser.visitor import ask, show, wait_for_runs
+from tests.browser.visitor import answers, ask, show, wait_for_runs
 from tests.compare.scripted import ScriptedRunner
-from tests.planning.scripted import GIB
+from tests.planning.scripted import GIB, ScriptedPlans
+from tests.runtime.test_runner import ScriptedBackend
 from tests.ui.test_preflight import Tight
 from xcomposer_ui.core.events import Event, TextSoFar
+from xcomposer_ui.core.request import Request
+from xcomposer_ui.core.result import Measurement
 from xcomposer_ui.core.settings import Settings
 from xcomposer_ui.planning.fit import MemoryBudget
+from xcomposer_ui.runtime.backend import CallResult, Progress
+from xcomposer_ui.runtime.runner import Runner
+from xcomposer_ui.ui.examples import examples
 
 pytestmark = pytest.mark.browser
 
@@ -78,6 +85,52 @@ def test_compare_this_takes_picture_question_and_settings_along(lab: Lab, open_p
     expect(page).to_have_url(re.compile("#compare$"))
     page.get_by_role("button", name="Advanced").locator("visible=true").click()
     expect(page.locator("#compare-max-new-tokens input[type=number]")).to_have_value("33")
+
+
+def test_see_a_difference_fills_the_form_in_and_compares_both_halves(open_page: Open, serve: Serve) -> None:
+    runner = ScriptedRunner()
+    page = open_page(serve(runner) + "?compare=What%3F")
+    page.get_by_role("button", name="See a difference").click()
+    stressed = next(example for example in examples() if example.stress_exponent)
+    expect(page.locator("#compare-question textarea")).to_have_value(stressed.question)
+    expect(page.locator("#compare-picture img")).to_be_visible()
+    expect(page.locator("#compared .xl-downloads")).to_be_visible()
+    expect(page.locator("#compared .xl-table").first.locator("tbody tr")).to_have_count(6)
+    assert {half for strategy, half, _ in runner.asked if strategy == "unified"} == {"float16", "bfloat16"}
+
+
+class HeldBackend(ScriptedBackend):
+    """Answers a question once its gate is open."""
+
+    def __init__(self, model: str, device: str) -> None:
+        super().__init__(model, device)
+        self.gates = {"Compared?": threading.Event(), "Asked?": threading.Event()}
+
+    def generate(self, request: Request, progress: Progress) -> CallResult:
+        while not self.gates[request.text].wait(0.05):
+            if progress.stop.is_set():
+                return CallResult(Measurement(), "", stopped=True)
+        return super().generate(request, progress)
+
+
+def test_a_comparison_gives_way_to_a_run_and_both_see_what_they_wait_for(open_page: Open, serve: Serve) -> None:
+    backend = HeldBackend("embedded", "cpu")
+    address = serve(Runner(Settings(), lambda *_: backend), plans=ScriptedPlans())  # type: ignore[arg-type]
+    comparing = open_page(address + "?compare=Compared%3F&repeats=2&example=trio.png")
+    comparing.locator("#compare").click()
+    asking = open_page(address + "?ask=Asked%3F&strategy=unified&example=trio.png", locale="zh-CN")
+    asking.locator("#picture img").wait_for()
+    asking.locator("#run").click()
+    expect(asking.locator("#run-status")).to_contain_text("下一个就轮到你。正在运行：")
+    backend.gates["Compared?"].set()
+    expect(comparing.locator("#compared")).to_contain_text(
+        "You are next in the queue. Running now: a run under “Unified”."
+    )
+    backend.gates["Asked?"].set()
+    expect(answers(asking)).to_have_text(["one Asked? three"])
+    expect(comparing.locator("#compared .xl-downloads")).to_be_visible()
+    order = [request.text for request in backend.asked]
+    assert 0 < order.index("Asked?") < len(order) - 1
 
 
 def test_stop_keeps_what_is_done(open_page: Open, serve: Serve, picture: str) -> None:

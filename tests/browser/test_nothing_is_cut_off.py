@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import pytest
@@ -11,9 +11,13 @@ from playwright.sync_api import Page, expect
 from tests.browser.conftest import Open, Serve
 from tests.browser.visitor import ask, show, wait_for_runs, width_of_everything
 from tests.compare.scripted import ScriptedRunner
+from tests.finetuning.scripted import ScriptedTrainer
 from tests.planning.machines import facts
 from tests.planning.scripted import ScriptedPlans
+from xcomposer_ui.core.events import Waiting
 from xcomposer_ui.core.settings import Settings
+from xcomposer_ui.finetuning.request import FinetuningRequest
+from xcomposer_ui.finetuning.result import Finetuned
 from xcomposer_ui.planning.default_choices import Machine
 from xcomposer_ui.planning.hardware import checked
 
@@ -61,7 +65,14 @@ CUT_OFF = """(places) => {
 """(selector of the places) => what is wider than its box, outside the window, or too small to read."""
 
 MESSAGE = "mat1 and mat2 must have the same dtype, but got Float and Half"
-PLACES = ".xl-left, .xl-right, #models, #head"
+PLACES = ".xl-left, .xl-right, #models, #head, #lesson, #explorer"
+
+
+class WholeRunner(ScriptedRunner):
+    """Trains as well."""
+
+    def finetune(self, request: FinetuningRequest) -> Generator[Waiting | Finetuned, None, None]:
+        yield from ScriptedTrainer().finetune(request)
 
 
 def visited(page: Page, picture: str) -> Iterator[str]:
@@ -93,12 +104,26 @@ def visited(page: Page, picture: str) -> Iterator[str]:
     expect(page.locator("#planned .xl-headline")).to_be_visible()
     page.locator("#check-section button").first.click()
     yield "plan"
+    tabs.get_by_role("tab").nth(4).click()
+    page.locator("#train").click()
+    expect(page.locator("#trained .xl-downloads")).to_be_visible()
+    for details in page.locator("#trained details > summary").all():
+        details.click()
+    yield "train"
+    tabs.get_by_role("tab").nth(5).click()
+    page.locator(".xl-choice").nth(1).click()  # a step of calculations, which needs no model
+    expect(page.locator(".xl-lesson-why")).to_be_visible()
+    yield "learn"
+    for place in ("floats", "teacher"):
+        page.locator(".xl-lesson-nav .xl-place").nth(("floats", "teacher").index(place)).click()
+        expect(page.locator(".xl-lesson-nav .xl-place[aria-current]")).to_have_count(1)
+        yield place
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_nothing_is_cut_off_at_any_width(serve: Serve, open_page: Open, picture: str, language: str) -> None:
-    runner: Any = ScriptedRunner(machine=Machine(lambda: checked(facts())))
+    runner: Any = WholeRunner(machine=Machine(lambda: checked(facts())))
     runner.machine.check()
     page = open_page(serve(runner, Settings(port=0), ScriptedPlans()), locale=LANGUAGES[language])
     found: dict[tuple[str, int], list[str]] = {}

@@ -268,8 +268,9 @@ def test_a_drawing_has_its_questions_and_its_hint_in_the_pages_language(lab: Lab
     expect(page.locator("#question textarea")).to_have_value(text("draw.question.count", "zh"))
 
 
-def test_a_phone_has_a_low_header_and_all_tabs_in_view(lab: Lab, open_page: Open) -> None:
-    page = sized(open_page, lab, "phone", has_touch=True)
+@pytest.mark.parametrize(("width", "locale"), [(390, "en-US"), (360, "zh-CN"), (360, "en-US")])
+def test_a_phone_has_a_low_header_and_all_tabs_in_view(lab: Lab, open_page: Open, width: int, locale: str) -> None:
+    page = open_page(lab.address, viewport={"width": width, "height": 844}, locale=locale, has_touch=True)
     box = page.locator("#head").bounding_box()
     assert box
     assert box["y"] + box["height"] <= 90

@@ -24,20 +24,21 @@ class Trains(Protocol):
 class TrainSession:
     """The state of one visitor's Train tab: replaced at each step, never shared between visitors.
 
-    finetuning: in progress or the last one. document: of it, once it has ended. running, waiting: whether it is in
-    progress, or waits for another run. earlier: the session before it, which a stop before the first step restores.
+    finetuning: in progress or the last one. document: of it, once it has ended. running: whether it is in progress.
+    waiting: its place in the queue, None once it has begun. earlier: the session before it, which a stop before the
+    first step restores.
     """
 
     finetuning: Finetuning | None = None
     document: Mapping[str, Any] | None = None
     running: bool = False
-    waiting: bool = False
+    waiting: Waiting | None = None
     notice: UserError | None = None
     earlier: TrainSession | None = None
 
     def idle(self) -> TrainSession:
         """The session with nothing in progress and no notice."""
-        return replace(self, running=False, waiting=False, notice=None, earlier=None)
+        return replace(self, running=False, waiting=None, notice=None, earlier=None)
 
     def ended(self, stopped: bool = False) -> TrainSession:
         """The idle session, with the document of what was trained."""
@@ -105,7 +106,7 @@ def _trained(runner: Trains, session: TrainSession, request: FinetuningRequest, 
             shown = event if isinstance(event, Waiting) else event.finetuning
             if shown is not latest:
                 joined = now.finetuning if isinstance(shown, Waiting) else _joined(before, shown)
-                now = replace(now, waiting=isinstance(shown, Waiting), finetuning=joined)
+                now = replace(now, waiting=shown if isinstance(shown, Waiting) else None, finetuning=joined)
             latest = shown
             yield now
     finally:

@@ -21,7 +21,7 @@ from xcomposer_ui.ui.views.batch_summary import batch_summary, name_of
 from xcomposer_ui.ui.views.charts import Bar, Curve, bars, depth, strip
 from xcomposer_ui.ui.views.downloads import batch_downloads, downloads
 from xcomposer_ui.ui.views.explanation import failure_card
-from xcomposer_ui.ui.views.run_status import loading_label
+from xcomposer_ui.ui.views.run_status import loading_label, waiting_message
 
 CHARTS = {"latency_sec": "compare.chart.latency", "peak_memory_bytes": "compare.chart.memory"}
 """The metrics that are drawn as bars -> the text code of the title."""
@@ -73,7 +73,7 @@ def _stage(session: CompareSession, language: str) -> dict[str, Any] | None:
 
 def _stage_text(step: ComparisonProgress, language: str) -> str:
     if isinstance(step.event, Waiting):
-        return text("compare.stage.waiting", language)
+        return waiting_message(step.event).in_language(language)
     if isinstance(step.event, Loading):
         share = "" if step.event.fraction is None else f" {step.event.fraction:.0%}"
         return loading_label(step.event, language) + share

@@ -26,6 +26,7 @@ from xcomposer_ui.ui.views.charts import MemoryBar, memory_bars
 from xcomposer_ui.ui.views.downloads import links
 from xcomposer_ui.ui.views.explanation import failure_card
 from xcomposer_ui.ui.views.gradient_histogram import gradient_histograms
+from xcomposer_ui.ui.views.run_status import waiting_message
 from xcomposer_ui.ui.views.step_curves import StepCurve, step_curves
 
 
@@ -52,8 +53,8 @@ def line_of(recipe: Recipe) -> str:
 
 def _stage(session: TrainSession, language: str) -> dict[str, Any]:
     found = session.finetuning
-    if session.waiting:
-        return {"text": text("compare.stage.waiting", language), "share": None}
+    if session.waiting is not None:
+        return {"text": waiting_message(session.waiting).in_language(language), "share": None}
     if found is None or not found.recipes:
         return {"text": text("train.stage.drawing", language), "share": None}
     last, total = found.recipes[-1], found.request.steps
