@@ -70,3 +70,16 @@ def test_two_clicks_to_a_right_answer(address: str, open_page: Open) -> None:
     expect(tile(page, "latency")).to_have_text(FIGURE)
     page.locator("#suggestions button").nth(1).click()
     expect(page.locator("#question textarea")).not_to_have_value(examples()[0].question)
+
+
+@pytest.mark.slow
+def test_see_a_difference_shows_float16_answering_otherwise(address: str, open_page: Open, real_model: str) -> None:
+    if real_model != "embedded":
+        pytest.skip("a model with random weights has no answer to change")
+    page = open_page(address)
+    page.get_by_role("tab", name="Compare", exact=True).click()
+    page.get_by_role("button", name="See a difference").click()
+    expect(page.locator("#compared .xl-downloads")).to_be_visible(timeout=SLOWEST_MS)
+    differs = page.locator("#compared dd").filter(has=page.locator("mark.xl-different"))
+    expect(differs).to_have_count(2)  # Autocast and Unified, in float16 alone
+    expect(page.locator("#compared dd.xl-float16").filter(has=page.locator("mark"))).to_have_count(2)
