@@ -36,6 +36,7 @@ CUT_OFF = """(places) => {
     for (const node of place.querySelectorAll(PARTS)) {
       const box = node.getBoundingClientRect();
       if (!shown(box) || node.closest('.xl-visually-hidden, [aria-hidden=true], .xl-ticks, .xl-phases')) continue;
+      if (node.closest('.xl-number-line .xl-scroll')) continue;  // a drawing that is moved sideways
       if (box.left < -1 || box.right > root + 1) { cut.push('outside the window: ' + named(node)); continue; }
       const style = getComputedStyle(node);
       const clips = style.overflowX !== 'visible' && style.textOverflow !== 'ellipsis' &&
