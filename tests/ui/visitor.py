@@ -103,14 +103,14 @@ class Visitor:
         answer = await self._client.post(f"{API}/upload", files={"files": (file.name, file.read_bytes())})
         return {"path": answer.raise_for_status().json()[0], "orig_name": file.name, "meta": FILE_META}
 
-    async def press(self, name: str, event: str = "click") -> AsyncIterator[None]:
+    async def press(self, name: str, event: str = "click", sent: Any = None) -> AsyncIterator[None]:
         """Trigger `event` of a component; a step for each message, when it is shown. What follows the event is started.
 
-        Raises RuntimeError with the sentence of a refusal.
+        sent: what the page's script passes with the event. Raises RuntimeError with the sentence of a refusal.
         """
         target = [self._names[name], event]
         found = next(e for e in self._events if target in e["targets"] and e["backend_fn"])
-        async for _ in self._called(found):
+        async for _ in self._called(found, sent):
             yield
         for following in self._events:
             if following["trigger_after"] == found["id"] and following["backend_fn"]:
@@ -130,9 +130,9 @@ class Visitor:
         async for _ in self._called(event):
             pass
 
-    async def _called(self, event: dict[str, Any]) -> AsyncIterator[None]:
+    async def _called(self, event: dict[str, Any], sent: Any = None) -> AsyncIterator[None]:
         data = [None if part in self._states else self.values[part] for part in event["inputs"]]
-        body = {"data": data, "fn_index": event["id"], "session_hash": self.session, "event_data": None}
+        body = {"data": data, "fn_index": event["id"], "session_hash": self.session, "event_data": sent}
         if not event["queue"]:
             answer = await self._client.post(f"{API}/run/predict", json=body)
             self._show(event, answer.raise_for_status().json()["data"])
