@@ -17,7 +17,7 @@ from xcomposer_ui.backends.finetuning.data import FinetuningData
 from xcomposer_ui.backends.finetuning.learner import Learner
 from xcomposer_ui.backends.finetuning.predicted_memory import MemoryPredictor
 from xcomposer_ui.backends.finetuning.recipe_training import MEMORY_STEP, RecipeTraining
-from xcomposer_ui.backends.threads import choose_threads
+from xcomposer_ui.backends.threads import MOST_THREADS, choose_threads
 from xcomposer_ui.core.messages import Sentence
 from xcomposer_ui.core.settings import EMBEDDED
 from xcomposer_ui.finetuning.request import FinetuningRequest
@@ -73,7 +73,7 @@ class _Run:
         yield self.finetuning
         device = self.finetuning.device
         self.start = _start_of(device)
-        if device == "cpu":
+        if device == "cpu" and self.threads == MOST_THREADS:  # not chosen yet, for a model that is served
             choose_threads(self.start, small=True)
             self.threads = torch.get_num_threads()
         vision, side = self.start.config.vision_config, self.start.config.img_size
@@ -109,7 +109,9 @@ class _Run:
 
     def _recipe(self, result: RecipeResult) -> Iterator[Finetuning]:
         yield self.with_result(result, "before")
-        result = replace(result, predicted_memory=self._predictor.predicted(result.method, self.finetuning.device))
+        if self.request.steps > MEMORY_STEP:
+            predicted = self._predictor.predicted(result.method, self.finetuning.device)
+            result = replace(result, predicted_memory=predicted)
         torch.manual_seed(self.request.seed)
         training = RecipeTraining(self, result)
         try:
