@@ -21,7 +21,7 @@ from xcomposer_ui.backends.planning.configuration import configuration_of
 from xcomposer_ui.backends.planning.dry_run import DryRunInputs, dry_run
 from xcomposer_ui.backends.planning.fake_model import fake_model
 from xcomposer_ui.backends.planning.kernels import kernel, scratch_bytes
-from xcomposer_ui.backends.planning.planner import Planner, memory_here, plan
+from xcomposer_ui.backends.planning.planner import Planner, memory_here, plan, planned_device
 from xcomposer_ui.backends.planning.recording import peaks
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.request import Request
@@ -149,6 +149,14 @@ def test_autocast_keeps_half_copies_of_float32_weights() -> None:
     )
     weights = dry_run_of("full", config, INPUTS).weights_bytes
     assert cached - uncached > 0.25 * weights
+
+
+def test_a_plan_for_a_card_that_is_not_here_needs_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert planned_device(PlanRequest("m", device="cuda", memory_bytes=8 << 30)) == "cuda"
+    assert planned_device(PlanRequest("m", memory_bytes=8 << 30)) == "cpu"
+    with pytest.raises(UserError, match="No CUDA device"):
+        planned_device(PlanRequest("m", device="cuda"))
 
 
 def test_as_is_ends_where_the_dtypes_clash() -> None:

@@ -33,3 +33,8 @@ def endless(request: PlanRequest) -> Plan:
 
 def killed(shape: RunShape) -> int:
     os._exit(3)
+
+
+def without_memory(request: PlanRequest) -> Plan:
+    """No plan, but the memory that the request came with, as a mistake."""
+    raise UserError("plan_broke_off", what=f"{request.memory_bytes} of {request.memory_of}")

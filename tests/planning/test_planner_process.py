@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from tests.checkpoints import tiny_config
-from tests.planning.computations import SHAPE, broken, endless, killed, mistaken, niceness_of, pid_of
+from tests.planning.computations import SHAPE, broken, endless, killed, mistaken, niceness_of, pid_of, without_memory
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.strategies import PLANNED
+from xcomposer_ui.planning.fit import MemoryBudget
 from xcomposer_ui.planning.plan import PlanRequest, RunShape
 from xcomposer_ui.planning.planner_process import NICENESS, PlannerProcess
 
@@ -54,6 +55,21 @@ def test_a_users_mistake_crosses_the_boundary() -> None:
     with pytest.raises(UserError) as caught:
         planner.plan(PlanRequest("x"))
     assert (caught.value.code, caught.value.facts) == ("no_such_model", {"name": "x"})
+    planner.close()
+
+
+@pytest.mark.parametrize(
+    ("request_", "memory"),
+    [
+        (PlanRequest("x", device="cuda"), "7 of card"),
+        (PlanRequest("x", device="cuda", memory_bytes=3), "3 of card"),
+        (PlanRequest("x", device="cpu"), "None of card"),
+    ],
+)
+def test_a_plan_for_a_card_that_is_lent_has_its_memory(request_: PlanRequest, memory: str) -> None:
+    planner = PlannerProcess(plan=without_memory, card=lambda: MemoryBudget("cuda", 7))
+    with pytest.raises(UserError, match=memory):
+        planner.plan(request_)
     planner.close()
 
 

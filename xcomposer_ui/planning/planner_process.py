@@ -11,9 +11,11 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
+from dataclasses import replace
 from typing import TypeVar
 
 from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.planning.fit import MemoryBudget
 from xcomposer_ui.planning.plan import Plan, PlanRequest, RunShape
 from xcomposer_ui.planning.training_plan import TrainingPlan, TrainingPlanRequest
 
@@ -34,6 +36,7 @@ POLL_SEC = 0.25
 """Between two looks at the time limit and at whether the caller is still there."""
 
 Argument = TypeVar("Argument")
+AnyRequest = TypeVar("AnyRequest", bound=PlanRequest)
 Result = TypeVar("Result")
 
 
@@ -70,6 +73,8 @@ class PlannerProcess:
     computation, where one takes longer than `longest_sec` or its caller is gone.
 
     plan, predict, plan_training: the functions that the process calls; picklable by name.
+    card: returns the memory of a card that the process cannot see, because it is lent; plans for “cuda” on this machine
+    are for that.
     """
 
     def __init__(
@@ -79,9 +84,11 @@ class PlannerProcess:
         predict: Callable[[RunShape], int] = predict_shape,
         longest_sec: float = LONGEST_SEC,
         plan_training: Callable[[TrainingPlanRequest], TrainingPlan] = plan_training_request,
+        card: Callable[[], MemoryBudget | None] | None = None,
     ) -> None:
         self._idle_sec, self._longest_sec = idle_sec, longest_sec
         self._plan, self._predict, self._plan_training = plan, predict, plan_training
+        self._card = card
         self._lock = threading.Lock()
         self._executor: ProcessPoolExecutor | None = None
         self._pid: Future[int] | None = None
@@ -92,11 +99,11 @@ class PlannerProcess:
 
         gone: whether nobody waits for the plan any more; asked again and again.
         """
-        return self._computed(self._plan, request, gone)
+        return self._computed(self._plan, self._on_card(request), gone)
 
     def plan_training(self, request: TrainingPlanRequest, gone: Callable[[], bool] = stays) -> TrainingPlan:
         """The plan of a fine-tuning, as `plan`."""
-        return self._computed(self._plan_training, request, gone)
+        return self._computed(self._plan_training, self._on_card(request), gone)
 
     def predict(self, shape: RunShape, gone: Callable[[], bool] = stays) -> int:
         """Peak memory of a run, weights included, in bytes. Takes seconds. Arguments and errors as of `plan`."""
@@ -112,6 +119,13 @@ class PlannerProcess:
         """End the process if it runs; the next computation starts another."""
         with self._lock:
             self._kill()  # at once: an orderly end of what it imported may take minutes
+
+    def _on_card(self, request: AnyRequest) -> AnyRequest:
+        """`request` with the lent card's memory, if it is for that."""
+        budget = None if self._card is None or request.memory_bytes is not None else self._card()
+        if budget is None or request.device != budget.device:
+            return request
+        return replace(request, memory_bytes=budget.bytes, memory_of="card")
 
     def _computed(
         self, compute: Callable[[Argument], Result], argument: Argument, gone: Callable[[], bool] = stays

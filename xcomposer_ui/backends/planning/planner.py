@@ -50,7 +50,7 @@ def plan(request: PlanRequest) -> Plan:
     """
     started = time.perf_counter()
     request = checked_request(request)
-    device, _ = choose_device(request.device)
+    device = planned_device(request)
     planner = Planner(configuration_of(request.model), request, device, memory_here(request, device))
     strategies = tuple(planner.planned(strategy) for strategy in PLANNED.values())
     image_tokens = planner.image_tokens()
@@ -66,6 +66,13 @@ def plan(request: PlanRequest) -> Plan:
         memory_bytes=planner.memory.bytes,
         memory_name=planner.memory.name,
     )
+
+
+def planned_device(request: PlanRequest) -> str:
+    """The device of the plan. A card need not be here if the request gives its memory."""
+    if request.memory_bytes is not None and request.device != "auto":
+        return request.device
+    return choose_device(request.device)[0]
 
 
 def memory_here(request: PlanRequest, device: str) -> AvailableMemory:

@@ -7,12 +7,11 @@ from typing import Any
 
 import torch
 
-from xcomposer_ui.backends.devices import choose_device
 from xcomposer_ui.backends.planning.card_memory import training_on_card
 from xcomposer_ui.backends.planning.configuration import configuration_of
 from xcomposer_ui.backends.planning.fake_model import FakeModel, fake_model
 from xcomposer_ui.backends.planning.optimizer_memory import OptimizerMemory, optimizer_memory
-from xcomposer_ui.backends.planning.planner import AvailableMemory, memory_here
+from xcomposer_ui.backends.planning.planner import AvailableMemory, memory_here, planned_device
 from xcomposer_ui.backends.planning.recording import peaks
 from xcomposer_ui.backends.planning.training_dry_run import TrainingBatch, TrainingDryRun, training_dry_run
 from xcomposer_ui.backends.planning.tuned_model import tune
@@ -41,7 +40,7 @@ def plan_training(request: TrainingPlanRequest) -> TrainingPlan:
     """
     started = time.perf_counter()
     request = checked_training_request(request)
-    device, _ = choose_device(request.device)
+    device = planned_device(request)
     planner = TrainingPlanner(configuration_of(request.model), request, device)
     memory = memory_here(request, device)
     recipes = tuple(
