@@ -17,7 +17,7 @@ from xcomposer_ui.core.events import Finished, FinishedBatch, Loading, TextSoFar
 from xcomposer_ui.core.request import MemoryRequest, Request
 from xcomposer_ui.core.result import Measurement, Operand, result_as_json
 from xcomposer_ui.core.settings import Settings
-from xcomposer_ui.runtime.backend import BatchCallResult, CallResult, FailureSite, Progress
+from xcomposer_ui.runtime.backend import BatchCallResult, CallResult, FailureSite, Progress, Result, Work
 from xcomposer_ui.runtime.runner import Runner
 from xcomposer_ui.tracing.dtype_flow import DtypeFlow, Traced, Tracing
 
@@ -80,6 +80,9 @@ class ScriptedBackend:
             time.sleep(self.pause_sec)
         self.held.append(dtype)
         return 0.1
+
+    def compute(self, work: Work[Result], progress: Progress) -> Result:
+        return work(self, progress)
 
     def generate(self, request: Request, progress: Progress) -> CallResult:
         self.busy += 1

@@ -51,6 +51,35 @@ def test_the_model_loads_once_the_page_is_up(monkeypatch: pytest.MonkeyPatch) ->
     assert set(order) == {"page", "warm-up", "serving"}
 
 
+def test_zero_gpu_has_the_model_before_the_page_is_launched(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    order: list[str] = []
+
+    class Runner(ScriptedRunner):
+        def place(self) -> None:
+            order.append(f"placed in {threading.current_thread().name}")
+            raise UserError("hub_gated", name="org/model")
+
+        def warm_up(self) -> None:
+            """Nothing to load."""
+
+    class App:
+        def block_thread(self) -> None:
+            order.append("serving")
+
+    def launch(*_: object) -> tuple[App, str, None]:
+        order.append("page")
+        return App(), "http://127.0.0.1", None
+
+    monkeypatch.setattr(serve, "Runner", lambda settings: Runner())
+    monkeypatch.setattr(serve, "launch", launch)
+    monkeypatch.setattr(PlannerProcess, "start", lambda self: None)
+    serve.serve(Settings(port=0, on_zero_gpu=True))
+    assert order == ["placed in MainThread", "page", "serving"]
+    assert "org/model" in capsys.readouterr().err  # and the page says it at the first run
+
+
 def test_a_model_that_is_not_there_is_told_to_who_started_the_lab(capsys: pytest.CaptureFixture[str]) -> None:
     class Runner(ScriptedRunner):
         def warm_up(self) -> None:

@@ -59,12 +59,18 @@ def fetch(name: str, progress: Callable[[float], None]) -> tuple[Path, str | Non
 
 
 def load(
-    name: str, dtype: str, device: str, progress: Callable[[float], None], *, shown: str | None = None
+    name: str,
+    dtype: str,
+    device: str,
+    progress: Callable[[float], None],
+    *,
+    shown: str | None = None,
+    mapped: bool = True,
 ) -> tuple[Any, Any]:
     """(model, tokenizer), in evaluation mode, weights in `dtype` on `device`. shown: its name in errors.
 
     Weights are read, cast and moved to the device one by one, without a float32 copy of the model. If the stored dtype
-    is `dtype` and the device the CPU, the weights stay in the mapped file and take no memory.
+    is `dtype` and the device the CPU, the weights stay in the mapped file and take no memory, unless `mapped` is False.
     Raises UserError for a checkpoint that cannot be loaded.
     """
     folder = fetch(name, lambda fraction: None)[0]
@@ -75,7 +81,7 @@ def load(
         if family_of(config) is None:
             raise UserError("other_family", name=shown, what=str(config.model_type))
         tokenizer = AutoTokenizer.from_pretrained(folder)
-        if device == "cpu" and _stored_dtypes(folder) != {torch_dtype}:
+        if device == "cpu" and (not mapped or _stored_dtypes(folder) != {torch_dtype}):
             model = _load_converted(folder, config, torch_dtype, progress)
         else:
             with _progress_of_transformers(progress):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from xcomposer_ui.core.errors import UserError, out_of_memory
 from xcomposer_ui.core.messages import Sentence
 from xcomposer_ui.core.request import Request, tile_settings
 from xcomposer_ui.core.strategies import strategy_named
-from xcomposer_ui.runtime.backend import BatchCallResult, CallResult, Progress
+from xcomposer_ui.runtime.backend import BatchCallResult, CallResult, Progress, Result, Work
 from xcomposer_ui.tracing.dtype_flow import DtypeFlow
 
 SMALL_PARAMETERS = 100_000_000
@@ -87,16 +87,21 @@ class LocalBackend:
         def report(fraction: float) -> None:
             progress.fraction = fraction
 
-        shown = self.model if self.revision else None
-        self._models[dtype], self._tokenizer = checkpoint.load(
-            str(self._folder), dtype, self.device, report, shown=shown
-        )
+        self._models[dtype], self._tokenizer = self._read(dtype, report)
         load_sec = time.perf_counter() - started
         exempt_from_collection()
         copy_rate(self._models[dtype].device)  # measured once, and not during a run
         if self.device == "cpu" and "threads" not in self.reasons:
             self.reasons["threads"] = choose_threads(self._models[dtype], small=self._is_small(self._models[dtype]))
         return load_sec
+
+    def _read(self, dtype: str, report: Callable[[float], None]) -> tuple[Any, Any]:
+        """(model, tokenizer), read from the checkpoint."""
+        return checkpoint.load(str(self._folder), dtype, self.device, report, shown=self._shown())
+
+    def _shown(self) -> str | None:
+        """The model's name in errors; None for the folder's."""
+        return self.model if self.revision else None
 
     @staticmethod
     def _is_small(model: Any) -> bool:
@@ -105,6 +110,9 @@ class LocalBackend:
     def weights(self, dtype: str) -> tuple[Any, Any]:
         """(model, tokenizer) as loaded in `dtype`. Raises KeyError if it is not loaded."""
         return self._models[dtype], self._tokenizer
+
+    def compute(self, work: Work[Result], progress: Progress) -> Result:
+        return work(self, progress)
 
     def generate(self, request: Request, progress: Progress) -> CallResult:
         check_prompt(*self.weights(request.weights_dtype), request)

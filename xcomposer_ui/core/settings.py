@@ -22,6 +22,8 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 HALVES = ("auto", "float16", "bfloat16")
 DECODERS = ("auto", "graph", "eager")
 LANGUAGE_CHOICES = ("auto", *LANGUAGES)
+ZERO_GPU_VALUES = ("1", "t", "true")
+"""Values of SPACES_ZERO_GPU that the package `spaces` (0.51) takes for yes."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ class Settings:
     device, half, language: "auto" lets the lab choose and give its reason.
     host, port: where the page is served; port 0..65535.
     on_space: whether this is a Hugging Face Space. source: the address of the Space's files; None elsewhere.
+    on_zero_gpu: whether it is one that is lent a card for each run (ZeroGPU).
 
     Raises UserError where a value is not allowed.
     """
@@ -83,6 +86,7 @@ class Settings:
     port: int = option(7860, "--port", "GRADIO_SERVER_PORT", "7860 if not given", metavar="N")
     on_space: bool = False
     source: str | None = None
+    on_zero_gpu: bool = False
 
     def __post_init__(self) -> None:
         for known in options_of(type(self)):
@@ -99,8 +103,8 @@ class Settings:
 def settings_from(environ: Mapping[str, str] = os.environ, /, **given: Any) -> Settings:
     """Settings from `given` options by name (None: not given), then from `environ`, then from the defaults.
 
-    Besides the options' variables it reads XCOMPOSER_MODELS (comma-separated) and SPACE_ID. An empty variable is
-    treated as not set. Raises UserError as `Settings` does.
+    Besides the options' variables it reads XCOMPOSER_MODELS (comma-separated), SPACE_ID and SPACES_ZERO_GPU. An empty
+    variable is treated as not set. Raises UserError as `Settings` does.
     """
     found: dict[str, Any] = {}
     for known in options_of(Settings):
@@ -115,10 +119,11 @@ def settings_from(environ: Mapping[str, str] = os.environ, /, **given: Any) -> S
     on_space, source = bool(space), f"https://huggingface.co/spaces/{space}/tree/main" if space else None
     if on_space:  # a Space must be reachable from outside its container
         found.setdefault("host", "0.0.0.0")
+    on_zero_gpu = environ.get("SPACES_ZERO_GPU", "").lower() in ZERO_GPU_VALUES
     model = found.get("model", EMBEDDED)
     offered = tuple(m.strip() for m in environ.get("XCOMPOSER_MODELS", "").split(",") if m.strip())
     models = tuple(dict.fromkeys((model, EMBEDDED, *offered)))
-    return Settings(models=models, on_space=on_space, source=source, **found)
+    return Settings(models=models, on_space=on_space, source=source, on_zero_gpu=on_zero_gpu, **found)
 
 
 def _port(text: str) -> int:

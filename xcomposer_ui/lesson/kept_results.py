@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -70,7 +71,9 @@ class _Line:
             self._waiting[1:] = sorted(self._waiting[1:], key=lambda one: one.prepared)
             if not self._running:
                 self._running = True
-                threading.Thread(target=self._run, name="lesson", daemon=True).start()
+                # The runs count as those of the visitor who is the first to wait, as a job's do (`runtime.executor`).
+                run = copy_context().run
+                threading.Thread(target=run, args=(self._run,), name="lesson", daemon=True).start()
             return known.future
 
     def ahead(self, step: Step) -> int:

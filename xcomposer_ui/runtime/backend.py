@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from xcomposer_ui.compare.divergence import Divergences
 from xcomposer_ui.core.events import TryingRemedies
@@ -21,10 +21,10 @@ from xcomposer_ui.tracing.dtype_flow import DtypeFlow
 class Progress:
     """Progress of a run: written by the thread that computes, read by the one that yields events.
 
-    stage: "download", then "load". fraction: of the stage, 0..1, or None. text: returns the answer so far; the reader
-    calls it, so that decoding the tokens does not slow the model. memory: returns the memory timeline so far.
-    finetuning: returns the results so far of a fine-tuning. trials: of remedies, once the run has failed.
-    stop: set by the reader to end the run at the next token or block.
+    stage: "download", then "load"; "card" while the run waits for a card that is lent. fraction: of the stage, 0..1, or
+    None. text: returns the answer so far; the reader calls it, so that decoding the tokens does not slow the model.
+    memory: returns the memory timeline so far. finetuning: the results so far of a fine-tuning. trials: of
+    remedies, once the run has failed. stop: set by the reader to end the run at the next token or block.
     """
 
     stage: str = "load"
@@ -34,6 +34,39 @@ class Progress:
     finetuning: Finetuning | None = None
     trials: TryingRemedies | None = None
     stop: threading.Event = field(default_factory=threading.Event)
+
+    def snapshot(self, *, whole: bool) -> ProgressSnapshot:
+        """The progress as plain data. whole: with the memory and the fine-tuning, which are large."""
+        return ProgressSnapshot(
+            self.stage,
+            self.fraction,
+            self.text and self.text(),
+            self.memory() if self.memory and whole else None,
+            self.finetuning if whole else None,
+            self.trials,
+        )
+
+    def show(self, snapshot: ProgressSnapshot) -> None:
+        """Take over `snapshot`, of the same run in another process; what it lacks stays as it is."""
+        self.stage, self.fraction, self.trials = snapshot.stage, snapshot.fraction, snapshot.trials
+        if (text := snapshot.text) is not None:
+            self.text = lambda: text
+        if (memory := snapshot.memory) is not None:
+            self.memory = lambda: memory
+        if snapshot.finetuning is not None:
+            self.finetuning = snapshot.finetuning
+
+
+@dataclass(frozen=True)
+class ProgressSnapshot:
+    """A `Progress` at one moment; picklable."""
+
+    stage: str
+    fraction: float | None
+    text: str | None
+    memory: MemoryTimeline | None
+    finetuning: Finetuning | None
+    trials: TryingRemedies | None
 
 
 @dataclass(frozen=True)
@@ -78,11 +111,30 @@ class BatchCallResult:
     size: int
 
 
-class Backend(Protocol):
-    """One model on one device, with its weights in one or more dtypes.
+Result = TypeVar("Result")
 
-    Every request that reaches a backend has its model and half dtype resolved. Methods raise UserError for the user's
-    mistakes; the model's expected failures are data in what they return.
+
+@dataclass(frozen=True)
+class Work(Generic[Result]):
+    """Something to compute with a model; picklable, because the model may be in another process.
+
+    function: of a module; called with the backend, the progress and `arguments`.
+    runs: the model's runs that it takes, at most. steps: of a fine-tuning, evaluations included.
+    """
+
+    function: Callable[..., Result]
+    arguments: tuple[Any, ...]
+    runs: tuple[Request, ...] = ()
+    steps: int = 0
+
+    def __call__(self, backend: Backend, progress: Progress) -> Result:
+        return self.function(backend, progress, *self.arguments)
+
+
+class ModelHost(Protocol):
+    """One model on one device, wherever it is in memory: in this process, or in others that come and go.
+
+    Methods raise UserError for the user's mistakes.
     """
 
     model: str
@@ -99,6 +151,26 @@ class Backend(Protocol):
 
     def load(self, dtype: str, progress: Progress) -> float | None:
         """Load the weights in `dtype`; returns the seconds it took, None if they were loaded already."""
+
+    def compute(self, work: Work[Result], progress: Progress) -> Result:
+        """The result of `work`, called where the model is."""
+
+    def budget_bytes(self) -> int | None:
+        """Memory that a run may use here, its weights included; None if unknown."""
+
+    def forget(self) -> None:
+        """Drop the prefix cache."""
+
+    def unload(self) -> None:
+        """Drop all weights."""
+
+
+class Backend(ModelHost, Protocol):
+    """A model in this process, with its weights in one or more dtypes.
+
+    Every request that reaches a backend has its model and half dtype resolved. The model's expected failures are data
+    in what the methods return.
+    """
 
     def generate(self, request: Request, progress: Progress) -> CallResult:
         """Answer `request`, whose weights are loaded."""
@@ -122,12 +194,3 @@ class Backend(Protocol):
 
     def trace_dtypes(self, request: Request, progress: Progress) -> DtypeFlow:
         """Trace the dtype flow of `request`. It ends with the failure if there is one; a stopped run's is empty."""
-
-    def budget_bytes(self) -> int | None:
-        """Memory that a run may use here, its weights included; None if unknown."""
-
-    def forget(self) -> None:
-        """Drop the prefix cache."""
-
-    def unload(self) -> None:
-        """Drop all weights."""

@@ -6,6 +6,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Generator
+from contextvars import copy_context
 from dataclasses import replace
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
@@ -60,12 +61,13 @@ Result = TypeVar("Result")
 class Job(Generic[Result]):
     """One run's work: computed by the worker thread, its progress read by the thread that waits for it.
 
-    As a context manager it stops the work if the context is left before the work has ended.
+    The work sees the context variables of the thread that made the job: a ZeroGPU Space counts it to the visitor whose
+    request is among them. As a context manager it stops the work if the context is left before the work has ended.
     """
 
     def __init__(self, work: Callable[[Progress], Result]) -> None:
         self.progress = Progress()
-        self._work = work
+        self._work, self._context = work, copy_context()
         self._done = threading.Event()
         self._result: Result | None = None
         self._error: BaseException | None = None
@@ -79,7 +81,7 @@ class Job(Generic[Result]):
     def work(self, after: Callable[[], Any]) -> None:
         """Run the work in this thread, then call `after`."""
         try:
-            self._result = self._work(self.progress)
+            self._result = self._context.run(self._work, self.progress)
         except BaseException as error:  # raised again in the thread that waits for the result
             self._error = error
         finally:
@@ -91,9 +93,9 @@ class Job(Generic[Result]):
         self._done.wait()
         return self.result()
 
-    def poll(self) -> Generator[None, None, None]:
-        """Yield every `POLL_SEC` until the work has ended."""
-        while not self._done.wait(POLL_SEC):
+    def poll(self, every_sec: float = POLL_SEC) -> Generator[None, None, None]:
+        """Yield every `every_sec` until the work has ended."""
+        while not self._done.wait(every_sec):
             yield
 
     def events(self, loading: Loading) -> Generator[Event, None, None]:

@@ -14,6 +14,9 @@ from xcomposer_ui.explain.matcher import NOT_KNOWN
 from xcomposer_ui.explain.remedy_code import remedy_code
 from xcomposer_ui.runtime.backend import Backend, CallResult, Progress
 
+TRIAL_TOKENS = 2
+"""Of a remedy's trial: a clash shows in a prefill and one step of decoding."""
+
 Tried = dict[tuple[str, Sentence, str | None, bool], Explanation]
 """(type, message, module, whether without a picture) of a failure -> its explanation, remedies tried."""
 
@@ -58,8 +61,8 @@ def _explanation(outcome: CallResult, device: str, request: Request) -> Explanat
 
 def _after_trials(failure: Failure, backend: Backend, request: Request, progress: Progress) -> Failure:
     """`failure` with the outcome of each strategy that could be tried; so far, in `progress.trials`, before each."""
-    # A clash shows in a prefill and one step of decoding; that a token is repeated shows after many.
-    tokens = request.max_new_tokens if failure.type == "RepeatedToken" else 2
+    # That a token is repeated shows after many.
+    tokens = request.max_new_tokens if failure.type == "RepeatedToken" else TRIAL_TOKENS
     pending = tuple(fix.strategy for fix in failure.explanation.fixes if fix.strategy != request.strategy)
     for place, strategy in enumerate(pending):
         progress.trials = TryingRemedies(failure, pending[place:])

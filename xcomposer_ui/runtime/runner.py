@@ -6,30 +6,32 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
-from xcomposer_ui.compare.divergence import Diverged, Diverging
+from xcomposer_ui.compare.divergence import Diverged, Divergences, Diverging
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.events import Event, Finished, FinishedBatch, Loading, Status, Waiting
 from xcomposer_ui.core.messages import Message, Sentence
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.result import RunResult
 from xcomposer_ui.core.settings import DEVICES, Settings
-from xcomposer_ui.core.strategies import checked_half, strategy_named, strategy_title
+from xcomposer_ui.core.strategies import STRATEGIES, checked_half, strategy_named, strategy_title
 from xcomposer_ui.finetuning.request import FinetuningRequest
 from xcomposer_ui.finetuning.result import Finetuned, Finetuning
 from xcomposer_ui.planning.catalogue import tiled
 from xcomposer_ui.planning.default_choices import Machine, half_for, strategy_for
 from xcomposer_ui.planning.fit import MemoryBudget, certainly_fits
-from xcomposer_ui.runtime.backend import Backend, CallResult, Progress
+from xcomposer_ui.planning.gpu_time import EVALUATION_STEPS
+from xcomposer_ui.planning.hardware import Check
+from xcomposer_ui.runtime.backend import Backend, CallResult, ModelHost, Progress, Work
 from xcomposer_ui.runtime.executor import Job, Result, Worker
 from xcomposer_ui.runtime.model_queue import ModelQueue, nobody
-from xcomposer_ui.runtime.remedies import Tried, failure_of
+from xcomposer_ui.runtime.remedies import TRIAL_TOKENS, Tried, failure_of
 from xcomposer_ui.tracing.dtype_flow import DtypeFlow, Traced, Tracing
 
 TRACED_TOKENS = 2
 """A traced run computes the prefill and one decoding step: all later steps take the same path."""
 
-OpenBackend = Callable[[str, str], Backend]
-"""(model's name, "auto" | "cpu" | "cuda" | "mps") to a backend that has loaded nothing yet."""
+OpenBackend = Callable[[str, str], ModelHost]
+"""(model's name, "auto" | "cpu" | "cuda" | "mps") to where the model will be; nothing is loaded yet."""
 
 
 class Runner:
@@ -53,8 +55,9 @@ class Runner:
     ) -> None:
         self.settings = settings
         self.machine = machine or Machine()
-        self._open_backend = open_backend or partial(_local_backend, decoder=settings.decoder)
-        self._backend: Backend | None = None
+        opened = _zero_gpu if settings.on_zero_gpu else _local_backend
+        self._open_backend = open_backend or partial(opened, decoder=settings.decoder)
+        self._backend: ModelHost | None = None
         self._queue = ModelQueue(visitor, models)
         self._worker = Worker()
 
@@ -68,6 +71,14 @@ class Runner:
             lambda progress: bool(self._backend_for(self.settings.model, None, progress).load(self.half(), progress)),
             release,
         ).wait()
+
+    def place(self) -> None:
+        """Load the weights that the first run needs in this thread, before the page is served.
+
+        ZeroGPU takes over what is on its emulated card when the page is launched, and emulates the card for this thread
+        only. Raises UserError as the first run would.
+        """
+        self._backend_for(self.settings.model, None, Progress()).load(self.half(), Progress())
 
     def open(self) -> None:
         """Open the backend without loading weights, so that `status` and `memory_budget` have its device.
@@ -150,12 +161,14 @@ class Runner:
         _, half_reason = self._half(request.half)
         request = self.resolved(request)
 
-        def work(progress: Progress) -> RunResult:
-            backend, load_sec = self._load(request, progress)
-            result = backend.generate(request, progress)
-            return _run_result(request, half_reason, backend, result, load_sec, progress, {})
-
-        job = yield from self._start(Message("work.run", strategy=strategy_title(request.strategy)), work)
+        trials = [name for name in STRATEGIES if name != request.strategy]
+        work = Work(
+            _answer, (request, half_reason),
+            runs=(request, *(replace(request, strategy=name, max_new_tokens=TRIAL_TOKENS) for name in trials)),
+        )  # fmt: skip
+        job = yield from self._start(
+            Message("work.run", strategy=strategy_title(request.strategy)), self._at(request, work)
+        )
         with job:
             yield from job.events(Loading(str(request.model), request.weights_dtype))
         yield Finished(job.result())
@@ -169,17 +182,9 @@ class Runner:
         requests = [self.resolved(request) for request in requests]
         first = requests[0]
 
-        def work(progress: Progress) -> FinishedBatch:
-            backend, load_sec = self._load(first, progress)
-            batch = backend.generate_batch(requests, progress)
-            tried: Tried = {}
-            results = [
-                _run_result(request, half_reason, backend, result, load_sec, progress, tried)
-                for request, result in zip(requests, batch.results, strict=False)
-            ]
-            return FinishedBatch(tuple(results), batch.size)
-
-        job = yield from self._start(Message("work.batch"), work)
+        longest = max(requests, key=lambda request: request.max_new_tokens)
+        work = Work(_answer_batch, (requests, half_reason), runs=(longest, longest))
+        job = yield from self._start(Message("work.batch"), self._at(first, work))
         loading = Loading(str(first.model), first.weights_dtype)
         with job:
             for _ in job.poll():
@@ -194,12 +199,10 @@ class Runner:
         for strategy, half in variants:
             strategy_named(strategy), checked_half(half)
         request = self.resolved(request)
-        job = yield from self._start(
-            Message("work.divergence"),
-            lambda progress: self._backend_for(str(request.model), request.device, progress).measure_divergence(
-                request, variants, progress
-            ),
-        )
+        runs = tuple(replace(request, strategy=strategy, half=half) for strategy, half in variants)
+        # Each variant answers, and reads the reference's answer.
+        work = Work(_measure_divergence, (request, tuple(variants)), runs=runs * 2)
+        job = yield from self._start(Message("work.divergence"), self._at(request, work))
         with job:
             for _ in job.poll():
                 yield Diverging()
@@ -209,11 +212,9 @@ class Runner:
         """Trace `request` for `TRACED_TOKENS` tokens; the last event is Traced, for a failed run too."""
         request = replace(self.resolved(request), max_new_tokens=TRACED_TOKENS)
 
-        def work(progress: Progress) -> tuple[str, DtypeFlow]:
-            backend, _ = self._load(request, progress)
-            return backend.device, backend.trace_dtypes(request, progress)
-
-        job = yield from self._start(Message("work.trace"), work)
+        job = yield from self._start(
+            Message("work.trace"), self._at(request, Work(_trace, (request,), runs=(request,)))
+        )
         with job:
             for _ in job.poll():
                 yield Tracing()
@@ -234,6 +235,11 @@ class Runner:
             from xcomposer_ui.backends.finetuning.execution import finetuning_steps  # imports torch
 
             nonlocal steps
+            if self.settings.on_zero_gpu and device != "cpu":  # in another process, which gives way to nobody
+                passes = len(request.recipes) * (request.steps + EVALUATION_STEPS)
+                whole = Work(_finetune, (request, device, self.machine.check()), steps=passes)
+                progress.finetuning = self._open_backend(self.settings.model, device).compute(whole, progress)
+                return True
             steps = steps or finetuning_steps(request, device, self.machine.check())
             for progress.finetuning in steps:
                 if progress.stop.is_set():
@@ -268,16 +274,21 @@ class Runner:
             raise
         return job
 
-    def _load(self, request: Request, progress: Progress) -> tuple[Backend, float | None]:
-        """(the backend with the request's weights in memory, seconds that loading them took)."""
-        backend = self._backend_for(str(request.model), request.device, progress)
-        return backend, backend.load(request.weights_dtype, progress)
+    def _at(self, request: Request, work: Work[Result]) -> Callable[[Progress], Result]:
+        """`work`, computed where the model of `request` is."""
 
-    def _backend_for(self, model: str, device: str | None, progress: Progress) -> Backend:
+        def compute(progress: Progress) -> Result:
+            return self._backend_for(str(request.model), request.device, progress).compute(work, progress)
+
+        return compute
+
+    def _backend_for(self, model: str, device: str | None, progress: Progress) -> ModelHost:
         """The backend for `model` on `device`. Another model's weights are dropped once this one's are downloaded."""
         device = device or self.settings.device
         if device not in DEVICES:
             raise UserError("unknown_setting", name="device", value=device, known=", ".join(DEVICES))
+        if device == "auto" and self.settings.on_zero_gpu:  # not the CPU, where another visitor may have run last
+            device = "cuda"
         backend = self._backend
         if backend is None or backend.model != model or device not in ("auto", backend.device):
             fresh = self._open_backend(model, device)
@@ -300,6 +311,48 @@ class Runner:
             device = self.settings.device if self._backend is None else self._backend.device
             return half_for(device, self.machine.known)
         return checked_half(name), Message("reason.chosen")
+
+
+def _answer(backend: Backend, progress: Progress, request: Request, half_reason: Sentence) -> RunResult:
+    load_sec = backend.load(request.weights_dtype, progress)
+    result = backend.generate(request, progress)
+    return _run_result(request, half_reason, backend, result, load_sec, progress, {})
+
+
+def _answer_batch(
+    backend: Backend, progress: Progress, requests: Sequence[Request], half_reason: Sentence
+) -> FinishedBatch:
+    load_sec = backend.load(requests[0].weights_dtype, progress)
+    batch = backend.generate_batch(requests, progress)
+    tried: Tried = {}
+    results = [
+        _run_result(request, half_reason, backend, result, load_sec, progress, tried)
+        for request, result in zip(requests, batch.results, strict=False)
+    ]
+    return FinishedBatch(tuple(results), batch.size)
+
+
+def _measure_divergence(
+    backend: Backend, progress: Progress, request: Request, variants: Sequence[tuple[str, str]]
+) -> Divergences:
+    return backend.measure_divergence(request, variants, progress)
+
+
+def _trace(backend: Backend, progress: Progress, request: Request) -> tuple[str, DtypeFlow]:
+    backend.load(request.weights_dtype, progress)
+    return backend.device, backend.trace_dtypes(request, progress)
+
+
+def _finetune(
+    backend: Backend, progress: Progress, request: FinetuningRequest, device: str, check: Check
+) -> Finetuning:
+    from xcomposer_ui.backends.finetuning.execution import finetuning_steps  # imports torch
+
+    for progress.finetuning in finetuning_steps(request, device, check):
+        if progress.stop.is_set():
+            break
+    assert progress.finetuning is not None
+    return progress.finetuning
 
 
 def _run_result(
@@ -336,3 +389,10 @@ def _local_backend(model: str, device: str, decoder: str) -> Backend:
     from xcomposer_ui.backends.local import open_local
 
     return open_local(model, device, decoder)
+
+
+def _zero_gpu(model: str, device: str, decoder: str) -> ModelHost:
+    """The backend of a ZeroGPU Space; imported here, because it imports torch and changes it."""
+    from xcomposer_ui.backends.zero_gpu import open_zero_gpu
+
+    return open_zero_gpu(model, device, decoder)

@@ -102,7 +102,7 @@ def build_app(settings: Settings, runner: Runner, plans: Plans | None = None) ->
             with words.make(gr.Tab, {"label": "tab.train"}, id="train"):
                 train = TrainTab(words, settings, runner, language)
             with words.make(gr.Tab, {"label": "tab.learn"}, id="learn") as learn_tab:
-                learn = LearnTab(words, runner, checks, language, tabs, learn_tab)
+                learn = LearnTab(words, settings, runner, checks, language, tabs, learn_tab)
             several = len(settings.models) > 1
             with words.make(gr.Tab, {"label": "tab.models"}, id="models", visible=several) as models_tab:
                 picker = ModelPicker(words, settings, runner, checks.fitting, models_tab)

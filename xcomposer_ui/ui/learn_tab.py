@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from xcomposer_ui.core.errors import UserError
-from xcomposer_ui.core.settings import ASSETS
+from xcomposer_ui.core.settings import ASSETS, Settings
 from xcomposer_ui.lesson.experiments import Lab
 from xcomposer_ui.lesson.explorer import OPERATIONS
 from xcomposer_ui.lesson.progress import Progress
@@ -37,9 +37,12 @@ class LearnTab:
     """The tab's components and events. The steps' results are shared by all visitors of this process."""
 
     def __init__(
-        self, words: Localization, runner: Runner, preflight: Preflight, language: gr.Radio, tabs: gr.Tabs, tab: gr.Tab
-    ) -> None:
+        self, words: Localization, settings: Settings, runner: Runner, preflight: Preflight, language: gr.Radio,
+        tabs: gr.Tabs, tab: gr.Tab,
+    ) -> None:  # fmt: skip
         self.languages, self.tabs = words.languages, tabs
+        # On ZeroGPU it is the visitor's quota that a run spends.
+        self.steps_to_prepare = () if settings.on_zero_gpu else lesson()
         self.results = learn_handlers.kept_results(Lab(runner, preflight.plans, preflight.fitting))
         self.session = gr.State(LearnSession())
         self.progress = gr.BrowserState({}, storage_key=STORAGE, secret=STORAGE)
@@ -81,7 +84,7 @@ class LearnTab:
         if "learn" not in query:
             return self._shown(language, session, stored, *given)
         session = learn_handlers.opened(query["learn"])
-        self.results.prepare(lesson())
+        self.results.prepare(self.steps_to_prepare)
         calculation = calculation_linked(query)
         if calculation is not None:
             given = calculation.first, calculation.operation, calculation.second
@@ -147,7 +150,7 @@ class LearnTab:
 
     def _prepared(self) -> None:
         """Compute the steps before they are asked for, from the moment that somebody opens the tab."""
-        self.results.prepare(lesson())
+        self.results.prepare(self.steps_to_prepare)
 
     def _page(self, session: LearnSession, progress: Progress, language: str) -> dict[Any, Any]:
         return {

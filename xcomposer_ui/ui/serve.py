@@ -45,7 +45,9 @@ def serve(settings: Settings) -> None:
     """Serve the page until the process is interrupted. Raises UserError where its port is taken."""
     _check_port(settings.host, settings.port)
     runner = Runner(settings, visitor=current_session)
-    plans = PlannerProcess()
+    plans = PlannerProcess(card=runner.memory_budget if settings.on_zero_gpu else None)
+    if settings.on_zero_gpu:
+        _place(runner)
     app, address, _ = launch(settings, runner, plans)
     print(f"The lab is at {address}", flush=True)
     threading.Thread(target=_warm_up, args=(runner, plans), name="warm-up", daemon=True).start()
@@ -92,6 +94,14 @@ def _check_port(host: str, port: int) -> None:
             probe.bind((host, port))
         except OSError as error:
             raise UserError("port_taken", host=host, port=port, reason=error.strerror) from None
+
+
+def _place(runner: Runner) -> None:
+    """Load the model onto ZeroGPU's emulated card, before the page is launched."""
+    try:
+        runner.place()
+    except UserError as error:  # as in `_warm_up`
+        print(error, file=sys.stderr)
 
 
 def _warm_up(runner: Runner, plans: PlannerProcess) -> None:

@@ -42,7 +42,10 @@ def waiting_message(stage: Waiting) -> Message:
 
 
 def loading_label(loading: Loading, language: str) -> str:
-    """The model that is being downloaded from the hub, or loaded into memory and in which dtype."""
+    """The model that is being downloaded from the hub, or loaded into memory and in which dtype; or the wait for a card
+    that is lent."""
+    if loading.stage == "card":
+        return text("status.card", language)
     if loading.stage == "download":
         return text("status.downloading", language, model=loading.model)
     return text("status.loading", language, model=loading.model, dtype=loading.dtype)
@@ -113,4 +116,6 @@ def _facts(result: RunResult, language: str) -> list[str]:
     facts.append(text("facts.seed", language, n=result.request.seed))
     if m.load_sec is not None:
         facts.append(text("facts.load", language, sec=joined(seconds(m.load_sec))))
+    if (kept := result.reasons.get("kept")) is not None:
+        facts.append(worded(kept, language))
     return facts
