@@ -135,9 +135,14 @@ class ZeroGpuBackend(LocalBackend):
         finally:
             self.placing = False
 
-    def placed_bytes(self) -> int:
+    def loaded_bytes(self) -> int:
         """Bytes of the weights in memory."""
         return sum(weights_bytes(model) for model in self._models.values())
+
+    def _other_bytes(self, dtype: str) -> int:
+        # Every model's placed weights are on the card.
+        elsewhere = sum(host.local.loaded_bytes() for host in _HOSTS.values() if host.local is not self)
+        return super()._other_bytes(dtype) + elsewhere
 
     def _read(self, dtype: str, report: Any) -> tuple[Any, Any]:
         if not self.placing:
@@ -156,6 +161,7 @@ class ZeroGpuHost:
         self.model, self.device, self.reasons = model, self.local.device, self.local.reasons
         self.revision: str | None = None
         self._placed_bytes = 0
+        self._emulated_in = None if _HOSTS else threading.get_ident()
 
     def loaded(self) -> tuple[str, ...]:
         return self.local.loaded()
@@ -165,11 +171,12 @@ class ZeroGpuHost:
         self.revision = self.local.revision
 
     def load(self, dtype: str, progress: Progress) -> float | None:
-        """Download the checkpoint; the first model's weights are placed too. Others are read where they are used."""
+        """Download the checkpoint; the first model's weights are placed too, in the thread for which `spaces` emulates
+        the card. Others are read where they are used."""
         self.fetch(progress)
-        if not any(host.loaded() for host in _HOSTS.values()):
+        if self._emulated_in == threading.get_ident() and dtype not in self.loaded():
             self.local.place(dtype, progress)
-            self._placed_bytes = self.local.placed_bytes()
+            self._placed_bytes = self.local.loaded_bytes()
         return None
 
     def compute(self, work: Work[Result], progress: Progress) -> Result:
