@@ -27,6 +27,7 @@ from tests.backends.zero_gpu_space import Scheduler, environment
 from tests.checkpoints import write_checkpoint
 from tests.requests import under
 from xcomposer_ui.backends import zero_gpu
+from xcomposer_ui.backends.graph_decoder import decoder_for
 from xcomposer_ui.backends.run_control import Stopped
 from xcomposer_ui.compare.document import run_as_json
 from xcomposer_ui.core.errors import UserError
@@ -237,8 +238,8 @@ def host(monkeypatch: pytest.MonkeyPatch) -> zero_gpu.ZeroGpuHost:
     """The embedded model as a process with a card has it, the card being the processor."""
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda *_: "a card")
     monkeypatch.setattr(zero_gpu, "_HOSTS", {})
-    host = zero_gpu._host(EMBEDDED)
-    host.local.device = "cpu"
+    host = zero_gpu._host(EMBEDDED, "auto")
+    host.local.device, host.local.decoder = "cpu", decoder_for("auto", "cpu")
     return host
 
 
@@ -259,7 +260,7 @@ def works() -> list[Work[Any]]:
 @pytest.mark.slow
 def test_work_progress_and_results_are_plain_data(host: zero_gpu.ZeroGpuHost) -> None:
     for work in works():
-        updates = list(zero_gpu.compute_here(EMBEDDED, pickle.loads(pickle.dumps(work)), 1))
+        updates = list(zero_gpu.compute_here(EMBEDDED, "auto", pickle.loads(pickle.dumps(work)), 1))
         crossed = pickle.loads(pickle.dumps(updates))
         assert isinstance(crossed[-1], zero_gpu.Outcome)
         assert crossed[-1].unwrapped() is not None
@@ -278,7 +279,7 @@ def waiting(backend: Backend, progress: Progress, stopped: list[bool]) -> None:
 
 def test_a_mistake_crosses_as_one_and_a_bug_with_its_traceback(host: zero_gpu.ZeroGpuHost) -> None:
     def outcome(error: BaseException) -> zero_gpu.Outcome:
-        *_, last = zero_gpu.compute_here(EMBEDDED, Work(raising, (error,)), 1)
+        *_, last = zero_gpu.compute_here(EMBEDDED, "auto", Work(raising, (error,)), 1)
         assert isinstance(last, zero_gpu.Outcome)
         return pickle.loads(pickle.dumps(last))  # type: ignore[no-any-return]
 
@@ -293,7 +294,7 @@ def test_a_mistake_crosses_as_one_and_a_bug_with_its_traceback(host: zero_gpu.Ze
 
 def test_closing_stops_the_work_and_waits_for_its_end(host: zero_gpu.ZeroGpuHost) -> None:
     stopped: list[bool] = []
-    updates = zero_gpu.compute_here(EMBEDDED, Work(waiting, (stopped,)), 1)
+    updates = zero_gpu.compute_here(EMBEDDED, "auto", Work(waiting, (stopped,)), 1)
     shown = Progress()
     while shown.text is None:
         update = next(updates)
@@ -318,7 +319,7 @@ def test_nothing_is_kept_for_the_next_turn_and_a_fresh_process_warms_up_once(
     monkeypatch.setattr(zero_gpu.LocalBackend, "generate", counted)
     request = under(Request("What shapes are there?", model=EMBEDDED, max_new_tokens=6), "unified")
     for question in (request, replace(request, history=(("What shapes are there?", "None."),))):
-        *_, last = zero_gpu.compute_here(EMBEDDED, Work(runs._answer, (question, "chosen")), 1)
+        *_, last = zero_gpu.compute_here(EMBEDDED, "auto", Work(runs._answer, (question, "chosen")), 1)
         assert isinstance(last, zero_gpu.Outcome)
         assert last.unwrapped().measurement.reused_tokens == 0
     assert asked == [zero_gpu.WARM_UP_TOKENS, 6, 6]

@@ -128,12 +128,13 @@ def fake_card() -> None:
     from spaces.zero.torch import patching
 
     from xcomposer_ui.backends import zero_gpu
+    from xcomposer_ui.backends.graph_decoder import decoder_for
 
     def init(nvidia_uuid: str) -> None:
         assert not torch.cuda.is_initialized()
         torch.cuda.get_device_name = lambda device: nvidia_uuid
         for host in zero_gpu._HOSTS.values():
-            host.local.device = "cpu"
+            host.local.device, host.local.decoder = "cpu", decoder_for("auto", "cpu")
 
     def move(callback: Callable[[int], Any] | None = None) -> None:
         for fake, original in patching.cuda_aliases.items():

@@ -20,11 +20,12 @@ import httpx
 import torch
 
 from xcomposer_ui.backends import checkpoint
+from xcomposer_ui.backends.graph_decoder import decoder_for
 from xcomposer_ui.backends.local import LocalBackend, open_local
 from xcomposer_ui.backends.memory import weights_bytes
 from xcomposer_ui.backends.run_control import Stopped
 from xcomposer_ui.core.errors import UserError, first_line
-from xcomposer_ui.core.messages import Message
+from xcomposer_ui.core.messages import Message, Sentence
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.planning.gpu_time import gpu_seconds
 from xcomposer_ui.runtime.backend import CallResult, ModelHost, Progress, ProgressSnapshot, Result, Work
@@ -44,16 +45,16 @@ REFUSALS = {
 the process that computes and never gets there."""
 
 
-def open_zero_gpu(model: str, device: str) -> ModelHost:
+def open_zero_gpu(model: str, device: str, decoder: str = "auto") -> ModelHost:
     """Where `model` is on a ZeroGPU Space: on the card that is lent, unless `device` is another than "auto" or "cuda".
 
     The first call has to come from the thread that launches the page. Raises UserError if there is no such model.
     """
     if device not in ("auto", "cuda"):
-        return open_local(model, device)
+        return open_local(model, device, decoder)
     checkpoint.locate(model)
     on_card()
-    return _host(model)
+    return _host(model, decoder)
 
 
 @dataclass(frozen=True)
@@ -73,13 +74,15 @@ class Outcome:
         return self.result
 
 
-def compute_here(model: str, work: Work[Any], seconds: int) -> Generator[ProgressSnapshot | Outcome, None, None]:
+def compute_here(
+    model: str, decoder: str, work: Work[Any], seconds: int
+) -> Generator[ProgressSnapshot | Outcome, None, None]:
     """Compute `work` on `model` in this process; yields its progress, and the outcome last.
 
     It yields at least every `TEXT_EVERY_SEC`, because only there does `spaces` notice that it is to be closed, which
     stops the work at the next token or block. Nothing is kept for the next call. seconds: read by `spaces` alone.
     """
-    backend = _host(model).local
+    backend = _host(model, decoder).local
     backend.reasons["device"] = card_lent()
     job = Job(partial(work, backend))
     thread = threading.Thread(target=job.work, args=(lambda: None,), name="worker", daemon=True)
@@ -113,8 +116,9 @@ class ZeroGpuBackend(LocalBackend):
 
     placing = False
 
-    def __init__(self, model: str) -> None:
-        super().__init__(model, "cuda", {"device": card_lent(), "kept": Message("reason.kept.zero_gpu")})
+    def __init__(self, model: str, decoder: str) -> None:
+        reasons: dict[str, Sentence] = {"device": card_lent(), "kept": Message("reason.kept.zero_gpu")}
+        super().__init__(model, "cuda", reasons, decoder_for(decoder, "cuda"))
         self._warm: set[tuple[str, str]] = set()
 
     def generate(self, request: Request, progress: Progress) -> CallResult:
@@ -156,8 +160,8 @@ class ZeroGpuBackend(LocalBackend):
 class ZeroGpuHost:
     """A model on the cards that are lent, as the page's process sees it."""
 
-    def __init__(self, model: str) -> None:
-        self.local = ZeroGpuBackend(model)
+    def __init__(self, model: str, decoder: str) -> None:
+        self.local, self._decoder = ZeroGpuBackend(model, decoder), decoder
         self.model, self.device, self.reasons = model, self.local.device, self.local.reasons
         self.revision: str | None = None
         self._placed_bytes = 0
@@ -187,7 +191,7 @@ class ZeroGpuHost:
         placed = self.loaded()
         seconds = gpu_seconds(self.model, work.runs, work.steps, placed_bytes=self._placed_bytes, placed=placed)
         outcome: Outcome | None = None
-        with _refusals(seconds), closing(on_card()(self.model, work, seconds)) as updates:
+        with _refusals(seconds), closing(on_card()(self.model, self._decoder, work, seconds)) as updates:
             for update in updates:
                 if isinstance(update, Outcome):
                     outcome = update
@@ -215,9 +219,9 @@ _HOSTS: dict[str, ZeroGpuHost] = {}
 """By model. A process with a card starts with a copy of what was placed."""
 
 
-def _host(model: str) -> ZeroGpuHost:
+def _host(model: str, decoder: str) -> ZeroGpuHost:
     if model not in _HOSTS:
-        _HOSTS[model] = ZeroGpuHost(model)
+        _HOSTS[model] = ZeroGpuHost(model, decoder)
     return _HOSTS[model]
 
 
@@ -234,7 +238,7 @@ def on_card() -> Any:
     return spaces.GPU(duration=_seconds)(compute_here)
 
 
-def _seconds(model: str, work: Work[Any], seconds: int) -> int:
+def _seconds(model: str, decoder: str, work: Work[Any], seconds: int) -> int:
     return seconds
 
 
