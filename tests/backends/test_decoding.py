@@ -6,7 +6,7 @@ import gc
 import json
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -371,6 +371,62 @@ def test_a_family_without_such_a_step_is_decoded_eagerly(toy: Any) -> None:
     run = decoding_of(toy)
     assert not isinstance(run.cache, DecodingCache)
     assert (run.way, run.reason.code) == (EAGER, "reason.decoder.family")  # type: ignore[union-attr]
+
+
+class Card:
+    """PyTorch's graphs as far as a recording calls them, with what happens in its order."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.events: list[str] = []
+        self.replayed: Callable[[], object] = lambda: None
+        card = self
+
+        class Stream:
+            def __init__(self, device: torch.device) -> None:
+                card.events.append("stream")
+
+            def wait_stream(self, other: object) -> None:
+                card.events.append("wait")
+
+        class Graph:
+            def replay(self) -> None:
+                card.replayed()
+
+        @contextmanager
+        def recording(graph: Graph, stream: Stream, capture_error_mode: str) -> Iterator[None]:
+            assert capture_error_mode == "thread_local"
+            card.events.append("record")
+            yield
+            card.events.append("end")
+
+        current = Stream(torch.device("cpu"))
+        self.events.clear()
+        graph_decoder._stream.cache_clear()
+        monkeypatch.setattr(torch.cuda, "Stream", Stream)
+        monkeypatch.setattr(torch.cuda, "current_stream", lambda device: current)
+        monkeypatch.setattr(torch.cuda, "stream", lambda stream: nullcontext())
+        monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
+        monkeypatch.setattr(torch.cuda, "graph", recording)
+
+
+def test_a_recording_warms_up_first_and_is_replayed_on_the_tensor_that_it_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    card, read = Card(monkeypatch), list[Tensor]()
+
+    def step(embeds: Tensor) -> Tensor:
+        card.events.append("step")
+        read.append(embeds)
+        return embeds * 2
+
+    example = torch.ones(1, 1, 3)
+    run = graph_decoder.recorded(step, example)
+    assert card.events == ["stream", "wait", "step", "wait", "record", "step", "end"]
+    card.replayed = lambda: card.events.append(f"replay of {read[-1].flatten().tolist()}")
+    assert run(torch.full((1, 1, 3), 7.0)) is not None
+    assert card.events[-1] == "replay of [7.0, 7.0, 7.0]"
+    assert read[0] is read[1] is not example  # whose memory others use again
+    graph_decoder.recorded(step, example)
+    assert card.events.count("stream") == 1
+    graph_decoder._stream.cache_clear()
 
 
 def test_the_choice_and_the_device_decide() -> None:

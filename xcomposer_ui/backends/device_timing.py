@@ -40,6 +40,8 @@ def copy_rate(device: torch.device) -> float | None:
         events[1].record()
         torch.cuda.synchronize(device)
         times.append(events[0].elapsed_time(events[1]) / 1000)
+    del source, target
+    torch.cuda.empty_cache()
     return 2 * COPIED_BYTES / median(times[2:])
 
 
