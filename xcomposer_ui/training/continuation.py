@@ -49,7 +49,7 @@ class Continuation:
     fit_batches: int = 24
     fit_steps: int = 300
     fit_rate: float = 5e-3
-    kept: float = 20.0
+    kept: float = 60.0
     average: float = 0.995
 
 
