@@ -32,18 +32,3 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith(READ_BY_SETTINGS):
             monkeypatch.delenv(name)
-
-
-UNCONFIRMED = Path(__file__).parent / "data" / "unconfirmed.txt"
-"""Tests that fail, or were not seen to pass on the code as it is: a list to be emptied. `UNCONFIRMED=1` runs them."""
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    if os.environ.get("UNCONFIRMED"):
-        return
-    unconfirmed = set(UNCONFIRMED.read_text("utf-8").splitlines())
-    for item in items:
-        if item.nodeid in unconfirmed:
-            item.add_marker(
-                pytest.mark.skip(reason="not seen to pass yet (tests/data/unconfirmed.txt); UNCONFIRMED=1 runs it")
-            )
