@@ -9,11 +9,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import html
+import itertools
 import random
 import re
 import tempfile
 import time
 from collections import Counter
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -125,27 +127,36 @@ def note_end(pupil: Pupil, lesson: Lesson, number: int) -> None:
 
 async def closings(pupil: Pupil, address: str, config: dict[str, Any], count: int) -> list[float]:
     """Seconds from closing a page in the middle of a long run until the next visitor's run begins, each time."""
-    seconds = []
+    seconds: list[float] = []
+    seeds = itertools.count()
     async with Visitor(address, config) as waiting:
         waiting.set(picture=await waiting.upload(pupil.picture), question=pupil.question, strategy=STRATEGY)
-        for n in range(count):
+        while len(seconds) < count:
             async with Visitor(address, config) as leaving:
-                # Sampled from nearly all tokens alike, an answer has no end.
+                # Sampled from nearly all tokens alike, an answer has no end; one that has is not counted.
                 leaving.set(picture=await leaving.upload(pupil.picture), question="Describe the image.",
-                            strategy=STRATEGY, temperature=5, top_p=1, max_new_tokens=2000, seed=n)  # fmt: skip
+                            strategy=STRATEGY, temperature=5, top_p=1, max_new_tokens=2000,
+                            seed=next(seeds))  # fmt: skip
                 async for _ in leaving.press("run"):
                     if leaving.shown("run-status").startswith("Running"):
                         break
                 steps = waiting.press("run")
-                while not PLACE.search(waiting.shown("run-status")):
-                    await anext(steps)
+                waits = await _until(steps, lambda: PLACE.search(waiting.shown("run-status")) is not None)
                 closed = time.monotonic()
-            while PLACE.search(waiting.shown("run-status")):
-                await anext(steps)
-            seconds.append(time.monotonic() - closed)
+            if waits:
+                await _until(steps, lambda: PLACE.search(waiting.shown("run-status")) is None)
+                seconds.append(time.monotonic() - closed)
             async for _ in steps:
                 pass
     return seconds
+
+
+async def _until(steps: AsyncIterator[None], reached: Callable[[], bool]) -> bool:
+    """Take steps until `reached`; False where they ended before."""
+    async for _ in steps:
+        if reached():
+            return True
+    return False
 
 
 async def refusals(address: str, until: float) -> list[float]:

@@ -21,7 +21,7 @@ import psutil
 from tests.benchmarks.class_of_fifty import Pupil, pupils
 from tests.benchmarks.measure import report
 from tests.ui.calls import values
-from tests.ui.visitor import Visitor, served
+from tests.ui.visitor import FRESH, Visitor, served
 
 MIB = 1 << 20
 AT_ONCE, RUNS_EACH, PICTURES, SAMPLES = 4, 10, 30, 10
@@ -56,7 +56,10 @@ class Watch:
 
 async def visit(address: str, config: dict[str, Any], pupil: Pupil, watch: Watch) -> None:
     """One page from its opening to its end."""
-    async with Visitor(address, config) as visitor, httpx.AsyncClient(base_url=address, timeout=600) as script:
+    async with (
+        Visitor(address, config) as visitor,
+        httpx.AsyncClient(base_url=address, timeout=600, limits=FRESH) as script,
+    ):
         picture = await visitor.upload(pupil.picture)
         visitor.set(picture=picture, question=pupil.question)
         for n in range(RUNS_EACH):

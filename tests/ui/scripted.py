@@ -155,6 +155,9 @@ class ScriptedRunner:
     def warm_up(self) -> None:
         self.known = True
 
+    def close(self) -> None:
+        pass
+
     def open(self) -> None:
         self.known = True
 

@@ -24,6 +24,8 @@ ROOT = Path(__file__).parents[2]
 API = "/gradio_api"
 FILE_META = {"_type": "gradio.FileData"}
 START_SEC = 180.0
+FRESH = httpx.Limits(keepalive_expiry=2)
+"""The server closes idle connections after five seconds."""
 
 
 @contextlib.contextmanager
@@ -69,7 +71,7 @@ class Visitor:
     def __init__(self, address: str, config: dict[str, Any]) -> None:
         self.session = uuid.uuid4().hex[:11]
         self.values = {c["id"]: c["props"].get("value") for c in config["components"]}
-        self._client = httpx.AsyncClient(base_url=address, timeout=600)
+        self._client = httpx.AsyncClient(base_url=address, timeout=600, limits=FRESH)
         self._names = {c["props"].get("elem_id"): c["id"] for c in config["components"]}
         self._states = {c["id"] for c in config["components"] if c["type"] == "state"}
         self._events = config["dependencies"]

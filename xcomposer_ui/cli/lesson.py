@@ -14,6 +14,7 @@ from xcomposer_ui.cli.output import FAILED, add_json_flag, note, print_json, tel
 from xcomposer_ui.cli.request_arguments import runner_from
 from xcomposer_ui.cli.serve import add_options
 from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.files import write_whole
 from xcomposer_ui.core.messages import LANGUAGES, text
 from xcomposer_ui.lesson.experiments import Lab, experiment
 from xcomposer_ui.lesson.kept_results import KeptResults, StepResult
@@ -87,8 +88,8 @@ def _write(results: KeptResults, arguments: argparse.Namespace) -> None:
     from xcomposer_ui.ui.views.lesson import answers_page, worksheet
 
     if arguments.answers:
-        Path(arguments.answers).write_text(answers_page(results, arguments.language), encoding="utf-8")
+        write_whole(Path(arguments.answers), answers_page(results, arguments.language))
         note(arguments.answers)
     if arguments.worksheet:
-        Path(arguments.worksheet).write_text(worksheet(arguments.language), encoding="utf-8")
+        write_whole(Path(arguments.worksheet), worksheet(arguments.language))
         note(arguments.worksheet)

@@ -18,6 +18,7 @@ from xcomposer_ui.cli.request_arguments import runner_from
 from xcomposer_ui.compare.bug_report import bug_report
 from xcomposer_ui.compare.report import FORMATS, as_document
 from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.files import write_whole
 
 
 def add_to(commands: Any) -> None:
@@ -38,7 +39,7 @@ def execute(arguments: argparse.Namespace) -> int:
     document = _document(arguments)
     text = bug_report(document) if arguments.issue else FORMATS[name](document)
     if arguments.output:
-        Path(arguments.output).write_text(text, encoding="utf-8", newline="")
+        write_whole(Path(arguments.output), text)
         note(arguments.output)
     else:
         sys.stdout.write(text)

@@ -16,7 +16,7 @@ def add_options(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
         option = options[name]
         parser.add_argument(
             option.flag, dest=name, metavar=option.metavar, help=f"{option.help} [{option.variable}]",
-            type=int if name == "port" else str,
+            type=int if name in ("port", "workers") else str,
         )  # fmt: skip
 
 

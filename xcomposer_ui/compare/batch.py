@@ -12,6 +12,7 @@ from xcomposer_ui.compare.document import question_as_json
 from xcomposer_ui.compare.execution import ComparisonProgress, ComparisonSettings, Runs, compare
 from xcomposer_ui.compare.report import as_csv, csv_fields, csv_rows
 from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.files import append_whole, write_whole
 from xcomposer_ui.core.jsonl import Line, Pending, Recorded, ResultLines, Skipped, read_requests
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.runtime.worker_pool import WorkerPool
@@ -39,13 +40,12 @@ class Results(ResultLines):
         self.csv = stem.with_name(stem.name + ".csv")
         self._fields = ("line", "id", "question", *csv_fields())
         table = as_csv(self._fields, (row for record in self.records for row in _csv_rows(record)))
-        self.csv.write_text(table, encoding="utf-8", newline="")
+        write_whole(self.csv, table)
 
     def add(self, line: Line, entry: dict[str, Any]) -> dict[str, Any]:
         """Write one line's record to both files."""
         record = super().add(line, entry)
-        with self.csv.open("a", encoding="utf-8", newline="") as file:
-            file.write(as_csv(self._fields, _csv_rows(record), heading=False))
+        append_whole(self.csv, as_csv(self._fields, _csv_rows(record), heading=False))
         return record
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.files import append_whole, write_whole
 from xcomposer_ui.core.request import Request, settings_of, with_defaults
 
 EXAMPLE = '{"image": "circle.png", "question": "What is there?"}'
@@ -155,8 +156,8 @@ class ResultLines:
         self._by_line = {(record["line"], record["sha256"]): record for record in self.records}
         whole = "".join(_as_line(record) for record in self.records)
         if whole != found:  # the next line must not be appended to a truncated one
-            self._replace(whole)
-        self._append("")  # raises now, not after the first answers, where the file cannot be written
+            write_whole(self.file, whole)
+        append_whole(self.file, "")  # raises now, not after the first answers, where the file cannot be written
 
     def done(self, line: Line) -> dict[str, Any] | None:
         """The record of `line`; None where there is none, or the line's text has changed."""
@@ -165,9 +166,9 @@ class ResultLines:
     def add(self, line: Line, entry: dict[str, Any]) -> dict[str, Any]:
         """Write one line's record: `entry` with the line's number and hash, and the settings."""
         record = {"line": line.number, "sha256": line.sha256, "settings": self.settings, **entry}
+        append_whole(self.file, _as_line(record))
         self.records.append(record)
         self._by_line[line.number, line.sha256] = record
-        self._append(_as_line(record))
         return record
 
     def _read(self, found: str) -> Iterator[dict[str, Any]]:
@@ -194,22 +195,6 @@ class ResultLines:
                 return file.read()
         except OSError as error:
             raise UserError("unreadable_text", file=self.file.name, what=error.strerror or "") from error
-
-    def _append(self, text: str) -> None:
-        try:
-            with self.file.open("a", encoding="utf-8", newline="") as file:
-                file.write(text)
-        except OSError as error:
-            raise UserError("unwritable_file", file=self.file.name, what=error.strerror or "") from error
-
-    def _replace(self, text: str) -> None:
-        """Replace the file's content with `text` atomically."""
-        fresh = self.file.with_name(self.file.name + ".new")
-        try:
-            fresh.write_text(text, encoding="utf-8", newline="")
-            fresh.replace(self.file)
-        except OSError as error:
-            raise UserError("unwritable_file", file=self.file.name, what=error.strerror or "") from error
 
 
 def _as_line(record: dict[str, Any]) -> str:

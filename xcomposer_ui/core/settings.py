@@ -21,6 +21,7 @@ EMBEDDED_PATH = ASSETS / "model"
 DEVICES = ("auto", "cpu", "cuda", "mps")
 HALVES = ("auto", "float16", "bfloat16")
 DECODERS = ("auto", "graph", "eager")
+MOST_WORKERS = 1024
 LANGUAGE_CHOICES = ("auto", *LANGUAGES)
 ZERO_GPU_VALUES = ("1", "t", "true")
 """Values of SPACES_ZERO_GPU that the package `spaces` (0.51) takes for yes."""
@@ -64,7 +65,7 @@ class Settings:
 
     model: "embedded", a folder, or a hub id. models: those that the page may load, always including `model`.
     device, half, language: "auto" lets the lab choose and give its reason.
-    host, port: where the page is served; port 0..65535.
+    host, port: where the page is served; port 0..65535. workers: that compute for it; 0 for the process itself.
     on_space: whether this is a Hugging Face Space. source: the address of the Space's files; None elsewhere.
     on_zero_gpu: whether it is one that is lent a card for each run (ZeroGPU).
 
@@ -84,6 +85,9 @@ class Settings:
         metavar="HOST",
     )  # fmt: skip
     port: int = option(7860, "--port", "GRADIO_SERVER_PORT", "7860 if not given", metavar="N")
+    workers: int = option(
+        0, "--workers", "XCOMPOSER_WORKERS", "processes that compute for the page; needs Ray", metavar="N"
+    )
     on_space: bool = False
     source: str | None = None
     on_zero_gpu: bool = False
@@ -94,6 +98,8 @@ class Settings:
             if known.choices and value not in known.choices:
                 name = known.flag.removeprefix("--")
                 raise UserError("unknown_setting", name=name, value=value, known=", ".join(known.choices))
+        if not 0 <= self.workers <= MOST_WORKERS:
+            raise UserError("out_of_range", name="workers", value=self.workers, lowest=0, highest=MOST_WORKERS)
         if not 0 <= self.port <= 65535:
             raise UserError("bad_port", port=self.port)
         if self.model not in self.models:
@@ -115,6 +121,8 @@ def settings_from(environ: Mapping[str, str] = os.environ, /, **given: Any) -> S
             found[known.name] = value
     if isinstance(port := found.get("port"), str):
         found["port"] = _port(port)
+    if isinstance(workers := found.get("workers"), str):
+        found["workers"] = int(workers) if workers.isascii() and workers.isdigit() else -1
     space = environ.get("SPACE_ID")
     on_space, source = bool(space), f"https://huggingface.co/spaces/{space}/tree/main" if space else None
     if on_space:  # a Space must be reachable from outside its container

@@ -61,6 +61,9 @@ class Runner:
         self._queue = ModelQueue(visitor, models)
         self._worker = Worker()
 
+    def close(self) -> None:
+        """Give back what the runner has besides this process."""
+
     def warm_up(self) -> None:
         """Load the weights that the first run needs. Takes seconds, so call it in a thread.
 

@@ -5,6 +5,7 @@ Ray is an optional extra of the package, and is imported only here.
 
 from __future__ import annotations
 
+import itertools
 import os
 import socket
 from collections import deque
@@ -13,7 +14,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, Generic, TypeVar
 
 from xcomposer_ui.core.errors import UserError
-from xcomposer_ui.core.settings import Settings
+from xcomposer_ui.core.events import Status
+from xcomposer_ui.core.settings import MOST_WORKERS, Settings
+from xcomposer_ui.planning.fit import MemoryBudget
 from xcomposer_ui.runtime.runner import Runner
 
 MOST_ATTEMPTS = 3
@@ -22,9 +25,10 @@ MOST_ATTEMPTS = 3
 POLL_SEC = 0.5
 """Interval at which a waiting caller can be interrupted."""
 
-CONNECT_SEC = 10.0
+STREAM_POLL_SEC = 0.25
+"""Interval at which a caller that follows a stream gets a chance to stop it."""
 
-MOST_WORKERS = 1024
+CONNECT_SEC = 10.0
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -57,6 +61,7 @@ class RunnerActor:
 
     def __init__(self, settings: Settings) -> None:
         self._runner = Runner(settings)
+        self._stopped = 0
 
     def compute(self, function: Callable[[Runner, Any], Any], argument: Any) -> tuple[Any, WorkerFacts]:
         """(the result of `function` with this process's runner, or the user's mistake, and where it was computed)."""
@@ -65,6 +70,41 @@ class RunnerActor:
         except UserError as mistake:  # as data: Ray would wrap it in an exception of its own
             result = mistake
         return result, WorkerFacts(socket.gethostname(), os.getpid(), self._runner.status().device)
+
+    def warm_up(self) -> UserError | None:
+        """Load the weights of the first run; the user's mistake, if that is one."""
+        try:
+            self._runner.warm_up()
+        except UserError as mistake:
+            return mistake
+        return None
+
+    def state(self) -> tuple[Status, MemoryBudget | None]:
+        """The runner's status and memory budget; finds out the device first."""
+        self._runner.machine.check()
+        self._runner.open()
+        return self._runner.status(), self._runner.memory_budget()
+
+    def forget(self) -> None:
+        """Drop the prefix cache."""
+        self._runner.forget()
+
+    def streamed(self, number: int, method: str, *arguments: Any) -> Generator[Any, None, None]:
+        """What the runner's `method` yields, until `stop(number)`; the user's mistake, if any, comes last."""
+        events = getattr(self._runner, method)(*arguments)
+        try:
+            for event in events:
+                yield event
+                if self._stopped == number:
+                    return
+        except UserError as mistake:
+            yield mistake
+        finally:
+            events.close()
+
+    def stop(self, number: int) -> None:
+        """Stop a stream; called beside it."""
+        self._stopped = number
 
 
 class WorkerPool:
@@ -90,9 +130,12 @@ class WorkerPool:
                 "num_cpus": cores,
                 "num_gpus": self._gpus_each(settings.device, workers),
                 "max_restarts": 0,
+                "max_concurrency": 2,  # a stream, and its stop
             }
             self._settings = settings
             self._actors = [self._started() for _ in range(workers)]
+            self._idle = deque(self._actors)
+            self._numbers = itertools.count(1)
         except BaseException:
             self.close()
             raise
@@ -120,7 +163,7 @@ class WorkerPool:
             take: called whenever a worker is free; None where there is no task at the moment.
             argument: of a task; picklable.
         """
-        idle, again = deque(self._actors), deque[tuple[Task, int]]()
+        idle, again = self._idle, deque[tuple[Task, int]]()
         running: dict[Any, tuple[Any, Task, int]] = {}
         while True:
             while idle and (given := again.popleft() if again else _first_attempt(take())):
@@ -144,6 +187,62 @@ class WorkerPool:
                 else:
                     idle.append(actor)
                     yield Completed(task, result, worker)
+
+    def warm_up(self) -> None:
+        """Load in each worker the weights that its first run needs. Raises UserError as the first run would."""
+        for mistake in self._ray.get([actor.warm_up.remote() for actor in self._actors]):
+            if mistake is not None:
+                raise mistake
+
+    def state(self) -> tuple[Status, MemoryBudget | None]:
+        """A worker's status and memory budget."""
+        state: tuple[Status, MemoryBudget | None] = self._ray.get(self._actors[0].state.remote())
+        return state
+
+    def forget(self) -> None:
+        """Let each worker drop its prefix cache. Returns at once."""
+        for actor in self._actors:
+            actor.forget.remote()
+
+    def streamed(self, method: str, *arguments: Any) -> Generator[Any, None, tuple[Status, MemoryBudget | None]]:
+        """Yield what the runner's `method` yields in an idle worker, the last thing again while nothing new comes.
+
+        Returns the worker's state after it. Closing the generator stops the work. Where the worker dies, another one
+        begins anew. At most as many at once as there are workers. Raises UserError as the method does.
+        """
+        for _ in range(MOST_ATTEMPTS):
+            actor = self._idle.popleft()
+            try:
+                yield from self._stream(actor, method, arguments)
+                state: tuple[Status, MemoryBudget | None] = self._ray.get(actor.state.remote())
+                return state
+            except self._ray.exceptions.RayTaskError:
+                raise  # a bug in what was computed
+            except self._ray.exceptions.RayError:  # the worker died
+                actor = self._replaced(actor)
+            finally:
+                self._idle.append(actor)
+        raise UserError("worker_died", times=MOST_ATTEMPTS)
+
+    def _stream(self, actor: Any, method: str, arguments: tuple[Any, ...]) -> Generator[Any, None, None]:
+        number = next(self._numbers)
+        events = actor.streamed.options(num_returns="streaming").remote(number, method, *arguments)
+        latest: list[Any] = []
+        try:
+            while True:
+                ready, _ = self._ray.wait([events], timeout=STREAM_POLL_SEC, fetch_local=False)
+                if ready:
+                    try:
+                        latest = [self._ray.get(next(events))]
+                    except StopIteration:
+                        return
+                    if isinstance(latest[0], UserError):
+                        raise latest[0]
+                yield from latest
+        finally:
+            actor.stop.remote(number)
+            for _ in events:  # ends at the next event, or has ended
+                pass
 
     def _connect(self, address: str | None, cores: int) -> None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no telemetry

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import socket
 import sys
 import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import gradio as gr
@@ -17,6 +21,7 @@ from xcomposer_ui.core.settings import ASSETS, Settings
 from xcomposer_ui.planning.fit import DoesNotFit, FitChecker
 from xcomposer_ui.planning.hardware import as_text
 from xcomposer_ui.planning.planner_process import PlannerProcess
+from xcomposer_ui.runtime.pooled_runner import PooledRunner
 from xcomposer_ui.runtime.runner import Runner
 from xcomposer_ui.ui.examples import by_picture, examples
 from xcomposer_ui.ui.gradio_sessions import current_session
@@ -27,7 +32,7 @@ from xcomposer_ui.ui.page_scripts import head
 from xcomposer_ui.ui.plan_handlers import Plans
 from xcomposer_ui.ui.run_tab import MOST_COMPUTING
 from xcomposer_ui.ui.theme import theme
-from xcomposer_ui.ui.upload_cache import own_upload_folder
+from xcomposer_ui.ui.upload_cache import delete_uploads, own_upload_folder
 from xcomposer_ui.ui.views.examples import examples_style
 from xcomposer_ui.ui.views.notices import does_not_fit_sentences
 
@@ -42,16 +47,23 @@ LARGEST_UPLOAD = "50mb"
 
 
 def serve(settings: Settings) -> None:
-    """Serve the page until the process is interrupted. Raises UserError where its port is taken."""
+    """Serve the page until the process is interrupted. Raises UserError where its port is taken, or as PooledRunner."""
     _check_port(settings.host, settings.port)
-    runner = Runner(settings, visitor=current_session)
+    if settings.workers:
+        runner: Runner = PooledRunner(settings, settings.workers, visitor=current_session)
+    else:
+        runner = Runner(settings, visitor=current_session)
     plans = PlannerProcess(card=runner.memory_budget if settings.on_zero_gpu else None)
     if settings.on_zero_gpu:
         _place(runner)
     app, address, _ = launch(settings, runner, plans)
     print(f"The lab is at {address}", flush=True)
     threading.Thread(target=_warm_up, args=(runner, plans), name="warm-up", daemon=True).start()
-    app.block_thread()
+    try:
+        with _ended_by_sigterm(plans.close, runner.close):
+            app.block_thread()
+    finally:
+        runner.close()
 
 
 def launch(settings: Settings, runner: Runner, plans: Plans | None = None, **more: Any) -> tuple[gr.Blocks, str, Any]:
@@ -83,6 +95,25 @@ def launch(settings: Settings, runner: Runner, plans: Plans | None = None, **mor
         **more,
     )
     return app, address, server
+
+
+@contextlib.contextmanager
+def _ended_by_sigterm(*closing: Callable[[], object]) -> Iterator[None]:
+    """A context in which SIGTERM ends the process at once, whatever runs and whoever is connected, after `closing`.
+
+    An orderly end would wait for every open page.
+    """
+
+    def end(*_: object) -> None:
+        for close in (*closing, delete_uploads):
+            close()
+        os._exit(128 + signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _check_port(host: str, port: int) -> None:

@@ -30,6 +30,10 @@ MOST_BYTES = 4 * GIB
 """Of all files together, above which no further one is taken."""
 
 
+OWN = "xcomposer-lab-"
+"""How the names of folders begin that a process makes for itself."""
+
+
 class UploadCache:
     """The files below Gradio's upload folder, and which sessions use them. Thread-safe.
 
@@ -107,5 +111,12 @@ def own_upload_folder() -> None:
     Gradio's default is one folder for all of its programs on a machine, where old files are not ours to delete.
     """
     if "GRADIO_TEMP_DIR" not in os.environ:
-        os.environ["GRADIO_TEMP_DIR"] = folder = tempfile.mkdtemp(prefix="xcomposer-lab-")
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix=OWN)
+        atexit.register(delete_uploads)
+
+
+def delete_uploads() -> None:
+    """Delete the upload folder if this process made it for itself."""
+    folder = Path(get_upload_folder())
+    if folder.name.startswith(OWN):
+        shutil.rmtree(folder, ignore_errors=True)

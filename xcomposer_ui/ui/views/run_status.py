@@ -97,6 +97,8 @@ def _stage(stage: Waiting | CheckingFit | Loading | None, language: str, strateg
 def _facts(result: RunResult, language: str) -> list[str]:
     m = result.measurement
     facts = [result.model, result.device]
+    if workers := result.reasons.get("workers"):
+        facts.append(worded(workers, language))
     if m.prompt_tokens is not None:
         facts.append(text("facts.prompt", language, n=m.prompt_tokens))
     if m.reused_tokens:

@@ -1,0 +1,40 @@
+"""Writing files so that a full disk, or an end in the middle, leaves whole what was there before."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+from xcomposer_ui.core.errors import UserError
+
+
+def write_whole(file: Path, text: str) -> None:
+    """Replace the content of `file` with `text`: all of it or nothing. Raises UserError where it cannot be written."""
+    fresh = file.with_name(file.name + ".new")
+    try:
+        fresh.write_text(text, encoding="utf-8", newline="")
+        fresh.replace(file)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            fresh.unlink(missing_ok=True)
+        raise _unwritable(file, error) from error
+
+
+def append_whole(file: Path, text: str) -> None:
+    """Append `text` to `file`: all of it or nothing. Raises UserError where it cannot be written."""
+    try:
+        size = file.stat().st_size if file.exists() else 0
+        with file.open("ab", buffering=0) as opened:
+            left = memoryview(text.encode())
+            try:
+                while left:
+                    left = left[opened.write(left) :]
+            except OSError:
+                opened.truncate(size)
+                raise
+    except OSError as error:
+        raise _unwritable(file, error) from error
+
+
+def _unwritable(file: Path, error: OSError) -> UserError:
+    return UserError("unwritable_file", file=file.name, what=error.strerror or "")
