@@ -163,6 +163,20 @@ def test_the_command_prints_results_or_resumes_its_output(
     assert capsys.readouterr().out.strip() == lines[2]["answer"].strip()
 
 
+def test_a_prompt_that_is_too_long_is_its_lines_mistake_and_the_others_are_answered(
+    model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "questions.jsonl"
+    questions = ["One?", "word " * 5000, "Three?", "Four?"]
+    file.write_text("\n".join(json.dumps({"question": question}) for question in questions), "utf-8")
+    assert batch_command(file, model, "--json") == 0
+    captured = capsys.readouterr()
+    *records, last = [json.loads(line) for line in captured.out.splitlines()]
+    assert [record["line"] for record in records] == [1, 3, 4]
+    assert [skipped["line"] for skipped in last["skipped"]] == [2]
+    assert "line 2 skipped: " in captured.err and "tokens" in last["skipped"][0]["reason"]
+
+
 def test_failures_are_results_and_the_exit_status_says_so(
     file: Path, model: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -105,7 +105,7 @@ def test_mistakes_and_traces_cross(pooled: PooledRunner) -> None:
     with pytest.raises(UserError):
         list(pooled.run(Request("word " * 5000, strategy="full")))
     *_, traced = pooled.trace(Request("What?", RED, strategy="as_is"))
-    assert isinstance(traced, Traced) and traced.flow.failure
+    assert isinstance(traced, Traced) and traced.flow.error
 
 
 def test_without_ray_one_sentence_says_what_to_install(

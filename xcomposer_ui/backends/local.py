@@ -128,6 +128,8 @@ class LocalBackend:
     def generate_batch(self, requests: Sequence[Request], progress: Progress) -> BatchCallResult:
         self.forget()  # leaves more memory to the batch
         dtype = requests[0].weights_dtype
+        for request in requests:
+            check_prompt(*self.weights(dtype), request)
         return batch_generation.answer_batch(
             *self.weights(dtype),
             requests,

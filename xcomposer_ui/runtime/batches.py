@@ -21,6 +21,9 @@ BATCH_SIZE = 8
 MOST_AT_ONCE = 1024
 """Largest batch size that is accepted."""
 
+OF_ONE_LINE = ("long_prompt",)
+"""Mistakes of one line that are found when its batch is run; any other one affects every line."""
+
 
 class RunsBatches(Protocol):
     """The part of the runner that batches need."""
@@ -71,6 +74,10 @@ def run_file(
                     yield from queue.record(batch, event)
                 else:
                     yield event
+        except UserError as mistake:
+            if mistake.code not in OF_ONE_LINE:
+                raise
+            yield from queue.refused(batch, mistake)
         finally:
             events.close()
     yield from queue.passed_over()
@@ -84,7 +91,7 @@ def run_file_in(
     for done in pool.completed(finished_batch, queue.take, requests_of):
         yield from queue.passed_over()
         if isinstance(done.result, UserError):
-            yield from (Skipped(one.line.number, str(done.result)) for one in done.task)
+            yield from queue.refused(done.task, done.result)
         else:
             yield from queue.record(done.task, done.result, worker=done.worker_as_json)
     yield from queue.passed_over()
@@ -112,6 +119,7 @@ class BatchQueue:
         self._lines = read_requests(file, results, defaults)
         self._pending: list[Pending] = []
         self._passed_over: list[Skipped | Recorded] = []
+        self._alone: set[int] = set()
 
     def take(self) -> list[Pending] | None:
         """The next batch; None where no request is left."""
@@ -145,10 +153,20 @@ class BatchQueue:
             entry = {"id": one.id, "question": one.request.text, **result_as_json(result), **facts}
             yield Recorded(one.line.number, self._results.add(one.line, entry))
 
+    def refused(self, batch: Sequence[Pending], mistake: UserError) -> Generator[Skipped, None, None]:
+        """Skip the line that `batch` is; of several, take each one again by itself, to find whose `mistake` it is."""
+        if len(batch) == 1:
+            yield Skipped(batch[0].line.number, str(mistake))
+            return
+        self._alone.update(one.line.number for one in batch)
+        self._pending[:0] = batch
+
     def _shared(self) -> int:
         """How many of the first pending requests can share a call."""
         if not self._pending:
             return 0
+        if self._pending[0].line.number in self._alone:
+            return 1
         first, *others = requests_of(self._pending)
         return 1 + sum(1 for _ in takewhile(lambda other: _can_share_call(first, other), others))
 
