@@ -72,7 +72,7 @@ def test_zero_gpu_has_the_model_before_the_page_is_launched(
         order.append("page")
         return App(), "http://127.0.0.1", None
 
-    monkeypatch.setattr(serve, "Runner", lambda settings: Runner())
+    monkeypatch.setattr(serve, "Runner", lambda settings, visitor: Runner())
     monkeypatch.setattr(serve, "launch", launch)
     monkeypatch.setattr(PlannerProcess, "start", lambda self: None)
     serve.serve(Settings(port=0, on_zero_gpu=True))
