@@ -167,7 +167,7 @@ def test_a_prompt_that_is_too_long_is_its_lines_mistake_and_the_others_are_answe
     model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "questions.jsonl"
-    questions = ["One?", "word " * 5000, "Three?", "Four?"]
+    questions = ["One?", "word " * 1500, "Three?", "Four?"]
     file.write_text("\n".join(json.dumps({"question": question}) for question in questions), "utf-8")
     assert batch_command(file, model, "--json") == 0
     captured = capsys.readouterr()
