@@ -8,20 +8,10 @@ from dataclasses import replace
 from xcomposer_ui.core.events import Waiting
 from xcomposer_ui.core.messages import Message
 from xcomposer_ui.core.result import Explanation, Failure
+from xcomposer_ui.finetuning.probe import GradientCounts, Histogram, Largest, ModuleCounts, Probe, UpdateCounts
 from xcomposer_ui.finetuning.recipes import recipe_named
 from xcomposer_ui.finetuning.request import FinetuningRequest
-from xcomposer_ui.finetuning.result import (
-    Finetuned,
-    Finetuning,
-    GradientCounts,
-    Histogram,
-    Largest,
-    ModuleCounts,
-    Probe,
-    RecipeResult,
-    TrainingMemory,
-    UpdateCounts,
-)
+from xcomposer_ui.finetuning.result import Finetuned, Finetuning, RecipeResult, TrainingMemory
 
 FAILURE = Failure(
     type="ValueError",

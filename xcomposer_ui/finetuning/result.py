@@ -5,132 +5,18 @@ Units are in the names. What was not measured is None; a loss that is not finite
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from xcomposer_ui.core.messages import Message, Sentence
 from xcomposer_ui.core.result import Failure, failure_as_json
+from xcomposer_ui.finetuning.probe import GradientCounts, Largest, ModuleCounts, Probe, UpdateCounts, summed
 from xcomposer_ui.finetuning.recipes import SMALLEST, Recipe, recipe_named
 from xcomposer_ui.finetuning.request import FinetuningRequest
 
 AVERAGED_LOSSES = 5
 """Steps at the end whose mean is the final loss: a batch's own loss varies more than the recipes do."""
-
-
-@dataclass(frozen=True)
-class GradientCounts:
-    """Elements of a recipe's gradients as the backward pass computed them, beside float32's at the same weights.
-
-    elements: all. zero, subnormal: those that are so in the recipe's dtype although float32's are neither.
-    overflow: those that are not finite although float32's are.
-    """
-
-    elements: int = 0
-    zero: int = 0
-    subnormal: int = 0
-    overflow: int = 0
-
-    def __add__(self, other: GradientCounts) -> GradientCounts:
-        return GradientCounts(*(a + b for a, b in zip(vars(self).values(), vars(other).values(), strict=True)))
-
-    @property
-    def underflow(self) -> float | None:
-        """The share that is zero or subnormal, 0..1; None where nothing was counted."""
-        return (self.zero + self.subnormal) / self.elements if self.elements else None
-
-
-@dataclass(frozen=True)
-class UpdateCounts:
-    """Elements of the weights that the optimizer updates.
-
-    changed: those whose update, computed in float64, is not zero. swallowed: of these, those where adding it to the
-    weight gives the same weight again in its dtype.
-    """
-
-    changed: int = 0
-    swallowed: int = 0
-
-    def __add__(self, other: UpdateCounts) -> UpdateCounts:
-        return UpdateCounts(self.changed + other.changed, self.swallowed + other.swallowed)
-
-    @property
-    def share(self) -> float | None:
-        """The share that is swallowed, 0..1; None where nothing changed."""
-        return self.swallowed / self.changed if self.changed else None
-
-
-@dataclass(frozen=True)
-class ModuleCounts:
-    """The counts of one module, such as "model.layers.0.attention"."""
-
-    module: str
-    gradients: GradientCounts
-    updates: UpdateCounts
-
-
-@dataclass(frozen=True)
-class Histogram:
-    """Magnitudes of float32's gradients: `counts[n]` of them are in [2 ** (lowest + n), 2 ** (lowest + n + 1)).
-
-    zeros: those that are zero, and are in no count.
-    """
-
-    lowest: int
-    counts: tuple[int, ...]
-    zeros: int = 0
-
-    @property
-    def elements(self) -> int:
-        """The gradients that are not zero."""
-        return sum(self.counts)
-
-    def scaled(self, power: int) -> Histogram:
-        """The histogram of the same gradients times 2 ** `power`."""
-        return Histogram(self.lowest + power, self.counts, self.zeros)
-
-    def share_below(self, value: float) -> float:
-        """The share of the gradients that are not zero whose bin ends at or below `value`, 0..1."""
-        below = sum(count for n, count in enumerate(self.counts) if 2.0 ** (self.lowest + n + 1) <= value)
-        return below / self.elements if self.elements else 0.0
-
-
-def summed(histograms: Iterable[Histogram]) -> Histogram:
-    """One histogram of all gradients in `histograms`; there must be one."""
-    several = list(histograms)
-    lowest = min(h.lowest for h in several)
-    counts = [0] * (max(h.lowest + len(h.counts) for h in several) - lowest)
-    for histogram in several:
-        for n, count in enumerate(histogram.counts):
-            counts[histogram.lowest - lowest + n] += count
-    return Histogram(lowest, tuple(counts), sum(h.zeros for h in several))
-
-
-@dataclass(frozen=True)
-class Largest:
-    """The largest finite magnitude, the module that had it, and its share of the dtype's largest number."""
-
-    value: float
-    module: str
-    dtype: str
-    share: float
-
-
-@dataclass(frozen=True)
-class Probe:
-    """One step of a recipe, measured in full.
-
-    step: from 0. loss_scale: that the gradients were computed with, 1 without a scaler.
-    histogram: of float32's gradients, without the loss scale. modules: in the order of the model.
-    largest_gradient: as the backward pass computed it, loss scale included.
-    """
-
-    step: int
-    loss_scale: float
-    modules: tuple[ModuleCounts, ...]
-    histogram: Histogram
-    largest_gradient: Largest | None
-    largest_activation: Largest | None
 
 
 @dataclass(frozen=True)

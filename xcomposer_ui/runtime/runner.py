@@ -6,12 +6,11 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
-from xcomposer_ui.compare.divergence import Diverged, Divergences, Diverging
+from xcomposer_ui.compare.divergence import Diverged, Diverging
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.events import Event, Finished, FinishedBatch, Loading, Status, Waiting
 from xcomposer_ui.core.messages import Message, Sentence
 from xcomposer_ui.core.request import Request
-from xcomposer_ui.core.result import RunResult
 from xcomposer_ui.core.settings import DEVICES, Settings
 from xcomposer_ui.core.strategies import STRATEGIES, checked_half, strategy_named, strategy_title
 from xcomposer_ui.finetuning.request import FinetuningRequest
@@ -20,12 +19,12 @@ from xcomposer_ui.planning.catalogue import tiled
 from xcomposer_ui.planning.default_choices import Machine, half_for, strategy_for
 from xcomposer_ui.planning.fit import MemoryBudget, certainly_fits
 from xcomposer_ui.planning.gpu_time import EVALUATION_STEPS
-from xcomposer_ui.planning.hardware import Check
-from xcomposer_ui.runtime.backend import Backend, CallResult, ModelHost, Progress, Work
+from xcomposer_ui.runtime import computations
+from xcomposer_ui.runtime.backend import Backend, ModelHost, Progress, Work
 from xcomposer_ui.runtime.executor import Job, Result, Worker
 from xcomposer_ui.runtime.model_queue import ModelQueue, nobody
-from xcomposer_ui.runtime.remedies import TRIAL_TOKENS, Tried, failure_of
-from xcomposer_ui.tracing.dtype_flow import DtypeFlow, Traced, Tracing
+from xcomposer_ui.runtime.remedies import TRIAL_TOKENS
+from xcomposer_ui.tracing.dtype_flow import Traced, Tracing
 
 TRACED_TOKENS = 2
 """A traced run computes the prefill and one decoding step: all later steps take the same path."""
@@ -166,7 +165,7 @@ class Runner:
 
         trials = [name for name in STRATEGIES if name != request.strategy]
         work = Work(
-            _answer, (request, half_reason),
+            computations.answer, (request, half_reason),
             runs=(request, *(replace(request, strategy=name, max_new_tokens=TRIAL_TOKENS) for name in trials)),
         )  # fmt: skip
         job = yield from self._start(
@@ -186,7 +185,7 @@ class Runner:
         first = requests[0]
 
         longest = max(requests, key=lambda request: request.max_new_tokens)
-        work = Work(_answer_batch, (requests, half_reason), runs=(longest, longest))
+        work = Work(computations.answer_batch, (requests, half_reason), runs=(longest, longest))
         job = yield from self._start(Message("work.batch"), self._at(first, work))
         loading = Loading(str(first.model), first.weights_dtype)
         with job:
@@ -204,7 +203,7 @@ class Runner:
         request = self.resolved(request)
         runs = tuple(replace(request, strategy=strategy, half=half) for strategy, half in variants)
         # Each variant answers, and reads the reference's answer.
-        work = Work(_measure_divergence, (request, tuple(variants)), runs=runs * 2)
+        work = Work(computations.measure_divergence, (request, tuple(variants)), runs=runs * 2)
         job = yield from self._start(Message("work.divergence"), self._at(request, work))
         with job:
             for _ in job.poll():
@@ -216,7 +215,7 @@ class Runner:
         request = replace(self.resolved(request), max_new_tokens=TRACED_TOKENS)
 
         job = yield from self._start(
-            Message("work.trace"), self._at(request, Work(_trace, (request,), runs=(request,)))
+            Message("work.trace"), self._at(request, Work(computations.trace, (request,), runs=(request,)))
         )
         with job:
             for _ in job.poll():
@@ -240,7 +239,7 @@ class Runner:
             nonlocal steps
             if self.settings.on_zero_gpu and device != "cpu":  # in another process, which gives way to nobody
                 passes = len(request.recipes) * (request.steps + EVALUATION_STEPS)
-                whole = Work(_finetune, (request, device, self.machine.check()), steps=passes)
+                whole = Work(computations.finetune, (request, device, self.machine.check()), steps=passes)
                 progress.finetuning = self._open_backend(self.settings.model, device).compute(whole, progress)
                 return True
             steps = steps or finetuning_steps(request, device, self.machine.check())
@@ -314,73 +313,6 @@ class Runner:
             device = self.settings.device if self._backend is None else self._backend.device
             return half_for(device, self.machine.known)
         return checked_half(name), Message("reason.chosen")
-
-
-def _answer(backend: Backend, progress: Progress, request: Request, half_reason: Sentence) -> RunResult:
-    load_sec = backend.load(request.weights_dtype, progress)
-    result = backend.generate(request, progress)
-    return _run_result(request, half_reason, backend, result, load_sec, progress, {})
-
-
-def _answer_batch(
-    backend: Backend, progress: Progress, requests: Sequence[Request], half_reason: Sentence
-) -> FinishedBatch:
-    load_sec = backend.load(requests[0].weights_dtype, progress)
-    batch = backend.generate_batch(requests, progress)
-    tried: Tried = {}
-    results = [
-        _run_result(request, half_reason, backend, result, load_sec, progress, tried)
-        for request, result in zip(requests, batch.results, strict=False)
-    ]
-    return FinishedBatch(tuple(results), batch.size)
-
-
-def _measure_divergence(
-    backend: Backend, progress: Progress, request: Request, variants: Sequence[tuple[str, str]]
-) -> Divergences:
-    return backend.measure_divergence(request, variants, progress)
-
-
-def _trace(backend: Backend, progress: Progress, request: Request) -> tuple[str, DtypeFlow]:
-    backend.load(request.weights_dtype, progress)
-    return backend.device, backend.trace_dtypes(request, progress)
-
-
-def _finetune(
-    backend: Backend, progress: Progress, request: FinetuningRequest, device: str, check: Check
-) -> Finetuning:
-    from xcomposer_ui.backends.finetuning.execution import finetuning_steps  # imports torch
-
-    for progress.finetuning in finetuning_steps(request, device, check):
-        if progress.stop.is_set():
-            break
-    assert progress.finetuning is not None
-    return progress.finetuning
-
-
-def _run_result(
-    request: Request,
-    half_reason: Sentence,
-    backend: Backend,
-    result: CallResult,
-    load_sec: float | None,
-    progress: Progress,
-    tried: Tried,
-) -> RunResult:
-    """The result of a run. A failure is explained and its remedies are tried, unless `tried` has an equal failure."""
-    return RunResult(
-        request=request,
-        device=backend.device,
-        measurement=replace(result.measurement, load_sec=load_sec),
-        answer=result.answer,
-        failure=failure_of(result, backend, request, progress, tried),
-        stopped=result.stopped,
-        reasons={**backend.reasons, **result.reasons, "half": half_reason},
-        picture_size=request.picture_size,
-        revision=backend.revision,
-        timeline=result.timeline,
-        tokens=result.tokens,
-    )
 
 
 def _loading(model: str) -> Message:

@@ -14,9 +14,10 @@ from xcomposer_ui.backends.finetuning.probes import (
     module_of,
     update_counts,
 )
+from xcomposer_ui.finetuning.probe import GradientCounts, UpdateCounts
 from xcomposer_ui.finetuning.recipes import RECIPES
 from xcomposer_ui.finetuning.request import FinetuningRequest
-from xcomposer_ui.finetuning.result import MEMORY_FIGURES, GradientCounts, UpdateCounts
+from xcomposer_ui.finetuning.result import MEMORY_FIGURES
 
 
 def test_gradients_that_underflow_are_counted() -> None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from xcomposer_ui.backends.finetuning.data import Examples
 from xcomposer_ui.backends.finetuning.learner import Learner, forward, loss_of, new_optimizer
 from xcomposer_ui.backends.tracing.tensor_origins import dtype_name
-from xcomposer_ui.finetuning.result import GradientCounts, Histogram, Largest, ModuleCounts, Probe, UpdateCounts
+from xcomposer_ui.finetuning.probe import GradientCounts, Histogram, Largest, ModuleCounts, Probe, UpdateCounts
 from xcomposer_ui.lesson.formats import format_named
 
 Tensors = dict[str, Tensor]

@@ -11,7 +11,8 @@ from markupsafe import Markup
 
 from xcomposer_ui.core.messages import text
 from xcomposer_ui.core.units import share
-from xcomposer_ui.finetuning.result import Histogram, RecipeResult, summed
+from xcomposer_ui.finetuning.probe import Histogram, summed
+from xcomposer_ui.finetuning.result import RecipeResult
 from xcomposer_ui.lesson.formats import FloatFormat, format_named
 from xcomposer_ui.ui.html import colour_name, render
 from xcomposer_ui.ui.views.axis import LogAxis

@@ -8,16 +8,10 @@ from markupsafe import Markup
 
 from xcomposer_ui.core.messages import text
 from xcomposer_ui.core.units import UNKNOWN, joined, memory, share, small
+from xcomposer_ui.finetuning.probe import Largest
 from xcomposer_ui.finetuning.recipes import Recipe, recipe_named
 from xcomposer_ui.finetuning.report import FIGURES, FORMATS
-from xcomposer_ui.finetuning.result import (
-    MEMORY_FIGURES,
-    MEMORY_PARTS,
-    Finetuning,
-    Largest,
-    RecipeResult,
-    recipe_as_json,
-)
+from xcomposer_ui.finetuning.result import MEMORY_FIGURES, MEMORY_PARTS, Finetuning, RecipeResult, recipe_as_json
 from xcomposer_ui.finetuning.verdicts import verdict
 from xcomposer_ui.ui.html import render
 from xcomposer_ui.ui.train_handlers import TrainSession
