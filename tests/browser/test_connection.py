@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 
 import pytest
@@ -18,8 +19,9 @@ pytestmark = pytest.mark.browser
 
 
 def test_a_visit_goes_on_after_the_server_was_started_anew(windows: Callable[..., BrowserContext]) -> None:
-    app, address, _ = launch(Settings(port=0), ScriptedRunner(), ScriptedPlans())  # type: ignore[arg-type]
-    port = int(address.rstrip("/").rsplit(":", 1)[1])
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    app, address, _ = launch(Settings(port=port), ScriptedRunner(), ScriptedPlans())  # type: ignore[arg-type]
     page = windows(locale="zh-CN", viewport={"width": 1280, "height": 900}).new_page()
     try:
         page.goto(address)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -12,6 +13,7 @@ from tests.browser.visitor import SLOWEST_MS, width_of_everything
 from xcomposer_ui.core.messages import text
 from xcomposer_ui.core.settings import Settings
 from xcomposer_ui.lesson.step import Step, lesson
+from xcomposer_ui.planning.plan import Plan, PlanRequest, RunShape
 from xcomposer_ui.planning.planner_process import plan_request, predict_shape
 from xcomposer_ui.runtime.runner import Runner
 
@@ -24,8 +26,11 @@ PHONE = {"width": 390, "height": 844}
 class PlansHere:
     """Plans in this process: their own process's low priority would starve on a busy machine."""
 
-    plan = staticmethod(plan_request)
-    predict = staticmethod(predict_shape)
+    def plan(self, request: PlanRequest, gone: Callable[[], bool]) -> Plan:
+        return plan_request(request)
+
+    def predict(self, shape: RunShape, gone: Callable[[], bool]) -> int:
+        return predict_shape(shape)
 
 
 @pytest.fixture(scope="module")

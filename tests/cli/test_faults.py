@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import resource
@@ -21,6 +20,7 @@ import pytest
 from PIL import Image
 
 from tests.checkpoints import write_checkpoint
+from tests.ui.calls import awaited
 from tests.ui.visitor import Visitor, served
 from xcomposer_ui.__main__ import main
 from xcomposer_ui.core.errors import UserError
@@ -145,6 +145,6 @@ def test_sigterm_during_a_run_ends_the_lab_and_its_children(lab: tuple[str, psut
                     return children
         raise AssertionError("the run ended by itself")
 
-    children = asyncio.run(visit())
+    children = awaited(visit())
     gone, alive = psutil.wait_procs([process, *children], timeout=WAIT_SEC)
     assert process in gone and not alive

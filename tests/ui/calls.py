@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.ui.endpoints import setting_parameters
+
+Found = TypeVar("Found")
+
+
+def awaited(steps: Coroutine[Any, Any, Found]) -> Found:
+    """What `steps` return; in a thread, because Playwright's event loop may run in this one."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, steps).result()
 
 
 def values(**changed: Any) -> list[Any]:

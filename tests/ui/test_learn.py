@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import Coroutine
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from typing import Any, TypeVar
 
 import pytest
 
+from tests.ui.calls import awaited
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.messages import LANGUAGES, text
 from xcomposer_ui.lesson.experiments import EXPERIMENTS, Findings
@@ -35,7 +32,6 @@ from xcomposer_ui.ui.views.float_explorer import explorer_view
 from xcomposer_ui.ui.views.lesson import answers_page, lesson_view, worksheet
 
 FIRST = lesson()[0]
-Found = TypeVar("Found")
 
 
 def real_arithmetic(step: Step) -> Findings:
@@ -55,12 +51,6 @@ def answer(results: KeptResults, session: LearnSession, choice: str) -> list[tup
         return [step async for step in answered(results, session, Progress(), choice)]
 
     return awaited(all_steps())
-
-
-def awaited(steps: Coroutine[Any, Any, Found]) -> Found:
-    """What `steps` return; in a thread, because Playwright's event loop may run in this one."""
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(asyncio.run, steps).result()
 
 
 def test_a_right_prediction_scores_and_shows_the_run(results: KeptResults) -> None:

@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from tests.planning.scripted import GIB, ScriptedPlans, a_plan
+from tests.ui.calls import awaited
 from tests.ui.scripted import ScriptedRunner
 from tests.ui.visitor import Visitor
 from xcomposer_ui.core.errors import UserError
@@ -212,6 +213,6 @@ def test_a_prediction_ends_when_its_page_is_closed(picture: str) -> None:
             assert await asyncio.to_thread(plans.begun.wait, 60)
             assert not plans.given_up.is_set()
 
-    asyncio.run(visit())
+    awaited(visit())
     assert plans.given_up.wait(60)
     served.close()

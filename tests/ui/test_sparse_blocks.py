@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import gradio as gr
 import pytest
 
+from tests.ui.calls import awaited
 from xcomposer_ui.ui.sparse_blocks import UNCHANGED, SparseBlocks
 
 
@@ -31,7 +31,7 @@ def steps(kind: type[gr.Blocks], several: bool = True) -> tuple[list[Any], Any]:
         parts = [gr.Textbox(label=name) for name in ("a", "b", "c")] if several else [gr.JSON()]
         gr.Button().click(lambda: None, None, parts)
     [function] = app.fns.values()
-    return parts, lambda given: asyncio.run(app.postprocess_data(function, given, None))
+    return parts, lambda given: awaited(app.postprocess_data(function, given, None))
 
 
 def test_what_is_sent_is_what_gradio_sends() -> None:

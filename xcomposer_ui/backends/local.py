@@ -90,10 +90,13 @@ class LocalBackend:
         self._models[dtype], self._tokenizer = self._read(dtype, report)
         load_sec = time.perf_counter() - started
         exempt_from_collection()
-        copy_rate(self._models[dtype].device)  # measured once, and not during a run
+        self._time_copies(self._models[dtype])
         if self.device == "cpu" and "threads" not in self.reasons:
             self.reasons["threads"] = choose_threads(self._models[dtype], small=self._is_small(self._models[dtype]))
         return load_sec
+
+    def _time_copies(self, model: Any) -> None:
+        copy_rate(model.device)  # measured once, and not during a run
 
     def _read(self, dtype: str, report: Callable[[float], None]) -> tuple[Any, Any]:
         """(model, tokenizer), read from the checkpoint."""

@@ -139,6 +139,10 @@ class ZeroGpuBackend(LocalBackend):
         finally:
             self.placing = False
 
+    def _time_copies(self, model: Any) -> None:
+        if not self.placing:  # an emulated card copies nothing
+            super()._time_copies(model)
+
     def loaded_bytes(self) -> int:
         """Bytes of the weights in memory."""
         return sum(weights_bytes(model) for model in self._models.values())

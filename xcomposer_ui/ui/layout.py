@@ -108,7 +108,7 @@ def build_app(settings: Settings, runner: Runner, plans: Plans | None = None) ->
                 picker = ModelPicker(words, settings, runner, checks.fitting, models_tab)
         words.static(lambda language: footer(settings, language), elem_id="about")
         words.static(
-            lambda language: macro("notice", language, text("connection.lost", language)), elem_id="connection"
+            lambda language: macro("connection_lost", language, text("connection.lost", language)), elem_id="connection"
         )
         compare_tab.select(
             None, [ask.form.picture, ask.form.question, *compare.shared()], compare.shared(), js=TAKE_FROM_ASK, **QUIET
