@@ -83,6 +83,8 @@ def test_a_space_is_reached_from_outside_and_nothing_else_is() -> None:
         ({"GRADIO_SERVER_PORT": "http"}, "0 to 65535"),
         ({"GRADIO_SERVER_PORT": "65536"}, "0 to 65535"),
         ({"GRADIO_SERVER_PORT": "-1"}, "0 to 65535"),
+        ({"XCOMPOSER_WORKERS": "many"}, "0 and 1024"),
+        ({"XCOMPOSER_WORKERS": "1025"}, "0 and 1024"),
     ],
 )
 def test_what_is_not_allowed_is_answered_with_what_is(environ: dict[str, str], allowed: str) -> None:

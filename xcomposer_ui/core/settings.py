@@ -99,7 +99,7 @@ class Settings:
                 name = known.flag.removeprefix("--")
                 raise UserError("unknown_setting", name=name, value=value, known=", ".join(known.choices))
         if not 0 <= self.workers <= MOST_WORKERS:
-            raise UserError("out_of_range", name="workers", value=self.workers, lowest=0, highest=MOST_WORKERS)
+            raise _not_workers(self.workers)
         if not 0 <= self.port <= 65535:
             raise UserError("bad_port", port=self.port)
         if self.model not in self.models:
@@ -120,9 +120,9 @@ def settings_from(environ: Mapping[str, str] = os.environ, /, **given: Any) -> S
         if value not in (None, ""):
             found[known.name] = value
     if isinstance(port := found.get("port"), str):
-        found["port"] = _port(port)
+        found["port"] = _whole(port, UserError("bad_port", port=port))
     if isinstance(workers := found.get("workers"), str):
-        found["workers"] = int(workers) if workers.isascii() and workers.isdigit() else -1
+        found["workers"] = _whole(workers, _not_workers(workers))
     space = environ.get("SPACE_ID")
     on_space, source = bool(space), f"https://huggingface.co/spaces/{space}/tree/main" if space else None
     if on_space:  # a Space must be reachable from outside its container
@@ -134,11 +134,16 @@ def settings_from(environ: Mapping[str, str] = os.environ, /, **given: Any) -> S
     return Settings(models=models, on_space=on_space, source=source, on_zero_gpu=on_zero_gpu, **found)
 
 
-def _port(text: str) -> int:
+def _whole(text: str, mistake: UserError) -> int:
+    """The whole number in `text`. Raises `mistake` where it is none."""
     try:
         return int(text)
     except ValueError:
-        raise UserError("bad_port", port=text) from None
+        raise mistake from None
+
+
+def _not_workers(value: object) -> UserError:
+    return UserError("out_of_range", name="workers", value=value, lowest=0, highest=MOST_WORKERS)
 
 
 def model_path(name: str) -> Path | None:
