@@ -27,6 +27,7 @@ from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.settings import Settings
 from xcomposer_ui.planning.fit import MemoryBudget
 from xcomposer_ui.planning.plan import Plan, PlanRequest, RunShape
+from xcomposer_ui.ui import preflight as preflight_module
 from xcomposer_ui.ui.ask_form import strategy_why
 from xcomposer_ui.ui.ask_results import fit_labels
 from xcomposer_ui.ui.ask_tab import fewer_tiles_fields, fitting_fields
@@ -215,4 +216,37 @@ def test_a_prediction_ends_when_its_page_is_closed(picture: str) -> None:
 
     awaited(visit())
     assert plans.given_up.wait(60)
+    served.close()
+
+
+class Asked(ScriptedPlans):
+    """left: whether the caller of each prediction had left."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left: list[bool] = []
+
+    def predict(self, shape: RunShape, gone: Callable[[], bool] = lambda: False) -> int:
+        self.left.append(gone())
+        return super().predict(shape)
+
+
+def test_a_step_of_the_lesson_does_not_end_with_the_visitor_who_was_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its result is kept for a class, so that the plans of a run end with their caller, but not the lesson's."""
+    monkeypatch.setattr(preflight_module, "caller_gone", lambda: lambda: True)
+    plans = Asked()
+    served, address, _ = launch(Settings(port=0), ScriptedRunner(), plans)  # type: ignore[arg-type]  # the doubles fit
+
+    async def visit() -> str:
+        async with httpx.AsyncClient(base_url=address) as client:
+            config = (await client.get("/config")).json()
+        async with Visitor(address, config) as visitor:
+            async for _ in visitor.press("lesson", "select", sent={"go": "memory"}):
+                pass
+            async for _ in visitor.press("lesson", "submit", sent={"choice": "half"}):
+                pass
+            return visitor.html("lesson")
+
+    assert "xl-lesson-why" in awaited(visit())
+    assert plans.left == [False, False]
     served.close()

@@ -21,9 +21,9 @@ from xcomposer_ui.ui.html import macro, render
 from xcomposer_ui.ui.learn_tab import LearnTab
 from xcomposer_ui.ui.localization import QUIET, Localization
 from xcomposer_ui.ui.model_picker import ModelPicker
-from xcomposer_ui.ui.plan_handlers import Plans, PlanSession
+from xcomposer_ui.ui.plan_handlers import PlanSession
 from xcomposer_ui.ui.plan_tab import PlanTab
-from xcomposer_ui.ui.preflight import preflight
+from xcomposer_ui.ui.preflight import EndablePlans, preflight
 from xcomposer_ui.ui.session import Session
 from xcomposer_ui.ui.sparse_blocks import SparseBlocks
 from xcomposer_ui.ui.train_handlers import TrainSession
@@ -82,7 +82,7 @@ def footer(settings: Settings, language: str) -> str:
     return render("footer", language, version=__version__, source=settings.source)
 
 
-def build_app(settings: Settings, runner: Runner, plans: Plans | None = None) -> tuple[gr.Blocks, gr.I18n]:
+def build_app(settings: Settings, runner: Runner, plans: EndablePlans | None = None) -> tuple[gr.Blocks, gr.I18n]:
     """The page, not launched, and the texts for `launch(i18n=)`. plans: see `preflight`."""
     words = Localization(settings.language)
     checks = preflight(runner, plans)

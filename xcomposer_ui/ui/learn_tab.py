@@ -13,6 +13,7 @@ from xcomposer_ui.lesson.experiments import Lab
 from xcomposer_ui.lesson.explorer import OPERATIONS
 from xcomposer_ui.lesson.progress import Progress
 from xcomposer_ui.lesson.step import lesson
+from xcomposer_ui.planning.fit import FitChecker
 from xcomposer_ui.runtime.runner import Runner
 from xcomposer_ui.ui import learn_handlers
 from xcomposer_ui.ui.learn_handlers import FIRST_CALCULATION, FLOATS, LearnSession
@@ -43,7 +44,8 @@ class LearnTab:
         self.languages, self.tabs = words.languages, tabs
         # On ZeroGPU it is the visitor's quota that a run spends.
         self.steps_to_prepare = () if settings.on_zero_gpu else lesson()
-        self.results = learn_handlers.kept_results(Lab(runner, preflight.plans, preflight.fitting))
+        plans = preflight.shared_plans
+        self.results = learn_handlers.kept_results(Lab(runner, plans, FitChecker(plans, runner.memory_budget)))
         self.session = gr.State(LearnSession())
         self.progress = gr.BrowserState({}, storage_key=STORAGE, secret=STORAGE)
         self.drawn = gr.State(())  # the explorer's fields as `floats` shows them

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,7 +15,6 @@ from xcomposer_ui.core.strategies import HALF_DTYPES
 from xcomposer_ui.core.units import GIB
 from xcomposer_ui.planning.cards import CARDS, Card
 from xcomposer_ui.planning.plan import Plan, PlanRequest, RunShape, checked_request, picture_size
-from xcomposer_ui.planning.planner_process import stays
 from xcomposer_ui.planning.training_plan import (
     TRAINING_FIELDS,
     TrainingPlan,
@@ -38,13 +37,13 @@ WHAT = ("answer", "train")
 class Plans(Protocol):
     """Makes plans: a PlannerProcess."""
 
-    def plan(self, request: PlanRequest, gone: Callable[[], bool] = stays) -> Plan:
-        """The plan of `request`. gone: whether nobody waits for it any more. Raises UserError."""
+    def plan(self, request: PlanRequest) -> Plan:
+        """The plan of `request`. Raises UserError."""
 
-    def plan_training(self, request: TrainingPlanRequest, gone: Callable[[], bool] = stays) -> TrainingPlan:
+    def plan_training(self, request: TrainingPlanRequest) -> TrainingPlan:
         """The plan of a fine-tuning, as `plan`."""
 
-    def predict(self, shape: RunShape, gone: Callable[[], bool] = stays) -> int:
+    def predict(self, shape: RunShape) -> int:
         """Peak memory of a run in bytes, as `plan`."""
 
 

@@ -7,14 +7,14 @@ import contextvars
 import threading
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from xcomposer_ui.compare.execution import Runs
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.request import MemoryRequest, tile_settings
 from xcomposer_ui.planning.fit import DoesNotFit, FitChecker
 from xcomposer_ui.planning.plan import Plan, PlanRequest, RunShape
-from xcomposer_ui.planning.planner_process import PlannerProcess
+from xcomposer_ui.planning.planner_process import PlannerProcess, stays
 from xcomposer_ui.planning.predictions import Predictions
 from xcomposer_ui.planning.training_plan import TrainingPlan, TrainingPlanRequest
 from xcomposer_ui.runtime.runner import Runner
@@ -30,6 +30,8 @@ class Preflight:
     """Shared by all sessions of a page, so that equal runs of two visitors are predicted once."""
 
     plans: Plans
+    shared_plans: Plans
+    """Plans whose results every visitor sees, so that they do not end with the caller."""
     predictions: Predictions
     fitting: FitChecker
     pending: set[RunShape] = field(default_factory=set)
@@ -71,23 +73,34 @@ class Preflight:
         return self.fitting.misfits(queries)
 
 
+class EndablePlans(Plans, Protocol):
+    """Plans that can be given up. gone: whether nobody waits for the result any more."""
+
+    def plan(self, request: PlanRequest, gone: Callable[[], bool] = stays) -> Plan: ...
+
+    def plan_training(self, request: TrainingPlanRequest, gone: Callable[[], bool] = stays) -> TrainingPlan: ...
+
+    def predict(self, shape: RunShape, gone: Callable[[], bool] = stays) -> int: ...
+
+
 class CallersPlans:
     """`plans` that end when the caller of the event being handled has left the page."""
 
-    def __init__(self, plans: Plans) -> None:
+    def __init__(self, plans: EndablePlans) -> None:
         self._plans = plans
 
-    def plan(self, request: PlanRequest, gone: Callable[[], bool] | None = None) -> Plan:
-        return self._plans.plan(request, gone or caller_gone())
+    def plan(self, request: PlanRequest) -> Plan:
+        return self._plans.plan(request, caller_gone())
 
-    def plan_training(self, request: TrainingPlanRequest, gone: Callable[[], bool] | None = None) -> TrainingPlan:
-        return self._plans.plan_training(request, gone or caller_gone())
+    def plan_training(self, request: TrainingPlanRequest) -> TrainingPlan:
+        return self._plans.plan_training(request, caller_gone())
 
-    def predict(self, shape: RunShape, gone: Callable[[], bool] | None = None) -> int:
-        return self._plans.predict(shape, gone or caller_gone())
+    def predict(self, shape: RunShape) -> int:
+        return self._plans.predict(shape, caller_gone())
 
 
-def preflight(runner: Runner, plans: Plans | None = None) -> Preflight:
+def preflight(runner: Runner, plans: EndablePlans | None = None) -> Preflight:
     """The checks of a page on `runner`. plans: what makes plans; None for a PlannerProcess."""
-    plans = CallersPlans(plans or PlannerProcess())
-    return Preflight(plans, Predictions(plans.predict), FitChecker(plans, runner.memory_budget))
+    shared = plans or PlannerProcess()
+    callers = CallersPlans(shared)
+    return Preflight(callers, shared, Predictions(callers.predict), FitChecker(callers, runner.memory_budget))
