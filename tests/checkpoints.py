@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import sentencepiece
 import torch
+from PIL import Image
 
 from xcomposer_ui.models.xcomposer2 import InternLMXComposer2Config, InternLMXComposer2ForCausalLM
 from xcomposer_ui.models.xcomposer2 import InternLMXComposer2Tokenizer as Tokenizer
@@ -72,3 +74,12 @@ def write_checkpoint(folder: Path, model: InternLMXComposer2ForCausalLM | None =
     Tokenizer(str(folder / "tokenizer.model")).save_pretrained(folder)
     (model or tiny_model()).save_pretrained(folder, **save)
     return folder
+
+
+def write_questions(folder: Path, count: int, *others: str) -> None:
+    """A small checkpoint, model/, and questions.jsonl about a.png: `count` lines, `others` in their middle."""
+    write_checkpoint(folder / "model")
+    Image.new("RGB", (8, 8), "red").save(folder / "a.png")
+    lines = [json.dumps({"question": f"Question {n}?", "image": "a.png", "id": n}) for n in range(count)]
+    half = count // 2
+    (folder / "questions.jsonl").write_text("\n".join([*lines[:half], *others, *lines[half:]]), "utf-8")

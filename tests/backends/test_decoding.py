@@ -17,6 +17,7 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM
 
 from tests.checkpoints import tiny_config, tiny_model, write_checkpoint
+from tests.models.original import CASES, DATA, greedy_ids
 from tests.requests import under
 from xcomposer_ui.backends import decoding, graph_decoder
 from xcomposer_ui.backends.graph_decoder import EAGER, GRAPH, GraphDecoder, Step, decoder_for, plain
@@ -27,12 +28,10 @@ from xcomposer_ui.core.settings import EMBEDDED
 from xcomposer_ui.core.strategies import STRATEGIES
 from xcomposer_ui.models import static_cache
 from xcomposer_ui.models.cache import CACHE_NAME, PreallocatedCache
-from xcomposer_ui.models.generation import BosRepetitionPenalty
 from xcomposer_ui.models.static_cache import DecodingCache, StaticCache
 from xcomposer_ui.runtime.backend import CallResult, Progress
 from xcomposer_ui.training.evaluation import held_out
 
-DATA = Path(__file__).parents[1] / "data"
 ROUND = Image.radial_gradient("L").convert("RGB")
 STRIPED = Image.linear_gradient("L").convert("RGB")
 GREEDY = Request("What is there?", ROUND, max_new_tokens=40)
@@ -92,7 +91,7 @@ def test_every_strategy_proves_its_step(backend: LocalBackend, strategy: str, ha
     assert way(ask(backend, GREEDY, strategy, half)) == (GRAPH, "reason.decoder.graph")
 
 
-@pytest.mark.parametrize("name", ["vl-small-1", "vl-small-2", "hd-small-2", "hd-small-3"])
+@pytest.mark.parametrize("name", CASES)
 @torch.no_grad()
 def test_the_original_codes_greedy_ids_are_decoded_in_place(name: str) -> None:
     expected: dict[str, Any] = json.loads((DATA / name / "expected.json").read_text())
@@ -102,21 +101,13 @@ def test_the_original_codes_greedy_ids_are_decoded_in_place(name: str) -> None:
     )
     run, logits = decoding_of(model), list[Tensor]()
     hook = model.get_output_embeddings().register_forward_hook(lambda _module, _inputs, out: logits.append(out[:, -1]))
-    ids = model.generate(
-        **inputs,
-        do_sample=False,
-        max_new_tokens=expected["max_new_tokens"],
-        logits_processor=[BosRepetitionPenalty(expected["repetition_penalty"], 1)],
-        eos_token_id=2,
-        pad_token_id=2,
-        **{CACHE_NAME: run.cache},
-    )
+    ids = greedy_ids(model, inputs, expected, **{CACHE_NAME: run.cache})
     hook.remove()
     assert run.way == GRAPH
-    assert [1, *ids[0].tolist()] == expected["greedy_ids"]
+    assert [1, *ids] == expected["greedy_ids"]
     cache = PreallocatedCache()
     eager = [model(**inputs, cache=cache, logits_to_keep=1).logits[:, -1]]
-    eager += [model(input_ids=token[None, None], cache=cache).logits[:, -1] for token in ids[0, :-1]]
+    eager += [model(input_ids=torch.tensor([[token]]), cache=cache).logits[:, -1] for token in ids[:-1]]
     torch.testing.assert_close(torch.cat(logits), torch.cat(eager), atol=1e-4, rtol=0)
 
 

@@ -19,7 +19,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from tests.checkpoints import write_checkpoint
+from tests.checkpoints import write_checkpoint, write_questions
 from tests.ui.calls import awaited
 from tests.ui.visitor import Visitor, served
 from xcomposer_ui.__main__ import main
@@ -39,10 +39,7 @@ WAIT_SEC = 120  # for what takes a second or two
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small checkpoint beside a file of questions."""
     folder = tmp_path_factory.mktemp("faults")
-    write_checkpoint(folder / "model")
-    Image.new("RGB", (8, 8), "red").save(folder / "a.png")
-    lines = [json.dumps({"question": f"Question {n}?", "image": "a.png", "id": n}) for n in range(LINES)]
-    (folder / "questions.jsonl").write_text("\n".join(lines), "utf-8")
+    write_questions(folder, LINES)
     return folder
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,16 +11,14 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 import xcomposer_ui.models  # noqa: F401
+from tests.models.original import CASES, DATA, greedy_ids
 from xcomposer_ui.backends.arithmetic import arithmetic
 from xcomposer_ui.core.strategies import STRATEGIES
-from xcomposer_ui.models.generation import BosRepetitionPenalty
 
 pytestmark = pytest.mark.cuda
 
-DATA = Path(__file__).parents[1] / "data"
 
-
-@pytest.mark.parametrize("name", ["vl-small-1", "vl-small-2", "hd-small-2", "hd-small-3"])
+@pytest.mark.parametrize("name", CASES)
 @torch.no_grad()
 def test_embeddings_logits_and_greedy_ids_agree(device: str, name: str) -> None:
     expected: dict[str, Any] = json.loads((DATA / name / "expected.json").read_text())
@@ -32,14 +29,7 @@ def test_embeddings_logits_and_greedy_ids_agree(device: str, name: str) -> None:
         embeds = model.encode_image(pixels)
         inputs = model.joined_inputs(expected["token_id_parts"], [pixels])
         logits = model(**inputs).logits[0, -8:]
-        ids = model.generate(
-            **inputs,
-            do_sample=False,
-            max_new_tokens=expected["max_new_tokens"],
-            logits_processor=[BosRepetitionPenalty(expected["repetition_penalty"], 1)],
-            eos_token_id=2,
-            pad_token_id=2,
-        )
+        ids = greedy_ids(model, inputs, expected)
     torch.testing.assert_close(embeds, tensors["image_embeds"], atol=1e-4, rtol=0)
     torch.testing.assert_close(logits, tensors["logits_tail"], atol=1e-4, rtol=0)
-    assert [1, *ids[0].tolist()] == expected["greedy_ids"]
+    assert [1, *ids] == expected["greedy_ids"]

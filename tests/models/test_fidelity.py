@@ -12,13 +12,12 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import xcomposer_ui.models  # noqa: F401
-from xcomposer_ui.models.generation import BosRepetitionPenalty
+from tests.models.original import CASES, DATA, greedy_ids
 
-DATA = Path(__file__).parent.parent / "data"
 ORIGINAL_TOKENIZER = Path(__file__).parents[3] / "shared" / "fidelity" / "tokenizer"
 
 
-@pytest.fixture(scope="module", params=["vl-small-1", "vl-small-2", "hd-small-2", "hd-small-3"])
+@pytest.fixture(scope="module", params=CASES)
 def case(request: pytest.FixtureRequest) -> dict[str, Any]:
     folder = DATA / request.param
     expected = json.loads((folder / "expected.json").read_text())
@@ -53,15 +52,7 @@ def test_logits_agree(case: dict[str, Any]) -> None:
 
 def test_greedy_ids_agree(case: dict[str, Any]) -> None:
     expected = case["json"]
-    ids = case["model"].generate(
-        **case["inputs"],
-        do_sample=False,
-        max_new_tokens=expected["max_new_tokens"],
-        logits_processor=[BosRepetitionPenalty(expected["repetition_penalty"], 1)],
-        eos_token_id=2,
-        pad_token_id=2,
-    )
-    assert [1, *ids[0].tolist()] == expected["greedy_ids"]
+    assert [1, *greedy_ids(case["model"], case["inputs"], expected)] == expected["greedy_ids"]
 
 
 @pytest.mark.skipif(not ORIGINAL_TOKENIZER.is_dir(), reason="the original tokenizer is not part of this repository")

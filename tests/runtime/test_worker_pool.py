@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 
-from tests.checkpoints import write_checkpoint
+from tests.checkpoints import write_questions
 from xcomposer_ui.__main__ import main
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.settings import Settings
@@ -36,10 +35,7 @@ def cluster() -> Iterator[None]:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small checkpoint beside a file of questions, one line of which is invalid."""
     folder = tmp_path_factory.mktemp("pool")
-    write_checkpoint(folder / "model")
-    Image.new("RGB", (8, 8), "red").save(folder / "a.png")
-    lines = [json.dumps({"question": f"Question {n}?", "image": "a.png", "id": n}) for n in range(LINES)]
-    (folder / "questions.jsonl").write_text("\n".join([*lines[:3], "not json", *lines[3:]]), "utf-8")
+    write_questions(folder, LINES, "not json")
     return folder
 
 

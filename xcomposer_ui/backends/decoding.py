@@ -21,7 +21,7 @@ from xcomposer_ui.core.errors import first_line
 from xcomposer_ui.core.messages import Message, Sentence
 from xcomposer_ui.core.units import joined, memory
 from xcomposer_ui.models.cache import PreallocatedCache
-from xcomposer_ui.models.static_cache import DecodingCache, StaticCache, capacity_for
+from xcomposer_ui.models.static_cache import DecodingCache, StaticCache, capacity_for, layer_tensors
 
 MARGIN = 1.25
 """What has to be free, over the static cache's size: a graph's own memory is a few MiB beside it."""
@@ -117,7 +117,7 @@ class Decoding:
             return self._eager(cache, embeds, attention_mask)
         starts = _starts(embeds, attention_mask)
         if step := self._decoder.find(self._key, capacity):
-            step.cache.load(*_layers(cache), tokens, starts)
+            step.cache.load(*layer_tensors(cache), tokens, starts)
             self._use(step)
             return self._replay(step, cache, embeds)
         expected = self._eager(cache, embeds, attention_mask)
@@ -141,7 +141,7 @@ class Decoding:
                 self._stay_eager(Message("reason.decoder.long"))
                 return
             if step := self._decoder.find(self._key, capacity):
-                step.cache.load(*_layers(cache), tokens, old.starts)
+                step.cache.load(*layer_tensors(cache), tokens, old.starts)
                 self._use(step)
                 return
             expected = self._eager(cache, embeds, attention_mask)
@@ -158,7 +158,7 @@ class Decoding:
         began = time.perf_counter()
         try:
             static = self._decoder.static_cache(cache, capacity)
-            static.load(*_layers(cache), tokens, starts)
+            static.load(*layer_tensors(cache), tokens, starts)
             static.position.fill_(tokens)
             assert self._decoder.record is not None
             step = RecordedStep(self._decoder.record(self._plain_step(static), embeds), static)
@@ -207,7 +207,7 @@ class Decoding:
         """Why the static cache does not fit; None where it does."""
         if not self._decoder.checks_memory:
             return None
-        keys, values = _layers(cache)
+        keys, values = layer_tensors(cache)
         device = keys[0].device.type
         free = free_bytes(device)
         if free is None:
@@ -231,12 +231,6 @@ class Decoding:
 def logits_bound(logits: Tensor) -> float:
     """Largest difference from `logits` that a graph's may have, by the dtype that they were computed in."""
     return max(ABSOLUTE_BOUND, SPACINGS * torch.finfo(logits.dtype).eps * float(logits.abs().max()))
-
-
-def _layers(cache: PreallocatedCache) -> tuple[list[Tensor], list[Tensor]]:
-    """Keys and values by layer."""
-    layers: list[Any] = cache.layers
-    return [layer.keys for layer in layers], [layer.values for layer in layers]
 
 
 def _starts(embeds: Tensor, attention_mask: Tensor | None) -> Tensor:

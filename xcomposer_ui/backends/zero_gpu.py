@@ -24,14 +24,13 @@ from xcomposer_ui.backends.graph_decoder import decoder_for
 from xcomposer_ui.backends.local import LocalBackend, open_local
 from xcomposer_ui.backends.memory import weights_bytes
 from xcomposer_ui.backends.run_control import Stopped
+from xcomposer_ui.compare.execution import WARM_UP_TOKENS
 from xcomposer_ui.core.errors import UserError, first_line
 from xcomposer_ui.core.messages import Message, Sentence
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.planning.gpu_time import gpu_seconds
 from xcomposer_ui.runtime.backend import CallResult, ModelHost, Progress, ProgressSnapshot, Result, Work
 from xcomposer_ui.runtime.executor import MEMORY_EVERY_SEC, TEXT_EVERY_SEC, Job
-
-WARM_UP_TOKENS = 2
 
 REFUSALS = {
     "ZeroGPU quota exceeded": "zero_gpu_quota",

@@ -17,7 +17,7 @@ from xcomposer_ui.compare.report import (
 )
 from xcomposer_ui.core.messages import LANGUAGES, text
 from xcomposer_ui.core.metrics import metric_of, metrics
-from xcomposer_ui.core.units import UNKNOWN, joined, memory
+from xcomposer_ui.core.units import joined, memory
 from xcomposer_ui.finetuning.recipes import recipe_named
 from xcomposer_ui.finetuning.result import MEMORY_FIGURES, Finetuning, finetuning_as_json
 from xcomposer_ui.finetuning.script import script
@@ -121,7 +121,7 @@ def _memory(document: Mapping[str, Any]) -> str:
 def _measured_and_predicted(entry: Mapping[str, Any], name: str) -> str:
     measured = {**(entry["memory"] or {}), "peak": entry["peak_memory_bytes"]}
     figures = measured.get(name), (entry["predicted_memory"] or {}).get(name)
-    return " / ".join(UNKNOWN if figure is None else joined(memory(figure)) for figure in figures)
+    return " / ".join(joined(memory(figure)) for figure in figures)
 
 
 def _name(recipe: str) -> str:

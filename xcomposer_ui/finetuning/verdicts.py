@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xcomposer_ui.core.messages import Message
 from xcomposer_ui.core.strategies import HALF_DTYPES
-from xcomposer_ui.core.units import UNKNOWN, joined, memory, share, significant
+from xcomposer_ui.core.units import joined, memory, share, significant
 from xcomposer_ui.finetuning.recipes import REFERENCE, recipe_named
 from xcomposer_ui.finetuning.request import HELD_OUT_QUESTIONS, FinetuningRequest
 from xcomposer_ui.finetuning.result import MEMORY_FIGURES, Finetuning, RecipeResult
@@ -62,7 +62,7 @@ def out_of_memory_message(result: RecipeResult, request: FinetuningRequest) -> M
     """What a step of the recipe needs, part by part, and what needs less."""
     planned = result.predicted_memory
     sizes = {name: None if planned is None else getattr(planned, name) for name in MEMORY_FIGURES}
-    facts = {name: UNKNOWN if size is None else joined(memory(size)) for name, size in sizes.items()}
+    facts = {name: joined(memory(size)) for name, size in sizes.items()}
     return Message("train.out_of_memory", batch=request.batch, **facts)
 
 

@@ -43,6 +43,12 @@ def capacities_for(prompt: int, new_tokens: int, longest: int) -> tuple[int, ...
     return tuple(found)
 
 
+def layer_tensors(cache: PreallocatedCache) -> tuple[list[Tensor], list[Tensor]]:
+    """Keys and values (B, heads, T, head_dim) by layer."""
+    layers: list[Any] = cache.layers
+    return [layer.keys for layer in layers], [layer.values for layer in layers]
+
+
 class StaticCache:
     """Keys and values (B, heads, capacity, head_dim) by layer, of one decoding step at a time.
 
@@ -52,11 +58,9 @@ class StaticCache:
 
     def __init__(self, source: PreallocatedCache, capacity: int) -> None:
         """With layers like those of `source`, which has at least one token."""
-        layers: list[Any] = source.layers
         self.capacity = capacity
         self.keys, self.values = (
-            [t.new_zeros((*t.shape[:2], capacity, t.shape[3])) for t in tensors]
-            for tensors in ([layer.keys for layer in layers], [layer.values for layer in layers])
+            [t.new_zeros((*t.shape[:2], capacity, t.shape[3])) for t in tensors] for tensors in layer_tensors(source)
         )
         device = self.keys[0].device
         self.position = torch.zeros(1, dtype=torch.long, device=device)

@@ -14,7 +14,6 @@ from xcomposer_ui.core.settings import Settings
 from xcomposer_ui.core.strategies import checked_half, strategy_named, strategy_title
 from xcomposer_ui.finetuning.request import FinetuningRequest
 from xcomposer_ui.finetuning.result import Finetuned
-from xcomposer_ui.planning.default_choices import half_for
 from xcomposer_ui.planning.fit import MemoryBudget
 from xcomposer_ui.runtime.model_queue import nobody
 from xcomposer_ui.runtime.runner import Runner
@@ -103,8 +102,5 @@ class PooledRunner(Runner):
         kind = "cpu" if device == "cpu" else "gpu"
         return {"workers": Message(f"reason.workers.{kind}", workers=self._workers)}
 
-    def _half(self, name: str | None) -> tuple[str, Sentence]:
-        name = name or self.settings.half
-        if name == "auto":
-            return half_for(self._state[0].device or self.settings.device, self.machine.known)
-        return checked_half(name), Message("reason.chosen")
+    def _device(self) -> str:
+        return self._state[0].device or self.settings.device

@@ -306,12 +306,15 @@ class Runner:
             raise UserError("unknown_model", name=model, known=", ".join(self.settings.models))
         return model
 
+    def _device(self) -> str:
+        """The device, as far as it is known: the settings' one before the backend is opened."""
+        return self.settings.device if self._backend is None else self._backend.device
+
     def _half(self, name: str | None) -> tuple[str, Sentence]:
         """(16-bit dtype, reason for the choice)."""
         name = name or self.settings.half
         if name == "auto":
-            device = self.settings.device if self._backend is None else self._backend.device
-            return half_for(device, self.machine.known)
+            return half_for(self._device(), self.machine.known)
         return checked_half(name), Message("reason.chosen")
 
 

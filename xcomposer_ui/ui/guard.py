@@ -147,7 +147,7 @@ class Guard:
             try:
                 await self._reserve(declared_bytes(headers) or most, scope["app"])
             except UserError as error:
-                await _answer(507, error)(scope, receive, send)
+                await _refusal(error)(scope, receive, send)
                 return
         await self._limited(most, scope, receive, send)
 
@@ -199,7 +199,7 @@ class Guard:
             checked = await anyio.to_thread.run_sync(checked_call, blocks, called, body)
             checked = self._with_room(blocks, checked)
         except UserError as error:
-            await _answer(STATUS.get(error.code, 422), error)(scope, receive, send)
+            await _refusal(error)(scope, receive, send)
             return
         if checked is None:
             await _answer(404, UserError("call_nowhere"))(scope, receive, send)
@@ -257,6 +257,10 @@ def _with_headers(send: Send, path: str) -> Send:
 def _answer(status: int, error: UserError) -> JSONResponse:
     # "error" as in Gradio's own answers to calls, "detail" as in all its others, which the page shows.
     return JSONResponse({"error": str(error), "detail": str(error)}, status)
+
+
+def _refusal(error: UserError) -> JSONResponse:
+    return _answer(STATUS.get(error.code, 422), error)
 
 
 def _too_large(most: int) -> JSONResponse:

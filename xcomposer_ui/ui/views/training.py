@@ -161,8 +161,7 @@ def _bytes_of(result: RecipeResult, name: str, language: str) -> tuple[str, str]
     measured, predicted = (
         None if one is None else getattr(one, name) for one in (result.memory, result.predicted_memory)
     )
-    shown = [UNKNOWN if value is None else joined(memory(value)) for value in (measured, predicted)]
-    return shown[0], text("train.memory.predicted", language, bytes=shown[1])
+    return joined(memory(measured)), text("train.memory.predicted", language, bytes=joined(memory(predicted)))
 
 
 def _name(result: RecipeResult, language: str) -> str:
