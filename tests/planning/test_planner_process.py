@@ -100,7 +100,7 @@ def test_a_computation_ends_with_its_caller_and_the_next_one_has_a_new_process()
     asked = iter([False, False, True])
     with pytest.raises(UserError) as caught:
         planner.plan(PlanRequest("x"), lambda: next(asked))
-    assert caught.value.code == "plan_given_up"
+    assert caught.value.code == "given_up"
     wait_until_gone(first)
     assert planner.predict(SHAPE) not in (first, os.getpid())
     planner.close()
@@ -130,10 +130,10 @@ def test_a_caller_that_waits_for_its_turn_may_go() -> None:
         pass
     with pytest.raises(UserError) as caught:
         planner.plan(PlanRequest("x"), lambda: True)
-    assert caught.value.code == "plan_given_up"
+    assert caught.value.code == "given_up"
     left.set()
     thread.join(60)
-    assert ended == ["plan_given_up"]
+    assert ended == ["given_up"]
     planner.close()
 
 

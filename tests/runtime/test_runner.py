@@ -223,6 +223,17 @@ def test_closing_stops_the_run_and_leaves_the_model_free(runner: Runner, backend
     assert last.result.answer == "one What? three"
 
 
+def test_the_last_event_comes_again_while_nothing_is_new(runner: Runner, backends: list[ScriptedBackend]) -> None:
+    runner.warm_up()
+    backends[0].hold_answer.set()
+    late = threading.Timer(60, backends[0].hold_answer.clear)  # else a runner that says nothing waits for ever
+    late.start()
+    run = runner.run(ASK)
+    assert [event for event, _ in zip(run, range(4), strict=False)][1:] == [TextSoFar("one")] * 3
+    run.close()
+    late.cancel()
+
+
 def test_two_visitors_never_compute_at_once_and_the_second_waits(
     runner: Runner, backends: list[ScriptedBackend]
 ) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
+from xcomposer_ui.compare.execution import ComparisonSettings
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.ui.endpoints import setting_parameters
 
@@ -26,3 +27,10 @@ def values(**changed: Any) -> list[Any]:
         "device": "auto", **{p.name: p.default for p in setting_parameters(Request)}, "anyway": False,
     }  # fmt: skip
     return list((named | {"max_new_tokens": 4} | changed).values())
+
+
+def compare_values() -> list[Any]:
+    """The values of a call of /compare."""
+    named = {"image": None, "question": "What?", "half": "auto", "both_halves": False, "model": "embedded"}
+    numbers = [p.default for p in setting_parameters(Request, ComparisonSettings)]
+    return [*named.values(), "auto", *numbers, False]

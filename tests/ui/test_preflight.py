@@ -197,7 +197,7 @@ class Endless(ScriptedPlans):
         while not gone():
             self.given_up.wait(0.01)
         self.given_up.set()
-        raise UserError("plan_given_up")
+        raise UserError("given_up")
 
 
 def test_a_prediction_ends_when_its_page_is_closed(picture: str) -> None:

@@ -52,7 +52,7 @@ class Loading:
 
 @dataclass(frozen=True)
 class TextSoFar:
-    """The whole answer so far, not only its new part."""
+    """The whole answer so far, not only its new part; empty until the first token."""
 
     text: str
 

@@ -14,6 +14,7 @@ from concurrent.futures import TimeoutError as NotYet
 from dataclasses import replace
 from typing import TypeVar
 
+from xcomposer_ui.core.callers import Gone, stays
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.planning.fit import MemoryBudget
 from xcomposer_ui.planning.plan import Plan, PlanRequest, RunShape
@@ -38,11 +39,6 @@ POLL_SEC = 0.25
 Argument = TypeVar("Argument")
 AnyRequest = TypeVar("AnyRequest", bound=PlanRequest)
 Result = TypeVar("Result")
-
-
-def stays() -> bool:
-    """The answer of a caller that waits until the end: it is not gone."""
-    return False
 
 
 def plan_request(request: PlanRequest) -> Plan:
@@ -94,18 +90,15 @@ class PlannerProcess:
         self._pid: Future[int] | None = None
         self._idle_timer: threading.Timer | None = None
 
-    def plan(self, request: PlanRequest, gone: Callable[[], bool] = stays) -> Plan:
-        """The plan of `request`. Takes seconds. Raises UserError where it cannot be planned, or is given up.
-
-        gone: whether nobody waits for the plan any more; asked again and again.
-        """
+    def plan(self, request: PlanRequest, gone: Gone = stays) -> Plan:
+        """The plan of `request`. Takes seconds. Raises UserError where it cannot be planned, or is given up."""
         return self._computed(self._plan, self._on_card(request), gone)
 
-    def plan_training(self, request: TrainingPlanRequest, gone: Callable[[], bool] = stays) -> TrainingPlan:
+    def plan_training(self, request: TrainingPlanRequest, gone: Gone = stays) -> TrainingPlan:
         """The plan of a fine-tuning, as `plan`."""
         return self._computed(self._plan_training, self._on_card(request), gone)
 
-    def predict(self, shape: RunShape, gone: Callable[[], bool] = stays) -> int:
+    def predict(self, shape: RunShape, gone: Gone = stays) -> int:
         """Peak memory of a run, weights included, in bytes. Takes seconds. Arguments and errors as of `plan`."""
         return self._computed(self._predict, shape, gone)
 
@@ -127,9 +120,7 @@ class PlannerProcess:
             return request
         return replace(request, memory_bytes=budget.bytes, memory_of="card")
 
-    def _computed(
-        self, compute: Callable[[Argument], Result], argument: Argument, gone: Callable[[], bool] = stays
-    ) -> Result:
+    def _computed(self, compute: Callable[[Argument], Result], argument: Argument, gone: Gone = stays) -> Result:
         with self._turn(gone):
             try:
                 return self._awaited(self._submitted(compute, argument), gone)
@@ -140,17 +131,17 @@ class PlannerProcess:
                 self._close_when_idle()
 
     @contextlib.contextmanager
-    def _turn(self, gone: Callable[[], bool]) -> Iterator[None]:
+    def _turn(self, gone: Gone) -> Iterator[None]:
         """The context of a computation's turn. Raises UserError where its caller is gone before."""
         while not self._lock.acquire(timeout=POLL_SEC):
             if gone():
-                raise UserError("plan_given_up")
+                raise UserError("given_up")
         try:
             yield
         finally:
             self._lock.release()
 
-    def _awaited(self, future: Future[Result], gone: Callable[[], bool]) -> Result:
+    def _awaited(self, future: Future[Result], gone: Gone) -> Result:
         """The result of `future`. Raises UserError, the process killed, at the time limit or if the caller is gone."""
         started = time.monotonic()
         while True:
@@ -159,7 +150,7 @@ class PlannerProcess:
             except NotYet:
                 if gone():
                     self._kill()
-                    raise UserError("plan_given_up") from None
+                    raise UserError("given_up") from None
                 if time.monotonic() - started > self._longest_sec:
                     self._kill()
                     raise UserError("plan_too_long", limit=round(self._longest_sec)) from None

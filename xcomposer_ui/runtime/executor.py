@@ -11,7 +11,7 @@ from dataclasses import replace
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
-from xcomposer_ui.core.events import Event, Loading, MemorySoFar, TextSoFar, TryingRemedies
+from xcomposer_ui.core.events import Event, Loading, MemorySoFar, TextSoFar
 from xcomposer_ui.runtime.backend import Progress
 from xcomposer_ui.runtime.model_queue import POLL_SEC
 
@@ -99,25 +99,28 @@ class Job(Generic[Result]):
             yield
 
     def events(self, loading: Loading) -> Generator[Event, None, None]:
-        """Yield the run's events until the work has ended."""
-        memory_at = time.monotonic()
-        shown: str | tuple[str, float | None] | TryingRemedies = ""
+        """Yield the run's events until the work has ended; where nothing is new for POLL_SEC, the last one again.
+
+        A caller that is gone can close the generator only between two events.
+        """
+        latest: Event | None = None
+        yielded_at = memory_at = time.monotonic()
         while not self._done.wait(TEXT_EVERY_SEC):
-            if self.progress.trials is not None:
-                if shown != (trials := self.progress.trials):
-                    shown = trials
-                    yield trials
-            elif self.progress.text is None:
-                if shown != (stage := (self.progress.stage, self.progress.fraction)):
-                    shown = stage
-                    yield replace(loading, stage=stage[0], fraction=stage[1])
-            elif (text := self.progress.text()) and text != shown:
-                shown = text
-                yield TextSoFar(text)
-            if self.progress.memory is not None and time.monotonic() - memory_at >= MEMORY_EVERY_SEC:
-                memory_at = time.monotonic()
+            event, now = self._state(loading), time.monotonic()
+            if event != latest or now - yielded_at >= POLL_SEC:
+                latest, yielded_at = event, now
+                yield event
+            if self.progress.memory is not None and now - memory_at >= MEMORY_EVERY_SEC:
+                memory_at = now
                 if timeline := self.progress.memory():
                     yield MemorySoFar(timeline)
+
+    def _state(self, loading: Loading) -> Event:
+        if self.progress.trials is not None:
+            return self.progress.trials
+        if self.progress.text is None:
+            return replace(loading, stage=self.progress.stage, fraction=self.progress.fraction)
+        return TextSoFar(self.progress.text())
 
     def result(self) -> Result:
         """The result of work that has ended. Raises what the work raised."""

@@ -159,7 +159,10 @@ class Runner:
         job.result()
 
     def run(self, request: Request) -> Generator[Event, None, None]:
-        """Yield Waiting, Loading, TextSoFar, MemorySoFar and TryingRemedies events, and one Finished last."""
+        """Yield Waiting, Loading, TextSoFar, MemorySoFar and TryingRemedies events, and one Finished last.
+
+        Some event comes every quarter of a second, the last one again where nothing is new.
+        """
         _, half_reason = self._half(request.half)
         request = self.resolved(request)
 

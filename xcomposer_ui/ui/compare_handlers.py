@@ -10,6 +10,7 @@ from typing import Any
 
 from xcomposer_ui.compare.comparison import Comparison
 from xcomposer_ui.compare.execution import ComparisonSettings, Runs, compare, memory_queries
+from xcomposer_ui.core.callers import Gone, stays, while_wanted
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.images import open_picture
 from xcomposer_ui.core.request import Request
@@ -43,11 +44,11 @@ def split_fields(fields: Fields) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def compare_once(
-    runner: Runs, fields: Fields, preflight: Preflight | None = None, *, anyway: bool = False
+    runner: Runs, fields: Fields, preflight: Preflight | None = None, gone: Gone = stays, *, anyway: bool = False
 ) -> dict[str, Any]:
-    """One whole comparison as JSON, for the endpoint.
+    """One whole comparison as JSON, for the endpoint; it ends where its caller is `gone`.
 
-    Raises UserError for the user's mistakes; a strategy that does not fit is one, unless `anyway` is given.
+    Raises UserError then, and for the user's mistakes; a strategy that does not fit is one, unless `anyway` is given.
     """
     request = comparison_request(fields)
     if preflight is not None and not anyway:
@@ -55,7 +56,7 @@ def compare_once(
         runner.open()
         refuse_unless_fits(preflight.fitting, queries)
     comparison = Comparison(())
-    for step in compare(runner, request.question, request.settings):
+    for step in while_wanted(compare(runner, request.question, request.settings), gone):
         comparison = step.comparison
     return document_of(request, comparison)
 
@@ -95,7 +96,8 @@ def _compared(
     progress = compare(runner, request.question, request.settings)
     try:
         for step in progress:
-            now = replace(now, step=step, comparison=step.comparison)
+            if step != now.step:
+                now = replace(now, step=step, comparison=step.comparison)
             if clock() - drawn >= SHORTEST_STEP_SEC:
                 drawn = clock()
                 yield now

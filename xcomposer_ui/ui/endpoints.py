@@ -3,7 +3,7 @@
 A user's mistake is an error of the call with the sentence as its message (gradio_client raises it as AppError), and so
 is a run or a comparison that will not fit into memory, unless `anyway` is true; a run that failed is a result like any
 other, its `failure` filled. What needs no work to be found, such as a wrong kind or number of values, is refused before
-the call is queued.
+the call is queued. Work whose caller has disconnected is given up.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from xcomposer_ui.planning.training_plan import TrainingPlan, training_plan_as_j
 from xcomposer_ui.runtime.runner import Runner
 from xcomposer_ui.ui import compare_handlers, handlers, plan_handlers, train_handlers
 from xcomposer_ui.ui.checked_call import REFUSED
+from xcomposer_ui.ui.gradio_sessions import caller_gone
 from xcomposer_ui.ui.localization import SessionLanguages
 from xcomposer_ui.ui.pictures import PictureInput
 from xcomposer_ui.ui.plan_tab import PLAN_QUEUE
@@ -140,7 +141,7 @@ def build_endpoints(settings: Settings, runner: Runner, preflight: Preflight, la
 
         0 tiles stand for the model's own number. anyway: start what by its plan will not fit into memory.
         """
-        return handlers.run_once(runner, checked_run(anyway, **values), preflight, anyway=anyway)
+        return handlers.run_once(runner, checked_run(anyway, **values), preflight, caller_gone(), anyway=anyway)
 
     def checked_comparison(anyway: bool, both_halves: bool, **values: Any) -> dict[str, Any]:
         fields = _fields(values, (*settings_of(Request), *settings_of(ComparisonSettings)))
@@ -155,7 +156,7 @@ def build_endpoints(settings: Settings, runner: Runner, preflight: Preflight, la
     def compare(anyway: bool, both_halves: bool, **values: Any) -> dict[str, Any]:
         """One question under every strategy; the JSON of `python -m xcomposer_ui compare`."""
         fields = checked_comparison(anyway, both_halves, **values)
-        return compare_handlers.compare_once(runner, fields, preflight, anyway=anyway)
+        return compare_handlers.compare_once(runner, fields, preflight, caller_gone(), anyway=anyway)
 
     def explain_text(text: str, language: str) -> dict[str, Any]:
         """What a pasted error or traceback means; the JSON of `python -m xcomposer_ui explain`."""
@@ -184,7 +185,7 @@ def build_endpoints(settings: Settings, runner: Runner, preflight: Preflight, la
 
     def train(**values: Any) -> dict[str, Any]:
         """Fine-tune the embedded model; the JSON of `python -m xcomposer_ui train`. recipes: separated by commas."""
-        return train_handlers.finetune_once(runner, checked_training(**values))
+        return train_handlers.finetune_once(runner, checked_training(**values), caller_gone())
 
     with gr.Row(visible=False):
         add_refusal(languages)

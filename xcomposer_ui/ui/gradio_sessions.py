@@ -15,6 +15,8 @@ from typing import Any
 
 from gradio.context import LocalContext
 
+from xcomposer_ui.core.callers import Gone
+
 SCRIPT_SEC = 60.0
 """Seconds after its last use at which the session of a script, which has no page, is released."""
 
@@ -102,7 +104,7 @@ def current_session() -> str | None:
     return None if request is None else request.session_hash
 
 
-def caller_gone() -> Callable[[], bool]:
+def caller_gone() -> Gone:
     """A function that says whether the caller of the event being handled has disconnected since; of any thread.
 
     False for a call that was not queued: Gradio notices its end only when it answers.

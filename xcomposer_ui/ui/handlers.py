@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from xcomposer_ui.compare.document import document_of_run, run_as_json
+from xcomposer_ui.core.callers import Gone, stays, while_wanted
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.events import (
     Event,
@@ -90,18 +91,18 @@ def _expected(runner: Runner, preflight: Preflight | None, query: MemoryRequest)
 
 
 def run_once(
-    runner: Runner, fields: Fields, preflight: Preflight | None = None, *, anyway: bool = False
+    runner: Runner, fields: Fields, preflight: Preflight | None = None, gone: Gone = stays, *, anyway: bool = False
 ) -> dict[str, Any]:
-    """One run outside any conversation, as JSON, for the endpoint.
+    """One run outside any conversation, as JSON, for the endpoint; it ends where its caller is `gone`.
 
-    Raises UserError for the user's mistakes; a run that does not fit is one, unless `anyway` is given.
+    Raises UserError then, and for the user's mistakes; a run that does not fit is one, unless `anyway` is given.
     """
     request = request_from(fields)
     if preflight is not None and not anyway:
         query = runner.resolved(request).memory_query()
         runner.open()
         refuse_unless_fits(preflight.fitting, [query])
-    for event in runner.run(request):
+    for event in while_wanted(runner.run(request), gone):
         if isinstance(event, Finished):
             return run_as_json(event.result)
     raise RuntimeError("the runner ended without a result")
@@ -182,9 +183,13 @@ def _steps(
     expected: Callable[[], int | None],
 ) -> Generator[Session, None, Session]:
     """Yield the session after each event, texts at most every SHORTEST_STEP_SEC; return the last."""
-    drawn = -SHORTEST_STEP_SEC
+    drawn, latest = -SHORTEST_STEP_SEC, None
     try:
         for event in events:
+            if event == latest:  # nothing to draw, but a moment at which a caller that is gone ends the run
+                yield session
+                continue
+            latest = event
             session = _after(session, request, event)
             if isinstance(event, TextSoFar):
                 if clock() - drawn < SHORTEST_STEP_SEC:

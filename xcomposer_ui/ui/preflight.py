@@ -5,16 +5,17 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import threading
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from xcomposer_ui.compare.execution import Runs
+from xcomposer_ui.core.callers import Gone, stays
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.request import MemoryRequest, tile_settings
 from xcomposer_ui.planning.fit import DoesNotFit, FitChecker
 from xcomposer_ui.planning.plan import Plan, PlanRequest, RunShape
-from xcomposer_ui.planning.planner_process import PlannerProcess, stays
+from xcomposer_ui.planning.planner_process import PlannerProcess
 from xcomposer_ui.planning.predictions import Predictions
 from xcomposer_ui.planning.training_plan import TrainingPlan, TrainingPlanRequest
 from xcomposer_ui.runtime.runner import Runner
@@ -74,13 +75,13 @@ class Preflight:
 
 
 class EndablePlans(Plans, Protocol):
-    """Plans that can be given up. gone: whether nobody waits for the result any more."""
+    """Plans that can be given up."""
 
-    def plan(self, request: PlanRequest, gone: Callable[[], bool] = stays) -> Plan: ...
+    def plan(self, request: PlanRequest, gone: Gone = stays) -> Plan: ...
 
-    def plan_training(self, request: TrainingPlanRequest, gone: Callable[[], bool] = stays) -> TrainingPlan: ...
+    def plan_training(self, request: TrainingPlanRequest, gone: Gone = stays) -> TrainingPlan: ...
 
-    def predict(self, shape: RunShape, gone: Callable[[], bool] = stays) -> int: ...
+    def predict(self, shape: RunShape, gone: Gone = stays) -> int: ...
 
 
 class CallersPlans:

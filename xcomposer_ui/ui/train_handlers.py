@@ -6,6 +6,7 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from xcomposer_ui.core.callers import Gone, stays, while_wanted
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.events import Waiting
 from xcomposer_ui.finetuning.recipes import RECIPES
@@ -65,9 +66,12 @@ class TrainSession:
 Sessions = Generator[TrainSession, None, None]
 
 
-def finetune_once(runner: Trains, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """One whole fine-tuning as JSON, for the endpoint. Raises UserError for the user's mistakes."""
-    *_, last = runner.finetune(FinetuningRequest(**fields))
+def finetune_once(runner: Trains, fields: Mapping[str, Any], gone: Gone = stays) -> dict[str, Any]:
+    """One whole fine-tuning as JSON, for the endpoint; it ends where its caller is `gone`.
+
+    Raises UserError then, and for the user's mistakes.
+    """
+    *_, last = while_wanted(runner.finetune(FinetuningRequest(**fields)), gone)
     assert isinstance(last, Finetuned)
     return document_of(last.finetuning)
 
