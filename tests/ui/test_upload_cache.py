@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from xcomposer_ui.core.errors import UserError
-from xcomposer_ui.ui.upload_cache import KEEP_SEC, TIDY_SEC, UploadCache, own_upload_folder
-from xcomposer_ui.ui.uploads import FILE_META
+from xcomposer_ui.ui.uploads import FILE_META, KEEP_SEC, TIDY_SEC, UploadCache, own_upload_folder
 
 
 @pytest.fixture

@@ -1,17 +1,11 @@
-"""Requests as ASGI passes them on: their types, size, host and body."""
+"""Requests as ASGI passes them on: their size, host and body."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
 
 from starlette.datastructures import Headers
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
+from starlette.types import Message, Receive, Scope
 
 
 def declared_bytes(headers: Headers) -> int:

@@ -1,4 +1,4 @@
-"""What a call of an event or endpoint may contain, checked before Gradio queues it: its values' number, kinds and size.
+"""A call of one of Gradio's events or endpoints, checked before Gradio sees it: its values' number, kinds and size.
 
 Gradio itself looks at the values when the event's turn has come, and ends it with an unexplained error.
 """
@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 from gradio.block_function import BlockFunction
 
 from xcomposer_ui.core.errors import UserError
-from xcomposer_ui.core.messages import Message
+from xcomposer_ui.core.messages import LANGUAGES, Message
 from xcomposer_ui.ui.pictures import DrawingInput, PictureInput
+from xcomposer_ui.ui.run_tab import MODEL_QUEUE
 from xcomposer_ui.ui.uploads import DATA_URL, as_cached_file, check_data_url, check_file, has_path, is_file
 
 LONGEST_TEXT = 1_000_000
@@ -35,6 +38,68 @@ FileTest = Callable[[Mapping[str, Any]], bool]
 
 WHOLE, NUMBER, TEXT, FLAG, PICTURE, DRAWING = "whole", "number", "text", "flag", "picture", "drawing"
 
+UNQUEUED = "predict"
+"""The name by which the page calls its events that are not queued; they are told apart by their number."""
+
+REFUSED = "refused"
+"""Name of the event that ends with the sentence of a refusal."""
+
+
+@dataclass(frozen=True)
+class CheckedCall:
+    """A call that Gradio may read. body: its JSON object."""
+
+    function: BlockFunction
+    body: dict[str, Any]
+
+    @property
+    def computes(self) -> bool:
+        """Whether it has to wait for the model."""
+        return self.function.concurrency_id == MODEL_QUEUE
+
+
+def checked_call(blocks: Any, called: re.Match[str], body: bytes) -> CheckedCall:
+    """The call, checked; a wrong call of one of the page's events becomes one of REFUSED.
+
+    Raises UserError where a script's call is wrong, and where there is no such event or endpoint.
+    """
+    given = parsed(body)
+    if called["route"] == "queue/join" or called["name"] == UNQUEUED:
+        return _checked_event(blocks, given)
+    found = [f for f in blocks.fns.values() if f.api_name == called["name"] and f.api_visibility == "public"]
+    if not found:
+        raise UserError("call_nowhere")
+    if called["route"].startswith("call/v2"):
+        return CheckedCall(found[0], checked_named_values(found[0], given))
+    return CheckedCall(found[0], _session(given) | {"data": checked_values(found[0], given.get("data"))})
+
+
+def _checked_event(blocks: Any, given: Mapping[str, Any]) -> CheckedCall:
+    session, index = _session(given), given.get("fn_index")
+    function = blocks.fns.get(index) if type(index) is int else None
+    if function is None or not session:
+        raise UserError("call_nowhere")
+    trigger = given.get("trigger_id")
+    joined = session | {"fn_index": index, "trigger_id": trigger if isinstance(trigger, int) else None}
+    try:
+        event_data = checked_event_data(given.get("event_data"))
+        values = checked_values(function, given.get("data"))
+        return CheckedCall(function, joined | {"data": values, "event_data": event_data})
+    except UserError as error:
+        return refused_event(blocks, joined, error)
+
+
+def refused_event(blocks: Any, joined: Mapping[str, Any], error: UserError) -> CheckedCall:
+    """The event of a page that ends with the sentence of `error`, in place of the one in `joined`. blocks: Gradio's."""
+    function = next(function for function in blocks.fns.values() if function.api_name == REFUSED)
+    sentences = {language: error.in_language(language) for language in LANGUAGES}
+    return CheckedCall(function, {**joined, "fn_index": function._id, "data": [sentences], "event_data": None})
+
+
+def _session(given: Mapping[str, Any]) -> dict[str, str]:
+    session = given.get("session_hash")
+    return {"session_hash": session} if isinstance(session, str) and re.fullmatch(r"[\w-]{1,64}", session) else {}
+
 
 def parsed(body: bytes) -> dict[str, Any]:
     """The JSON object in `body`. Raises UserError where it is none, or has too many values to be read."""
@@ -53,16 +118,12 @@ def checked_values(function: BlockFunction, values: Any) -> list[Any]:
     """The values of a call by position, its pictures in the upload cache. Raises UserError where one is wrong."""
     components = list(function.inputs)
     names = parameter_names(function)
-    if not isinstance(values, list):
+    public = function.api_visibility == "public"
+    if not isinstance(values, list) or (not public and len(values) < len(components)):
         raise UserError("call_form")
-    if function.api_visibility == "public":
-        if len(values) != len(components):
-            raise UserError(
-                "argument_count", endpoint=function.api_name, count=len(components), found=len(values),
-                names=", ".join(names),
-            )  # fmt: skip
-    elif len(values) < len(components):
-        raise UserError("call_form")
+    if public and len(values) != len(components):
+        facts = {"endpoint": function.api_name, "names": ", ".join(names)}
+        raise UserError("argument_count", **facts, count=len(components), found=len(values))
     given = list(zip(names, components, values, strict=False))
     for name, component, value in given:
         _check(name, component, value)

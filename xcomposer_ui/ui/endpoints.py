@@ -28,7 +28,7 @@ from xcomposer_ui.planning.plan import PlanRequest, plan_as_json
 from xcomposer_ui.planning.training_plan import TrainingPlan, training_plan_as_json
 from xcomposer_ui.runtime.runner import Runner
 from xcomposer_ui.ui import compare_handlers, handlers, plan_handlers, train_handlers
-from xcomposer_ui.ui.checked_call import REFUSED
+from xcomposer_ui.ui.call_check import REFUSED
 from xcomposer_ui.ui.gradio_sessions import caller_gone
 from xcomposer_ui.ui.localization import SessionLanguages
 from xcomposer_ui.ui.pictures import PictureInput

@@ -84,11 +84,16 @@ class GradioSessions:
             return {*self._open, *sessions_with_events(app)}
 
     def release(self, app: Any, session: str) -> None:
-        """Drop Gradio's state and messages of `session`. app: Gradio's."""
+        """Drop Gradio's state and messages of `session`, if there are any. app: Gradio's."""
         with self._lock:
             self._closed.pop(session, None)
             self._seen.pop(session, None)
-        release(app, session)
+        holder, queue = app.state_holder, app.get_blocks()._queue
+        for stored in (
+            holder.session_data, holder.time_last_used, queue.pending_messages_per_session,
+            queue.pending_event_ids_session,
+        ):  # fmt: skip
+            stored.pop(session, None)
 
     def _unused(self, session: str, now: float) -> bool:
         if session in self._open:
@@ -125,13 +130,3 @@ def calls_in(blocks: Any, queue: str) -> int:
 def sessions_with_events(app: Any) -> set[str]:
     """The sessions with an event that waits or runs."""
     return {event.session_hash for event in list(app.get_blocks()._queue.event_ids_to_events.values())}
-
-
-def release(app: Any, session: str) -> None:
-    """Drop Gradio's state and messages of `session`; nothing happens where there is none."""
-    holder, queue = app.state_holder, app.get_blocks()._queue
-    for stored in (
-        holder.session_data, holder.time_last_used, queue.pending_messages_per_session,
-        queue.pending_event_ids_session,
-    ):  # fmt: skip
-        stored.pop(session, None)

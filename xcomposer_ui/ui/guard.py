@@ -16,15 +16,16 @@ from typing import Any
 import anyio
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
+from starlette.types import Message, Receive, Scope, Send
 
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.images import MAX_FILE_BYTES
 from xcomposer_ui.core.units import MIB, joined, memory
-from xcomposer_ui.ui.asgi import Message, Receive, Scope, Send, body_once, declared_bytes, host, read_body, with_length
-from xcomposer_ui.ui.checked_call import CheckedCall, checked_call, refused_event
+from xcomposer_ui.ui.asgi import body_once, declared_bytes, host, read_body, with_length
+from xcomposer_ui.ui.call_check import CheckedCall, checked_call, refused_event
 from xcomposer_ui.ui.gradio_sessions import GradioSessions, calls_in
 from xcomposer_ui.ui.run_tab import MODEL_QUEUE, MOST_COMPUTING
-from xcomposer_ui.ui.upload_cache import TIDY_SEC, UploadCache
+from xcomposer_ui.ui.uploads import TIDY_SEC, UploadCache
 
 API = "/gradio_api"
 
@@ -62,8 +63,8 @@ HEADERS = {
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]", "0.0.0.0")
 
 FULL = "queue_full"
-STATUS = {FULL: 503, "uploads_full": 507}
-"""Of refusals that are not the call's own mistake."""
+STATUS = {"call_cross_site": 403, "call_nowhere": 404, "call_bytes": 413, FULL: 503, "uploads_full": 507}
+"""Code of a refusal -> its status; 422 for all others."""
 
 
 class Guard:
@@ -88,12 +89,15 @@ class Guard:
             return
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         send = _with_headers(send, path)
-        if scope["method"] in ("GET", "HEAD"):
-            await self._read(path, scope, receive, send)
-        elif scope["method"] == "POST":
-            await self._posted(path, scope, receive, send)
-        else:
-            await _answer(405, UserError("call_nowhere"))(scope, receive, send)
+        try:
+            if scope["method"] in ("GET", "HEAD"):
+                await self._read(path, scope, receive, send)
+            elif scope["method"] == "POST":
+                await self._posted(path, scope, receive, send)
+            else:
+                await _answer(UserError("call_nowhere"), 405)(scope, receive, send)
+        except UserError as error:
+            await _answer(error)(scope, receive, send)
 
     async def _tidy(self, app: Any) -> None:
         """Release sessions and delete files that are no longer used, again and again, whether or not somebody calls."""
@@ -104,8 +108,7 @@ class Guard:
 
     async def _read(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
         if READ.fullmatch(path.rstrip("/") if path == "/" else path) is None:
-            await _answer(404, UserError("call_nowhere"))(scope, receive, send)
-            return
+            raise UserError("call_nowhere")
         parts = path.removeprefix(API).strip("/").split("/")
         if parts[0] == "heartbeat":
             with self.sessions.open(parts[1]):
@@ -131,12 +134,10 @@ class Guard:
     async def _posted(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
         called = CALLED.fullmatch(path)
         if called is None and POSTED.fullmatch(path) is None:
-            await _answer(404, UserError("call_nowhere"))(scope, receive, send)
-            return
+            raise UserError("call_nowhere")
         headers = Headers(scope=scope)
         if headers.get("sec-fetch-site") == "cross-site" and host(headers) in LOOPBACK:
-            await _answer(403, UserError("call_cross_site"))(scope, receive, send)
-            return
+            raise UserError("call_cross_site")
         self.sessions.sweep(scope["app"])
         if called is not None:
             await self._called(called, headers, scope, receive, send)
@@ -144,11 +145,7 @@ class Guard:
         uploaded = path.startswith(f"{API}/upload")
         most = LARGEST_UPLOAD_BYTES if uploaded else LARGEST_OTHER_BYTES
         if uploaded:
-            try:
-                await self._reserve(declared_bytes(headers) or most, scope["app"])
-            except UserError as error:
-                await _refusal(error)(scope, receive, send)
-                return
+            await self._reserve(declared_bytes(headers) or most, scope["app"])
         await self._limited(most, scope, receive, send)
 
     async def _reserve(self, size: int, app: Any) -> None:
@@ -158,9 +155,8 @@ class Guard:
     async def _limited(self, most: int, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on while its body has at most `most` bytes."""
         if declared_bytes(Headers(scope=scope)) > most:
-            await _too_large(most)(scope, receive, send)
-            return
-        seen, started = 0, False
+            raise _too_large(most)
+        seen = 0
 
         async def counted() -> Message:
             nonlocal seen
@@ -169,8 +165,6 @@ class Guard:
             return {"type": "http.disconnect"} if seen > most else message
 
         async def noted(message: Message) -> None:
-            nonlocal started
-            started = True
             if seen <= most:
                 await send(message)
 
@@ -180,30 +174,21 @@ class Guard:
             if seen <= most:
                 raise
         if seen > most:
-            await _too_large(most)(scope, receive, send)
+            raise _too_large(most)
 
     async def _called(
         self, called: re.Match[str], headers: Headers, scope: Scope, receive: Receive, send: Send
     ) -> None:
         if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-            await _answer(415, UserError("call_form"))(scope, receive, send)
+            await _answer(UserError("call_form"), 415)(scope, receive, send)
             return
         body = await read_body(receive, LARGEST_CALL_BYTES, declared_bytes(headers))
         if body is None:
-            await _too_large(LARGEST_CALL_BYTES)(scope, receive, send)
-            return
+            raise _too_large(LARGEST_CALL_BYTES)
         blocks = scope["app"].get_blocks()
-        try:
-            if len(body) > LARGEST_OTHER_BYTES:  # it may have a picture as a data: URL
-                await self._reserve(len(body), scope["app"])
-            checked = await anyio.to_thread.run_sync(checked_call, blocks, called, body)
-            checked = self._with_room(blocks, checked)
-        except UserError as error:
-            await _refusal(error)(scope, receive, send)
-            return
-        if checked is None:
-            await _answer(404, UserError("call_nowhere"))(scope, receive, send)
-            return
+        if len(body) > LARGEST_OTHER_BYTES:  # it may have a picture as a data: URL
+            await self._reserve(len(body), scope["app"])
+        checked = self._with_room(blocks, await anyio.to_thread.run_sync(checked_call, blocks, called, body))
         if session := checked.body.get("session_hash"):
             self.sessions.used(session)
             self.uploads.named(session, checked.body)
@@ -211,12 +196,12 @@ class Guard:
         with self._joining(checked):
             await self.app(with_length(scope, content), body_once(content, receive), send)
 
-    def _with_room(self, blocks: Any, checked: CheckedCall | None) -> CheckedCall | None:
+    def _with_room(self, blocks: Any, checked: CheckedCall) -> CheckedCall:
         """`checked`, if it needs no model or there is room in the model's queue.
 
         Otherwise one of the page's events becomes one of REFUSED, and a script's call raises UserError.
         """
-        if checked is None or not checked.computes:
+        if not checked.computes:
             return checked
         if self._joined + calls_in(blocks, MODEL_QUEUE) < MOST_COMPUTING:
             return checked
@@ -254,14 +239,11 @@ def _with_headers(send: Send, path: str) -> Send:
     return sent
 
 
-def _answer(status: int, error: UserError) -> JSONResponse:
+def _answer(error: UserError, status: int | None = None) -> JSONResponse:
+    """The answer to a request that is refused. status: None for that of the error's code."""
     # "error" as in Gradio's own answers to calls, "detail" as in all its others, which the page shows.
-    return JSONResponse({"error": str(error), "detail": str(error)}, status)
+    return JSONResponse({"error": str(error), "detail": str(error)}, status or STATUS.get(error.code, 422))
 
 
-def _refusal(error: UserError) -> JSONResponse:
-    return _answer(STATUS.get(error.code, 422), error)
-
-
-def _too_large(most: int) -> JSONResponse:
-    return _answer(413, UserError("call_bytes", limit=joined(memory(most))))
+def _too_large(most: int) -> UserError:
+    return UserError("call_bytes", limit=joined(memory(most)))

@@ -32,7 +32,7 @@ from xcomposer_ui.ui.page_scripts import head
 from xcomposer_ui.ui.preflight import EndablePlans
 from xcomposer_ui.ui.run_tab import MOST_COMPUTING
 from xcomposer_ui.ui.theme import theme
-from xcomposer_ui.ui.upload_cache import delete_uploads, own_upload_folder
+from xcomposer_ui.ui.uploads import delete_uploads, own_upload_folder
 from xcomposer_ui.ui.views.examples import examples_style
 from xcomposer_ui.ui.views.notices import does_not_fit_sentences
 
