@@ -18,7 +18,7 @@ from xcomposer_ui.finetuning.result import Finetuned, Finetuning, RecipeResult
 from xcomposer_ui.lesson.formats import format_named
 from xcomposer_ui.ui.links import train_fields, train_link
 from xcomposer_ui.ui.train_handlers import TrainSession, finetune_once, remedy_steps, steps
-from xcomposer_ui.ui.views.gradient_histogram import regions, seen_by_backward
+from xcomposer_ui.ui.views.training_charts import regions, seen_by_backward
 from xcomposer_ui.ui.views.training import training_view
 
 NAMES = ("float32", "autocast_float16", "bfloat16", "float16_scaled")

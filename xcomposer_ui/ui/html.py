@@ -64,18 +64,6 @@ class _Layout(Extension):
         return _LAYOUT.sub(lambda found: "{#" + "\n" * found[0].count("\n") + "#}", source)
 
 
-def labelled_rows(rows: Markup, heads: Sequence[object]) -> Markup:
-    """The rows of a table with roles, and with its column's head on each cell: a narrow table shows rows as blocks."""
-    labels = [escape(visible(head)) for head in heads]
-
-    def row(found: re.Match[str]) -> str:
-        columns = iter(labels)
-        cells = _CELL.sub(lambda cell: f'<td role="cell" data-label="{next(columns, "")}"', found[0])
-        return cells.replace(">", ' role="row">', 1)
-
-    return Markup(_ROW.sub(row, rows))
-
-
 @cache
 def _environment() -> Environment:
     """The templates' environment: autoescaped, and an undefined name is an error."""
@@ -88,7 +76,7 @@ def _environment() -> Environment:
     )
     environment.filters["short_name"] = short_name
     environment.globals |= {"text": _text, "colour_name": colour_name}
-    environment.filters["labelled_rows"] = _labelled
+    environment.filters["labelled_rows"] = _labelled_rows
     return environment
 
 
@@ -98,12 +86,20 @@ def _text(context: Context, code: str, **facts: Any) -> str:
 
 
 @pass_context
-def _labelled(context: Context, rows: Markup, heads: Sequence[object]) -> Markup:
-    return labelled_rows(rows, [_finalized(context, head) for head in heads])
-
-
-@pass_context
 def _finalized(context: Context, value: object) -> object:
     if isinstance(value, Markup):
         return value
     return visible(value.in_language(context["language"]) if isinstance(value, Message | Text) else value)
+
+
+@pass_context
+def _labelled_rows(context: Context, rows: Markup, heads: Sequence[object]) -> Markup:
+    """The rows of a table with roles, and with its column's head on each cell: a narrow table shows rows as blocks."""
+    labels = [escape(_finalized(context, head)) for head in heads]
+
+    def row(found: re.Match[str]) -> str:
+        columns = iter(labels)
+        cells = _CELL.sub(lambda cell: f'<td role="cell" data-label="{next(columns, "")}"', found[0])
+        return cells.replace(">", ' role="row">', 1)
+
+    return Markup(_ROW.sub(row, rows))

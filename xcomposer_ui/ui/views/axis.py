@@ -1,12 +1,14 @@
-"""The axes of charts: linear from zero with round ticks and a unit, and logarithmic over powers of ten."""
+"""The axes of charts, linear from zero with round ticks and a unit or logarithmic over powers of ten; their lines."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from xcomposer_ui.core.units import BINARY_UNITS, significant
+from xcomposer_ui.ui.html import colour_name
 
 MOST_TICKS = 5
 SMALLEST_LOGARITHM = 1e-9
@@ -81,6 +83,21 @@ def log_axis(values: Sequence[float]) -> LogAxis:
     """An axis for the positive `values`, from a power of ten to a power of ten."""
     lowest = math.floor(math.log10(max(min(values, default=1e-6), SMALLEST_LOGARITHM)))
     return LogAxis(lowest, max(math.ceil(math.log10(max(values, default=1.0))), lowest + 1))
+
+
+def curve_class(dtype: str, line: str) -> str:
+    """The CSS classes that give a curve its colour and its kind of line."""
+    return f"xl-curve xl-{colour_name(dtype)} xl-line-{line}"
+
+
+def unbroken_lines(points: Iterable[tuple[float, float | None]]) -> list[str]:
+    """The (x, y) of each line as SVG's points; a y that is None ends a line, and a single point makes none."""
+    lines = [
+        [f"{x:.1f},{y:.1f}" for x, y in line]
+        for finite, line in groupby(points, key=lambda point: point[1] is not None)
+        if finite
+    ]
+    return [" ".join(line) for line in lines if len(line) > 1]
 
 
 def _round_axis(most: float, unit: str, size: float) -> Axis:

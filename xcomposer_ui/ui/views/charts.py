@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from markupsafe import Markup
 
 from xcomposer_ui.compare.divergence import LayerDivergence
 from xcomposer_ui.core.messages import text
 from xcomposer_ui.core.units import joined, memory
-from xcomposer_ui.ui.html import colour_name, render
-from xcomposer_ui.ui.views.axis import LogAxis, log_axis, memory_axis, plain_axis
+from xcomposer_ui.ui.html import render
+from xcomposer_ui.ui.views.axis import LogAxis, curve_class, log_axis, memory_axis, plain_axis, unbroken_lines
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class Curve:
 
     @property
     def css_class(self) -> str:
-        return f"xl-curve xl-{colour_name(self.dtype)} xl-line-{self.line}"
+        return curve_class(self.dtype, self.line)
 
 
 def bars(title: str, values: Sequence[Bar]) -> Markup:
@@ -95,9 +96,8 @@ def memory_bars(
 ) -> Markup:
     """Bars of memory in parts, each with its total beside it. line: (bytes, label) of a limit that crosses the bars."""
     most = max((sum(bar.parts) for bar in values), default=0)
-    limit = (
-        line[0] if line is not None and line[0] <= 2 * most else None
-    )  # a distant limit would leave no space for the bars
+    # A distant limit would leave no space for the bars.
+    limit = line[0] if line is not None and line[0] <= 2 * most else None
     entries = [(f"xl-part-{n}", name) for n, name in enumerate(legend)]
     rows = [
         (
@@ -151,16 +151,12 @@ def merged(curves: Sequence[Curve], language: str) -> list[Curve]:
         else:
             group.append(curve)
     separator = text("list.separator", language)
-    return [
-        group[0]
-        if len(group) == 1
-        else replace(
-            group[0],
-            label=text("compare.depth.coincide", language, names=separator.join(curve.label for curve in group)),
-            line="solid",
-        )
-        for group in groups
-    ]
+    merged = []
+    for first, *others in groups:
+        names = separator.join(curve.label for curve in (first, *others))
+        together = text("compare.depth.coincide", language, names=names)
+        merged.append(replace(first, label=together, line="solid") if others else first)
+    return merged
 
 
 STRIP = LogAxis(-8, 0)
@@ -218,39 +214,20 @@ class _DepthPlot:
         ]
 
 
-@dataclass(frozen=True)
-class _Mark:
-    """A stage on a curve. y: None where its error is not finite."""
-
-    x: float
-    y: float | None
-    title: str
-
-
-@dataclass(frozen=True)
-class _DrawnCurve:
-    """lines: runs of points; a stage whose error is not finite ends one."""
-
-    css_class: str
-    lines: Sequence[Sequence[str]]
-    marks: Sequence[_Mark]
-
-
-def _drawn(curve: Curve, plot: _DepthPlot, not_finite: str) -> _DrawnCurve:
-    lines: list[list[str]] = [[]]
-    marks = []
+def _drawn(curve: Curve, plot: _DepthPlot, not_finite: str) -> dict[str, Any]:
+    """A curve's marks, one a stage, and the lines between them. A stage whose error is not finite has no y, and ends a
+    line."""
+    marks: list[dict[str, Any]] = []
     places = {key: n for n, key in enumerate(plot.stages)}
     for layer in curve.stages:
         error = layer.relative_error
         if _key(layer) not in places or error == 0:  # zero has no logarithm
             continue
         x, y = plot.x(places[_key(layer)]), None if error is None else plot.y(error)
-        marks.append(_Mark(x, y, f"{curve.label}, {layer.module}: {not_finite if error is None else f'{error:.2e}'}"))
-        if y is None:
-            lines.append([])
-        else:
-            lines[-1].append(f"{x:.1f},{y:.1f}")
-    return _DrawnCurve(curve.css_class, lines, marks)
+        title = f"{curve.label}, {layer.module}: {not_finite if error is None else f'{error:.2e}'}"
+        marks.append({"x": x, "y": y, "title": title})
+    lines = unbroken_lines((mark["x"], mark["y"]) for mark in marks)
+    return {"css_class": curve.css_class, "lines": lines, "marks": marks}
 
 
 def _key(layer: LayerDivergence) -> tuple[str, int]:

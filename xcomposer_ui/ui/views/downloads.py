@@ -16,6 +16,9 @@ from xcomposer_ui.ui.html import render
 Formats = Mapping[str, Callable[[Mapping[str, Any]], str]]
 """Name of a format, which is also the file extension -> the function that writes a document in it."""
 
+File = tuple[str, str, str, str]
+"""The text code of a file's label, its name, its kind (a key of MIME), and its content."""
+
 MIME = {
     "md": "text/markdown", "json": "application/json", "csv": "text/csv", "py": "text/x-python",
     "jsonl": "application/jsonl", "html": "text/html",
@@ -30,19 +33,17 @@ def downloads(document: Mapping[str, Any], stem: str, link: str, language: str) 
     """
     single = len(document["runs"]) == 1  # the table of runs has a CSV of all of them
     kinds = {kind: made for kind, made in FORMATS.items() if not (single and kind == "csv")}
-    files = _files(kinds, document, stem)
-    if not single or document["runs"][0].get("failure"):
-        files.append(("compare.report.issue", "bug-report.md", "md", bug_report(document)))
-    return _links("compare.report", files, language, link)
+    bug = not single or document["runs"][0].get("failure")
+    more = [("compare.report.issue", "bug-report.md", "md", bug_report(document))] if bug else []
+    return links(kinds, document, stem, link, language, more)
 
 
-def links(title: str, formats: Formats, document: Mapping[str, Any], stem: str, link: str, language: str) -> Markup:
-    """Links that download `document` in each of `formats`, as files called `stem`. title: the text code of the row."""
-    return _links(title, _files(formats, document, stem), language, link)
-
-
-def _files(formats: Formats, document: Mapping[str, Any], stem: str) -> list[tuple[str, str, str, str]]:
-    return [(f"compare.report.{kind}", f"{stem}.{kind}", kind, made(document)) for kind, made in formats.items()]
+def links(
+    formats: Formats, document: Mapping[str, Any], stem: str, link: str, language: str, more: Sequence[File] = ()
+) -> Markup:
+    """Links that download `document` in each of `formats`, as files called `stem`, and the files of `more`."""
+    files = [(f"compare.report.{kind}", f"{stem}.{kind}", kind, made(document)) for kind, made in formats.items()]
+    return _links("compare.report", [*files, *more], language, link)
 
 
 def batch_downloads(documents: Sequence[Mapping[str, Any]], language: str) -> Markup:
@@ -52,10 +53,8 @@ def batch_downloads(documents: Sequence[Mapping[str, Any]], language: str) -> Ma
         ("question", *csv_fields()),
         ({"question": document["question"]["text"], **row} for document in documents for row in csv_rows(document)),
     )
-    files = (
-        ("compare.report.jsonl", "examples.jsonl", "jsonl", lines),
-        ("compare.report.csv", "examples.csv", "csv", table),
-    )
+    contents = {"jsonl": lines, "csv": table}
+    files = [(f"compare.report.{kind}", f"examples.{kind}", kind, content) for kind, content in contents.items()]
     return _links("compare.batch", files, language)
 
 
@@ -66,7 +65,6 @@ def data_url(kind: str, content: str) -> str:
     return f"data:{MIME[kind]};charset=utf-8;base64,{data}"
 
 
-def _links(title: str, files: Sequence[tuple[str, str, str, str]], language: str, link: str = "") -> Markup:
-    """files: (the text code of the label, file name, kind, content) of each."""
+def _links(title: str, files: Sequence[File], language: str, link: str = "") -> Markup:
     links = [(label, name, data_url(kind, content)) for label, name, kind, content in files]
     return render("downloads", language, title=title, files=links, link=link)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from functools import cache
@@ -16,6 +13,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from xcomposer_ui.core.images import open_picture, thumbnail
 from xcomposer_ui.core.messages import Message, text
 from xcomposer_ui.core.metrics import metric_of
 from xcomposer_ui.core.result import RunResult
@@ -37,7 +35,7 @@ from xcomposer_ui.tracing.dtype_path import BLOCK, MODULE, PathStep, path
 from xcomposer_ui.ui.html import render
 from xcomposer_ui.ui.views.charts import Curve, MemoryBar, depth, memory_bars
 from xcomposer_ui.ui.views.flow import stage_name
-from xcomposer_ui.ui.views.gradient_histogram import gradient_histograms
+from xcomposer_ui.ui.views.training_charts import gradient_histograms
 
 RUN_FIGURES = ("latency_sec", "peak_memory_bytes")
 """The metrics beside an answer."""
@@ -45,8 +43,8 @@ RUN_FIGURES = ("latency_sec", "peak_memory_bytes")
 LONGEST_EXACT = 13
 """Characters of a value that is written out exactly."""
 
-THUMBNAIL = 120
-"""Pixels of a picture's longer side."""
+THUMBNAIL_PIXELS = 120
+"""Longer side of a picture."""
 
 
 def facts_of(figures: Figures) -> dict[str, str]:
@@ -119,7 +117,7 @@ def runs_view(shown: LabelledRuns, language: str) -> Markup:
     return render(
         "evidence_runs",
         language,
-        picture=thumbnail(results[0].request.file or ""),
+        picture=example_thumbnail(results[0].request.file or ""),
         question=results[0].request.text,
         heads=[Message(metric_of(field).label) for field in RUN_FIGURES],
         rows=[_run_row(result, language) for result in results],
@@ -168,44 +166,27 @@ _VIEWS: dict[type, Callable[[Any, str], Markup]] = {
 
 
 @cache
-def thumbnail(picture: str) -> str:
+def example_thumbnail(picture: str) -> str:
     """The example called `picture`, small, as a data: URL."""
-    from PIL import Image
-
-    with Image.open(ASSETS / "examples" / Path(picture).name) as opened:
-        drawn = opened.convert("RGB")
-    drawn.thumbnail((THUMBNAIL, THUMBNAIL))
-    written = io.BytesIO()
-    drawn.save(written, "PNG")
-    return "data:image/png;base64," + base64.b64encode(written.getvalue()).decode()
+    return thumbnail(open_picture(ASSETS / "examples" / Path(picture).name), THUMBNAIL_PIXELS)
 
 
-@dataclass(frozen=True)
-class _Stage:
-    """One stage of a run, or several blocks that are alike. into, out: their floating-point types.
+def _stage(steps: Sequence[PathStep], casting: set[str], language: str) -> dict[str, Any]:
+    """One stage of a run, or several blocks that are alike, with the floating-point types that go in and come out.
 
     inserts: whether autocast inserts a cast in it. islands: modules inside that compute in float32.
     """
-
-    name: str
-    into: Sequence[str]
-    out: Sequence[str]
-    inserts: bool
-    islands: int
-
-
-def _stage(steps: Sequence[PathStep], casting: set[str], language: str) -> _Stage:
     first, last = steps[0], steps[-1]
     names = [stage_name(step).in_language(language) for step in (first, last)]
     inside = tuple(f"{step.name}." for step in steps)
-    return _Stage(
-        name=names[0] if len(steps) == 1 else f"{names[0]} – {names[1]}",
-        into=first.dtypes_in,
-        out=last.dtypes_out,
-        inserts=any(name == step.name for name in casting for step in steps)
-        or any(name.startswith(inside) for name in casting if first.name),
-        islands=sum(step.islands + step.is_island for step in steps),
-    )
+    casts_inside = any(name.startswith(inside) for name in casting if first.name)
+    return {
+        "name": names[0] if len(steps) == 1 else f"{names[0]} – {names[1]}",
+        "into": first.dtypes_in,
+        "out": last.dtypes_out,
+        "inserts": casts_inside or any(step.name in casting for step in steps),
+        "islands": sum(step.islands + step.is_island for step in steps),
+    }
 
 
 def _merged(shown: Traced) -> Iterator[list[PathStep]]:

@@ -3,30 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Any
 
 from markupsafe import Markup
 
-from xcomposer_ui.core.messages import Message, Sentence
+from xcomposer_ui.core.messages import Message
 from xcomposer_ui.core.result import Explanation, Failure, Fix
 from xcomposer_ui.core.strategies import strategy_name
 from xcomposer_ui.core.units import UNKNOWN
 from xcomposer_ui.ui.html import render
-
-
-@dataclass(frozen=True)
-class _Remedy:
-    """A row of the remedies. verdict: what came of it, or what is expected. button: the id of what runs it, or "".
-
-    state: whether it cures, or that it is being tried, for the row's mark.
-    """
-
-    fix: Fix
-    name: str
-    verdict: Message
-    reason: Sentence
-    state: str
-    button: str = ""
 
 
 def explanation_card(explanation: Explanation, language: str) -> Markup:
@@ -60,20 +45,28 @@ def failure_card(
     )
 
 
-def _remedies(fixes: Sequence[Fix], language: str, buttons: str, pending: Sequence[str] = ()) -> list[_Remedy]:
-    """A row for each of `fixes`: those that cure first, those that do not last; in their order while one is pending."""
+def _remedies(fixes: Sequence[Fix], language: str, buttons: str, pending: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """A row for each of `fixes`: those that cure first, those that do not last; in their order while one is pending.
+
+    verdict: what came of it, or what is expected. state: whether it cures, or that it is being tried, for the row's
+    mark. button: the id of what runs it, or "".
+    """
     ordered = fixes if pending else sorted(fixes, key=lambda fix: (True, None, False).index(fix.cures))
     return [
-        _Remedy(
-            fix,
-            strategy_name(fix.strategy, language),
-            Message("fix.trying") if fix.strategy in pending else _verdict(fix),
-            Message("fix.failed_with", message=fix.failed_with or UNKNOWN) if fix.tried and not fix.cures else fix.why,
-            "trying" if fix.strategy in pending else str(fix.cures).lower(),
-            f"{buttons}-{fix.strategy}" if buttons and fix.cures is not False else "",
-        )
+        {
+            "fix": fix,
+            "name": strategy_name(fix.strategy, language),
+            "verdict": Message("fix.trying") if fix.strategy in pending else _verdict(fix),
+            "reason": _failed_with(fix) if fix.tried and not fix.cures else fix.why,
+            "state": "trying" if fix.strategy in pending else str(fix.cures).lower(),
+            "button": f"{buttons}-{fix.strategy}" if buttons and fix.cures is not False else "",
+        }
         for fix in ordered
     ]
+
+
+def _failed_with(fix: Fix) -> Message:
+    return Message("fix.failed_with", message=fix.failed_with or UNKNOWN)
 
 
 def _verdict(fix: Fix) -> Message:

@@ -61,28 +61,15 @@ def _row(held: Held, *, clickable: bool) -> dict[str, Any]:
 def _bits(held: Held) -> list[tuple[str, str, Message]]:
     """(part, "0" or "1", what the bit is worth) of each bit, the sign first."""
     form = held.result_format
-    return [(part, bit, Message(f"float.bit.{part}")) for part, bit in zip(_parts(form), held.bits, strict=True)]
-
-
-def _parts(form: FloatFormat) -> list[str]:
-    return ["sign", *["exponent"] * form.exponent_bits, *["mantissa"] * form.mantissa_bits]
-
-
-@dataclass(frozen=True)
-class _Band:
-    """One format on the number line: the corners of its area, as SVG's points. middle: y of its name."""
-
-    name: str
-    css_class: str
-    points: str
-    middle: float
+    parts = ["sign", *["exponent"] * form.exponent_bits, *["mantissa"] * form.mantissa_bits]
+    return [(part, bit, Message(f"float.bit.{part}")) for part, bit in zip(parts, held.bits, strict=True)]
 
 
 @dataclass(frozen=True)
 class NumberLine:
     """marks: x of each format's value of the calculation, None where it is zero or not finite, beside its band's y."""
 
-    bands: Sequence[_Band]
+    bands: Sequence[dict[str, Any]]
     ticks: Sequence[tuple[str, float]]
     marks: Sequence[tuple[str, float, float]]
     width: int = 960
@@ -109,8 +96,8 @@ def number_line(rows: Sequence[Held]) -> NumberLine:
     return NumberLine(bands, ticks, marks)
 
 
-def _band(form: FloatFormat, base: float) -> _Band:
-    """The area over the line at y `base`, stepwise by powers of two."""
+def _band(form: FloatFormat, base: float) -> dict[str, Any]:
+    """The area of one format over the line at y `base`, stepwise by powers of two, as SVG's points."""
     most = FORMATS[0].mantissa_bits + 1
     corners = []
     for power in range(form.smallest_exponent - form.mantissa_bits, math.frexp(form.largest)[1]):
@@ -118,4 +105,4 @@ def _band(form: FloatFormat, base: float) -> _Band:
         corners += [(NumberLine.x(power), base - height), (NumberLine.x(power + 1), base - height)]
     area = [(corners[0][0], base), *corners, (corners[-1][0], base)]
     points = " ".join(f"{x:.1f},{y:.1f}" for x, y in area)
-    return _Band(form.name, f"xl-{colour_name(form.name)}", points, base - 4)
+    return {"name": form.name, "css_class": f"xl-{colour_name(form.name)}", "points": points, "middle": base - 4}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from markupsafe import Markup
 
@@ -19,19 +20,11 @@ DEPTHS = (0, 1, 2, 6)
 
 
 @dataclass(frozen=True)
-class _Clash:
-    """The dtypes that met at the module that failed. operands: (name, dtype), the first of each dtype."""
-
-    operation: str
-    operands: Sequence[tuple[Sentence, str]]
-
-
-@dataclass(frozen=True)
 class _Side:
     """One run's part of a row. step: None where the run does not have it. clash: of the module that raised it."""
 
     step: PathStep | None
-    clash: _Clash | None
+    clash: dict[str, Any] | None
 
 
 @dataclass(frozen=True)
@@ -127,14 +120,15 @@ def stage_name(step: PathStep) -> Message:
     return Message(f"flow.stage.{step.stage}", **facts)
 
 
-def _clash(step: PathStep | None, traced: Traced) -> _Clash | None:
+def _clash(step: PathStep | None, traced: Traced) -> dict[str, Any] | None:
+    """The operation that failed and its operands, (name, dtype) of the first of each dtype, where it was in `step`."""
     clash = traced.flow.clash
     if clash is None or step is None or clash.module != step.name:
         return None
     names: dict[str, Sentence] = {}
     for operand in reversed(clash.operands):  # the weight comes last, after its bias
         names.setdefault(operand.dtype, operand.name)
-    return _Clash(clash.operation or "", [(name, dtype) for dtype, name in names.items()][::-1])
+    return {"operation": clash.operation or "", "operands": [(name, dtype) for dtype, name in names.items()][::-1]}
 
 
 def _ending(traced: Traced) -> tuple[str, Message]:

@@ -17,7 +17,7 @@ from xcomposer_ui.ui.html import render
 from xcomposer_ui.ui.learn_handlers import TEACHER, LearnSession
 from xcomposer_ui.ui.lesson_links import step_link
 from xcomposer_ui.ui.views.downloads import data_url
-from xcomposer_ui.ui.views.evidence import evidence_view, facts_of, thumbnail
+from xcomposer_ui.ui.views.evidence import evidence_view, example_thumbnail, facts_of
 
 
 def lesson_view(session: LearnSession, progress: Progress, results: KeptResults, language: str) -> Markup:
@@ -89,19 +89,22 @@ def _step(step: Step, session: LearnSession, progress: Progress, results: KeptRe
     answer = _answer(result, chosen, language) if result and chosen else None
     finished = answer and number == len(names)
     return {
-        "step": {"name": step.name}
-        | {part: step_text(step, part, language) for part in ("title", "before", "question")},
+        "step": {"name": step.name, **_asked(step, language)},
         "number": number,
         "choices": [_choice(step, name, chosen, result if answer else None, language) for name in step.choices],
         "waiting": None if session.ahead is None else {"ahead": session.ahead},
         "answer": answer,
-        "picture": thumbnail(step.parameters["picture"]) if "picture" in step.parameters else None,
+        "picture": example_thumbnail(step.parameters["picture"]) if "picture" in step.parameters else None,
         "asked": step.parameters.get("question"),
         "link": step_link(step),
         "opens": step.opens,
         "next": names[number] if number < len(names) else None,
         "finished": Message("lesson.finished", right=progress.right, total=len(names)) if finished else None,
     }
+
+
+def _asked(step: Step, language: str) -> dict[str, str]:
+    return {part: step_text(step, part, language) for part in ("title", "before", "question")}
 
 
 def _mark(step: Step, session: LearnSession, progress: Progress, language: str) -> dict[str, Any]:
@@ -163,9 +166,7 @@ def _paper(step: Step, result: StepResult | None, language: str) -> dict[str, An
     right = step.expected if result is None else result.right
     facts = facts_of(result.findings.figures) if result else dict.fromkeys(_placeholders(step, language), "…")
     return {
-        "title": step_text(step, "title", language),
-        "before": step_text(step, "before", language),
-        "question": step_text(step, "question", language),
+        **_asked(step, language),
         "choices": [
             {"label": step_text(step, f"choice.{name}", language), "right": name == right} for name in step.choices
         ],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import groupby
 
 from markupsafe import Markup
@@ -31,7 +30,7 @@ def memory_chart(timeline: MemoryTimeline | None, predicted_bytes: int | None, l
         height=HEIGHT,
         legend=plot.legend(language),
         phases=[_phase(plot.time, language, *span) for span in _spans(timeline)],
-        paths=[*((("grid"), f"M0 {plot.y(tick.value):.2f}H{WIDTH}") for tick in plot.memory.ticks), *plot.paths()],
+        paths=[*(("grid", f"M0 {plot.y(tick.value):.2f}H{WIDTH}") for tick in plot.memory.ticks), *plot.paths()],
         figures=" · ".join(plot.figures(language)),
     )
 
@@ -107,21 +106,12 @@ class _Plot:
         return f"M0 {self.y(sizes_bytes[0]):.2f}{steps}"
 
 
-@dataclass(frozen=True)
-class _Phase:
-    """A phase's name and its place, as CSS lengths. name_at: the side that the name starts from."""
-
-    name: str
-    left: str
-    width: str
-    name_at: str
-
-
-def _phase(time: Axis, language: str, phase: str, begin_sec: float, end_sec: float) -> _Phase:
-    """The place of a phase and its name, which starts from the right edge for late phases."""
+def _phase(time: Axis, language: str, phase: str, begin_sec: float, end_sec: float) -> dict[str, str]:
+    """A phase's name and its place, as CSS lengths; the names of late phases start from the right edge."""
     left = time.percent(begin_sec)
     name_at = f"left:{left}" if time.share(begin_sec) < 0.8 else f"right:{time.percent(time.end - begin_sec)}"
-    return _Phase(text(f"plan.column.{phase}", language), left, time.percent(end_sec - begin_sec), name_at)
+    width, name = time.percent(end_sec - begin_sec), text(f"plan.column.{phase}", language)
+    return {"name": name, "left": left, "width": width, "name_at": name_at}
 
 
 def _spans(timeline: MemoryTimeline) -> Iterator[tuple[str, float, float]]:

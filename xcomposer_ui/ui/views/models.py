@@ -24,26 +24,15 @@ def head_line(status: Status, language: str) -> Markup:
 
 def models_table(entries: Sequence[Entry], status: Status, fitting: Fitting, language: str) -> Markup:
     """`entries` with their sizes, the strategies that fit, and their state."""
-    rows = [
-        (
-            entry,
-            [joined(memory(size)) for size in _sizes(entry)],
-            _fits(fitting.get(entry.name), language),
-            [dtype for model, dtype in status.loaded if model == entry.name],
-        )
-        for entry in entries
-    ]
-    return render("models", language, heads=_heads(), rows=rows, notes=Message("models.note", tokens=TEXT_TOKENS))
-
-
-def _sizes(entry: Entry) -> tuple[int | None, ...]:
-    """Bytes on disk, and in memory with each weights format."""
-    return entry.disk_bytes, *(entry.needed_bytes(weights) for weights in weights_formats())
-
-
-def _heads() -> list[Message]:
-    needs = [_needs(weights) for weights in weights_formats()]
-    return [Message("models.name"), Message("models.disk"), *needs, Message("models.fits"), Message("models.state")]
+    formats = weights_formats()
+    rows = []
+    for entry in entries:
+        sizes = (entry.disk_bytes, *(entry.needed_bytes(weights) for weights in formats))
+        loaded = [dtype for model, dtype in status.loaded if model == entry.name]
+        rows.append((entry, [joined(memory(size)) for size in sizes], _fits(fitting.get(entry.name), language), loaded))
+    needs = [_needs(weights) for weights in formats]
+    heads = [Message("models.name"), Message("models.disk"), *needs, Message("models.fits"), Message("models.state")]
+    return render("models", language, heads=heads, rows=rows, notes=Message("models.note", tokens=TEXT_TOKENS))
 
 
 def _needs(weights: WeightsFormat) -> Message:

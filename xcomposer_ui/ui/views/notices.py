@@ -37,9 +37,9 @@ def field_of(error: UserError) -> str | None:
 
 def does_not_fit_notice(misfit: DoesNotFit | ComparisonDoesNotFit | None, language: str) -> Markup:
     """What does not fit as an alert, a paragraph a sentence; empty where everything fits."""
-    return (
-        Markup() if misfit is None else macro("does_not_fit_notice", language, does_not_fit_sentences(misfit, language))
-    )
+    if misfit is None:
+        return Markup()
+    return macro("does_not_fit_notice", language, does_not_fit_sentences(misfit, language))
 
 
 def does_not_fit_sentences(misfit: DoesNotFit | ComparisonDoesNotFit, language: str) -> list[str]:
@@ -75,9 +75,8 @@ def _comparison_sentences(refused: ComparisonDoesNotFit, language: str) -> list[
         needed = joined(memory(misfit.needed_bytes))
         sentences.append(text("compare.does_not_fit.needs", language, variant=name, needed=needed))
     if refused.fitting:
-        names = text("compare.does_not_fit.comma", language).join(
-            name_of(variant, language) for variant in refused.fitting
-        )
+        comma = text("compare.does_not_fit.comma", language)
+        names = comma.join(name_of(variant, language) for variant in refused.fitting)
         sentences.append(text("compare.does_not_fit.fits", language, variants=names))
         if not any(variant.strategy == REFERENCE for variant in refused.fitting):
             sentences.append(text("compare.does_not_fit.no_full", language))

@@ -31,21 +31,12 @@ def plan_view(session: PlanSession, language: str) -> Markup:
         return macro("quiet", language, Message("plan.empty"))
     plan = session.plan
     if isinstance(plan, TrainingPlan):
-        return training_plan_view(
-            plan, _parameters(plan, language), _line(plan, language) if _on_cpu(plan) else None, language
-        )
+        line = _line(plan, language) if _on_cpu(plan) else None
+        return training_plan_view(plan, _parameters(plan, language), line, language)
     tiled = any(strategy.largest_tiles is not None for strategy in plan.strategies)
-    columns = (
-        "strategy",
-        "weights",
-        "cache",
-        *PHASES,
-        "total",
-        "peak",
-        "card",
-        "batch",
-        *(("tiles",) if tiled else ()),
-    )
+    more = ("tiles",) if tiled else ()
+    columns = ("strategy", "weights", "cache", *PHASES, "total", "peak", "card", "batch", *more)
+    charts = [_allocated(plan, language)] if _on_cpu(plan) else [_allocated(plan, language), _on_card(plan, language)]
     cards = list(plan.strategies[0].fits)
     names = [strategy_name(strategy.strategy, language) for strategy in plan.strategies]
     return render(
@@ -54,9 +45,7 @@ def plan_view(session: PlanSession, language: str) -> Markup:
         plan=plan,
         headline=_headline(session, plan, language),
         about=_about(plan, language),
-        charts=(_allocated(plan, language),)
-        if _on_cpu(plan)
-        else (_allocated(plan, language), _on_card(plan, language)),
+        charts=charts,
         figure_heads=[Message(f"plan.column.{name}") for name in columns],
         figure_rows=[
             (name, strategy.strategy, _figures(strategy, tiled), _phase_of_failure(strategy, language))
@@ -173,7 +162,7 @@ def _on_card(plan: Plan, language: str) -> Markup:
         )
         for strategy in plan.strategies
     ]
-    return memory_bars(text("plan.on_card", language), legend, bars, None if _on_cpu(plan) else _line(plan, language))
+    return memory_bars(text("plan.on_card", language), legend, bars, _line(plan, language))
 
 
 def _on_cpu(plan: Plan | TrainingPlan) -> bool:

@@ -99,19 +99,11 @@ def _facts(result: RunResult, language: str) -> list[str]:
     facts = [result.model, result.device]
     if workers := result.reasons.get("workers"):
         facts.append(worded(workers, language))
-    if m.prompt_tokens is not None:
-        facts.append(text("facts.prompt", language, n=m.prompt_tokens))
-    if m.reused_tokens:
-        facts.append(text("facts.reused", language, n=m.reused_tokens))
-    if m.reused_picture:
-        facts.append(text("facts.reused_picture", language))
-    if m.new_tokens is not None:
-        facts.append(text("facts.new", language, n=m.new_tokens))
-    facts += [
-        text(f"facts.{name}", language, n=value)
-        for name in OPTIONAL_SETTINGS
-        if (value := getattr(result.request, name))
-    ]
+    counts = {
+        "prompt": m.prompt_tokens, "reused": m.reused_tokens or None, "reused_picture": m.reused_picture or None,
+        "new": m.new_tokens, **{name: getattr(result.request, name) or None for name in OPTIONAL_SETTINGS},
+    }  # fmt: skip
+    facts += [text(f"facts.{name}", language, n=n) for name, n in counts.items() if n is not None]
     if m.decoder is not None and result.device == "cuda":  # elsewhere there is one way
         why = worded(result.reasons.get("decoder", ""), language)
         facts.append(text(f"facts.decoder.{m.decoder}", language, why=why))

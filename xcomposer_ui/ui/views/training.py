@@ -19,9 +19,8 @@ from xcomposer_ui.ui.views.axis import log_axis, number_axis
 from xcomposer_ui.ui.views.charts import MemoryBar, memory_bars
 from xcomposer_ui.ui.views.downloads import links
 from xcomposer_ui.ui.views.explanation import failure_card
-from xcomposer_ui.ui.views.gradient_histogram import gradient_histograms
 from xcomposer_ui.ui.views.run_status import waiting_message
-from xcomposer_ui.ui.views.step_curves import StepCurve, step_curves
+from xcomposer_ui.ui.views.training_charts import StepCurve, gradient_histograms, step_curves
 
 
 def training_view(session: TrainSession, language: str, link: str = "") -> Markup:
@@ -32,7 +31,7 @@ def training_view(session: TrainSession, language: str, link: str = "") -> Marku
         language,
         stage=_stage(session, language) if session.running else None,
         results=_results(found, language) if found is not None and found.recipes else None,
-        downloads=links("compare.report", FORMATS, session.document, "training", link, language)
+        downloads=links(FORMATS, session.document, "training", link, language)
         if session.document is not None
         else None,
     )
@@ -69,14 +68,7 @@ def _results(found: Finetuning, language: str) -> dict[str, Any]:
         "histograms": gradient_histograms(found.recipes, language),
         "curves": [_losses(found, language), _norms(found, language)],
         "heads": [text("train.recipe", language), *(text(metric.label, language) for metric in FIGURES)],
-        "rows": [
-            (
-                _name(r, language),
-                r.method.computed_dtype,
-                [metric.of(recipe_as_json(r), language) for metric in FIGURES],
-            )
-            for r in found.recipes
-        ],
+        "rows": [(_name(r, language), r.method.computed_dtype, _figures(r, language)) for r in found.recipes],
         "ranges": _ranges(found, language),
         "modules": _modules(found, language),
         "memory": _memory(found, language),
@@ -84,6 +76,10 @@ def _results(found: Finetuning, language: str) -> dict[str, Any]:
             (_name(r, language), failure_card(r.failure, language)) for r in found.recipes if r.failure is not None
         ],
     }
+
+
+def _figures(result: RecipeResult, language: str) -> list[str]:
+    return [metric.of(recipe_as_json(result), language) for metric in FIGURES]
 
 
 def _losses(found: Finetuning, language: str) -> Markup:

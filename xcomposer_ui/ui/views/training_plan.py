@@ -30,7 +30,11 @@ def training_plan_view(plan: TrainingPlan, about: str, line: tuple[int, str] | N
             for entry in first
         ],
         details=[
-            (method_name(method, language), _chart(plan, method, line, language), _rows(plan, method, language))
+            (
+                method_name(method, language),
+                _chart(plan, method, line, language),
+                [(recipe_name(e.recipe, language), e.recipe, _figures(e, language)) for e in plan.by(method)],
+            )
             for method in plan.methods
         ],
         heads=[Message("train.recipe"), *(Message(f"plan.column.{name}") for name in COLUMNS)],
@@ -51,13 +55,9 @@ def _about(plan: TrainingPlan, language: str) -> str:
     )
 
 
-def _entry(plan: TrainingPlan, method: TrainingMethod, recipe: str) -> RecipePlan:
-    return next(entry for entry in plan.by(method) if entry.recipe == recipe)
-
-
 def _on_card(plan: TrainingPlan, method: TrainingMethod, recipe: str) -> tuple[str, str | None]:
     """(memory on a card, the smallest card that holds it)."""
-    entry = _entry(plan, method, recipe)
+    entry = next(entry for entry in plan.by(method) if entry.recipe == recipe)
     return joined(memory(entry.on_card.total_bytes)), _smallest(entry)
 
 
@@ -73,10 +73,6 @@ def _chart(plan: TrainingPlan, method: TrainingMethod, line: tuple[int, str] | N
         bars.append(MemoryBar(recipe_name(entry.recipe, language), parts))
     legend = [text(f"plan.{part}", language) for part in PARTS]
     return memory_bars(text("plan.train.peak", language), legend, bars, line)
-
-
-def _rows(plan: TrainingPlan, method: TrainingMethod, language: str) -> list[tuple[str, str, list[str | Message]]]:
-    return [(recipe_name(entry.recipe, language), entry.recipe, _figures(entry, language)) for entry in plan.by(method)]
 
 
 def _figures(entry: RecipePlan, language: str) -> list[str | Message]:

@@ -1,4 +1,7 @@
-"""The magnitudes of the gradients over the range of the dtype that they are computed in, a row for each recipe."""
+"""The charts of a training: values over its steps, a line for each recipe, and the magnitudes of the gradients.
+
+The gradients stand over the range of the dtype that they are computed in, a row for each recipe.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +13,78 @@ from math import log2
 from markupsafe import Markup
 
 from xcomposer_ui.core.messages import text
-from xcomposer_ui.core.units import share
+from xcomposer_ui.core.units import share, significant
 from xcomposer_ui.finetuning.probe import Histogram, summed
 from xcomposer_ui.finetuning.result import RecipeResult
 from xcomposer_ui.lesson.formats import FloatFormat, format_named
 from xcomposer_ui.ui.html import colour_name, render
-from xcomposer_ui.ui.views.axis import LogAxis
+from xcomposer_ui.ui.views.axis import Axis, LogAxis, curve_class, number_axis, unbroken_lines
+
+WIDTH, HEIGHT = 420, 210
+LEFT, RIGHT, TOP, BOTTOM = 44, 410, 10, 186
+"""Of the SVG and of the plot's area in it, in pixels."""
 
 AXIS = LogAxis(-14, 6)
 """From below float16's smallest number, 6e-8, with space for what is lost there, to beyond its largest, 65504."""
 
-WIDTH, BARS_HEIGHT = 720, 74
+BARS_WIDTH, BARS_HEIGHT = 720, 74
+
+
+@dataclass(frozen=True)
+class StepCurve:
+    """values: of each step from the first; None where it is not finite. line: "solid", "dotted" or "dashed"."""
+
+    label: str
+    dtype: str
+    line: str
+    values: tuple[float | None, ...]
+
+    @property
+    def css_class(self) -> str:
+        return curve_class(self.dtype, self.line)
+
+    def points(self, axis: Axis | LogAxis, along: Axis) -> list[tuple[float, float | None]]:
+        """(x, y) of each step; y is None where the value is not finite."""
+        return [
+            (_x(along.share(n)), None if value is None else _y(axis.share(value)))
+            for n, value in enumerate(self.values, 1)
+        ]
+
+
+def step_curves(title: str, curves: Sequence[StepCurve], axis: Axis | LogAxis, steps: int, language: str) -> Markup:
+    """The chart of `curves` on one scale. steps: that the axis along ends at."""
+    along = number_axis(steps)
+    drawn = [(curve.css_class, curve.points(axis, along)) for curve in curves]
+    return render(
+        "step_curves",
+        language,
+        title=title,
+        width=WIDTH,
+        height=HEIGHT,
+        plot=(LEFT, RIGHT, TOP, BOTTOM),
+        legend=[(curve.css_class, curve.label) for curve in curves],
+        up=[(tick.label, _y(axis.share(tick.value))) for tick in axis.ticks],
+        along=[(f"{tick.value:g}", _x(along.share(tick.value))) for tick in along.ticks],
+        curves=[
+            # The last finite value is marked.
+            (css_class, unbroken_lines(points), next((point for point in points[::-1] if point[1] is not None), None))
+            for css_class, points in drawn
+        ],
+        figures=[_figure(curve, language) for curve in curves if curve.values],
+    )
+
+
+def _figure(curve: StepCurve, language: str) -> str:
+    first, last = ("NaN" if v is None else significant(v) for v in (curve.values[0], curve.values[-1]))
+    return text("train.chart.figure", language, recipe=curve.label, first=first, last=last, steps=len(curve.values))
+
+
+def _x(part: float) -> float:
+    return LEFT + (RIGHT - LEFT) * part
+
+
+def _y(part: float) -> float:
+    return BOTTOM - (BOTTOM - TOP) * part
 
 
 @dataclass(frozen=True)
@@ -48,7 +112,7 @@ def gradient_histograms(results: Sequence[RecipeResult], language: str) -> Marku
         language,
         rows=[_row(result, language) for result in shown],
         ticks=ticks,
-        width=WIDTH,
+        width=BARS_WIDTH,
         height=BARS_HEIGHT,
     )
 
