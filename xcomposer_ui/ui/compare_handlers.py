@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import fields as fields_of
 from dataclasses import replace
 from typing import Any
@@ -77,12 +78,8 @@ def steps(
     """
     try:
         request = comparison_request(fields, needs_picture=True)
-        if preflight is not None:
-            misfit = yield from _misfits(runner, session, request, request.question, preflight)
-            if misfit is not None:
-                yield session.refused(misfit)
-                return
-        yield from _compared(runner, session, request, clock)
+        if not (yield from _refused(runner, session, request, request.question, preflight)):
+            yield from _compared(runner, session, request, clock)
     except UserError as error:
         yield replace(session.idle(), notice=error)
 
@@ -93,26 +90,33 @@ def _compared(
     """As `steps`, for a checked request that fits. Raises UserError."""
     drawn = -SHORTEST_STEP_SEC
     now = CompareSession(request, earlier=session.idle())
-    progress = compare(runner, request.question, request.settings)
-    try:
+    with closing(compare(runner, request.question, request.settings)) as progress:
         for step in progress:
             if step != now.step:
                 now = replace(now, step=step, comparison=step.comparison)
             if clock() - drawn >= SHORTEST_STEP_SEC:
                 drawn = clock()
                 yield now
-    finally:
-        progress.close()
     yield now.ended()
 
 
-def _misfits(
-    runner: Runs, session: CompareSession, request: ComparisonRequest, largest: Request, preflight: Preflight
-) -> Generator[CompareSession, None, ComparisonDoesNotFit | None]:
-    """The variants under which `largest` does not fit, if any; yields a session before slow planning."""
+def _refused(
+    runner: Runs,
+    session: CompareSession,
+    request: ComparisonRequest,
+    largest: Request,
+    preflight: Preflight | None,
+    *,
+    batch: bool = False,
+) -> Generator[CompareSession, None, bool]:
+    """Whether there are variants under which `largest` does not fit; the last session yielded has them then."""
+    if preflight is None:
+        return False
     queries = memory_queries(runner, largest, request.settings)
     misfits = yield from preflight.misfits(runner, queries, replace(session.idle(), checking_fit=True))
-    return ComparisonDoesNotFit(request, queries, misfits) if misfits else None
+    if misfits:
+        yield replace(session.idle(), misfit=ComparisonDoesNotFit(request, queries, misfits, batch))
+    return bool(misfits)
 
 
 def batch_steps(
@@ -131,13 +135,9 @@ def batch_steps(
     try:
         largest = _largest(examples)
         request = comparison_request({**fields, "text": largest.text, "file": None, "repeats": 1})
-        if preflight is not None:
-            about_largest = replace(request.question, image=largest.image)
-            misfit = yield from _misfits(runner, session, request, about_largest, preflight)
-            if misfit is not None:
-                yield session.refused(replace(misfit, batch=True))
-                return
-        yield from _compared_batch(runner, session, request, examples)
+        about_largest = replace(request.question, image=largest.image)
+        if not (yield from _refused(runner, session, request, about_largest, preflight, batch=True)):
+            yield from _compared_batch(runner, session, request, examples)
     except UserError as error:
         yield replace(session.idle(), notice=error)
 

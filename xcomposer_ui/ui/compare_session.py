@@ -80,10 +80,6 @@ class CompareSession:
         """The session with nothing in progress and no notice."""
         return replace(self, step=None, notice=None, earlier=None, checking_fit=False, misfit=None)
 
-    def refused(self, misfit: ComparisonDoesNotFit) -> CompareSession:
-        """The session with a comparison that was not started; the last results stay."""
-        return replace(self.idle(), misfit=misfit)
-
     def ended(self, stopped: bool = False) -> CompareSession:
         """The idle session, with the document of what was measured."""
         comparison = self.comparison

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Mapping
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -145,15 +146,12 @@ def trace(runner: Runner, session: Session, against: str | None) -> Generator[Se
         device = last.device if last.device in DEVICES else None
         request = request_from({**vars(last.request), "device": device})
         for strategy in dict.fromkeys(filter(None, (last.strategy, against))):
-            events = runner.trace(replace(request, strategy=strategy))
-            try:
+            with closing(runner.trace(replace(request, strategy=strategy))) as events:
                 for event in events:
                     if isinstance(event, Traced):
                         flows.append(event)
                     else:
                         yield strategy if isinstance(event, Tracing) else event
-            finally:
-                events.close()
     except UserError as error:
         yield replace(session, notice=error)
         return
@@ -184,7 +182,7 @@ def _steps(
 ) -> Generator[Session, None, Session]:
     """Yield the session after each event, texts at most every SHORTEST_STEP_SEC; return the last."""
     drawn, latest = -SHORTEST_STEP_SEC, None
-    try:
+    with closing(events):
         for event in events:
             if event == latest:  # nothing to draw, but a moment at which a caller that is gone ends the run
                 yield session
@@ -198,8 +196,6 @@ def _steps(
             elif isinstance(event, MemorySoFar):
                 session = replace(session, expected_bytes=expected())
             yield session
-    finally:
-        events.close()
     return session
 
 

@@ -70,7 +70,7 @@ class Localization:
 
     def make(self, kind: Callable[..., Part], texts: dict[str, Key], **properties: Any) -> Part:
         """`kind` made with `properties`, and with `texts`: property -> key of its text."""
-        part = kind(**{name: self._first(key) for name, key in texts.items()}, **properties)
+        part = kind(**{name: _worded(key, self.language) for name, key in texts.items()}, **properties)
         self._bound.append((part, texts))
         return part
 
@@ -103,19 +103,15 @@ class Localization:
     def updates(self, language: str) -> dict[Any, Any]:
         """Component -> update that puts its texts into `language`."""
         return {
-            part: gr.update(**{name: _in_language(key, language) for name, key in texts.items()})
+            part: gr.update(**{name: _worded(key, language) for name, key in texts.items()})
             for part, texts in self._bound
         } | {part: shown(language) for part, shown in self._static.items()}
 
-    def _first(self, key: Key) -> Any:
-        if self.language != "auto":
-            return _in_language(key, self.language)
-        if isinstance(key, str):
-            return gr.I18n()(key) if key in sentences("en") else key
-        return [(self._first(label), value) for label, value in key]
 
-
-def _in_language(key: Key, language: str) -> Any:
-    if isinstance(key, str):
-        return text(key, language) if key in sentences("en") else key
-    return [(_in_language(label, language), value) for label, value in key]
+def _worded(key: Key, language: str) -> Any:
+    """The texts of `key` in `language`; "auto": what Gradio shows in the browser's language."""
+    if not isinstance(key, str):
+        return [(_worded(label, language), value) for label, value in key]
+    if key not in sentences("en"):
+        return key
+    return gr.I18n()(key) if language == "auto" else text(key, language)

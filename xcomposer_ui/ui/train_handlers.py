@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 from xcomposer_ui.core.callers import Gone, stays, while_wanted
 from xcomposer_ui.core.errors import UserError
@@ -13,12 +14,7 @@ from xcomposer_ui.finetuning.recipes import RECIPES
 from xcomposer_ui.finetuning.report import document_of
 from xcomposer_ui.finetuning.request import FinetuningRequest
 from xcomposer_ui.finetuning.result import Finetuned, Finetuning
-
-
-class Trains(Protocol):
-    """The part of the runner that a fine-tuning needs."""
-
-    def finetune(self, request: FinetuningRequest) -> Generator[Waiting | Finetuned, None, None]: ...
+from xcomposer_ui.runtime.runner import Runner
 
 
 @dataclass(frozen=True)
@@ -66,7 +62,7 @@ class TrainSession:
 Sessions = Generator[TrainSession, None, None]
 
 
-def finetune_once(runner: Trains, fields: Mapping[str, Any], gone: Gone = stays) -> dict[str, Any]:
+def finetune_once(runner: Runner, fields: Mapping[str, Any], gone: Gone = stays) -> dict[str, Any]:
     """One whole fine-tuning as JSON, for the endpoint; it ends where its caller is `gone`.
 
     Raises UserError then, and for the user's mistakes.
@@ -76,7 +72,7 @@ def finetune_once(runner: Trains, fields: Mapping[str, Any], gone: Gone = stays)
     return document_of(last.finetuning)
 
 
-def steps(runner: Trains, session: TrainSession, fields: Mapping[str, Any]) -> Sessions:
+def steps(runner: Runner, session: TrainSession, fields: Mapping[str, Any]) -> Sessions:
     """Yield the session during a fine-tuning, the same object again where nothing is new; the last one is idle.
 
     A user's mistake becomes the `notice`, and nothing else changes. Closing the generator stops the fine-tuning.
@@ -88,7 +84,7 @@ def steps(runner: Trains, session: TrainSession, fields: Mapping[str, Any]) -> S
         yield replace(session.idle(), notice=error)
 
 
-def remedy_steps(runner: Trains, session: TrainSession, remedy: str) -> Sessions:
+def remedy_steps(runner: Runner, session: TrainSession, remedy: str) -> Sessions:
     """As `steps`, for the recipe `remedy` with the settings of the session's fine-tuning, whose results stay."""
     before = session.finetuning
     if before is None or remedy not in session.remedies:  # a second click
@@ -99,13 +95,12 @@ def remedy_steps(runner: Trains, session: TrainSession, remedy: str) -> Sessions
         yield replace(session.idle(), notice=error)
 
 
-def _trained(runner: Trains, session: TrainSession, request: FinetuningRequest, remedy: str = "") -> Sessions:
+def _trained(runner: Runner, session: TrainSession, request: FinetuningRequest, remedy: str = "") -> Sessions:
     before = session.finetuning if remedy else None
     now = replace(session, running=True, document=None)
     yield now
-    events = runner.finetune(replace(request, recipes=(remedy,)) if remedy else request)
     latest: Waiting | Finetuning | None = None
-    try:
+    with closing(runner.finetune(replace(request, recipes=(remedy,)) if remedy else request)) as events:
         for event in events:
             shown = event if isinstance(event, Waiting) else event.finetuning
             if shown is not latest:
@@ -113,8 +108,6 @@ def _trained(runner: Trains, session: TrainSession, request: FinetuningRequest, 
                 now = replace(now, waiting=shown if isinstance(shown, Waiting) else None, finetuning=joined)
             latest = shown
             yield now
-    finally:
-        events.close()
     yield now.ended()
 
 

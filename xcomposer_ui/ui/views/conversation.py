@@ -80,7 +80,7 @@ def difference_strip(own: AnswerTokens, full: AnswerTokens, language: str) -> Ma
     """A cell for each token of an answer: how far its probability is from full precision's."""
     found = token_difference(own, full)
     names = [
-        text("strip.token", language, token=token, own=_probability(a), full=_probability(b))
+        text("strip.token", language, token=token, own=f"{math.exp(a):.4%}", full=f"{math.exp(b):.4%}")
         for token, a, b in zip(own.texts, own.log_probabilities, full.log_probabilities, strict=False)
     ]
     cells: list[tuple[str, float | None]] = list(zip(names, found.relative, strict=False))
@@ -99,7 +99,3 @@ def _difference_label(found: TokenDifference, language: str) -> str:
     own, full = (token.strip() or text("compare.end", language) for token in (found.own, found.full))
     code = "strip.different" if found.first_different else "strip.different.first"
     return text(code, language, n=found.first_different + 1, own=own, full=full, share=most)
-
-
-def _probability(logarithm: float) -> str:
-    return f"{math.exp(logarithm):.4%}"
