@@ -26,7 +26,7 @@ from xcomposer_ui.ui.learn_handlers import (
     measured,
     opened,
 )
-from xcomposer_ui.ui.lesson_links import calculation_link, calculation_linked, step_link
+from xcomposer_ui.ui.links import calculation_link, calculation_linked, step_link
 from xcomposer_ui.ui.views.evidence import error_text, evidence_view, exact_text, number_text
 from xcomposer_ui.ui.views.float_explorer import explorer_view
 from xcomposer_ui.ui.views.lesson import answers_page, lesson_view, worksheet

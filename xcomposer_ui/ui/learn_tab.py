@@ -17,7 +17,7 @@ from xcomposer_ui.planning.fit import FitChecker
 from xcomposer_ui.runtime.runner import Runner
 from xcomposer_ui.ui import learn_handlers
 from xcomposer_ui.ui.learn_handlers import FIRST_CALCULATION, FLOATS, LearnSession
-from xcomposer_ui.ui.lesson_links import calculation_link, calculation_linked
+from xcomposer_ui.ui.links import calculation_link, calculation_linked
 from xcomposer_ui.ui.localization import QUIET, Localization
 from xcomposer_ui.ui.preflight import Preflight
 from xcomposer_ui.ui.views.float_explorer import explorer_view

@@ -1,4 +1,4 @@
-"""Links that restore a tab's settings: the page's own address with the settings in its query.
+"""Links that open a tab with its settings, or a place of the lesson: the page's own address with them in its query.
 
 The server stores nothing, so a link is valid after a restart, and contains no picture: it can only name an example's.
 Gradio's own deep links store the visitor's whole page, pictures included, in a folder that is emptied every day.
@@ -6,19 +6,23 @@ Gradio's own deep links store the visitor's whole page, pictures included, in a 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 from xcomposer_ui.compare.execution import ComparisonSettings
+from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.request import Request, Setting, settings_of
-from xcomposer_ui.core.settings import DEVICES, HALVES
+from xcomposer_ui.core.settings import ASSETS, DEVICES, HALVES
 from xcomposer_ui.core.strategies import HALF_DTYPES, STRATEGIES
 from xcomposer_ui.finetuning.recipes import MISTAKES, OPTIMIZERS, RECIPES
 from xcomposer_ui.finetuning.request import QUESTION_KINDS, FinetuningRequest
+from xcomposer_ui.lesson.explorer import Calculation
+from xcomposer_ui.lesson.step import Step
 from xcomposer_ui.ui.compare_session import ComparisonRequest
-from xcomposer_ui.ui.examples import Example
+from xcomposer_ui.ui.examples import Example, examples
+from xcomposer_ui.ui.learn_handlers import FLOATS
 
 MOST_LINKED = 2000
 """Characters of a question that a link carries."""
@@ -32,22 +36,17 @@ COMPARED = (*settings_of(ComparisonSettings), *settings_of(Request, flagged=True
 
 def ask_link(request: Request, examples: Sequence[Example]) -> str:
     """The address of the Ask tab with `request` in it; the picture only where it is one of the examples."""
-    chosen = {"strategy": request.strategy, **({"half": request.half} if request.half else {})}
-    return _link("ask", request, chosen | request.settings, examples)
+    return _link("ask", request, {"strategy": request.strategy, "half": request.half, **request.settings}, examples)
 
 
 def ask_fields(
     query: Mapping[str, str], models: Sequence[str], examples: Sequence[Example], record: type[Request] = Request
-) -> dict[str, Any] | None:
-    """The fields of the request in a link's `query`; None where it is not a link to the Ask tab.
-
-    Invalid values are left out.
-    """
+) -> dict[str, Any]:
+    """The valid fields of the request in a link's `query`; empty where it is not a link to the Ask tab."""
     if "ask" not in query:
-        return None
+        return {}
     found = _fields("ask", query, settings_of(record), models, examples)
-    found |= {"strategy": query["strategy"]} if query.get("strategy") in STRATEGIES else {}
-    return found | ({"half": query["half"]} if query.get("half") in HALVES else {})
+    return found | _chosen(query, strategy=STRATEGIES, half=HALVES)
 
 
 def compare_link(comparison: ComparisonRequest, examples: Sequence[Example]) -> str:
@@ -57,12 +56,10 @@ def compare_link(comparison: ComparisonRequest, examples: Sequence[Example]) -> 
     return _link("compare", comparison.question, chosen, examples)
 
 
-def compare_fields(
-    query: Mapping[str, str], models: Sequence[str], examples: Sequence[Example]
-) -> dict[str, Any] | None:
+def compare_fields(query: Mapping[str, str], models: Sequence[str], examples: Sequence[Example]) -> dict[str, Any]:
     """As `ask_fields`, for the Compare tab: fields of the request and of the comparison's settings."""
     if "compare" not in query:
-        return None
+        return {}
     found = _fields("compare", query, COMPARED, models, examples)
     halves = tuple(half for half in query.get("halves", "").split(",") if half in HALF_DTYPES)
     return found | ({"halves": halves} if halves else {})
@@ -77,35 +74,30 @@ def train_link(request: FinetuningRequest) -> str:
     """The address of the Train tab with `request` in it."""
     numbers = {s.name: getattr(request, s.name) for s in TRAINED}
     chosen = {"train": request.kind, "recipes": ",".join(request.recipes), "optimizer": request.optimizer}
-    return "?" + urlencode(chosen | numbers | ({"device": request.device} if request.device else {}))
+    return _address({**chosen, **numbers, "device": request.device})
 
 
-def train_fields(query: Mapping[str, str]) -> dict[str, Any] | None:
+def train_fields(query: Mapping[str, str]) -> dict[str, Any]:
     """As `ask_fields`, for the Train tab: the fields of its request."""
     if "train" not in query:
-        return None
+        return {}
     recipes = tuple(name for name in query.get("recipes", "").split(",") if name in RECIPES | MISTAKES)
-    choices = (
-        ("kind", query["train"], QUESTION_KINDS),
-        ("optimizer", query.get("optimizer"), OPTIMIZERS),
-        ("device", query.get("device"), DEVICES),
-    )
+    chosen = {**query, "kind": query["train"]}
     return {
         **_numbers(query, TRAINED),
-        **{name: value for name, value, known in choices if value in known},
+        **_chosen(chosen, kind=QUESTION_KINDS, optimizer=OPTIMIZERS, device=DEVICES),
         **({"recipes": recipes} if recipes else {}),
     }
 
 
 def _link(tab: str, request: Request, chosen: Mapping[str, Any], examples: Sequence[Example]) -> str:
-    name = example_name(request.file, examples)
-    return "?" + urlencode({
-        tab: request.text[:MOST_LINKED],
-        **({"example": name} if name else {}),
-        **{name: value for name, value in chosen.items() if value is not None},
-        **({"model": request.model} if request.model else {}),
-        **({"device": request.device} if request.device else {}),
-    })  # fmt: skip
+    asked = {tab: request.text[:MOST_LINKED], "example": example_name(request.file, examples)}
+    return _address({**asked, **chosen, "model": request.model, "device": request.device})
+
+
+def _address(settings: Mapping[str, Any]) -> str:
+    """The page's address with `settings` in it, as far as they were chosen."""
+    return "?" + urlencode({name: value for name, value in settings.items() if value is not None})
 
 
 def _fields(
@@ -116,9 +108,13 @@ def _fields(
         "text": query[tab][:MOST_LINKED],
         "file": example_file(query.get("example"), examples),
         **_numbers(query, settings),
-        **({"model": query["model"]} if query.get("model") in models else {}),
-        **({"device": query["device"]} if query.get("device") in DEVICES else {}),
+        **_chosen(query, model=models, device=DEVICES),
     }
+
+
+def _chosen(query: Mapping[str, str], **known: Container[str]) -> dict[str, str]:
+    """The values in `query` that are among those known by their name."""
+    return {name: query[name] for name, values in known.items() if name in query and query[name] in values}
 
 
 def _numbers(query: Mapping[str, str], settings: Sequence[Setting]) -> dict[str, float]:
@@ -143,3 +139,39 @@ def example_file(name: str | None, examples: Sequence[Example]) -> str | None:
 
 def _named(examples: Sequence[Example]) -> dict[str, str]:
     return {Path(example.picture).name: example.picture for example in examples}
+
+
+def calculation_link(calculation: Calculation) -> str:
+    """The address of the explorer with `calculation` in it."""
+    return "?" + urlencode(
+        {"learn": FLOATS, "first": calculation.first, "operation": calculation.operation, "second": calculation.second}
+    )
+
+
+def calculation_linked(query: Mapping[str, str]) -> Calculation | None:
+    """The calculation in a link's `query`; None where it has none that is valid."""
+    try:
+        return Calculation(query["first"], query.get("operation", ""), query.get("second", ""))
+    except (KeyError, UserError):
+        return None
+
+
+def step_link(step: Step) -> str:
+    """The address that `step` opens: the run, the comparison, the plan or the calculation that it is about."""
+    if step.opens == "floats":
+        return calculation_link(Calculation(*step.calculation))
+    if step.opens == "compare":
+        settings = ComparisonSettings(halves=HALF_DTYPES)
+        return compare_link(ComparisonRequest(_question(step), settings, False), examples())
+    if step.opens == "train":
+        recipes = step.parameters["unscaled"], step.parameters["scaled"]
+        return train_link(FinetuningRequest(recipes=recipes))
+    return plan_link(step.parameters["model"]) if step.opens == "plan" else ask_link(_question(step), examples())
+
+
+def _question(step: Step) -> Request:
+    """The request of the step's run, its last one where there are several."""
+    runs: list[Mapping[str, Any]] = [step.parameters, *step.parameters.get("runs", {}).values()]
+    run = runs[-1]
+    chosen = {name: value for name, value in run.items() if name not in ("picture", "question", "runs")}
+    return Request(step.parameters["question"], file=str(ASSETS / "examples" / step.parameters["picture"]), **chosen)

@@ -15,7 +15,7 @@ from xcomposer_ui.lesson.progress import Progress
 from xcomposer_ui.lesson.step import Step, lesson
 from xcomposer_ui.ui.html import render
 from xcomposer_ui.ui.learn_handlers import TEACHER, LearnSession
-from xcomposer_ui.ui.lesson_links import step_link
+from xcomposer_ui.ui.links import step_link
 from xcomposer_ui.ui.views.downloads import data_url
 from xcomposer_ui.ui.views.evidence import evidence_view, example_thumbnail, facts_of
 
