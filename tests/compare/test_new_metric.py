@@ -26,8 +26,7 @@ from xcomposer_ui.core.units import seconds
 from xcomposer_ui.ui.compare_session import CompareSession
 from xcomposer_ui.ui.session import SessionRun
 from xcomposer_ui.ui.views.comparison import comparison_view
-from xcomposer_ui.ui.views.metric_tiles import metric_tiles
-from xcomposer_ui.ui.views.runs import runs_csv, runs_table
+from xcomposer_ui.ui.views.runs import metric_tiles, runs_csv, runs_table
 
 QUESTION = Request("What is there?", Image.new("RGB", (4, 3), "red"))
 DECODE = metrics.Metric(

@@ -12,8 +12,7 @@ from tests.ui.scripted import FAILURE, MEASURED
 from xcomposer_ui.core.messages import Message, Text
 from xcomposer_ui.core.records import record_as_data, record_from_data
 from xcomposer_ui.core.request import Request
-from xcomposer_ui.ui.kept_session import MOST_CHARACTERS, kept_session, restored_session
-from xcomposer_ui.ui.session import Session, SessionRun
+from xcomposer_ui.ui.session import MOST_CHARACTERS, Session, SessionRun, kept_session, restored_session
 
 EXPLAINED = replace(
     FAILURE, explanation=replace(FAILURE.explanation, title=Message("work.trace"), cause=Text("a", "b"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
-from xcomposer_ui.ui.active_runs import ActiveRuns
+from xcomposer_ui.ui.run_tab import ActiveRuns
 
 VISITOR = "a visitor"
 

@@ -27,8 +27,8 @@ from xcomposer_ui.core.images import MAX_FILE_BYTES
 from xcomposer_ui.core.settings import Settings
 from xcomposer_ui.ui import guard
 from xcomposer_ui.ui.call_check import checked_values
+from xcomposer_ui.ui.controls import DrawingInput
 from xcomposer_ui.ui.guard import LARGEST_CALL_BYTES, LARGEST_OTHER_BYTES
-from xcomposer_ui.ui.pictures import DrawingInput
 from xcomposer_ui.ui.serve import launch
 
 META = {"_type": "gradio.FileData"}

@@ -15,10 +15,12 @@ from xcomposer_ui.core.events import Loading, Status, Waiting
 from xcomposer_ui.core.settings import Settings
 from xcomposer_ui.core.strategies import STRATEGIES
 from xcomposer_ui.planning.catalogue import Entry
-from xcomposer_ui.planning.fit import FitChecker, MemoryBudget
+from xcomposer_ui.planning.fit import MemoryBudget
 from xcomposer_ui.planning.plan import Plan, PlanRequest
 from xcomposer_ui.ui.localization import Localization
 from xcomposer_ui.ui.model_picker import ModelPicker
+from xcomposer_ui.ui.page import Page
+from xcomposer_ui.ui.preflight import preflight
 from xcomposer_ui.ui.views.models import models_table
 from xcomposer_ui.ui.views.run_status import loading_view
 
@@ -34,6 +36,12 @@ class FullDoesNotFit(ScriptedPlans):
         return replace(plan, strategies=tuple(strategies))
 
 
+def picker_of(runner: ScriptedRunner, plans: ScriptedPlans, *models: str) -> ModelPicker:
+    checks = preflight(runner, plans)  # type: ignore[arg-type]  # the doubles have the interfaces
+    page = Page(Localization("en"), Settings(models=models), runner, checks, gr.Radio(["en", "zh"]))  # type: ignore[arg-type]
+    return ModelPicker(page, gr.Tab(), gr.HTML(), [gr.Dropdown()])
+
+
 @pytest.fixture
 def runner() -> ScriptedRunner:
     return ScriptedRunner()
@@ -42,9 +50,7 @@ def runner() -> ScriptedRunner:
 @pytest.fixture
 def picker(runner: ScriptedRunner) -> ModelPicker:
     with gr.Blocks():
-        settings = Settings(models=("embedded", "org/model"))
-        fitting = FitChecker(ScriptedPlans(), runner.memory_budget)
-        return ModelPicker(Localization("en"), settings, runner, fitting, gr.Tab())  # type: ignore[arg-type]  # a double
+        return picker_of(runner, ScriptedPlans(), "embedded", "org/model")
 
 
 def test_the_table_says_sizes_what_fits_and_what_is_in_memory() -> None:
@@ -72,9 +78,7 @@ def test_what_fits_is_what_the_plan_says(runner: ScriptedRunner, monkeypatch: py
     runner.has_room = MemoryBudget("cpu", 24 << 30)
     plans = FullDoesNotFit()
     with gr.Blocks():
-        settings = Settings(models=("internlm/internlm-xcomposer2-vl-7b", "org/never-heard-of"))
-        fitting = FitChecker(plans, runner.memory_budget)
-        picker = ModelPicker(Localization("en"), settings, runner, fitting, gr.Tab())  # type: ignore[arg-type]
+        picker = picker_of(runner, plans, "internlm/internlm-xcomposer2-vl-7b", "org/never-heard-of")
     assert "in 16 bits only" not in picker._table("en")
     table, last = picker.planned("en")  # the embedded model certainly fits, and of the other nothing is known
     assert "in 16 bits only" in table
@@ -96,7 +100,7 @@ def test_a_choice_is_loaded_step_by_step(picker: ModelPicker, runner: ScriptedRu
     steps = list(picker._loaded("org/model", "en"))
     assert [step[picker.stop]["visible"] for step in steps] == [True, True, False, False]
     assert "60%" in steps[1][picker.stage]
-    assert steps[-1]["done"]
+    assert steps[-1][picker.others[0]] == "org/model" and picker.line in steps[-1]
     assert steps[-1][picker.choice] == "org/model"
     assert runner.model == "org/model"
 
@@ -106,4 +110,4 @@ def test_what_cannot_be_had_is_said_and_the_choice_goes_back(picker: ModelPicker
     (step,) = picker._loaded("org/model", "zh")
     assert "受限模型" in step[picker.notice]
     assert step[picker.choice] == "embedded"
-    assert "done" not in step
+    assert picker.line not in step and picker.others[0] not in step

@@ -10,6 +10,8 @@ from urllib.parse import parse_qsl
 import gradio as gr
 import pytest
 
+from tests.planning.scripted import ScriptedPlans
+from tests.ui.scripted import ScriptedRunner
 from xcomposer_ui.cli.request_arguments import add_request_arguments
 from xcomposer_ui.compare.document import question_as_json
 from xcomposer_ui.core.errors import UserError
@@ -20,6 +22,8 @@ from xcomposer_ui.ui.ask_form import AskForm
 from xcomposer_ui.ui.endpoints import setting_parameters
 from xcomposer_ui.ui.links import ask_fields, ask_link
 from xcomposer_ui.ui.localization import Localization
+from xcomposer_ui.ui.page import Page
+from xcomposer_ui.ui.preflight import preflight
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,9 @@ class Warmer(Request):
 
 def ask_controls(record: type[Request]) -> AskForm:
     with gr.Blocks():
-        return AskForm(Localization("en"), Settings(), gr.Radio(["en", "zh"]), (), record)
+        runner = ScriptedRunner()
+        checks = preflight(runner, ScriptedPlans())  # type: ignore[arg-type]  # the doubles have the interfaces
+        return AskForm(Page(Localization("en"), Settings(), runner, checks, gr.Radio(["en", "zh"])), record)  # type: ignore[arg-type]
 
 
 def test_the_command_line_has_its_flag() -> None:
@@ -62,9 +68,9 @@ def test_a_link_carries_and_restores_it() -> None:
     query = dict(parse_qsl(ask_link(Warmer("What?", min_p=0.25), ())[1:]))
     assert query["min_p"] == "0.25"
     restored = ask_fields(query, (), (), Warmer)
-    assert restored is not None and restored["min_p"] == 0.25
+    assert restored["min_p"] == 0.25
     beyond = ask_fields({**query, "min_p": "0.6"}, (), (), Warmer)
-    assert beyond is not None and "min_p" not in beyond
+    assert beyond["text"] == "What?" and "min_p" not in beyond
 
 
 def test_an_endpoint_has_its_argument_before_anyway() -> None:

@@ -25,11 +25,10 @@ from xcomposer_ui.ui.html import macro, visible
 from xcomposer_ui.ui.session import Session, SessionRun
 from xcomposer_ui.ui.views.conversation import conversation, difference_strip
 from xcomposer_ui.ui.views.explanation import explanation_card, failure_card
-from xcomposer_ui.ui.views.metric_tiles import metric_tiles
 from xcomposer_ui.ui.views.models import head_line
 from xcomposer_ui.ui.views.notices import notice
 from xcomposer_ui.ui.views.run_status import answered, run_status
-from xcomposer_ui.ui.views.runs import runs_csv, runs_table
+from xcomposer_ui.ui.views.runs import metric_tiles, runs_csv, runs_table
 
 HOSTILE = '<img src=x onerror="alert(1)">'
 

@@ -14,18 +14,16 @@ from xcomposer_ui.core.events import Status
 from xcomposer_ui.core.images import open_picture
 from xcomposer_ui.core.messages import Message, text, worded
 from xcomposer_ui.core.request import Request, settings_of
-from xcomposer_ui.core.settings import DEVICES, HALVES, Settings
+from xcomposer_ui.core.settings import DEVICES, HALVES
 from xcomposer_ui.core.strategies import STRATEGIES, strategy_choices, strategy_name
-from xcomposer_ui.ui.example_gallery import ExampleGallery, question_of
-from xcomposer_ui.ui.examples import Example
+from xcomposer_ui.ui.controls import DrawingInput, PictureInput, drawing_tools, filled_in, request_controls
+from xcomposer_ui.ui.example_gallery import ExampleGallery, question_of, questions_view
 from xcomposer_ui.ui.handlers import Fields
-from xcomposer_ui.ui.html import macro, render, short_name
+from xcomposer_ui.ui.html import macro, render
 from xcomposer_ui.ui.links import ask_fields
 from xcomposer_ui.ui.localization import QUIET, Localization
+from xcomposer_ui.ui.page import Page
 from xcomposer_ui.ui.page_scripts import triggers
-from xcomposer_ui.ui.pictures import DrawingInput, PictureInput, drawing_tools
-from xcomposer_ui.ui.setting_controls import filled_in, follow_model, setting_control
-from xcomposer_ui.ui.views.examples import questions_view
 from xcomposer_ui.ui.views.notices import notice
 
 UPLOAD, DRAW = "upload", "draw"
@@ -50,20 +48,13 @@ DRAWING_QUESTIONS = ("draw.question.describe", "draw.question.count", "draw.ques
 class AskForm:
     """The controls, and the conversion of their values into the fields of a request."""
 
-    def __init__(
-        self,
-        words: Localization,
-        settings: Settings,
-        language: gr.Radio,
-        examples: tuple[Example, ...],
-        record: type[Request] = Request,
-    ) -> None:
-        self.examples, self.models = examples, settings.models
-        self.settings = settings_of(record)
+    def __init__(self, page: Page, record: type[Request] = Request) -> None:
+        self.page, self.settings = page, settings_of(record)
+        words = page.words
         self.source = gr.State(UPLOAD)
         self.kept = gr.BrowserState(None, storage_key="xcomposer-lab-form", secret=STORAGE)
         self._picture(words)
-        self.gallery = ExampleGallery(words, examples)
+        self.gallery = ExampleGallery(page)
         self.question = words.make(
             gr.Textbox,
             {"label": "question", "placeholder": "question.placeholder"},
@@ -77,7 +68,7 @@ class AskForm:
         words.static(strategy_lines, elem_id="strategy-lines")
         self.strategy_chosen = gr.State(False)
         self.half = words.make(
-            gr.Radio, {"label": "half", "choices": choices(HALVES)}, value=settings.half, elem_id="half"
+            gr.Radio, {"label": "half", "choices": choices(HALVES)}, value=page.settings.half, elem_id="half"
         )
         self.why = gr.HTML("", elem_id="strategy-why")
         self.notice = gr.HTML("", elem_id="notice", elem_classes="xl-notice-place")
@@ -86,8 +77,12 @@ class AskForm:
             self.stop = words.make(gr.Button, {"value": "stop"}, elem_id="stop")
             self.clear = words.make(gr.Button, {"value": "clear"}, elem_id="clear")
         with words.make(gr.Accordion, {"label": "advanced"}, open=False, elem_id="advanced"):
-            self._advanced(words, settings)
-        self._wire(language)
+            self.numbers, self.model = request_controls(page, self.settings)
+            self.device = words.make(
+                gr.Radio, {"label": "device", "choices": choices(DEVICES)},
+                value=page.settings.device, elem_id="device",
+            )  # fmt: skip
+        self._wire(page.language)
 
     @property
     def controls(self) -> dict[str, Any]:
@@ -124,22 +119,20 @@ class AskForm:
         }
         return {**fields, **chosen}, values
 
-    def changed(self, fields: Mapping[str, Any]) -> dict[Any, Any]:
-        """Component -> value of the controls that an offered run changes: the strategy and the tiles."""
-        tiles = {self.numbers[s.name]: fields.get(s.name) or 0 for s in self.settings if s.only_tiled}
-        return {self.strategy: fields["strategy"], **tiles}
+    def changed(self, request: Request) -> dict[Any, Any]:
+        """Component -> value of the controls that an offered run of `request` changes: the strategy and the tiles."""
+        tiles = {self.numbers[s.name]: getattr(request, s.name) or 0 for s in self.settings if s.only_tiled}
+        return {self.strategy: request.strategy, **tiles}
 
     def copy_of(self, picture: str) -> str:
         """The path of the copy of an example's `picture` that Gradio gives to the browser."""
         return str(save_file_to_cache(picture, self.picture.GRADIO_CACHE))
 
-    def changing(self) -> list[Any]:
-        """The components of `changed`."""
-        return [self.strategy, *(self.numbers[s.name] for s in self.settings if s.only_tiled)]
-
     def restored(self, query: Mapping[str, Any]) -> dict[Any, Any]:
         """Component -> value for the settings of a link, or that the browser kept; empty where there are none."""
-        fields = ask_fields({name: str(value) for name, value in query.items()}, self.models, self.examples) or {}
+        fields = ask_fields(
+            {name: str(value) for name, value in query.items()}, self.page.settings.models, self.page.examples
+        )
         return {control: fields[name] for name, control in self.controls.items() if name in fields}
 
     def first_strategy(self, status: Status, language: str, chosen: bool) -> dict[Any, Any]:
@@ -168,24 +161,6 @@ class AskForm:
                     elem_id="drawing-questions",
                 )
 
-    def _advanced(self, words: Localization, settings: Settings) -> None:
-        self.numbers: dict[str, Any] = {}
-        for setting in self.settings:
-            if not setting.only_tiled:
-                self.numbers[setting.name] = setting_control(words, setting, setting.default, settings.model)
-        self.model = words.make(
-            gr.Dropdown,
-            {"label": "model", "choices": [(short_name(name), name) for name in settings.models]},
-            value=settings.model, elem_id="model",
-        )  # fmt: skip
-        for setting in self.settings:
-            if setting.only_tiled:
-                self.numbers[setting.name] = setting_control(words, setting, setting.default, settings.model)
-        follow_model(self.settings, self.numbers, self.model)
-        self.device = words.make(
-            gr.Radio, {"label": "device", "choices": choices(DEVICES)}, value=settings.device, elem_id="device"
-        )
-
     def _wire(self, language: gr.Radio) -> None:
         controls = list(self.controls.values())
         gr.on(
@@ -197,7 +172,7 @@ class AskForm:
         self.draw_tab.select(lambda: DRAW, outputs=self.source, **QUIET)
         # `gr.Tabs(...)` here, where the page is built, would add a second, empty row of tabs to it.
         more = {self.tabs: gr.update(selected=UPLOAD), self.source: UPLOAD}
-        self.gallery.fill(self.picture, self.question, language, more)
+        self.gallery.fill(self.picture, self.question, more)
         self.drawing_questions.select(question_of, None, self.question, **QUIET)
         self.picture.upload(self._refused_picture, [self.picture, language], [self.picture, self.notice], **QUIET)
 

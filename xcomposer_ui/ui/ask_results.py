@@ -12,24 +12,21 @@ from xcomposer_ui.core.messages import text
 from xcomposer_ui.core.strategies import STRATEGIES, strategy_choices, strategy_name
 from xcomposer_ui.planning.fit import DoesNotFit
 from xcomposer_ui.planning.predictions import PredictionError, Predictions, prediction_error_of, shape_of
-from xcomposer_ui.ui.examples import Example
 from xcomposer_ui.ui.handlers import remedies
 from xcomposer_ui.ui.html import render
 from xcomposer_ui.ui.links import ask_link
-from xcomposer_ui.ui.localization import Localization
-from xcomposer_ui.ui.offer_buttons import offers
+from xcomposer_ui.ui.page import Page
 from xcomposer_ui.ui.page_scripts import triggers
-from xcomposer_ui.ui.preflight import Preflight
+from xcomposer_ui.ui.run_tab import labelled, offers
 from xcomposer_ui.ui.session import Session, SessionRun
 from xcomposer_ui.ui.views.conversation import conversation
 from xcomposer_ui.ui.views.downloads import downloads
 from xcomposer_ui.ui.views.flow import flow_view
 from xcomposer_ui.ui.views.memory_chart import memory_chart
-from xcomposer_ui.ui.views.metric_tiles import metric_tiles
 from xcomposer_ui.ui.views.notices import does_not_fit_notice, notice
 from xcomposer_ui.ui.views.plan import pairs_view
 from xcomposer_ui.ui.views.run_status import run_status
-from xcomposer_ui.ui.views.runs import runs_table
+from xcomposer_ui.ui.views.runs import metric_tiles, runs_table
 
 FITS = ("strategy", "hd-num", "anyway")
 """What is offered where a run does not fit: a strategy or a number of tiles that fits, or the run in any case."""
@@ -41,8 +38,9 @@ MOST_SHOWN = 20
 class AskResults:
     """The views of a session, and how a session becomes their values."""
 
-    def __init__(self, words: Localization, preflight: Preflight, examples: tuple[Example, ...] = ()) -> None:
-        self.preflight, self.examples = preflight, examples
+    def __init__(self, page: Page) -> None:
+        self.examples, self.past_predictions = page.examples, page.checks.predictions
+        words = page.words
         self.start = words.view(self._start, js_on_load=triggers("submit"), elem_id="start")
         self.misfit = gr.HTML("", elem_id="does-not-fit")
         self.fits = offers("fits", "fit", FITS)
@@ -68,40 +66,23 @@ class AskResults:
         self.runs = gr.HTML("", elem_id="runs")
         self.pairs = gr.HTML("", elem_id="prediction-errors")
 
-    def components(self) -> list[Any]:
-        """Every component that `values` or `progress` changes."""
-        return [
-            self.start, self.misfit, *self.fits.values(), self.chat, self.tiles, self.status,
-            *self.remedies.values(), self.timeline, self.flow, self.report, self.runs, self.pairs,
-        ]  # fmt: skip
-
     def values(self, session: Session, language: str) -> dict[Any, Any]:
         """Component -> value that shows `session`."""
         offered = remedies(session)
-        return (
-            {
-                self.start: self._start(language) if session.is_new else "",
-                self.chat: conversation(session, language),
-                self.tiles: self._tiles(session, language),
-                self.misfit: does_not_fit_notice(session.misfit, language),
-                self.status: run_status(session, language),
-                **self.predictions(session, language),
-                self.flow: flow_view(session.traced, language),
-                self.report: self._downloads(session, language),
-                self.runs: runs_table(session.runs, language),
-            }
-            | {
-                button: gr.update(
-                    visible=name in offered,
-                    value=text("fix.try", language, strategy=strategy_name(name, language)),
-                )
-                for name, button in self.remedies.items()
-            }
-            | {
-                button: gr.update(visible=label is not None, value=label or name)
-                for (name, button), label in zip(self.fits.items(), fit_labels(session.misfit, language), strict=True)
-            }
-        )
+        tries = {name: text("fix.try", language, strategy=strategy_name(name, language)) for name in offered}
+        return {
+            self.start: self._start(language) if session.is_new else "",
+            self.chat: conversation(session, language),
+            self.tiles: self._tiles(session, language),
+            self.misfit: does_not_fit_notice(session.misfit, language),
+            self.status: run_status(session, language),
+            **self.predictions(session, language),
+            self.flow: flow_view(session.traced, language),
+            self.report: self._downloads(session, language),
+            self.runs: runs_table(session.runs, language),
+            **labelled(self.remedies, tries),
+            **labelled(self.fits, dict(zip(FITS, fit_labels(session.misfit, language), strict=True))),
+        }
 
     def _tiles(self, session: Session, language: str) -> str:
         """The last run's figures; during a run their places, so that nothing moves when they arrive; else nothing."""
@@ -116,7 +97,7 @@ class AskResults:
 
     def predictions(self, session: Session, language: str, *, predict_newest: bool = False) -> dict[Any, Any]:
         """Component -> value for predicted beside measured peaks; predicting the newest takes seconds."""
-        pairs = pairs_shown(session.runs, self.preflight.predictions, language, predict_newest=predict_newest)
+        pairs = pairs_shown(session.runs, self.past_predictions, language, predict_newest=predict_newest)
         return {self.pairs: pairs, self.timeline: self._timeline(session, language)}
 
     def _timeline(self, session: Session, language: str) -> str:
@@ -124,7 +105,7 @@ class AskResults:
         if session.running is not None or session.last is None:
             return memory_chart(session.timeline, session.expected_bytes, language)
         shape = shape_of(session.last, len(session.turns[-1].request.text))
-        predicted = None if shape is None else self.preflight.predictions.cached(shape)
+        predicted = None if shape is None else self.past_predictions.cached(shape)
         return memory_chart(session.last.timeline, predicted, language)
 
     def _downloads(self, session: Session, language: str) -> str:

@@ -17,7 +17,7 @@ from gradio.block_function import BlockFunction
 
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.messages import LANGUAGES, Message
-from xcomposer_ui.ui.pictures import DrawingInput, PictureInput
+from xcomposer_ui.ui.controls import DrawingInput, PictureInput
 from xcomposer_ui.ui.run_tab import MODEL_QUEUE
 from xcomposer_ui.ui.uploads import DATA_URL, as_cached_file, check_data_url, check_file, has_path, is_file
 

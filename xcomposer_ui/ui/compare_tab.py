@@ -12,24 +12,19 @@ import gradio as gr
 from xcomposer_ui.compare.execution import ComparisonSettings
 from xcomposer_ui.core.messages import text
 from xcomposer_ui.core.request import Request, settings_of
-from xcomposer_ui.core.settings import DEVICES, Settings
+from xcomposer_ui.core.settings import DEVICES
 from xcomposer_ui.core.strategies import HALF_DTYPES
-from xcomposer_ui.runtime.runner import Runner
 from xcomposer_ui.ui import compare_handlers
 from xcomposer_ui.ui.compare_handlers import Sessions
 from xcomposer_ui.ui.compare_session import CompareSession
+from xcomposer_ui.ui.controls import PictureInput, filled_in, request_controls, setting_controls
 from xcomposer_ui.ui.example_gallery import ExampleGallery
-from xcomposer_ui.ui.examples import Example
 from xcomposer_ui.ui.handlers import Fields
-from xcomposer_ui.ui.html import short_name
 from xcomposer_ui.ui.links import COMPARED, compare_fields, compare_link
 from xcomposer_ui.ui.localization import QUIET, Localization
-from xcomposer_ui.ui.offer_buttons import offers
-from xcomposer_ui.ui.pictures import PictureInput
-from xcomposer_ui.ui.preflight import Preflight
-from xcomposer_ui.ui.run_tab import RunTab
+from xcomposer_ui.ui.page import Page
+from xcomposer_ui.ui.run_tab import RunTab, labelled, offers
 from xcomposer_ui.ui.session import SessionRun
-from xcomposer_ui.ui.setting_controls import filled_in, follow_model, setting_control
 from xcomposer_ui.ui.views.comparison import comparison_view
 from xcomposer_ui.ui.views.notices import does_not_fit_notice, notice
 
@@ -48,57 +43,31 @@ server answers would replace what the visitor has typed meanwhile."""
 class CompareTab(RunTab[CompareSession]):
     """Builds the tab; `shown` gives its values anew, for another language."""
 
-    def __init__(
-        self,
-        words: Localization,
-        settings: Settings,
-        runner: Runner,
-        language: gr.Radio,
-        examples: tuple[Example, ...],
-        preflight: Preflight,
-    ) -> None:
-        super().__init__(words, CompareSession())
-        self.settings, self.runner, self.examples, self.preflight = settings, runner, examples, preflight
+    def __init__(self, page: Page) -> None:
+        super().__init__(page, CompareSession())
         with gr.Row(elem_classes="xl-ask"):
             with gr.Column(scale=4, min_width=300, elem_classes="xl-left"):
-                self._form(words)
+                self._form(page.words)
             with gr.Column(scale=9, min_width=300, elem_classes="xl-right"):
                 self.misfit = gr.HTML("", elem_id="compare-does-not-fit")
                 self.fits = offers("compare-fits", "compare", FITS)
-                self.results = words.view(
+                self.results = page.words.view(
                     lambda language: comparison_view(CompareSession(), language), elem_id="compared"
                 )
-        self._wire(language)
-
-    def outputs(self) -> list[Any]:
-        """Every component that the tab's events change."""
-        return [self.session, self.notice, self.stop, self.misfit, *self.fits.values(), self.results]
+        self._wire()
 
     def shown(self, session: CompareSession, language: str) -> dict[Any, Any]:
-        """Component -> value for all that shows `session` in `language`."""
         whole = session.request is None or session.batch_total
-        link = "" if whole or session.request is None else compare_link(session.request, self.examples)
-        offered = {"some": bool(session.misfit and session.misfit.fitting), "all": session.misfit is not None}
+        link = "" if whole or session.request is None else compare_link(session.request, self.page.examples)
+        offered = [] if session.misfit is None else FITS if session.misfit.fitting else ["all"]
         return {
             self.notice: notice(session.notice, language),
             self.misfit: does_not_fit_notice(session.misfit, language),
-            **{
-                button: gr.update(visible=offered[name], value=text(f"compare.does_not_fit.{name}", language))
-                for name, button in self.fits.items()
-            },
+            **labelled(self.fits, {name: text(f"compare.does_not_fit.{name}", language) for name in offered}),
             self.results: comparison_view(session, language, link),
         }
 
-    @property
-    def controls(self) -> dict[str, Any]:
-        """The components by the names of the comparison's fields."""
-        return {
-            "file": self.picture, "text": self.question, "halves": self.halves, "model": self.model,
-            "device": self.device, "with_picture": self.with_picture, **self.numbers,
-        }  # fmt: skip
-
     def fields(self, *values: Any) -> dict[str, Any]:
-        """The comparison's fields, unchecked."""
         given = dict(zip(self.controls, values, strict=True))
         return {
             **{name: given[name] for name in ("file", "model", "device", "with_picture")},
@@ -108,9 +77,8 @@ class CompareTab(RunTab[CompareSession]):
             **filled_in(COMPARED, given),
         }
 
-    def shared(self) -> list[Any]:
-        """The picture and the question, which the Ask tab has too."""
-        return [self.picture, self.question]
+    def stopped(self, session: CompareSession) -> CompareSession:
+        return session.stopped()
 
     def taken_from_run(self, run: SessionRun) -> dict[Any, Any]:
         """Component -> value for the picture, question and settings of a run of the Ask tab."""
@@ -119,14 +87,14 @@ class CompareTab(RunTab[CompareSession]):
             self.picture: request.file if request.file and Path(request.file).is_file() else None,
             self.question: request.text,
             self.halves: [run.result.half],
-            self.model: request.model or self.settings.model,
-            self.device: request.device or self.settings.device,
+            self.model: request.model or self.page.settings.model,
+            self.device: request.device or self.page.settings.device,
             **{self.numbers[s.name]: getattr(request, s.name) or 0 for s in settings_of(Request, flagged=True)},
         }
 
     def restored(self, query: Mapping[str, str]) -> dict[Any, Any]:
         """Component -> value for the settings in the page's address; empty where it has none."""
-        fields = compare_fields(query, self.settings.models, self.examples) or {}
+        fields = compare_fields(query, self.page.settings.models, self.page.examples)
         values = fields | ({"halves": list(fields["halves"])} if "halves" in fields else {})
         return {control: values[name] for name, control in self.controls.items() if name in values}
 
@@ -137,7 +105,7 @@ class CompareTab(RunTab[CompareSession]):
             type="filepath", image_mode=None, sources=["upload"], height=170, show_label=False,
             buttons=[], elem_id="compare-picture", elem_classes="xl-picture",
         )  # fmt: skip
-        self.gallery = ExampleGallery(words, self.examples, "compare-")
+        self.gallery = ExampleGallery(self.page, "compare-")
         self.question = words.make(
             gr.Textbox, {"label": "question", "placeholder": "question.placeholder"},
             lines=1, max_lines=8, elem_id="compare-question", elem_classes="xl-question",
@@ -146,72 +114,57 @@ class CompareTab(RunTab[CompareSession]):
             gr.CheckboxGroup, {"label": "compare.halves"},
             choices=list(HALF_DTYPES), value=[HALF_DTYPES[0]], elem_id="compare-halves",
         )  # fmt: skip
-        self.numbers: dict[str, Any] = {}
-        self._number_controls(words, ComparisonSettings)
+        self.numbers = setting_controls(self.page, settings_of(ComparisonSettings, flagged=True), "compare-")
         self.notice = gr.HTML("", elem_id="compare-notice", elem_classes="xl-notice-place")
         with gr.Row(elem_classes="xl-buttons"):
             self.run = words.make(gr.Button, {"value": "compare.run"}, variant="primary", elem_id="compare")
             self.stop = words.make(gr.Button, {"value": "stop"}, elem_id="compare-stop")
+        examples = self.page.examples
         self.batch = words.make(
-            gr.Button, {"value": "compare.examples"}, visible=bool(self.examples), size="sm", elem_id="compare-batch"
+            gr.Button, {"value": "compare.examples"}, visible=bool(examples), size="sm", elem_id="compare-batch"
         )
-        self.stressed = next((example for example in self.examples if example.stress_exponent), None)
+        self.stressed = next((example for example in examples if example.stress_exponent), None)
         self.difference = words.make(
             gr.Button, {"value": "compare.difference"}, visible=self.stressed is not None, size="sm",
             elem_id="compare-difference",
         )  # fmt: skip
         with words.make(gr.Accordion, {"label": "advanced"}, open=False):
-            self._advanced(words)
+            asked = settings_of(Request, flagged=True)
+            numbers, self.model = request_controls(self.page, asked, "compare-", FIRST_VALUES)
+            self.numbers |= numbers
+            devices = [(name, name) for name in DEVICES]
+            self.device = words.make(gr.Radio, {"label": "device", "choices": devices}, value=self.page.settings.device)
+            self.with_picture = words.make(gr.Checkbox, {"label": "compare.with_picture"}, value=False)
+        self.controls = {
+            "file": self.picture, "text": self.question, "halves": self.halves, "model": self.model,
+            "device": self.device, "with_picture": self.with_picture, **self.numbers,
+        }  # fmt: skip
 
-    def _number_controls(self, words: Localization, record: type, *, only_tiled: bool = False) -> None:
-        for setting in settings_of(record, flagged=True):
-            if setting.only_tiled == only_tiled:
-                value = FIRST_VALUES.get(setting.name, setting.default)
-                self.numbers[setting.name] = setting_control(words, setting, value, self.settings.model, "compare-")
-
-    def _advanced(self, words: Localization) -> None:
-        self._number_controls(words, Request)
-        self.model = words.make(
-            gr.Dropdown, {"label": "model", "choices": [(short_name(name), name) for name in self.settings.models]},
-            value=self.settings.model, elem_id="compare-model",
-        )  # fmt: skip
-        self._number_controls(words, Request, only_tiled=True)
-        follow_model(COMPARED, self.numbers, self.model)
-        self.device = words.make(
-            gr.Radio, {"label": "device", "choices": [(name, name) for name in DEVICES]}, value=self.settings.device
-        )
-        self.with_picture = words.make(gr.Checkbox, {"label": "compare.with_picture"}, value=False)
-
-    def _wire(self, language: gr.Radio) -> None:
-        self.gallery.fill(self.picture, self.question, language)
-        runner, checks, examples = self.runner, self.preflight, self.examples
+    def _wire(self) -> None:
+        self.gallery.fill(self.picture, self.question)
+        runner, checks, examples = self.page.runner, self.page.checks, self.page.examples
 
         def on(listen: Callable[..., Any], handler: Callable[[CompareSession, Fields], Sessions]) -> Any:
-            return self._on(listen, handler, "comparison", language)
+            return self._on(listen, handler, "comparison")
 
         def compared(session: CompareSession, fields: Fields) -> Sessions:
             return compare_handlers.steps(runner, session, fields, preflight=checks)
+
+        def batch(session: CompareSession, fields: Fields) -> Sessions:
+            return compare_handlers.batch_steps(runner, session, fields, examples, preflight=checks)
+
+        def of_misfit(session: CompareSession, _: Fields, *, only_fitting: bool = False) -> Sessions:
+            return compare_handlers.steps_of_misfit(runner, session, examples, only_fitting=only_fitting)
 
         filled = self.difference.click(self._difference, None, self.inputs(), **QUIET)
         events = [
             on(partial(gr.on, [self.run.click, self.question.submit]), compared),
             on(filled.then, compared),
-            on(
-                self.batch.click,
-                lambda session, fields: compare_handlers.batch_steps(
-                    runner, session, fields, examples, preflight=checks
-                ),
-            ),
-            on(
-                self.fits["some"].click,
-                lambda session, _: compare_handlers.steps_of_misfit(runner, session, examples, only_fitting=True),
-            ),
-            on(
-                self.fits["all"].click,
-                lambda session, _: compare_handlers.steps_of_misfit(runner, session, examples),
-            ),
+            on(self.batch.click, batch),
+            on(self.fits["some"].click, partial(of_misfit, only_fitting=True)),
+            on(self.fits["all"].click, of_misfit),
         ]
-        self._on_stop(events, language)
+        self._on_stop(events)
 
     def _difference(self) -> dict[Any, Any]:
         """Component -> value for a comparison in which float16 answers otherwise and bfloat16 does not."""

@@ -20,22 +20,19 @@ from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.messages import LANGUAGES
 from xcomposer_ui.core.request import TILE_SETTINGS, Request, Setting, settings_of
 from xcomposer_ui.core.result import explanation_as_json
-from xcomposer_ui.core.settings import Settings
 from xcomposer_ui.core.strategies import HALF_DTYPES
 from xcomposer_ui.explain import explain
 from xcomposer_ui.finetuning.request import FinetuningRequest
 from xcomposer_ui.planning.plan import PlanRequest, plan_as_json
 from xcomposer_ui.planning.training_plan import TrainingPlan, training_plan_as_json
-from xcomposer_ui.runtime.runner import Runner
 from xcomposer_ui.ui import compare_handlers, handlers, plan_handlers, train_handlers
 from xcomposer_ui.ui.call_check import REFUSED
+from xcomposer_ui.ui.controls import PictureInput, filled_in
 from xcomposer_ui.ui.gradio_sessions import caller_gone
 from xcomposer_ui.ui.localization import SessionLanguages
-from xcomposer_ui.ui.pictures import PictureInput
+from xcomposer_ui.ui.page import Page
 from xcomposer_ui.ui.plan_tab import PLAN_QUEUE
-from xcomposer_ui.ui.preflight import Preflight
 from xcomposer_ui.ui.run_tab import MODEL_QUEUE, MOST_COMPUTING
-from xcomposer_ui.ui.setting_controls import filled_in
 
 
 @dataclass(frozen=True)
@@ -128,8 +125,9 @@ def add_refusal(languages: SessionLanguages) -> None:
     )
 
 
-def build_endpoints(settings: Settings, runner: Runner, preflight: Preflight, languages: SessionLanguages) -> None:
+def build_endpoints(page: Page) -> None:
     """Add the endpoints to the Blocks being built, on components that the page does not show."""
+    settings, runner, checks = page.settings, page.runner, page.checks
 
     def checked_run(anyway: bool, **values: Any) -> dict[str, Any]:
         fields = _fields(values, settings_of(Request)) | {"strategy": values["strategy"]}
@@ -141,7 +139,7 @@ def build_endpoints(settings: Settings, runner: Runner, preflight: Preflight, la
 
         0 tiles stand for the model's own number. anyway: start what by its plan will not fit into memory.
         """
-        return handlers.run_once(runner, checked_run(anyway, **values), preflight, caller_gone(), anyway=anyway)
+        return handlers.run_once(runner, checked_run(anyway, **values), checks, caller_gone(), anyway=anyway)
 
     def checked_comparison(anyway: bool, both_halves: bool, **values: Any) -> dict[str, Any]:
         fields = _fields(values, (*settings_of(Request), *settings_of(ComparisonSettings)))
@@ -156,7 +154,7 @@ def build_endpoints(settings: Settings, runner: Runner, preflight: Preflight, la
     def compare(anyway: bool, both_halves: bool, **values: Any) -> dict[str, Any]:
         """One question under every strategy; the JSON of `python -m xcomposer_ui compare`."""
         fields = checked_comparison(anyway, both_halves, **values)
-        return compare_handlers.compare_once(runner, fields, preflight, caller_gone(), anyway=anyway)
+        return compare_handlers.compare_once(runner, fields, checks, caller_gone(), anyway=anyway)
 
     def explain_text(text: str, language: str) -> dict[str, Any]:
         """What a pasted error or traceback means; the JSON of `python -m xcomposer_ui explain`."""
@@ -174,7 +172,7 @@ def build_endpoints(settings: Settings, runner: Runner, preflight: Preflight, la
 
         train: what a fine-tuning will need under every recipe; the JSON of `plan --train`.
         """
-        planned = plan_handlers.plan_of(preflight.plans, checked_plan(**values))
+        planned = plan_handlers.plan_of(checks.plans, checked_plan(**values))
         return training_plan_as_json(planned) if isinstance(planned, TrainingPlan) else plan_as_json(planned)
 
     def checked_training(recipes: str, device: str, **values: Any) -> dict[str, Any]:
@@ -188,7 +186,7 @@ def build_endpoints(settings: Settings, runner: Runner, preflight: Preflight, la
         return train_handlers.finetune_once(runner, checked_training(**values), caller_gone())
 
     with gr.Row(visible=False):
-        add_refusal(languages)
+        add_refusal(page.words.languages)
         picture = Parameter("image", None, PictureInput(type="filepath", image_mode=None))
         question, half = text_parameter("question"), text_parameter("half", settings.half)
         lab = (text_parameter("model", settings.model), text_parameter("device", settings.device))

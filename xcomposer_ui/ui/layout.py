@@ -12,21 +12,18 @@ from xcomposer_ui.core.settings import Settings
 from xcomposer_ui.runtime.runner import Runner
 from xcomposer_ui.ui.ask_form import strategy_why
 from xcomposer_ui.ui.ask_tab import AskTab
-from xcomposer_ui.ui.compare_session import CompareSession
 from xcomposer_ui.ui.compare_tab import TAKE_FROM_ASK, CompareTab
 from xcomposer_ui.ui.endpoints import build_endpoints
 from xcomposer_ui.ui.examples import examples
-from xcomposer_ui.ui.explain_tab import build_explain_tab, explanation_view
+from xcomposer_ui.ui.explain_tab import ExplainTab, explanation_view
 from xcomposer_ui.ui.html import macro, render
 from xcomposer_ui.ui.learn_tab import LearnTab
 from xcomposer_ui.ui.localization import QUIET, Localization
 from xcomposer_ui.ui.model_picker import ModelPicker
-from xcomposer_ui.ui.plan_handlers import PlanSession
+from xcomposer_ui.ui.page import Page
 from xcomposer_ui.ui.plan_tab import PlanTab
-from xcomposer_ui.ui.preflight import EndablePlans, preflight
-from xcomposer_ui.ui.session import Session
+from xcomposer_ui.ui.preflight import Plans, preflight
 from xcomposer_ui.ui.sparse_blocks import SparseBlocks
-from xcomposer_ui.ui.train_handlers import TrainSession
 from xcomposer_ui.ui.train_tab import TrainTab
 from xcomposer_ui.ui.views.models import head_line
 from xcomposer_ui.ui.views.plan import check_panel
@@ -52,7 +49,7 @@ class Head:
     def __init__(self, words: Localization, settings: Settings, runner: Runner) -> None:
         self.runner = runner
         with gr.Row(elem_id="head"):
-            words.static(title, elem_id="title")
+            words.static(lambda language: macro("page_title", language), elem_id="title")
             self.line = words.view(lambda language: head_line(runner.status(), language), elem_id="head-line")
             self.language = words.make(
                 gr.Radio,
@@ -72,101 +69,69 @@ class Head:
         return self.values(language) | {self.timer: gr.Timer(active=self.runner.status().device is None)}
 
 
-def title(language: str) -> str:
-    """The page's name and subtitle."""
-    return macro("page_title", language)
-
-
-def footer(settings: Settings, language: str) -> str:
-    """Version, licence, source, and where a visitor's data are."""
-    return render("footer", language, version=__version__, source=settings.source)
-
-
-def build_app(settings: Settings, runner: Runner, plans: EndablePlans | None = None) -> tuple[gr.Blocks, gr.I18n]:
+def build_app(settings: Settings, runner: Runner, plans: Plans | None = None) -> tuple[gr.Blocks, gr.I18n]:
     """The page, not launched, and the texts for `launch(i18n=)`. plans: see `preflight`."""
     words = Localization(settings.language)
-    checks = preflight(runner, plans)
     fixed: dict[str, Any] = {"analytics_enabled": False, "delete_cache": CACHE_SEC, "fill_width": True}
     with SparseBlocks(title=text("title", "en"), **fixed) as app:
         head = Head(words, settings, runner)
         language = head.language
+        page = Page(words, settings, runner, preflight(runner, plans), language, examples())
         with gr.Tabs(elem_id="tabs") as tabs:
             with words.make(gr.Tab, {"label": "tab.ask"}, id="ask"):
-                ask = AskTab(words, settings, runner, language, examples(), checks)
+                ask = AskTab(page)
             with words.make(gr.Tab, {"label": "tab.compare"}, id="compare") as compare_tab:
-                compare = CompareTab(words, settings, runner, language, examples(), checks)
+                compare = CompareTab(page)
             with words.make(gr.Tab, {"label": "tab.explain"}, id="explain"):
-                explain = build_explain_tab(words, language)
+                explain = ExplainTab(page)
             with words.make(gr.Tab, {"label": "tab.plan"}, id="plan") as plan_tab:
-                plan = PlanTab(words, settings, runner, checks.plans, language, plan_tab)
+                plan = PlanTab(page, plan_tab)
             with words.make(gr.Tab, {"label": "tab.train"}, id="train"):
-                train = TrainTab(words, settings, runner, language)
+                train = TrainTab(page)
             with words.make(gr.Tab, {"label": "tab.learn"}, id="learn") as learn_tab:
-                learn = LearnTab(words, settings, runner, checks, language, tabs, learn_tab)
+                learn = LearnTab(page, tabs, learn_tab)
             several = len(settings.models) > 1
             with words.make(gr.Tab, {"label": "tab.models"}, id="models", visible=several) as models_tab:
-                picker = ModelPicker(words, settings, runner, checks.fitting, models_tab)
-        words.static(lambda language: footer(settings, language), elem_id="about")
+                ModelPicker(page, models_tab, head.line, [ask.form.model, compare.model])
+        about = {"version": __version__, "source": settings.source}
+        words.static(lambda language: render("footer", language, **about), elem_id="about")
         words.static(
             lambda language: macro("connection_lost", language, text("connection.lost", language)), elem_id="connection"
         )
-        compare_tab.select(
-            None, [ask.form.picture, ask.form.question, *compare.shared()], compare.shared(), js=TAKE_FROM_ASK, **QUIET
-        )
+        theirs, ours = [ask.form.picture, ask.form.question], [compare.picture, compare.question]
+        compare_tab.select(None, [*theirs, *ours], ours, js=TAKE_FROM_ASK, **QUIET)
         opened = ask.results.chat.apply(
             lambda session: {tabs: gr.Tabs(selected="compare"), **compare.taken_from_run(session.turns[-1])},
             ask.session, [tabs, *compare.inputs()], **QUIET,
         )  # fmt: skip
         opened.then(None, js=FOCUS_COMPARE, api_visibility="private")
-        picker.follow(language, head.line, [ask.form.model, compare.model])
-        build_endpoints(settings, runner, checks, words.languages)
+        build_endpoints(page)
+        with_sessions: tuple[AskTab | CompareTab | PlanTab | TrainTab, ...] = (ask, compare, plan, train)
 
-        def in_language(
-            session: Session,
-            compared: CompareSession,
-            planned: PlanSession,
-            trained: TrainSession,
-            language: str,
-            pasted: str,
-            request: gr.Request,
-        ) -> dict[Any, Any]:
+        def in_language(language: str, pasted: str, request: gr.Request, *sessions: Any) -> dict[Any, Any]:
             """Component -> value for the whole page in `language`; runs in progress follow it too."""
             words.languages.choose(request.session_hash, language)
-            return {
-                **words.updates(language),
-                **ask.shown(session, language),
-                **compare.shown(compared, language),
-                **plan.shown(planned, language),
-                **train.shown(trained, language),
-                **head.values(language),
-                ask.form.why: strategy_why(runner.status(), language),
-                explain.shown: explanation_view(pasted, language),
-            }
+            shown = words.updates(language)
+            for tab, session in zip(with_sessions, sessions, strict=True):
+                shown |= tab.shown(session, language)
+            why, explained = strategy_why(runner.status(), language), explanation_view(pasted, language)
+            return shown | head.values(language) | {ask.form.why: why, explain.shown: explained}
 
-        def in_address(query: dict[str, str]) -> dict[str, dict[Any, Any]]:
-            """Tab -> component -> value, for the tab whose settings a link has."""
-            tabs_of_links: dict[str, Any] = {"compare": compare, "ask": ask.form, "train": train, "plan": plan}
-            found = {name: tab.restored(query) for name, tab in tabs_of_links.items()}
-            return {name: values for name, values in found.items() if values}
+        tabs_of_links: dict[str, Any] = {"compare": compare, "ask": ask.form, "train": train, "plan": plan}
 
         def initial_page(
-            browser: str,
-            compared: CompareSession,
-            planned: PlanSession,
-            trained: TrainSession,
-            pasted: str,
-            kept: Any,
-            kept_form: Any,
-            request: gr.Request,
+            browser: str, pasted: str, kept: Any, kept_form: Any, request: gr.Request, *others: Any
         ) -> dict[Any, Any]:
             """Component -> value for a page that was just loaded: its language, what its address and the browser hold.
 
-            One event for all of it: each is a request, and two that change one component would race.
+            others: the sessions of all tabs but the first. One event for all of it: each is a request, and two that
+            change one component would race.
             """
             initial = settings.language if settings.language in LANGUAGES else language_of(browser or "")
             session = ask.restored(kept)
-            updates = in_language(session, compared, planned, trained, initial, pasted, request)
-            linked = in_address(dict(request.query_params))
+            updates = in_language(initial, pasted, request, session, *others)
+            query = dict(request.query_params)
+            linked = {name: values for name, tab in tabs_of_links.items() if (values := tab.restored(query))}
             form = ask.form.restored(kept_form) if isinstance(kept_form, dict) and "ask" not in linked else {}
             chosen = "ask" in linked or bool(form)
             state = {language: initial, ask.session: session, ask.form.strategy_chosen: chosen}
@@ -186,20 +151,12 @@ def build_app(settings: Settings, runner: Runner, plans: EndablePlans | None = N
             strategy = ask.form.first_strategy(runner.status(), language, chosen or "ask" in request.query_params)
             return head.ticked(language) | strategy | {plan.check: check_panel(runner.machine.known, language)}
 
-        shown = [
-            *ask.outputs(),
-            *compare.outputs(),
-            *plan.outputs(),
-            *train.outputs(),
-            head.line,
-            explain.shown,
-            ask.form.why,
-        ]
-        changed = list(dict.fromkeys([*words.components(), *shown]))
-        browser = gr.Textbox(visible=False)
+        sessions = [tab.session for tab in with_sessions]
+        outputs = [part for tab in with_sessions for part in tab.outputs()]
+        changed = list(dict.fromkeys([*words.components(), *outputs, head.line, explain.shown, ask.form.why]))
         loaded = app.load(
             initial_page,
-            [browser, compare.session, plan.session, train.session, explain.pasted, ask.kept, ask.form.kept],
+            [gr.Textbox(visible=False), explain.pasted, ask.kept, ask.form.kept, *sessions[1:]],
             list(dict.fromkeys([
                 *changed, language, tabs, head.timer, ask.form.strategy_chosen, plan.controls["model"],
                 *ask.form.inputs(), *compare.inputs(), *train.inputs(),
@@ -207,13 +164,8 @@ def build_app(settings: Settings, runner: Runner, plans: EndablePlans | None = N
             js=BROWSER_LANGUAGE, **QUIET,
         )  # fmt: skip
         loaded.then(None, language, None, js=SAY_LANGUAGE, api_visibility="private")
-        learn.follow(loaded, language)
-        language.input(
-            in_language,
-            [ask.session, compare.session, plan.session, train.session, language, explain.pasted],
-            changed,
-            **QUIET,
-        )
+        learn.follow(loaded)
+        language.input(in_language, [language, explain.pasted, *sessions], changed, **QUIET)
         head.timer.tick(
             machine_known,
             [language, ask.form.strategy_chosen],

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from xcomposer_ui.core.errors import UserError
-from xcomposer_ui.lesson.experiments import Lab, experiment
 from xcomposer_ui.lesson.explorer import Calculation, number_of
 from xcomposer_ui.lesson.kept_results import KeptResults, StepResult
 from xcomposer_ui.lesson.progress import Answer, Progress
@@ -52,11 +51,6 @@ class LearnSession:
     def step(self) -> Step | None:
         """The step that is shown, the first by default; None for another place."""
         return None if self.place in (FLOATS, TEACHER) else step_named(self.place) or lesson()[0]
-
-
-def kept_results(lab: Lab) -> KeptResults:
-    """The results of the lesson's steps on `lab`."""
-    return KeptResults(lambda step: experiment(lab, step))
 
 
 def opened(place: str) -> LearnSession:

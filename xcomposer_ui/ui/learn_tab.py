@@ -8,18 +8,18 @@ from typing import Any
 import gradio as gr
 
 from xcomposer_ui.core.errors import UserError
-from xcomposer_ui.core.settings import ASSETS, Settings
-from xcomposer_ui.lesson.experiments import Lab
-from xcomposer_ui.lesson.explorer import OPERATIONS
+from xcomposer_ui.core.settings import ASSETS
+from xcomposer_ui.lesson.experiments import Lab, experiment
+from xcomposer_ui.lesson.explorer import OPERATIONS, Calculation
+from xcomposer_ui.lesson.kept_results import KeptResults
 from xcomposer_ui.lesson.progress import Progress
 from xcomposer_ui.lesson.step import lesson
 from xcomposer_ui.planning.fit import FitChecker
-from xcomposer_ui.runtime.runner import Runner
 from xcomposer_ui.ui import learn_handlers
 from xcomposer_ui.ui.learn_handlers import FIRST_CALCULATION, FLOATS, LearnSession
 from xcomposer_ui.ui.links import calculation_link, calculation_linked
 from xcomposer_ui.ui.localization import QUIET, Localization
-from xcomposer_ui.ui.preflight import Preflight
+from xcomposer_ui.ui.page import Page
 from xcomposer_ui.ui.views.float_explorer import explorer_view
 from xcomposer_ui.ui.views.lesson import lesson_view
 
@@ -37,15 +37,14 @@ Steps = AsyncGenerator[dict[Any, Any], None]
 class LearnTab:
     """The tab's components and events. The steps' results are shared by all visitors of this process."""
 
-    def __init__(
-        self, words: Localization, settings: Settings, runner: Runner, preflight: Preflight, language: gr.Radio,
-        tabs: gr.Tabs, tab: gr.Tab,
-    ) -> None:  # fmt: skip
-        self.languages, self.tabs = words.languages, tabs
+    def __init__(self, page: Page, tabs: gr.Tabs, tab: gr.Tab) -> None:
+        self.language, self.languages, self.tabs = page.language, page.words.languages, tabs
+        words, runner = page.words, page.runner
         # On ZeroGPU it is the visitor's quota that a run spends.
-        self.steps_to_prepare = () if settings.on_zero_gpu else lesson()
-        plans = preflight.shared_plans
-        self.results = learn_handlers.kept_results(Lab(runner, plans, FitChecker(plans, runner.memory_budget)))
+        self.steps_to_prepare = () if page.settings.on_zero_gpu else lesson()
+        plans = page.checks.shared_plans
+        lab = Lab(runner, plans, FitChecker(plans, runner.memory_budget))
+        self.results = KeptResults(lambda step: experiment(lab, step))
         self.session = gr.State(LearnSession())
         self.progress = gr.BrowserState({}, storage_key=STORAGE, secret=STORAGE)
         self.drawn = gr.State(())  # the explorer's fields as `floats` shows them
@@ -61,41 +60,32 @@ class LearnTab:
                 lambda language: explorer_view(FIRST_CALCULATION, language, calculation_link(FIRST_CALCULATION)),
                 elem_id="floats", js_on_load=script,
             )  # fmt: skip
-        self._wire(language, tab)
+        self._wire(tab)
 
-    def follow(self, loaded: Any, language: gr.Radio) -> None:
-        """Show the tab in `language`, and at the place in the page's address once the page is `loaded`."""
-        given = [language, self.session, self.progress, *self.calculation]
+    def follow(self, loaded: Any) -> None:
+        """Show the tab in the page's language, and at the place in its address once the page is `loaded`."""
+        given = [self.language, self.session, self.progress, *self.calculation]
         changed = [self.session, self.page, self.explorer, *self.calculation, self.drawn, self.floats]
         loaded.then(self._linked, given, [self.tabs, *changed], **QUIET)
-        language.input(self._shown, given, changed, **QUIET)
+        self.language.input(self._shown, given, changed, **QUIET)
 
-    def _shown(
-        self, language: str, session: LearnSession, stored: Any, first: str, operation: str, second: str
-    ) -> dict[Any, Any]:
+    def _shown(self, language: str, session: LearnSession, stored: Any, *fields: str) -> dict[Any, Any]:
         """Component -> value that shows `session`, the progress and the explorer's fields in `language`."""
-        floats = self._explored(first, operation, second, language)
-        return self._page(session, Progress.from_browser(stored), language) | floats
+        return self._page(session, Progress.from_browser(stored), language) | self._explored(language, *fields)
 
     def _linked(
-        self, language: str, session: LearnSession, stored: Any, first: str, operation: str, second: str,
-        request: gr.Request,
-    ) -> dict[Any, Any]:  # fmt: skip
+        self, language: str, session: LearnSession, stored: Any, request: gr.Request, *fields: str
+    ) -> dict[Any, Any]:
         """As `_shown`, at the place in the page's address; the tab is selected where the address names one."""
-        query, given = dict(request.query_params), (first, operation, second)
+        query = dict(request.query_params)
         if "learn" not in query:
-            return self._shown(language, session, stored, *given)
+            return self._shown(language, session, stored, *fields)
         session = learn_handlers.opened(query["learn"])
         self.results.prepare(self.steps_to_prepare)
         calculation = calculation_linked(query)
-        if calculation is not None:
-            given = calculation.first, calculation.operation, calculation.second
-        return {
-            self.session: session,
-            self.tabs: gr.Tabs(selected="learn"),
-            **dict(zip(self.calculation, given, strict=True)),
-            **self._shown(language, session, stored, *given),
-        }
+        floats = self._explored(language, *fields) if calculation is None else self._filled(language, calculation)
+        tab = {self.session: session, self.tabs: gr.Tabs(selected="learn")}
+        return tab | self._page(session, Progress.from_browser(stored), language) | floats
 
     def _fields(self, words: Localization) -> None:
         first = words.make(gr.Textbox, {"label": "float.number"}, value=FIRST_CALCULATION.first, elem_id="float-first")
@@ -109,19 +99,20 @@ class LearnTab:
         )
         self.calculation = (first, operation, second)
 
-    def _wire(self, language: gr.Radio, tab: gr.Tab) -> None:
-        state = [self.session, self.progress, language]
+    def _wire(self, tab: gr.Tab) -> None:
+        state = [self.session, self.progress, self.language]
         places = [self.session, self.progress, self.page, self.explorer]
         self.page.select(self._opened, state, places, **QUIET)
         self.page.submit(self._answered, state, [self.session, self.progress, self.page], **WAITS)
         tab.select(self._prepared, None, None, **QUIET)
-        given, shown = [*self.calculation, language], [self.drawn, self.floats]
+        shown = [self.drawn, self.floats]
         # Not `input`, which Gradio leaves out where a visitor pastes or deletes.
         gr.on(
-            [field.change for field in self.calculation], self._typed, [self.drawn, *given], shown,
+            [field.change for field in self.calculation], self._typed,
+            [self.drawn, self.language, *self.calculation], shown,
             trigger_mode="always_last", **QUIET,
         )  # fmt: skip
-        self.floats.select(self._clicked, given, [*self.calculation, *shown], **QUIET)
+        self.floats.select(self._clicked, self.language, [*self.calculation, *shown], **QUIET)
 
     def _opened(self, session: LearnSession, stored: Any, language: str, event: gr.EventData) -> dict[Any, Any]:
         sent = event._data or {}
@@ -160,23 +151,24 @@ class LearnTab:
             self.explorer: gr.update(visible=session.place == FLOATS),
         }
 
-    def _typed(self, drawn: tuple[str, ...], first: str, operation: str, second: str, language: str) -> dict[Any, Any]:
+    def _typed(self, drawn: tuple[str, ...], language: str, *fields: str) -> dict[Any, Any]:
         """As `_explored`; nothing where a click filled in the fields and was drawn: the next one may have begun."""
-        if tuple(drawn) == (first, operation, second):
-            return {self.floats: gr.skip()}
-        return self._explored(first, operation, second, language)
+        return {self.floats: gr.skip()} if tuple(drawn) == fields else self._explored(language, *fields)
 
-    def _explored(self, first: str, operation: str, second: str, language: str) -> dict[Any, Any]:
+    def _explored(self, language: str, *fields: str) -> dict[Any, Any]:
         """Component -> value that shows the calculation in the fields, or what is wrong with it."""
         calculation, mistake = FIRST_CALCULATION, None
         try:
-            calculation = learn_handlers.calculation_of(first, operation, second)
+            calculation = learn_handlers.calculation_of(*fields)
         except UserError as error:
             mistake = error
         view = explorer_view(calculation, language, calculation_link(calculation), mistake)
-        return {self.drawn: (first, operation, second), self.floats: view}
+        return {self.drawn: fields, self.floats: view}
 
-    def _clicked(self, first: str, operation: str, second: str, language: str, event: gr.EventData) -> dict[Any, Any]:
-        calculation = learn_handlers.calculation_from_page(event._data or {})
+    def _clicked(self, language: str, event: gr.EventData) -> dict[Any, Any]:
+        return self._filled(language, learn_handlers.calculation_from_page(event._data or {}))
+
+    def _filled(self, language: str, calculation: Calculation) -> dict[Any, Any]:
+        """Component -> value with `calculation` in the explorer's fields."""
         values = calculation.first, calculation.operation, calculation.second
-        return dict(zip(self.calculation, values, strict=True)) | self._explored(*values, language)
+        return dict(zip(self.calculation, values, strict=True)) | self._explored(language, *values)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.events import Status
@@ -14,13 +14,14 @@ from xcomposer_ui.core.settings import Settings, is_hub_id
 from xcomposer_ui.core.strategies import HALF_DTYPES
 from xcomposer_ui.core.units import GIB
 from xcomposer_ui.planning.cards import CARDS, Card
-from xcomposer_ui.planning.plan import Plan, PlanRequest, RunShape, checked_request, picture_size
+from xcomposer_ui.planning.plan import Plan, PlanRequest, checked_request, picture_size
 from xcomposer_ui.planning.training_plan import (
     TRAINING_FIELDS,
     TrainingPlan,
     TrainingPlanRequest,
     checked_training_request,
 )
+from xcomposer_ui.ui.preflight import CallersPlans
 
 PICTURE = "1024x768"
 """The size of a plan's picture where none is given."""
@@ -32,19 +33,6 @@ DEFAULTS = TrainingPlanRequest(model="")
 
 WHAT = ("answer", "train")
 """What is planned: an answer under every strategy, or a fine-tuning under every recipe."""
-
-
-class Plans(Protocol):
-    """Makes plans: a PlannerProcess."""
-
-    def plan(self, request: PlanRequest) -> Plan:
-        """The plan of `request`. Raises UserError."""
-
-    def plan_training(self, request: TrainingPlanRequest) -> TrainingPlan:
-        """The plan of a fine-tuning, as `plan`."""
-
-    def predict(self, shape: RunShape) -> int:
-        """Peak memory of a run in bytes, as `plan`."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +89,7 @@ def request_of(fields: Mapping[str, Any], settings: Settings, status: Status) ->
     return checked_training_request(TrainingPlanRequest(**vars(request), **more))
 
 
-def plan_of(plans: Plans, request: PlanRequest) -> Plan | TrainingPlan:
+def plan_of(plans: CallersPlans, request: PlanRequest) -> Plan | TrainingPlan:
     """The plan of a run or of a fine-tuning, whichever is requested. Raises UserError."""
     return plans.plan_training(request) if isinstance(request, TrainingPlanRequest) else plans.plan(request)
 
@@ -123,7 +111,7 @@ def card_named(name: str | None) -> Card | None:
     return card
 
 
-def planned(plans: Plans, fields: Mapping[str, Any], settings: Settings, status: Status) -> PlanSession:
+def planned(plans: CallersPlans, fields: Mapping[str, Any], settings: Settings, status: Status) -> PlanSession:
     """The session after planning `fields`, which takes seconds. A user's mistake is its `notice`."""
     try:
         card = None if "memory_gib" in fields else card_named(fields.get("card"))

@@ -8,19 +8,19 @@ from typing import Any
 import gradio as gr
 
 from xcomposer_ui.core.request import TILE_SETTINGS
-from xcomposer_ui.core.settings import HALVES, Settings
+from xcomposer_ui.core.settings import HALVES
 from xcomposer_ui.finetuning.recipes import OPTIMIZERS
-from xcomposer_ui.planning.cards import CARDS, Card
-from xcomposer_ui.runtime.runner import Runner
+from xcomposer_ui.planning.cards import CARDS
 from xcomposer_ui.ui.ask_form import choices
+from xcomposer_ui.ui.controls import model_choices
 from xcomposer_ui.ui.html import short_name
 from xcomposer_ui.ui.localization import QUIET, Localization
+from xcomposer_ui.ui.page import Page
 from xcomposer_ui.ui.plan_handlers import (
     COUNTS,
     DEFAULTS,
     PICTURE,
     WHAT,
-    Plans,
     PlanSession,
     filled_in,
     offered,
@@ -38,11 +38,8 @@ Steps = Generator[dict[Any, Any], None, None]
 class PlanTab:
     """The tab's components and events."""
 
-    def __init__(
-        self, words: Localization, settings: Settings, runner: Runner, plans: Plans, language: gr.Radio, tab: gr.Tab
-    ) -> None:
-        self.settings, self.runner, self.plans = settings, runner, plans
-        self.languages = words.languages
+    def __init__(self, page: Page, tab: gr.Tab) -> None:
+        self.page, words = page, page.words
         self.session = gr.State(PlanSession())
         with gr.Row(elem_classes="xl-ask"):
             with gr.Column(scale=4, min_width=300, elem_classes="xl-left"):
@@ -51,7 +48,7 @@ class PlanTab:
                 self.planned = words.view(lambda language: plan_view(PlanSession(), language), elem_id="planned")
                 with words.make(gr.Accordion, {"label": "check.title"}, open=False, elem_id="check-section"):
                     self.check = words.view(self._checked, elem_id="check")
-        self._wire(language, tab)
+        self._wire(page.language, tab)
 
     def outputs(self) -> list[Any]:
         """Components that the tab's events change."""
@@ -68,10 +65,10 @@ class PlanTab:
     def restored(self, query: Mapping[str, str]) -> dict[Any, Any]:
         """Component -> value for the model in the page's address; empty where it has none that can be planned."""
         model = query.get("plan")
-        return {self.controls["model"]: model} if model in offered(self.settings) else {}
+        return {self.controls["model"]: model} if model in offered(self.page.settings) else {}
 
     def _checked(self, language: str) -> str:
-        return check_panel(self.runner.machine.known, language)
+        return check_panel(self.page.runner.machine.known, language)
 
     def _form(self, words: Localization) -> None:
         self.controls: dict[str, Any] = {}
@@ -79,13 +76,14 @@ class PlanTab:
             gr.Dropdown,
             {
                 "label": "model", "info": "plan.model.info",
-                "choices": [(short_name(name), name) for name in offered(self.settings)],
+                "choices": model_choices(offered(self.page.settings)),
             },
-            value=self.settings.model, allow_custom_value=True, elem_id="plan-model",
+            value=self.page.settings.model, allow_custom_value=True, elem_id="plan-model",
         )  # fmt: skip
+        cards = [(f"{card.name} ({card.example})", card.name) for card in CARDS]
         self.controls["card"] = words.make(
             gr.Dropdown,
-            {"label": "plan.card", "choices": [("plan.card.here", ""), *map(_card_choice, CARDS)]},
+            {"label": "plan.card", "choices": [("plan.card.here", ""), *cards]},
             value="", elem_id="plan-card",
         )  # fmt: skip
         self.controls["what"] = words.make(
@@ -108,7 +106,7 @@ class PlanTab:
                 )  # fmt: skip
         self.controls["half"] = words.make(
             gr.Radio, {"label": "half", "choices": choices(HALVES)},
-            value=self.settings.half, elem_id="plan-half",
+            value=self.page.settings.half, elem_id="plan-half",
         )  # fmt: skip
         self.training = self._training_controls(words)
         self.controls |= self.training
@@ -154,10 +152,10 @@ class PlanTab:
         tab.select(self._checked, language, self.check, **QUIET)
 
     def _planned(self, before: PlanSession, language: str, request: gr.Request, *values: Any) -> Steps:
-        language_now = self.languages.current(request.session_hash, language)
+        language_now = self.page.words.languages.current(request.session_hash, language)
         fields = filled_in(dict(zip(self.controls, values, strict=True)))
         yield self._step(PlanSession(planning=short_name(fields.get("model", ""))), language_now())
-        session = planned(self.plans, fields, self.settings, self.runner.status())
+        session = planned(self.page.checks.plans, fields, self.page.settings, self.page.runner.status())
         if session.notice is not None:  # the last plan stays visible beside the mistake
             session = PlanSession(plan=before.plan, notice=session.notice, card=before.card)
         yield self._step(session, language_now())
@@ -165,7 +163,3 @@ class PlanTab:
     def _step(self, session: PlanSession, language: str) -> dict[Any, Any]:
         shown = self.shown(session, language)
         return {self.session: session, self.notice: shown[self.notice], self.planned: shown[self.planned]}
-
-
-def _card_choice(card: Card) -> tuple[str, str]:
-    return f"{card.name} ({card.example})", card.name

@@ -20,17 +20,42 @@ from xcomposer_ui.planning.predictions import Predictions
 from xcomposer_ui.planning.training_plan import TrainingPlan, TrainingPlanRequest
 from xcomposer_ui.runtime.runner import Runner
 from xcomposer_ui.ui.gradio_sessions import caller_gone
-from xcomposer_ui.ui.plan_handlers import Plans
 
 Step = TypeVar("Step")
 """A session as a handler yields it."""
+
+
+class Plans(Protocol):
+    """Makes plans, which can be given up: a PlannerProcess. Its methods raise UserError."""
+
+    def plan(self, request: PlanRequest, gone: Gone = stays) -> Plan: ...
+
+    def plan_training(self, request: TrainingPlanRequest, gone: Gone = stays) -> TrainingPlan: ...
+
+    def predict(self, shape: RunShape, gone: Gone = stays) -> int: ...
+
+
+class CallersPlans:
+    """`plans` that end when the caller of the event being handled has left the page."""
+
+    def __init__(self, plans: Plans) -> None:
+        self._plans = plans
+
+    def plan(self, request: PlanRequest) -> Plan:
+        return self._plans.plan(request, caller_gone())
+
+    def plan_training(self, request: TrainingPlanRequest) -> TrainingPlan:
+        return self._plans.plan_training(request, caller_gone())
+
+    def predict(self, shape: RunShape) -> int:
+        return self._plans.predict(shape, caller_gone())
 
 
 @dataclass(frozen=True)
 class Preflight:
     """Shared by all sessions of a page, so that equal runs of two visitors are predicted once."""
 
-    plans: Plans
+    plans: CallersPlans
     shared_plans: Plans
     """Plans whose results every visitor sees, so that they do not end with the caller."""
     predictions: Predictions
@@ -74,33 +99,7 @@ class Preflight:
         return self.fitting.misfits(queries)
 
 
-class EndablePlans(Plans, Protocol):
-    """Plans that can be given up."""
-
-    def plan(self, request: PlanRequest, gone: Gone = stays) -> Plan: ...
-
-    def plan_training(self, request: TrainingPlanRequest, gone: Gone = stays) -> TrainingPlan: ...
-
-    def predict(self, shape: RunShape, gone: Gone = stays) -> int: ...
-
-
-class CallersPlans:
-    """`plans` that end when the caller of the event being handled has left the page."""
-
-    def __init__(self, plans: EndablePlans) -> None:
-        self._plans = plans
-
-    def plan(self, request: PlanRequest) -> Plan:
-        return self._plans.plan(request, caller_gone())
-
-    def plan_training(self, request: TrainingPlanRequest) -> TrainingPlan:
-        return self._plans.plan_training(request, caller_gone())
-
-    def predict(self, shape: RunShape) -> int:
-        return self._plans.predict(shape, caller_gone())
-
-
-def preflight(runner: Runner, plans: EndablePlans | None = None) -> Preflight:
+def preflight(runner: Runner, plans: Plans | None = None) -> Preflight:
     """The checks of a page on `runner`. plans: what makes plans; None for a PlannerProcess."""
     shared = plans or PlannerProcess()
     callers = CallersPlans(shared)

@@ -18,22 +18,22 @@ from starlette.middleware.gzip import GZipMiddleware
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.settings import ASSETS, Settings
-from xcomposer_ui.planning.fit import DoesNotFit, FitChecker
+from xcomposer_ui.planning.fit import FitChecker
 from xcomposer_ui.planning.hardware import as_text
 from xcomposer_ui.planning.planner_process import PlannerProcess
 from xcomposer_ui.runtime.pooled_runner import PooledRunner
 from xcomposer_ui.runtime.runner import Runner
+from xcomposer_ui.ui.example_gallery import examples_style
 from xcomposer_ui.ui.examples import by_picture, examples
 from xcomposer_ui.ui.gradio_sessions import current_session
 from xcomposer_ui.ui.guard import Guard
 from xcomposer_ui.ui.html import render
 from xcomposer_ui.ui.layout import build_app
 from xcomposer_ui.ui.page_scripts import head
-from xcomposer_ui.ui.preflight import EndablePlans
+from xcomposer_ui.ui.preflight import Plans
 from xcomposer_ui.ui.run_tab import MOST_COMPUTING
 from xcomposer_ui.ui.theme import theme
 from xcomposer_ui.ui.uploads import delete_uploads, own_upload_folder
-from xcomposer_ui.ui.views.examples import examples_style
 from xcomposer_ui.ui.views.notices import does_not_fit_sentences
 
 STYLE = ASSETS / "style.css"
@@ -66,9 +66,7 @@ def serve(settings: Settings) -> None:
         runner.close()
 
 
-def launch(
-    settings: Settings, runner: Runner, plans: EndablePlans | None = None, **more: Any
-) -> tuple[gr.Blocks, str, Any]:
+def launch(settings: Settings, runner: Runner, plans: Plans | None = None, **more: Any) -> tuple[gr.Blocks, str, Any]:
     """Serve the page in a thread; return (the app, its address, the server). more: arguments of Gradio's `launch`."""
     own_upload_folder()
     app, i18n = build_app(settings, runner, plans)
@@ -142,22 +140,13 @@ def _warm_up(runner: Runner, plans: PlannerProcess) -> None:
     print(as_text(runner.machine.check()), flush=True)
     try:
         runner.open()
-        if (misfit := _misfit(runner, plans)) is None:
-            runner.warm_up()
-            plans.start()
-        else:
-            print(
-                "\n".join(
-                    [*does_not_fit_sentences(misfit, "en"), "It is loaded when somebody starts a run in any case."]
-                ),
-                file=sys.stderr,
-            )
+        query = runner.resolved(Request("What is this?")).memory_query()
+        for misfit in FitChecker(plans, runner.memory_budget).misfits([query]):
+            sentences = [*does_not_fit_sentences(misfit, "en"), "It is loaded when somebody starts a run in any case."]
+            print("\n".join(sentences), file=sys.stderr)
+            return
+        runner.warm_up()
+        plans.start()
     except UserError as error:
         # The page shows the same at the first run; this is for the person who started the lab.
         print(error, file=sys.stderr)
-
-
-def _misfit(runner: Runner, plans: PlannerProcess) -> DoesNotFit | None:
-    """Why a short question to the settings' model does not fit; None where it fits."""
-    query = runner.resolved(Request("What is this?")).memory_query()
-    return next(iter(FitChecker(plans, runner.memory_budget).misfits([query])), None)

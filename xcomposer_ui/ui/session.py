@@ -1,8 +1,13 @@
-"""The state of one visitor's page: frozen records, replaced at each step, never shared between visitors."""
+"""The state of one visitor's page: frozen records, replaced at each step, never shared between visitors.
+
+The browser keeps the last runs, with thumbnails for pictures; nothing is stored on the server. What comes back from the
+browser is checked like anything that a visitor sends.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,6 +15,7 @@ from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.events import Loading, TryingRemedies, Waiting
 from xcomposer_ui.core.images import thumbnail
 from xcomposer_ui.core.memory_timeline import MemoryTimeline
+from xcomposer_ui.core.records import record_as_data, record_from_data
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.result import RunResult
 from xcomposer_ui.core.strategies import REFERENCE
@@ -21,6 +27,20 @@ MOST_RUNS = 200
 
 THUMBNAIL_PIXELS = 96
 """Longer side of the pictures beside the turns, shown at half that size."""
+
+MOST_KEPT = 30
+"""Runs that the browser keeps."""
+
+MOST_CHARACTERS = 400_000
+"""Of the JSON that holds them; a browser gives a site 5 million."""
+
+LONGEST_THUMBNAIL = 20_000
+"""Characters of a data: URL; those of this page have some 3,000."""
+
+JPEG = "data:image/jpeg;base64,"
+
+Named = Callable[[str | None], str | None]
+"""From a picture's file to the example that it is a copy of, by name, or back; None for a picture of the visitor's."""
 
 
 @dataclass(frozen=True)
@@ -155,3 +175,42 @@ class Session:
     def cleared(self) -> Session:
         """The session with a new conversation; the runs stay."""
         return Session(runs=self.runs)
+
+
+def kept_session(session: Session, example_name: Named) -> dict[str, Any]:
+    """The last runs of `session` as JSON data, and the places of the conversation's turns among them."""
+    runs = session.runs[-MOST_KEPT:]
+    data = [record_as_data(_without_files(run, example_name)) for run in runs]
+    while len(json.dumps(data)) > MOST_CHARACTERS:
+        runs, data = runs[1:], data[1:]
+    return {"runs": data, "turns": [place for place, run in enumerate(runs) if run in session.turns]}
+
+
+def restored_session(data: Any, example_file: Named) -> Session:
+    """The session that the browser kept; a new one where it kept none, or something that this version cannot read."""
+    if not isinstance(data, dict) or not isinstance(data.get("runs"), list) or len(data["runs"]) > MOST_KEPT:
+        return Session()
+    try:
+        runs = tuple(_with_file(record_from_data(SessionRun, run), example_file) for run in data["runs"])
+        turns = tuple(runs[int(place)] for place in data["turns"])
+    except (ValueError, TypeError, LookupError):
+        return Session()
+    return Session(turns=turns, runs=runs, restored=bool(runs))
+
+
+def _without_files(run: SessionRun, example_name: Named) -> SessionRun:
+    """`run` with its picture by the name of the example, and without its memory timeline."""
+    return _with_files(replace(run, result=replace(run.result, timeline=None)), example_name)
+
+
+def _with_file(run: SessionRun, example_file: Named) -> SessionRun:
+    thumbnail = run.thumbnail or JPEG
+    if len(thumbnail) > LONGEST_THUMBNAIL or not thumbnail.startswith(JPEG):
+        raise ValueError("not a thumbnail")
+    return _with_files(run, example_file)
+
+
+def _with_files(run: SessionRun, named: Named) -> SessionRun:
+    request, result = run.request, run.result
+    resolved = replace(result.request, file=named(result.request.file))
+    return replace(run, request=replace(request, file=named(request.file)), result=replace(result, request=resolved))

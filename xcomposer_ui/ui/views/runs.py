@@ -1,4 +1,4 @@
-"""The runs so far: a table, and the same as CSV."""
+"""The figures of runs: the last one's as tiles, and all of them as a table and as CSV."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 from markupsafe import Markup
 
 from xcomposer_ui.compare.report import as_csv
-from xcomposer_ui.core.messages import text
+from xcomposer_ui.core.messages import sentences, text
 from xcomposer_ui.core.metrics import metrics
 from xcomposer_ui.core.request import OPTIONAL_SETTINGS
-from xcomposer_ui.core.result import result_as_json
+from xcomposer_ui.core.result import Measurement, result_as_json
 from xcomposer_ui.core.strategies import strategy_name
 from xcomposer_ui.ui.html import render
 from xcomposer_ui.ui.session import SessionRun
@@ -56,3 +56,25 @@ def _row(number: int, run: SessionRun, language: str) -> dict[str, Any]:
         "answer": answer,
         "figures": [metric.of(vars(result.measurement), language) for metric in metrics("runs")],
     }
+
+
+def metric_tiles(measurement: Measurement | None, language: str) -> Markup:
+    """`measurement` as tiles of one fixed size; a dash, never a zero, for what was not measured."""
+    record = vars(measurement or Measurement())
+    tiles = []
+    for metric in metrics("tiles"):
+        kind = f"{metric.label}.kind"
+        if metric.field == "peak_memory_bytes":
+            kind = f"memory.{record['peak_memory_kind'] or 'none'}"
+        share = record["bandwidth_share"] if metric.field == "tokens_per_sec" else None
+        if share is not None:
+            kind = "metric.rate.share"
+        value, details = metric.value(record), f"{kind}.more"
+        tiles.append({
+            "metric": metric,
+            "figure": None if value is None else metric.figure(value),
+            "kind": kind,
+            "share": None if share is None else f"{share:.0%}",
+            "details": details if details in sentences(language) else None,
+        })  # fmt: skip
+    return render("metric_tiles", language, tiles=tiles)
