@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
+import gradio as gr
 import pytest
 
+from tests.planning.scripted import ScriptedPlans
 from tests.requests import result_of
+from tests.ui.scripted import ScriptedRunner
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.result import Measurement
+from xcomposer_ui.core.settings import Settings
 from xcomposer_ui.planning import predictions as module
 from xcomposer_ui.planning.plan import RunShape
 from xcomposer_ui.planning.predictions import Predictions, prediction_error_of, shape_of
 from xcomposer_ui.ui.ask_results import pairs_of, pairs_shown
-from xcomposer_ui.ui.session import SessionRun
+from xcomposer_ui.ui.ask_tab import AskTab
+from xcomposer_ui.ui.localization import Localization
+from xcomposer_ui.ui.page import Page
+from xcomposer_ui.ui.preflight import preflight
+from xcomposer_ui.ui.session import Session, SessionRun
 
 MEASURED = Measurement(peak_memory_bytes=1000, peak_memory_kind="cpu_tensors", prompt_tokens=80, new_tokens=9)
 RESULT = result_of("full", MEASURED, text="How many?!!?", model="m", answer="yes", picture_size=(64, 48))
@@ -68,3 +77,18 @@ def test_what_cannot_be_predicted_says_why() -> None:
         raise UserError("plan_broke_off", what="exit status -9")
 
     assert "exit status -9" in pairs_shown((SessionRun(RESULT.request, RESULT),), Predictions(broken), "en")
+
+
+def test_the_page_says_why_its_newest_run_cannot_be_predicted() -> None:
+    class Broken(ScriptedPlans):
+        def predict(self, shape: RunShape, gone: object = None) -> int:
+            raise UserError("plan_broke_off", what="exit status -9")
+
+    runner, run = ScriptedRunner(), SessionRun(RESULT.request, RESULT)
+    checks = preflight(runner, Broken())  # type: ignore[arg-type]  # the doubles have the interfaces
+    with gr.Blocks():
+        page = Page(Localization("en"), Settings(), runner, checks, gr.Radio(["en", "zh"]))  # type: ignore[arg-type]
+        tab = AskTab(page)
+    visitor = SimpleNamespace(session_hash="a visitor")
+    shown = tab._predicted(Session(turns=(run,), runs=(run,)), "en", visitor)  # type: ignore[arg-type]
+    assert "exit status -9" in shown[tab.results.pairs]

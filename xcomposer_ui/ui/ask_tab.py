@@ -183,8 +183,9 @@ class AskTab(RunTab[Session]):
 
     def _predicted(self, session: Session, language: str, request: gr.Request) -> dict[Any, Any]:
         language_now = self.languages.current(request.session_hash, language)
-        self.results.predictions(session, language, predict_newest=True)
-        return self.results.predictions(session, language_now())
+        shown = self.results.predictions(session, language, predict_newest=True)
+        now = language_now()
+        return shown if now == language else self.results.predictions(session, now)
 
     def _undone(self, session: Session, language: str) -> dict[Any, Any]:
         return self.refreshed(session.undone(), language)
