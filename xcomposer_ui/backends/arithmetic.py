@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,22 +19,47 @@ EXPECTED = (RuntimeError, TypeError, ValueError, MemoryError)
 """Expected failures of a model call, out of memory included; any other exception is a bug."""
 
 
-def prompt(model: Any, tokenizer: Any, question: Request, strategy: Strategy, half: str) -> dict[str, Tensor]:
-    """The question as the model's inputs, read in one piece."""
-    pixels = None if question.image is None else picture_pixels(model, question, strategy, half)
-    inputs: dict[str, Tensor] = model.prompt_inputs(tokenizer, question.text, pixels, question.history)
-    return inputs
+@dataclass(frozen=True, eq=False)
+class ModelRun:
+    """A question on a loaded model under a strategy, whose dtype the weights have."""
 
+    model: Any
+    tokenizer: Any
+    question: Request
+    strategy: Strategy
 
-def picture_pixels(model: Any, question: Request, strategy: Strategy, half: str) -> Tensor:
-    """The picture's pixels in the strategy's dtype. The one cast of the lab.
+    @classmethod
+    def of(cls, model: Any, tokenizer: Any, question: Request) -> ModelRun:
+        """The run of `question` under its own strategy."""
+        return cls(model, tokenizer, question, question.method)
 
-    Raises UserError where tiles are requested of a model without any: of some checkpoints only the weights show it.
-    """
-    if question.requests_tiles and not model.config.cuts_tiles:
-        raise UserError("no_tiles")
-    pixels: Tensor = model.preprocess(question.image, **tile_settings(question))
-    return pixels.to(getattr(torch, strategy.image_dtype(half)))
+    def arithmetic(self) -> AbstractContextManager[None]:
+        """The context in which the model is called."""
+        return arithmetic(self.model, self.strategy, self.question.half_dtype, self.question.stress_exponent)
+
+    def pixels(self) -> Tensor:
+        """The picture's pixels in the strategy's dtype. The one cast of the lab.
+
+        Raises UserError where tiles are requested of a model without any: of some checkpoints only the weights show it.
+        """
+        if self.question.requests_tiles and not self.model.config.cuts_tiles:
+            raise UserError("no_tiles")
+        pixels: Tensor = self.model.preprocess(self.question.image, **tile_settings(self.question))
+        return pixels.to(getattr(torch, self.strategy.image_dtype(self.question.half_dtype)))
+
+    def prompt(self) -> dict[str, Tensor]:
+        """The question as the model's inputs, read in one piece."""
+        question = self.question
+        pixels = None if question.image is None else self.pixels()
+        inputs: dict[str, Tensor] = self.model.prompt_inputs(self.tokenizer, question.text, pixels, question.history)
+        return inputs
+
+    def answer_ids(self, streamer: Any | None = None) -> list[int]:
+        """The ids of the answer, the prompt read in one piece. Call it within `arithmetic`."""
+        torch.manual_seed(self.question.seed)
+        settings = sampling(self.question)
+        ids: list[int] = self.model.answer_ids(self.tokenizer, self.prompt(), streamer=streamer, **settings)
+        return ids
 
 
 @contextmanager
@@ -71,16 +97,6 @@ def without_tf32() -> Iterator[None]:
         yield
     finally:
         cudnn.allow_tf32 = before
-
-
-def run(
-    model: Any, tokenizer: Any, question: Request, strategy: Strategy, half: str, streamer: Any | None = None
-) -> list[int]:
-    """The ids of the answer, the prompt read in one piece. Call it within `arithmetic`."""
-    torch.manual_seed(question.seed)
-    inputs = prompt(model, tokenizer, question, strategy, half)
-    ids: list[int] = model.answer_ids(tokenizer, inputs, streamer=streamer, **sampling(question))
-    return ids
 
 
 def sampling(question: Request) -> dict[str, Any]:

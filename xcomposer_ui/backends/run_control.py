@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,12 +19,20 @@ class Stopped(BaseException):
     failure of the model."""
 
 
-class PausableClock:
-    """Seconds since an arbitrary moment, without the time in which it was paused."""
+class TokenClock:
+    """A streamer for `generate`: records each token and its time, by a clock that can be paused.
 
-    def __init__(self) -> None:
+    on_token: called at each token, for measuring. The time of recording and measuring is added to `paused_sec` and not
+    to the clock. ids: of a batch, those of each step together. times: of each step, in seconds of `now`.
+    """
+
+    def __init__(self, stop: Callable[[], bool], on_token: Callable[[], None] = lambda: None) -> None:
+        self.ids: list[int] = []
+        self.times: list[float] = []
         self.paused_sec = 0.0
         self._paused_at: float | None = None  # the clock's time while it is paused
+        self._stop, self._on_token = stop, on_token
+        self._prompt_seen = False
 
     def now(self) -> float:
         """Seconds since an arbitrary moment, without the time of measuring."""
@@ -41,35 +49,13 @@ class PausableClock:
             self._paused_at = None
             self.paused_sec += time.perf_counter() - began
 
-
-class TokenClock(PausableClock):
-    """A streamer for `generate`: records each token and its time.
-
-    on_token: called at each token, for measuring. The time of recording and measuring is added to `paused_sec` and not
-    to the clock. first_at, last_at: seconds of `now`; None before the first token. step_sec: between the last two
-    tokens.
-    """
-
-    def __init__(self, stop: Callable[[], bool], on_token: Callable[[], None]) -> None:
-        super().__init__()
-        self.ids: list[int] = []
-        self.first_at: float | None = None
-        self.last_at: float | None = None
-        self.step_sec = math.inf
-        self._stop, self._on_token = stop, on_token
-        self._prompt_seen = False
-
     def put(self, value: Tensor) -> None:
         if not self._prompt_seen:  # `generate` passes the prompt first
             self._prompt_seen = True
             return
         began = time.perf_counter()
-        now = began - self.paused_sec
-        if self.last_at is None:
-            self.first_at = now
-        else:
-            self.step_sec = now - self.last_at
-        self.last_at = self._paused_at = now
+        self._paused_at = began - self.paused_sec
+        self.times.append(self._paused_at)
         try:  # `paused` inlined: a context manager is a measurable part of a small model's token
             self.ids += value.tolist()
             self._on_token()
@@ -83,11 +69,14 @@ class TokenClock(PausableClock):
         """Nothing to flush."""
 
     @property
-    def tokens_per_sec(self) -> float | None:
-        """The rate after the first token; None below two tokens."""
-        if self.first_at is None or self.last_at is None or len(self.ids) < 2:
-            return None
-        return (len(self.ids) - 1) / (self.last_at - self.first_at)
+    def step_sec(self) -> float:
+        """Between the last two tokens; infinite below two."""
+        return self.times[-1] - self.times[-2] if len(self.times) > 1 else math.inf
+
+
+def tokens_per_sec(times: Sequence[float]) -> float | None:
+    """The rate after the first token, of tokens at `times` in seconds; None below two tokens."""
+    return (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else None
 
 
 class BlockWatch:
