@@ -171,9 +171,7 @@ class Runner:
             computations.answer, (request, half_reason),
             runs=(request, *(replace(request, strategy=name, max_new_tokens=TRIAL_TOKENS) for name in trials)),
         )  # fmt: skip
-        job = yield from self._start(
-            Message("work.run", strategy=strategy_title(request.strategy)), self._at(request, work)
-        )
+        job = yield from self._compute(Message("work.run", strategy=strategy_title(request.strategy)), request, work)
         with job:
             yield from job.events(Loading(str(request.model), request.weights_dtype))
         yield Finished(job.result())
@@ -189,7 +187,7 @@ class Runner:
 
         longest = max(requests, key=lambda request: request.max_new_tokens)
         work = Work(computations.answer_batch, (requests, half_reason), runs=(longest, longest))
-        job = yield from self._start(Message("work.batch"), self._at(first, work))
+        job = yield from self._compute(Message("work.batch"), first, work)
         loading = Loading(str(first.model), first.weights_dtype)
         with job:
             for _ in job.poll():
@@ -207,7 +205,7 @@ class Runner:
         runs = tuple(replace(request, strategy=strategy, half=half) for strategy, half in variants)
         # Each variant answers, and reads the reference's answer.
         work = Work(computations.measure_divergence, (request, tuple(variants)), runs=runs * 2)
-        job = yield from self._start(Message("work.divergence"), self._at(request, work))
+        job = yield from self._compute(Message("work.divergence"), request, work)
         with job:
             for _ in job.poll():
                 yield Diverging()
@@ -216,10 +214,8 @@ class Runner:
     def trace(self, request: Request) -> Generator[Waiting | Tracing | Traced, None, None]:
         """Trace `request` for `TRACED_TOKENS` tokens; the last event is Traced, for a failed run too."""
         request = replace(self.resolved(request), max_new_tokens=TRACED_TOKENS)
-
-        job = yield from self._start(
-            Message("work.trace"), self._at(request, Work(computations.trace, (request,), runs=(request,)))
-        )
+        work = Work(computations.trace, (request,), runs=(request,))
+        job = yield from self._compute(Message("work.trace"), request, work)
         with job:
             for _ in job.poll():
                 yield Tracing()
@@ -264,6 +260,14 @@ class Runner:
             assert job.progress.finetuning is not None
             yield Finetuned(job.progress.finetuning)
 
+    def _compute(self, name: Message, request: Request, work: Work[Result]) -> Generator[Waiting, None, Job[Result]]:
+        """`_start` `work` where the model of `request` is."""
+
+        def compute(progress: Progress) -> Result:
+            return self._backend_for(str(request.model), request.device, progress).compute(work, progress)
+
+        return (yield from self._start(name, compute))
+
     def _start(self, name: Message, work: Callable[[Progress], Result]) -> Generator[Waiting, None, Job[Result]]:
         """Yield Waiting until it is the caller's turn, then start `work`. name: of the work, for those who wait."""
         release = yield from self._queue.acquire(name)
@@ -278,14 +282,6 @@ class Runner:
             release()
             raise
         return job
-
-    def _at(self, request: Request, work: Work[Result]) -> Callable[[Progress], Result]:
-        """`work`, computed where the model of `request` is."""
-
-        def compute(progress: Progress) -> Result:
-            return self._backend_for(str(request.model), request.device, progress).compute(work, progress)
-
-        return compute
 
     def _backend_for(self, model: str, device: str | None, progress: Progress) -> ModelHost:
         """The backend for `model` on `device`. Another model's weights are dropped once this one's are downloaded."""
