@@ -100,11 +100,18 @@ class LocalBackend:
 
     def _read(self, dtype: str, report: Callable[[float], None]) -> tuple[Any, Any]:
         """(model, tokenizer), read from the checkpoint."""
-        return checkpoint.load(str(self._folder), dtype, self.device, report, shown=self._shown())
+        return checkpoint.load(self.folder, dtype, self.device, report, self._shown)
 
-    def _shown(self) -> str | None:
-        """The model's name in errors; None for the folder's."""
-        return self.model if self.revision else None
+    @property
+    def folder(self) -> Path:
+        """The checkpoint's, after `fetch`."""
+        assert self._folder is not None
+        return self._folder
+
+    @property
+    def _shown(self) -> str:
+        """The model's name in errors."""
+        return self.model if self.revision else self.folder.name
 
     @staticmethod
     def _is_small(model: Any) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import zip_longest
 from typing import Any
 
 import torch
@@ -115,7 +116,4 @@ def largest_share(layers: Sequence[LayerDivergence]) -> tuple[float | None, str 
 
 def first_difference(reference: Sequence[int], other: Sequence[int]) -> int | None:
     """The index of the first token that differs or that only one of the two has; None if they are equal."""
-    for n, (a, b) in enumerate(zip(reference, other, strict=False)):
-        if a != b:
-            return n
-    return None if len(reference) == len(other) else min(len(reference), len(other))
+    return next((n for n, (one, two) in enumerate(zip_longest(reference, other)) if one != two), None)

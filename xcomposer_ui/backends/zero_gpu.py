@@ -156,7 +156,7 @@ class ZeroGpuBackend(LocalBackend):
             return super()._read(dtype, report)
         # transformers would read on threads of its own, for which no card is emulated. Mapped files are not used: once
         # it has its copy, `spaces` deletes them from the hub's cache.
-        model, tokenizer = checkpoint.load(str(self._folder), dtype, "cpu", report, shown=self._shown(), mapped=False)
+        model, tokenizer = checkpoint.load(self.folder, dtype, "cpu", report, self._shown, mapped=False)
         return model.to(self.device), tokenizer
 
 

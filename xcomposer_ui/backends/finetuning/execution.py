@@ -19,7 +19,7 @@ from xcomposer_ui.backends.finetuning.predicted_memory import MemoryPredictor
 from xcomposer_ui.backends.finetuning.recipe_training import MEMORY_STEP, RecipeTraining
 from xcomposer_ui.backends.threads import MOST_THREADS, choose_threads
 from xcomposer_ui.core.messages import Sentence
-from xcomposer_ui.core.settings import EMBEDDED
+from xcomposer_ui.core.settings import EMBEDDED, EMBEDDED_PATH
 from xcomposer_ui.finetuning.request import FinetuningRequest
 from xcomposer_ui.finetuning.result import Finetuning, RecipeResult
 from xcomposer_ui.finetuning.verdicts import emulation_notes
@@ -34,7 +34,7 @@ def finetuning_steps(request: FinetuningRequest, device: str, check: Check | Non
     Raises UserError if there is no such device.
     """
     chosen, _ = choose_device(device)
-    run = _Run(request, chosen, emulation_notes(request, chosen, check))
+    run = FinetuningRun(request, chosen, emulation_notes(request, chosen, check))
     steps = run.all_recipes()
     try:
         while True:
@@ -59,7 +59,7 @@ def _threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-class _Run:
+class FinetuningRun:
     """A fine-tuning in progress, and what its recipes share. threads: on the CPU."""
 
     def __init__(self, request: FinetuningRequest, device: str, notes: tuple[Sentence, ...]) -> None:
@@ -124,4 +124,4 @@ class _Run:
 
 def _start_of(device: str) -> Any:
     """The embedded model in float32, apart from the one that may be served."""
-    return checkpoint.load(EMBEDDED, "float32", device, lambda fraction: None)[0]
+    return checkpoint.load(EMBEDDED_PATH, "float32", device, lambda fraction: None, EMBEDDED)[0]

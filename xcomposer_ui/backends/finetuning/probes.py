@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from xcomposer_ui.backends.finetuning.data import Examples
 from xcomposer_ui.backends.finetuning.learner import Learner, forward, loss_of, new_optimizer
+from xcomposer_ui.backends.module_outputs import in_float64, outputs_of
 from xcomposer_ui.backends.tracing.tensor_origins import dtype_name
 from xcomposer_ui.finetuning.probe import GradientCounts, Histogram, Largest, ModuleCounts, Probe, UpdateCounts
 from xcomposer_ui.lesson.formats import format_named
@@ -36,7 +37,7 @@ class StepProbe:
     @contextmanager
     def activations(self) -> Iterator[None]:
         """A context in which the largest activation of the recipe's forward pass is found."""
-        with each_output(self._learner.model, lambda name, out: self._activations.append(largest_of(out, name))):
+        with outputs_of(self._learner.model, lambda key, out: self._activations.append(largest_of(out, key[0]))):
             yield
 
     def gradients(self, examples: Examples) -> None:
@@ -52,13 +53,13 @@ class StepProbe:
     def before_update(self) -> None:
         """Compute in float64 what the optimizer will add to each weight."""
         learner = self._learner
-        self._before = {name: _with_float64(weight.detach().clone()) for name, weight in learner.updated.items()}
+        self._before = {name: in_float64(weight.detach()) for name, weight in learner.updated.items()}
         self._expected = expected_updates(learner)
 
     def after_update(self, updated: bool) -> None:
         """Count the updates that changed no weight. updated: whether there was one, or the scaler skipped it."""
         if updated:
-            after = {name: _with_float64(weight.detach()) for name, weight in self._learner.updated.items()}
+            after = {name: in_float64(weight.detach()) for name, weight in self._learner.updated.items()}
             self._updates = {
                 name: update_counts(self._before[name], after[name], self._expected[name]) for name in after
             }
@@ -118,20 +119,15 @@ def gradient_counts(own: Tensor, reference: Tensor, computed: str) -> GradientCo
 
 def expected_updates(learner: Learner) -> Tensors:
     """What the optimizer would add to each weight if its state and arithmetic were float64."""
-    start = {name: _with_float64(weight.detach()).double() for name, weight in learner.updated.items()}
+    start = {name: in_float64(weight.detach()) for name, weight in learner.updated.items()}
     wide = {name: nn.Parameter(weight.clone()) for name, weight in start.items()}
     optimizer = new_optimizer(list(wide.values()), learner.request)
     # A deep copy, because loading casts the moments, but shares the count of steps.
     optimizer.load_state_dict(copy.deepcopy(learner.optimizer.state_dict()))
     for name, weight in learner.updated.items():
-        wide[name].grad = None if weight.grad is None else _with_float64(weight.grad).double()
+        wide[name].grad = None if weight.grad is None else in_float64(weight.grad)
     optimizer.step()
     return {name: wide[name].detach() - start[name] for name in start}
-
-
-def _with_float64(tensor: Tensor) -> Tensor:
-    """The tensor on a device that has float64: Apple's GPU has none."""
-    return tensor.cpu() if tensor.device.type == "mps" else tensor
 
 
 def update_counts(before: Tensor, after: Tensor, expected: Tensor) -> UpdateCounts:
@@ -142,7 +138,7 @@ def update_counts(before: Tensor, after: Tensor, expected: Tensor) -> UpdateCoun
 
 def histogram(gradients: list[Tensor]) -> Histogram:
     """The magnitudes of `gradients` by powers of two; values that are not finite are left out."""
-    values = torch.cat([_with_float64(gradient).flatten().float() for gradient in gradients])
+    values = torch.cat([in_float64(gradient).flatten() for gradient in gradients])
     kept = values[values.isfinite() & (values != 0)]
     zeros = int((values == 0).sum())
     if not kept.numel():
@@ -158,22 +154,3 @@ def largest_of(tensor: Tensor, module: str, dtype: str | None = None) -> Largest
     magnitude = tensor.detach().float().abs()
     value = float(torch.where(magnitude.isfinite(), magnitude, 0).max()) if magnitude.numel() else 0.0
     return Largest(value, module, dtype, value / format_named(dtype).largest)
-
-
-@contextmanager
-def each_output(model: nn.Module, record: Callable[[str, Tensor], None]) -> Iterator[None]:
-    """A context in which `record` is called with the name and the output of each module that returns a float tensor."""
-
-    def hook(name: str) -> Callable[..., None]:
-        def found(_module: nn.Module, _inputs: Any, output: Any) -> None:
-            if isinstance(output, Tensor) and output.is_floating_point():
-                record(name, output)
-
-        return found
-
-    hooks = [module.register_forward_hook(hook(name)) for name, module in model.named_modules() if name]
-    try:
-        yield
-    finally:
-        for one in hooks:
-            one.remove()

@@ -9,26 +9,28 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
 from statistics import median
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from xcomposer_ui.backends.devices import synchronize
-from xcomposer_ui.backends.finetuning.data import FinetuningData
 from xcomposer_ui.backends.finetuning.learner import Learner, total_norm
-from xcomposer_ui.backends.finetuning.probes import StepProbe, each_output, module_of
+from xcomposer_ui.backends.finetuning.probes import StepProbe, module_of
 from xcomposer_ui.backends.finetuning.step_memory import StepMemory
 from xcomposer_ui.backends.generation import without_folders
+from xcomposer_ui.backends.module_outputs import Key, outputs_of
 from xcomposer_ui.backends.tracing.dtype_trace import trace_failure
 from xcomposer_ui.core.errors import out_of_memory
 from xcomposer_ui.core.messages import Sentence
 from xcomposer_ui.core.result import Failure
 from xcomposer_ui.explain import explain
-from xcomposer_ui.finetuning.request import FinetuningRequest
 from xcomposer_ui.finetuning.result import Finetuning, NonFinite, RecipeResult, non_finite_message
 from xcomposer_ui.finetuning.verdicts import out_of_memory_message
 from xcomposer_ui.runtime.backend import FailureSite
+
+if TYPE_CHECKING:
+    from xcomposer_ui.backends.finetuning.execution import FinetuningRun
 
 PROBED_STEPS = 5
 """Most steps of each recipe that are measured in full, evenly spread from the first to the last."""
@@ -40,25 +42,10 @@ NON_FINITE = "NonFiniteTraining"
 """The type of a failure by numbers that are not finite."""
 
 
-class Shared(Protocol):
-    """What the recipes of a fine-tuning share. start: the model that each starts from."""
-
-    request: FinetuningRequest
-    finetuning: Finetuning
-    start: Any
-    data: FinetuningData
-
-    def accuracy_before(self, learner: Learner) -> float: ...
-
-    def reference(self) -> Any: ...
-
-    def with_result(self, result: RecipeResult, stage: str) -> Finetuning: ...
-
-
 class RecipeTraining:
     """One recipe's training, and its result so far."""
 
-    def __init__(self, run: Shared, result: RecipeResult) -> None:
+    def __init__(self, run: FinetuningRun, result: RecipeResult) -> None:
         self._run, self.result = run, result
         self._step = 0
         self._learner: Learner | None = None
@@ -167,11 +154,11 @@ class RecipeTraining:
         """The first module of the forward pass whose output is not finite."""
         found: list[str] = []
 
-        def check(name: str, output: Tensor) -> None:
+        def check(key: Key, output: Tensor) -> None:
             if not output.isfinite().all():
-                found.append(name)
+                found.append(key[0])
 
-        with torch.no_grad(), each_output(learner.model, check):
+        with torch.no_grad(), outputs_of(learner.model, check):
             learner.answers(self._run.data.batch(self._step))
         return found[0] if found else None
 
