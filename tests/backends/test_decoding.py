@@ -26,9 +26,8 @@ from xcomposer_ui.backends.torch_private import TorchDispatchMode
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.settings import EMBEDDED
 from xcomposer_ui.core.strategies import STRATEGIES
-from xcomposer_ui.models import static_cache
-from xcomposer_ui.models.cache import CACHE_NAME, PreallocatedCache
-from xcomposer_ui.models.static_cache import DecodingCache, StaticCache
+from xcomposer_ui.models import cache as caches
+from xcomposer_ui.models.cache import CACHE_NAME, DecodingCache, PreallocatedCache, StaticCache
 from xcomposer_ui.runtime.backend import CallResult, Progress
 from xcomposer_ui.training.evaluation import held_out
 
@@ -156,8 +155,8 @@ def test_a_step_is_the_same_operations_on_the_same_tensors_at_every_position(str
 @pytest.fixture
 def small_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Static caches of 32, 64, 128, … tokens."""
-    monkeypatch.setattr(static_cache, "SMALLEST", 32)
-    monkeypatch.setattr(static_cache, "GROWTH", 2)
+    monkeypatch.setattr(caches, "SMALLEST", 32)
+    monkeypatch.setattr(caches, "GROWTH", 2)
 
 
 @pytest.mark.usefixtures("small_sizes")
@@ -429,15 +428,15 @@ def test_the_choice_and_the_device_decide() -> None:
 
 
 def test_sizes_double_and_end_at_the_trained_length() -> None:
-    found = [static_cache.capacity_for(tokens, 4096) for tokens in (1, 256, 257, 1322, 4000, 4096)]
+    found = [caches.capacity_for(tokens, 4096) for tokens in (1, 256, 257, 1322, 4000, 4096)]
     assert found == [512, 512, 1024, 2048, 4096, None]
     assert tiny_config().max_position_embeddings >= 4096
 
 
 def test_sizes_that_follow_one_another_in_a_run() -> None:
-    found = [static_cache.capacities_for(*sizes, 4096) for sizes in ((1322, 256), (200, 1), (200, 313), (200, 314))]
+    found = [caches.capacities_for(*sizes, 4096) for sizes in ((1322, 256), (200, 1), (200, 313), (200, 314))]
     assert found == [(2048,), (), (512,), (512, 1024)]
-    assert static_cache.capacities_for(4000, 500, 4096) == (4096,)
+    assert caches.capacities_for(4000, 500, 4096) == (4096,)
 
 
 @pytest.mark.slow

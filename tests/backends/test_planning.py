@@ -15,7 +15,6 @@ from tests.checkpoints import VOCABULARY, tiny_config, write_tokenizer
 from xcomposer_ui.backends import generation
 from xcomposer_ui.backends.arithmetic import ModelRun
 from xcomposer_ui.backends.graph_decoder import GraphDecoder, plain
-from xcomposer_ui.backends.planning.allocation_recorder import Recorder
 from xcomposer_ui.backends.planning.calibration import error_of_run
 from xcomposer_ui.backends.planning.card_memory import MIB, WORKSPACE_BYTES, CachingAllocator
 from xcomposer_ui.backends.planning.configuration import configuration_of
@@ -23,7 +22,7 @@ from xcomposer_ui.backends.planning.dry_run import DryRunInputs, dry_run
 from xcomposer_ui.backends.planning.fake_model import fake_model
 from xcomposer_ui.backends.planning.kernels import kernel, scratch_bytes
 from xcomposer_ui.backends.planning.planner import Planner, memory_here, plan, planned_device
-from xcomposer_ui.backends.planning.recording import peaks
+from xcomposer_ui.backends.planning.recording import Recorder, peaks
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.strategies import PLANNED, STRATEGIES

@@ -16,8 +16,7 @@ from torch import Tensor
 
 from xcomposer_ui.core.messages import Message, Sentence
 from xcomposer_ui.core.request import Request
-from xcomposer_ui.models.cache import PreallocatedCache
-from xcomposer_ui.models.static_cache import StaticCache
+from xcomposer_ui.models.cache import PreallocatedCache, StaticCache
 
 EAGER, GRAPH = "eager", "graph"
 

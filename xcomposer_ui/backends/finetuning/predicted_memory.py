@@ -10,9 +10,9 @@ import torch
 from xcomposer_ui.backends.arithmetic import EXPECTED
 from xcomposer_ui.backends.finetuning.data import Examples, FinetuningData
 from xcomposer_ui.backends.finetuning.learner import forward, loss_of
-from xcomposer_ui.backends.planning.allocation_recorder import DtypeClash
 from xcomposer_ui.backends.planning.fake_model import fake_model
 from xcomposer_ui.backends.planning.optimizer_memory import optimizer_memory
+from xcomposer_ui.backends.planning.recording import DtypeClash
 from xcomposer_ui.backends.planning.training_dry_run import TrainingDryRun, training_dry_run
 from xcomposer_ui.backends.planning.training_planner import phase_peaks
 from xcomposer_ui.backends.planning.tuned_model import tune
@@ -31,31 +31,22 @@ class _Batch:
     image_positions: int
 
 
-@dataclass(frozen=True)
-class _DryRun:
-    """untouched: elements of the trained weights that have no gradient, as nothing reads what they add."""
-
-    seen: TrainingDryRun
-    untouched: int
-
-
 class MemoryPredictor:
     """Predicts the memory of one step of each recipe. config: of the model. step: whose batch it takes, from 0."""
 
     def __init__(self, config: Any, request: FinetuningRequest, data: FinetuningData, step: int) -> None:
         self._config, self._request, self._data, self._step = config, request, data, step
         self._mode = FakeTensorMode()
-        self._dry_runs: dict[tuple[str, str, str | None], _DryRun] = {}
+        self._dry_runs: dict[tuple[str, str, str | None], TrainingDryRun] = {}
 
     def predicted(self, recipe: Recipe, device: str) -> TrainingMemory | None:
         """The memory of a step under `recipe`; None where its dry run fails, as the real step then does."""
         try:
-            run = self._dry_run(recipe)
+            seen = self._dry_run(recipe)
         except (DtypeClash, *EXPECTED):
             return None
-        seen = run.seen
         update = optimizer_memory(self._request.optimizer, recipe, seen.trained, foreach=device != "cpu")
-        masters = run.untouched * getattr(torch, recipe.updated_dtype).itemsize if recipe.master_weights else 0
+        masters = seen.untouched * getattr(torch, recipe.updated_dtype).itemsize if recipe.master_weights else 0
         peak = max(phase.total_bytes for phase in phase_peaks(seen, update, scratch=device == "cpu").values())
         return TrainingMemory(
             weights=seen.weights_bytes,
@@ -66,7 +57,7 @@ class MemoryPredictor:
             kind="predicted",
         )
 
-    def _dry_run(self, recipe: Recipe) -> _DryRun:
+    def _dry_run(self, recipe: Recipe) -> TrainingDryRun:
         """The dry run of a step; recipes that differ in the loss and the update alone share one."""
         key = recipe.weights, recipe.pixels, recipe.autocast
         if key not in self._dry_runs:
@@ -76,13 +67,10 @@ class MemoryPredictor:
                 fake = fake_model(config, getattr(torch, recipe.weights), kept=max(config.layer_counts().values()))
                 tune(fake.model, TrainingMethod(), None, trains_tower=False)
                 batch = self._batch(examples)
-            seen = training_dry_run(
+            self._dry_runs[key] = training_dry_run(
                 fake, recipe, self._mode, lambda: batch,
                 lambda model, given: forward(model, given.examples, self._data, pixels), loss_of,
             )  # fmt: skip
-            weights = fake.model.parameters()
-            untouched = sum(weight.numel() for weight in weights if weight.requires_grad and weight.grad is None)
-            self._dry_runs[key] = _DryRun(seen, untouched)
         return self._dry_runs[key]
 
     def _batch(self, examples: Examples) -> _Batch:

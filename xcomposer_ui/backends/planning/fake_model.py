@@ -7,13 +7,14 @@ All layers of a kind are alike, so three are enough: the memory of the middle on
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from xcomposer_ui.backends.planning.allocation_recorder import Layer, Recorder
+from xcomposer_ui.backends.planning.recording import Layer, Recorder
 from xcomposer_ui.models import family_of
 from xcomposer_ui.models.base import FamilyConfig
 
@@ -51,8 +52,9 @@ class FakeModel:
         """Kind of layer -> how many of the real model's layers the fake model's second one represents."""
         return {kind: self.layers[kind] - len(stack) + 1 for kind, stack in self.model.layer_stacks().items()}
 
-    def mark_layers(self, recorder: Recorder) -> list[Any]:
-        """Set `recorder.layer` while a layer runs, forward or backward; returns the hooks' handles."""
+    @contextmanager
+    def marked_layers(self, recorder: Recorder) -> Iterator[None]:
+        """A context in which `recorder.layer` is set while a layer runs, forward or backward."""
         handles = []
         for kind, stack in self.model.layer_stacks().items():
             for n, layer in enumerate(stack):
@@ -61,7 +63,11 @@ class FakeModel:
             handles.append(
                 stack[0].register_forward_pre_hook(lambda _, inputs: _at_gradient(inputs[0], recorder, None))
             )
-        return handles
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
 
 
 def _mark(layer: nn.Module, recorder: Recorder, mark: Layer, after: Layer) -> list[Any]:

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from xcomposer_ui.backends.finetuning import learner
-from xcomposer_ui.backends.planning.allocation_recorder import Recorder
+from xcomposer_ui.backends.planning.recording import Recorder
 from xcomposer_ui.backends.torch_private import FakeTensorMode
 from xcomposer_ui.finetuning.recipes import Recipe
 from xcomposer_ui.finetuning.request import FinetuningRequest

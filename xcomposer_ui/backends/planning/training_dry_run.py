@@ -11,9 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from xcomposer_ui.backends.arithmetic import autocast_to
-from xcomposer_ui.backends.planning.allocation_recorder import Recorder
 from xcomposer_ui.backends.planning.fake_model import FakeModel
-from xcomposer_ui.backends.planning.recording import Recording, repeated
+from xcomposer_ui.backends.planning.recording import Recorder, Recording, repeated
 from xcomposer_ui.backends.torch_private import FakeTensorMode
 from xcomposer_ui.finetuning.recipes import Recipe
 from xcomposer_ui.planning.training_plan import BACKWARD, FORWARD
@@ -74,10 +73,12 @@ def _embedded(model: Any, ids: tuple[int, ...], picture: Tensor) -> dict[str, Te
 class TrainingDryRun(Recording):
     """The record of a training step without its update; the kept blocks are those of the gradients.
 
-    trained: (a parameter that has a gradient, how many of the real model's it stands for).
+    trained: (a parameter that has a gradient, how many of the real model's it stands for). untouched: elements of
+    those that could be trained and have no gradient, as nothing reads what they add.
     """
 
     trained: tuple[tuple[nn.Parameter, int], ...]
+    untouched: int
 
     @property
     def gradients_bytes(self) -> int:
@@ -109,28 +110,24 @@ def training_dry_run(
     forward: (model, batch) to the loss, or to what `loss_of` computes it from after autocast.
     """
     recorder = Recorder()
-    handles = fake.mark_layers(recorder)
-    try:
-        with mode, recorder:
-            recorder.track_external(fake.model)
-            recorder.events.clear()
-            recorder.phase = FORWARD
-            batch = new_batch()
-            recorder.image_positions = batch.image_positions
-            with autocast_to(recipe.autocast, "cpu"):
-                answers = forward(fake.model, batch)
-            recorder.phase = BACKWARD
-            loss = answers if loss_of is None else loss_of(answers)
-            recorder.in_backward = True
-            loss.backward()  # type: ignore[no-untyped-call]
-            recorder.layer = None
-            del answers, loss
-            trained = tuple(pair for pair in fake.parameter_counts() if pair[0].grad is not None)
-            gradients = [parameter.grad for parameter, _ in trained if parameter.grad is not None]
-            kept = frozenset(recorder.block_of(gradient) for gradient in gradients)
-            events = tuple(recorder.events)
-            del gradients
-    finally:
-        for handle in handles:
-            handle.remove()
-    return TrainingDryRun(events, fake.repeats(), fake.weights_bytes, kept, trained)
+    with mode, fake.marked_layers(recorder), recorder:
+        recorder.track_external(fake.model)
+        recorder.events.clear()
+        recorder.phase = FORWARD
+        batch = new_batch()
+        recorder.image_positions = batch.image_positions
+        with autocast_to(recipe.autocast, "cpu"):
+            answers = forward(fake.model, batch)
+        recorder.phase = BACKWARD
+        loss = answers if loss_of is None else loss_of(answers)
+        recorder.in_backward = True
+        loss.backward()  # type: ignore[no-untyped-call]
+        recorder.layer = None
+        del answers, loss
+        trained = tuple(pair for pair in fake.parameter_counts() if pair[0].grad is not None)
+        gradients = [parameter.grad for parameter, _ in trained if parameter.grad is not None]
+        kept = frozenset(recorder.block_of(gradient) for gradient in gradients)
+        events = tuple(recorder.events)
+        del gradients
+    untouched = sum(n * p.numel() for p, n in fake.parameter_counts() if p.requires_grad and p.grad is None)
+    return TrainingDryRun(events, fake.repeats(), fake.weights_bytes, kept, trained, untouched)
