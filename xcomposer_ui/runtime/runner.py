@@ -23,7 +23,6 @@ from xcomposer_ui.runtime import computations
 from xcomposer_ui.runtime.backend import Backend, ModelHost, Progress, Work
 from xcomposer_ui.runtime.executor import Job, Result, Worker
 from xcomposer_ui.runtime.model_queue import ModelQueue, nobody
-from xcomposer_ui.runtime.remedies import TRIAL_TOKENS
 from xcomposer_ui.tracing.dtype_flow import Traced, Tracing
 
 TRACED_TOKENS = 2
@@ -166,11 +165,9 @@ class Runner:
         _, half_reason = self._half(request.half)
         request = self.resolved(request)
 
-        trials = [name for name in STRATEGIES if name != request.strategy]
-        work = Work(
-            computations.answer, (request, half_reason),
-            runs=(request, *(replace(request, strategy=name, max_new_tokens=TRIAL_TOKENS) for name in trials)),
-        )  # fmt: skip
+        others = [name for name in STRATEGIES if name != request.strategy]
+        trials = [replace(request, strategy=name, max_new_tokens=computations.TRIAL_TOKENS) for name in others]
+        work = Work(computations.answer, (request, half_reason), runs=(request, *trials))
         job = yield from self._compute(Message("work.run", strategy=strategy_title(request.strategy)), request, work)
         with job:
             yield from job.events(Loading(str(request.model), request.weights_dtype))
