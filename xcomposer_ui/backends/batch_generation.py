@@ -133,7 +133,7 @@ def _row_result(call: _Call, row: int, run: ModelRun) -> CallResult | None:
     finite = all(bool(step[row]) for step in call.finite[: len(ids)])
     if not finite or repeated or not text.strip():
         return None
-    return CallResult(_measurement(call, row, run.model), answer=text, reasons=call.decoding.reasons)
+    return CallResult(_measurement(call, row, run.model), answer=text, reasons={"decoder": call.decoding.reason})
 
 
 def _measurement(call: _Call, row: int, model: Any) -> Measurement:
@@ -149,6 +149,7 @@ def _measurement(call: _Call, row: int, model: Any) -> Measurement:
         new_tokens=count,
         batch_size=len(call.ids),
         **call.meter.figures(call.decoding.correction_bytes(call.meter.kind)),
-        **call.decoding.facts,
+        decoder=call.decoding.way,
+        record_sec=call.decoding.record_sec,
         bandwidth_share=bandwidth_share(model, rate),
     )

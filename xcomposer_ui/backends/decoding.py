@@ -63,16 +63,6 @@ class Decoding:
             self.cache = DecodingCache(prompt, self._decode)
 
     @property
-    def facts(self) -> dict[str, Any]:
-        """The fields of a `Measurement` that it has."""
-        return {"decoder": self.way, "record_sec": self.record_sec}
-
-    @property
-    def reasons(self) -> dict[str, Sentence]:
-        """Why the way was taken, as a result has it."""
-        return {"decoder": self.reason}
-
-    @property
     def nbytes(self) -> int:
         """Bytes of the run's static cache."""
         return 0 if self._step is None else self._step.cache.nbytes

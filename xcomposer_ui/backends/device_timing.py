@@ -71,15 +71,9 @@ class DeviceClock:
             yield
             return
         self._start = self._mark()
-        hooks = [
-            model.get_input_embeddings().register_forward_pre_hook(self._begin),
-            model.get_output_embeddings().register_forward_hook(self._end),
-        ]
-        try:
+        begin = model.get_input_embeddings().register_forward_pre_hook(self._begin)
+        with begin, model.get_output_embeddings().register_forward_hook(self._end):
             yield
-        finally:
-            for hook in hooks:
-                hook.remove()
 
     def figures(self, *, recorded: bool) -> dict[str, Any]:
         """The fields of a `Measurement`, in seconds; waits for the card.

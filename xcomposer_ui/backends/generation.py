@@ -56,7 +56,9 @@ def answer(
     measurement = call.close(keep=finite, failed=failure is not None)
     if failure or stopped:
         free_unused(model.device.type)
-    result = partial(CallResult, measurement, timeline=call.timeline.so_far(), reasons=call.decoding.reasons)
+    result = partial(
+        CallResult, measurement, timeline=call.timeline.so_far(), reasons={"decoder": call.decoding.reason}
+    )
     ids = call.clock.ids
     if failure:
         kind, message, text = failure
@@ -147,7 +149,8 @@ class _MeasuredCall:
             reused_tokens=reader.reused_tokens,
             reused_picture=reader.reused_picture,
             **self.meter.figures(self._final_correction_bytes),
-            **self.decoding.facts,
+            decoder=self.decoding.way,
+            record_sec=self.decoding.record_sec,
             **self.device_clock.figures(recorded=self.decoding.record_sec is not None),
             bandwidth_share=bandwidth_share(self._model, rate),
         )

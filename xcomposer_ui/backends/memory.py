@@ -11,12 +11,12 @@ On any other device (Apple's GPU, which keeps no peak) nothing is measured, and 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import accumulate
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from xcomposer_ui.backends.torch_private import AllocatorEvents
 
@@ -26,7 +26,11 @@ RECORDED_STEPS = 4
 
 def weights_bytes(model: nn.Module) -> int:
     """Bytes of the storages that hold `model`'s parameters and buffers, each storage once."""
-    tensors = [*model.parameters(), *model.buffers()]
+    return storage_bytes([*model.parameters(), *model.buffers()])
+
+
+def storage_bytes(tensors: Iterable[Tensor]) -> int:
+    """Bytes of the storages that hold `tensors`, each storage once."""
     return sum({t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}.values())
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import zip_longest
 from typing import Any
 
@@ -43,12 +43,11 @@ def outputs_of(model: nn.Module, each: Callable[[Key, Tensor], None]) -> Iterato
 
         return returned
 
-    hooks = [module.register_forward_hook(hook(name)) for name, module in model.named_modules() if name]
-    try:
+    with ExitStack() as hooks:
+        for name, module in model.named_modules():
+            if name:
+                hooks.enter_context(module.register_forward_hook(hook(name)))
         yield
-    finally:
-        for hook_ in hooks:
-            hook_.remove()
 
 
 def layer_divergence(key: Key, output: Tensor, reference: Tensor, is_block: bool) -> LayerDivergence:

@@ -41,12 +41,13 @@ class PrefixCache:
     """Recent conversations with one model. A turn removes its conversation and, if it succeeds, adds the longer one.
 
     `clear` may be called from any thread, the other methods from the thread that computes.
+    cleared: how often `clear` was called; `put` needs the number from the start of the turn.
     """
 
     def __init__(self, most: int = MOST, most_bytes: int = MOST_BYTES) -> None:
         self._most, self._most_bytes = most, most_bytes
         self._kept: list[CachedPrefix] = []  # least recently used first
-        self._cleared = 0
+        self.cleared = 0
         self._lock = threading.Lock()
 
     @property
@@ -54,11 +55,6 @@ class PrefixCache:
         """Bytes of all conversations."""
         with self._lock:
             return sum(kept.nbytes for kept in self._kept)
-
-    @property
-    def cleared(self) -> int:
-        """How often `clear` was called; `put` needs the number from the start of the turn."""
-        return self._cleared
 
     def picture(self, arithmetic: Arithmetic, digest: str) -> Tensor | None:
         """The picture's embeddings, None if no kept conversation has them."""
@@ -91,7 +87,7 @@ class PrefixCache:
         # The prompt's own embeddings are not needed again: the next turn makes its own.
         slim = PromptTurn({}, turn.positions, turn.ends, turn.pictures)
         with self._lock:
-            if cleared != self._cleared:
+            if cleared != self.cleared:
                 return
             self._kept.append(CachedPrefix(arithmetic, slim, cache))
             while len(self._kept) > self._most or sum(kept.nbytes for kept in self._kept) > self._most_bytes:
@@ -101,7 +97,7 @@ class PrefixCache:
         """Remove all."""
         with self._lock:
             self._kept.clear()
-            self._cleared += 1
+            self.cleared += 1
 
 
 class PromptReader:

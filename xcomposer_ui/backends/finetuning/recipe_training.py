@@ -16,8 +16,7 @@ from torch import Tensor
 
 from xcomposer_ui.backends.devices import synchronize
 from xcomposer_ui.backends.finetuning.learner import Learner, total_norm
-from xcomposer_ui.backends.finetuning.probes import StepProbe, module_of
-from xcomposer_ui.backends.finetuning.step_memory import StepMemory
+from xcomposer_ui.backends.finetuning.probes import StepMemory, StepProbe, module_of
 from xcomposer_ui.backends.generation import without_folders
 from xcomposer_ui.backends.module_outputs import Key, outputs_of
 from xcomposer_ui.backends.tracing.dtype_trace import trace_failure

@@ -7,12 +7,13 @@ All layers of a kind are alike, so three are enough: the memory of the middle on
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from xcomposer_ui.backends.planning.recording import Layer, Recorder
 from xcomposer_ui.models import family_of
@@ -55,22 +56,18 @@ class FakeModel:
     @contextmanager
     def marked_layers(self, recorder: Recorder) -> Iterator[None]:
         """A context in which `recorder.layer` is set while a layer runs, forward or backward."""
-        handles = []
-        for kind, stack in self.model.layer_stacks().items():
-            for n, layer in enumerate(stack):
-                handles += _mark(layer, recorder, (kind, n), None if n == len(stack) - 1 else (kind, n))
-            # The backward pass leaves the first layer where it has the gradient of that layer's input.
-            handles.append(
-                stack[0].register_forward_pre_hook(lambda _, inputs: _at_gradient(inputs[0], recorder, None))
-            )
-        try:
+        with ExitStack() as hooks:
+            for kind, stack in self.model.layer_stacks().items():
+                for n, layer in enumerate(stack):
+                    for hook in _mark(layer, recorder, (kind, n), None if n == len(stack) - 1 else (kind, n)):
+                        hooks.enter_context(hook)
+                # The backward pass leaves the first layer where it has the gradient of that layer's input.
+                left = stack[0].register_forward_pre_hook(lambda _, inputs: _at_gradient(inputs[0], recorder, None))
+                hooks.enter_context(left)
             yield
-        finally:
-            for handle in handles:
-                handle.remove()
 
 
-def _mark(layer: nn.Module, recorder: Recorder, mark: Layer, after: Layer) -> list[Any]:
+def _mark(layer: nn.Module, recorder: Recorder, mark: Layer, after: Layer) -> list[RemovableHandle]:
     """Hooks that set `recorder.layer` to `mark` where `layer` begins, in either direction, then to `after`."""
 
     def begin(*_: Any) -> None:

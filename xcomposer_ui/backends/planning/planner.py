@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -115,7 +115,7 @@ class Planner:
         seen = self.dry_run(strategy, self.request)
         phases = phase_peaks(seen, scratch=self._scratch)
         card = on_card(seen)
-        known = self.memory.bytes is not None
+        tiled = self.config.cuts_tiles and self.request.image is not None
         return StrategyPlan(
             strategy=strategy.name,
             half=self.request.half,
@@ -126,8 +126,8 @@ class Planner:
             on_card=card,
             fits=self._fits(card.total_bytes),
             fits_memory=self.fits_memory(seen),
-            largest_batch=self._largest_batch(strategy) if known and seen.failed_in is None else None,
-            largest_tiles=self._largest_tiles(strategy) if known else None,
+            largest_batch=None if seen.failed_in else self._largest(strategy, ["batch"], MOST_BATCH),
+            largest_tiles=self._largest(strategy, TILE_SETTINGS, MOST_TILES, guess=MOST_TILES) if tiled else None,
             fails_in=seen.failed_in,
         )
 
@@ -156,23 +156,14 @@ class Planner:
             own = {f"{self.memory.name} (here)": self.memory.bytes is not None and needed <= self.memory.bytes}
         return {**fits(needed), **own}
 
-    def _largest_batch(self, strategy: Strategy) -> int:
-        def needed(batch: int) -> int:
-            return self.needed(self.dry_run(strategy, replace(self.request, batch=batch)))
+    def _largest(self, strategy: Strategy, fields: Sequence[str], most: int, guess: int | None = None) -> int | None:
+        """The largest number for all `fields` of the request that fits, up to `most`; None if the memory is unknown."""
 
-        assert self.memory.bytes is not None
-        return largest(needed, self.memory.bytes, 1, MOST_BATCH)
+        def needed(number: int) -> int:
+            changed: dict[str, Any] = dict.fromkeys(fields, number)
+            return self.needed(self.dry_run(strategy, replace(self.request, **changed)))
 
-    def _largest_tiles(self, strategy: Strategy) -> int | None:
-        if not self.config.cuts_tiles or self.request.image is None:
-            return None
-
-        def needed(tiles: int) -> int:
-            settings: dict[str, Any] = dict.fromkeys(TILE_SETTINGS, tiles)
-            return self.needed(self.dry_run(strategy, replace(self.request, **settings)))
-
-        assert self.memory.bytes is not None
-        return largest(needed, self.memory.bytes, 1, MOST_TILES, guess=MOST_TILES)
+        return None if self.memory.bytes is None else largest(needed, self.memory.bytes, 1, most, guess)
 
 
 def phase_peaks(seen: DryRun, *, scratch: bool) -> dict[str, PhasePeak]:

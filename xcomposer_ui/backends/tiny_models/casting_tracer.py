@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor, nn
@@ -32,30 +33,27 @@ class CastingTracer(Tracer):
         return tuple(self._found.values())
 
     def operation(self, operation: Any, args: Any, kwargs: Any) -> Any:
-        try:
-            return super().operation(operation, args, kwargs)
-        except Exception as error:
-            self._passed_on = error
-            written = writes_into_an_operand(operation)
-            cast = self._cast_to_one(error, args, kwargs, written=written)
-            if cast is None:
-                raise
-            self.forget(error)
-        return super().operation(operation, *cast)
+        return self._or_cast(super().operation, operation, args, kwargs, lambda: writes_into_an_operand(operation))
 
     def call(self, function: Any, args: Any, kwargs: Any) -> Any:
+        return self._or_cast(super().call, function, args, kwargs, lambda: False)
+
+    def _or_cast(
+        self, run: Callable[..., Any], called: Any, args: Any, kwargs: Any, written: Callable[[], bool]
+    ) -> Any:
+        """The result of `run(called, args, kwargs)`, or of the same with operands that were cast."""
         try:
-            return super().call(function, args, kwargs)
+            return run(called, args, kwargs)
         except Exception as error:
             # Errors of an operation were handled there; the others come from checks before any operation.
             if error is self._passed_on:
                 raise
             self._passed_on = error
-            cast = self._cast_to_one(error, args, kwargs, written=False)
+            cast = self._cast_to_one(error, args, kwargs, written=written())
             if cast is None:
                 raise
             self.forget(error)
-        return super().call(function, *cast)
+        return run(called, *cast)
 
     def _cast_to_one(self, error: Exception, args: Any, kwargs: Any, *, written: bool) -> tuple[Any, Any] | None:
         """The arguments cast to one dtype, None if the error has another cause."""

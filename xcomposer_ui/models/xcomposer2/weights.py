@@ -43,15 +43,11 @@ def _shapes(source: str, names: tuple[str, ...], **hub: Any) -> dict[str, tuple[
     found = next((file for name in WEIGHT_FILES if (file := _file(source, name, **hub))), None)
     if found is None:
         return {}
-    files = dict.fromkeys(names, found)
+    files: set[Path | None] = {found}
     if found.suffix == ".json":
         shards = json.loads(found.read_text(encoding="utf-8"))["weight_map"]
-        located = {name: _file(source, shards[name], **hub) for name in names if name in shards}
-        files = {name: file for name, file in located.items() if file is not None}
-    shapes: dict[str, tuple[int, ...]] = {}
-    for file in set(files.values()):
-        shapes.update(_shapes_in(file, names))
-    return shapes
+        files = {_file(source, shards[name], **hub) for name in names if name in shards}
+    return {name: shape for file in files if file for name, shape in _shapes_in(file, names).items()}
 
 
 def _shapes_in(file: Path, names: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
