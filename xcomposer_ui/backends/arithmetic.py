@@ -33,9 +33,12 @@ class ModelRun:
         """The run of `question` under its own strategy."""
         return cls(model, tokenizer, question, question.method)
 
-    def arithmetic(self) -> AbstractContextManager[None]:
-        """The context in which the model is called."""
-        return arithmetic(self.model, self.strategy, self.question.half_dtype, self.question.stress_exponent)
+    @contextmanager
+    def arithmetic(self) -> Iterator[None]:
+        """The context in which the model is called: the strategy's autocast, float32 without TF32, the range stress."""
+        autocast = strategy_autocast(self.strategy, self.question.half_dtype, self.model.device.type)
+        with without_tf32(), autocast, stressed(self.model, self.question.stress_exponent):
+            yield
 
     def pixels(self) -> Tensor:
         """The picture's pixels in the strategy's dtype. The one cast of the lab.
@@ -62,15 +65,9 @@ class ModelRun:
         return ids
 
 
-@contextmanager
-def arithmetic(model: Any, strategy: Strategy, half: str, stress_exponent: int | None = None) -> Iterator[None]:
-    """torch.autocast to the half type if the strategy uses it, and float32 without TF32.
-
-    stress_exponent: of the request; the residual stream of `model` is scaled by 2 to this power.
-    """
-    autocast = autocast_to(half if strategy.autocast else None, model.device.type)
-    with without_tf32(), autocast, stressed(model, stress_exponent):
-        yield
+def strategy_autocast(strategy: Strategy, half: str, device_type: str) -> AbstractContextManager[object]:
+    """torch.autocast to the 16-bit dtype `half` where `strategy` has it."""
+    return autocast_to(half if strategy.autocast else None, device_type, caches_weights=strategy.caches_weights)
 
 
 def autocast_to(dtype: str | None, device_type: str, *, caches_weights: bool = True) -> AbstractContextManager[object]:

@@ -113,7 +113,6 @@ def _load_converted(folder: Path, config: Any, dtype: torch.dtype, progress: Cal
 
 
 def _weight_files(folder: Path) -> list[Path]:
-    """The files that the weights are in."""
     first = next(folder / name for name in WEIGHT_FILES if (folder / name).is_file())
     return [folder / shard for shard in _shards(first, folder.name)] if first.suffix == ".json" else [first]
 
@@ -186,7 +185,6 @@ def _tokenizer_files(folder: Path) -> tuple[str, ...]:
 
 
 def _shards(index: Path, shown: str) -> list[str]:
-    """The files that an index names."""
     table = read_json(index, shown)
     located = table.get("weight_map") if isinstance(table, dict) else None
     if not isinstance(located, dict) or not all(isinstance(shard, str) for shard in located.values()):

@@ -163,7 +163,6 @@ class _MeasuredCall:
         return AnswerTokens(tuple(ids), texts, tuple(float(f"{value:.7g}") for value in logarithms))
 
     def _decoding(self) -> Decoding:
-        """The decoding of what the reader has read."""
         key = StepKey.of(self._run.question)
         return Decoding(self._decoder, self._model, key, self.reader.cache, self.clock.paused)
 

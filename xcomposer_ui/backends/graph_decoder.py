@@ -105,7 +105,6 @@ class GraphDecoder:
         )
 
     def find(self, key: StepKey, capacity: int) -> RecordedStep | None:
-        """The recorded step, None where there is none yet."""
         found = self._steps.get((key, capacity))
         if found is not None:
             self._steps.move_to_end((key, capacity))

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from transformers.utils import logging as transformers_logging
 
-from xcomposer_ui.backends.arithmetic import autocast_to
+from xcomposer_ui.backends.arithmetic import strategy_autocast
 from xcomposer_ui.backends.tiny_models.build import NoTinyModelError, configuration, loaded_in, tiny_model
 from xcomposer_ui.backends.tiny_models.casting_tracer import CastingTracer
 from xcomposer_ui.backends.tiny_models.inputs import Inputs, inputs_for
@@ -67,7 +67,6 @@ def run(model: Any, inputs: Inputs) -> None:
 
 
 def _accepted_inputs(tiny: Any) -> Inputs:
-    """Inputs that the float32 model accepts."""
     try:
         if isinstance(tiny, FamilyModel):
             pixels = tiny.config.pixel_size(SMALL_PICTURE, 1)
@@ -92,11 +91,10 @@ def _loaded(tiny: Any, half: str) -> Any:
 
 def _case(model: Any, inputs: Inputs, strategy: Strategy, half: str) -> LintCase:
     given = {name: _cast(value, strategy.image_dtype(half)) for name, value in inputs.items()}
-    autocast = autocast_to(half if strategy.autocast else None, "cpu")
     tracer = CastingTracer(model)
     stopped_by = None
     try:
-        with autocast, tracer:
+        with strategy_autocast(strategy, half, "cpu"), tracer:
             run(model, given)
     except EXPECTED as error:
         stopped_by = f"{type(error).__name__}: {error}"

@@ -94,7 +94,6 @@ class PrefixCache:
                 del self._kept[0]
 
     def clear(self) -> None:
-        """Remove all."""
         with self._lock:
             self._kept.clear()
             self.cleared += 1

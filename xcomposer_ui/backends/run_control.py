@@ -40,7 +40,6 @@ class TokenClock:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """A context in which the clock is paused."""
         began = time.perf_counter()
         self._paused_at = self.now()
         try:

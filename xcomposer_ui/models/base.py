@@ -210,7 +210,6 @@ class Family:
     fit_to_weights: Callable[[Any, str], None] = lambda config, source: None
 
     def model_class(self, config: object) -> type[Any]:
-        """The model class for `config`."""
         return next(model for kind, model in self.classes if type(config) is kind)
 
 

@@ -96,7 +96,6 @@ def finished_batch(runner: Runner, requests: Sequence[Request]) -> FinishedBatch
 
 
 def requests_of(batch: Sequence[Pending]) -> list[Request]:
-    """The requests of `batch`."""
     return [one.request for one in batch]
 
 

@@ -54,7 +54,6 @@ def answer_batch(
 def measure_divergence(
     backend: Backend, progress: Progress, request: Request, variants: Sequence[tuple[str, str]]
 ) -> Divergences:
-    """Measure the distance of each (strategy, half) from full precision."""
     return backend.measure_divergence(request, variants, progress)
 
 

@@ -68,10 +68,7 @@ class Runner:
         Raises UserError as the first run would.
         """
         release = self._queue.wait(_loading(self.settings.model))
-        self._submit(
-            lambda progress: bool(self._backend_for(self.settings.model, None, progress).load(self.half(), progress)),
-            release,
-        ).wait()
+        self._submit(self._load, release).wait()
 
     def place(self) -> None:
         """Load the weights that the first run needs in this thread, before the page is served.
@@ -79,7 +76,12 @@ class Runner:
         ZeroGPU takes over what is on its emulated card when the page is launched, and emulates the card for this thread
         only. Raises UserError as the first run would.
         """
-        self._backend_for(self.settings.model, None, Progress()).load(self.half(), Progress())
+        self._load(Progress())
+
+    def _load(self, progress: Progress) -> bool:
+        """Load the weights that the first run needs; whether they were not loaded yet."""
+        backend = self._backend_for(self.settings.model, None, progress)
+        return backend.load(self.half(), progress) is not None
 
     def open(self) -> None:
         """Open the backend without loading weights, so that `status` and `memory_budget` have its device.

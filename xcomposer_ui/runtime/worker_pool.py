@@ -179,7 +179,6 @@ class WorkerPool:
             self._result(loading)
 
     def state(self) -> RunnerState:
-        """A worker's state."""
         return self._state_of(self._actors[0])
 
     def forget(self) -> None:

@@ -6,18 +6,18 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import torch
 
 from xcomposer_ui.backends import checkpoint
 from xcomposer_ui.backends.arithmetic import EXPECTED, without_tf32
-from xcomposer_ui.backends.devices import choose_device, free_unused
+from xcomposer_ui.backends.devices import MOST_THREADS, choose_device, choose_threads, free_unused
 from xcomposer_ui.backends.finetuning.data import FinetuningData
 from xcomposer_ui.backends.finetuning.learner import Learner
 from xcomposer_ui.backends.finetuning.predicted_memory import MemoryPredictor
 from xcomposer_ui.backends.finetuning.recipe_training import MEMORY_STEP, RecipeTraining
-from xcomposer_ui.backends.threads import MOST_THREADS, choose_threads
 from xcomposer_ui.core.messages import Sentence
 from xcomposer_ui.core.settings import EMBEDDED, EMBEDDED_PATH
 from xcomposer_ui.finetuning.request import FinetuningRequest
@@ -69,7 +69,6 @@ class FinetuningRun:
         self._accuracies: dict[tuple[str, str, str | None], float] = {}
 
     def all_recipes(self) -> Iterator[Finetuning]:
-        """Run each recipe in turn."""
         yield self.finetuning
         device = self.finetuning.device
         self.start = _start_of(device)
@@ -79,7 +78,6 @@ class FinetuningRun:
         vision, side = self.start.config.vision_config, self.start.config.img_size
         self.data = FinetuningData(self.request, side, side // vision.patch_size)
         self._predictor = MemoryPredictor(self.start.config, self.request, self.data, MEMORY_STEP)
-        self._reference: Any = None
         for name in self.request.recipes:
             yield from self._recipe(RecipeResult(name))
             free_unused(device)
@@ -100,12 +98,12 @@ class FinetuningRun:
             self._accuracies[dtypes] = learner.accuracy()
         return self._accuracies[dtypes]
 
+    @cached_property
     def reference(self) -> Any:
         """A float32 model for the probes, made when it is first needed."""
-        if self._reference is None:
-            self._reference = _start_of(self.finetuning.device)
-            self._reference.vit.requires_grad_(False)
-        return self._reference
+        model = _start_of(self.finetuning.device)
+        model.vit.requires_grad_(False)
+        return model
 
     def _recipe(self, result: RecipeResult) -> Iterator[Finetuning]:
         yield self.with_result(result, "before")

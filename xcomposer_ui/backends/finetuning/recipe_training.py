@@ -84,7 +84,7 @@ class RecipeTraining:
     def _one_step(self, learner: Learner, probed: bool, measured: bool) -> None:
         examples = self._run.data.batch(self._step)
         learner.zero_grad()
-        probe = StepProbe(learner, self._run.reference(), self._step) if probed else None
+        probe = StepProbe(learner, self._run.reference, self._step) if probed else None
         memory = StepMemory(learner) if measured else None
         synchronize(learner.device_type)
         began = time.perf_counter()
@@ -120,7 +120,6 @@ class RecipeTraining:
         probe: StepProbe | None,
         memory: StepMemory | None,
     ) -> None:
-        """Add a step to the result."""
         before = self.result
         skipped = None if before.skipped_steps is None else before.skipped_steps + (not updated)
         self.result = replace(
@@ -150,7 +149,6 @@ class RecipeTraining:
         return NonFinite(self._step, "update" if norm.isfinite() else "gradients", module_of(name))
 
     def _first_non_finite_output(self, learner: Learner) -> str | None:
-        """The first module of the forward pass whose output is not finite."""
         found: list[str] = []
 
         def check(key: Key, output: Tensor) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from xcomposer_ui.backends.arithmetic import autocast_to
+from xcomposer_ui.backends.arithmetic import strategy_autocast
 from xcomposer_ui.backends.planning.fake_model import FakeModel
 from xcomposer_ui.backends.planning.recording import REFILL, DtypeClash, Recorder, Recording
 from xcomposer_ui.backends.torch_private import FakeTensorMode
@@ -56,7 +55,7 @@ def dry_run(fake: FakeModel, inputs: DryRunInputs, strategy: Strategy, half: str
     recorder = Recorder()
     steps = _Steps(fake, inputs, recorder, getattr(torch, strategy.image_dtype(half)))
     failed_in = None
-    with mode, torch.no_grad(), _arithmetic(strategy, half), fake.marked_layers(recorder), recorder:
+    with mode, torch.no_grad(), strategy_autocast(strategy, half, "cpu"), fake.marked_layers(recorder), recorder:
         recorder.track_external(fake.model)
         recorder.events.clear()
         try:
@@ -81,10 +80,6 @@ def dry_run(fake: FakeModel, inputs: DryRunInputs, strategy: Strategy, half: str
         prompt_tokens=steps.prompt_tokens,
         failed_in=failed_in,
     )
-
-
-def _arithmetic(strategy: Strategy, half: str) -> AbstractContextManager[object]:
-    return autocast_to(half if strategy.autocast else None, "cpu", caches_weights=strategy.caches_weights)
 
 
 class _Steps:

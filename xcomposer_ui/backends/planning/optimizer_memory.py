@@ -10,7 +10,7 @@ from itertools import accumulate
 import torch
 from torch import nn
 
-from xcomposer_ui.backends.finetuning import learner
+from xcomposer_ui.backends.finetuning.learner import new_optimizer
 from xcomposer_ui.backends.planning.recording import Recorder
 from xcomposer_ui.backends.torch_private import FakeTensorMode
 from xcomposer_ui.finetuning.recipes import Recipe
@@ -47,14 +47,6 @@ def optimizer_memory(
     return OptimizerMemory(state, gradients, scratch)
 
 
-def new_optimizer(name: str, weights: list[nn.Parameter], *, foreach: bool = False) -> torch.optim.Optimizer:
-    """The optimizer that fine-tuning uses, called `name` in OPTIMIZERS."""
-    optimizer = learner.new_optimizer(weights, FinetuningRequest(optimizer=name))
-    for group in optimizer.param_groups:
-        group["foreach"] = foreach
-    return optimizer
-
-
 @cache
 def _of_one(optimizer: str, shape: tuple[int, ...], dtype: torch.dtype, foreach: bool) -> tuple[int, int]:
     """(bytes of the state, most bytes for a moment) of one parameter, by two updates without storage."""
@@ -62,7 +54,7 @@ def _of_one(optimizer: str, shape: tuple[int, ...], dtype: torch.dtype, foreach:
     with FakeTensorMode():
         weight = nn.Parameter(torch.empty(shape, dtype=dtype))
         weight.grad = torch.empty_like(weight)
-        chosen = new_optimizer(optimizer, [weight], foreach=foreach)
+        chosen = new_optimizer([weight], FinetuningRequest(optimizer=optimizer), foreach=foreach)
         with recorder:
             recorder.track_external(weight, weight.grad)
             recorder.events.clear()

@@ -96,7 +96,6 @@ class Planner:
         self._dry_runs: dict[tuple[Strategy, PlanRequest], DryRun] = {}
 
     def fake_model(self, dtype: str) -> FakeModel:
-        """The fake model with weights in `dtype`."""
         if dtype not in self._fake_models:
             with self._mode:
                 self._fake_models[dtype] = fake_model(self.config, getattr(torch, dtype))
@@ -111,7 +110,6 @@ class Planner:
         return None if request.image is None else self.config.pixel_size(request.image, **tile_settings(request))
 
     def planned(self, strategy: Strategy) -> StrategyPlan:
-        """The plan of the request under one strategy."""
         seen = self.dry_run(strategy, self.request)
         phases = phase_peaks(seen, scratch=self._scratch)
         card = on_card(seen)

@@ -99,7 +99,6 @@ class TrainingPlanner:
         return tuple(TrainingMethod(rank, checkpointing) for rank in ranks for checkpointing in (False, True))
 
     def planned(self, recipe: Recipe, method: TrainingMethod, memory: AvailableMemory) -> RecipePlan:
-        """The plan of one recipe and method."""
         seen = self.dry_run(recipe, method)
         update, on_card = (
             optimizer_memory(self.request.optimizer, recipe, seen.trained, foreach=foreach) for foreach in (False, True)
@@ -126,7 +125,7 @@ class TrainingPlanner:
         Recipes that differ in the 16-bit type alone share one, but not on the CPU, whose kernels need other scratch
         memory for float16 than for bfloat16.
         """
-        names = _dtypes(recipe)
+        names = recipe.weights, recipe.pixels, recipe.autocast
         widths = (None if name is None else getattr(torch, name).itemsize for name in names)
         key = method, *(names if self.device == "cpu" else widths)
         if key not in self._dry_runs:
@@ -144,10 +143,6 @@ class TrainingPlanner:
         return TrainingBatch.example(
             self.config, self._pixels, self.text_tokens, self.request.batch, getattr(torch, recipe.pixels)
         )
-
-
-def _dtypes(recipe: Recipe) -> tuple[str, str, str | None]:
-    return recipe.weights, recipe.pixels, recipe.autocast
 
 
 def phase_peaks(seen: TrainingDryRun, update: OptimizerMemory, *, scratch: bool) -> dict[str, TrainingPeak]:

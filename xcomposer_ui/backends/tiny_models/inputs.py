@@ -42,7 +42,6 @@ def inputs_for(model: Any) -> Inputs:
 
 
 def _family_arguments(accepted: Mapping[str, Any], made: Inputs) -> Inputs:
-    """Arguments that only some families need."""
     length, further = made["input_ids"].shape[1], Inputs()
     if "qformer_input_ids" in accepted:
         further["qformer_input_ids"] = torch.tensor([WORDS])

@@ -98,7 +98,6 @@ class FlowTracer(Tracer):
         self._outside: dict[int, dict[tuple[str, str, str], int]] = {}
 
     def flow(self, error: str | None = None, clash: Clash | None = None) -> DtypeFlow:
-        """The flow of the calls so far."""
         calls = tuple(
             replace(call, casts=tuple(Cast(*key, count) for key, count in self._casts.get(call.index, {}).items()))
             for call in self._calls

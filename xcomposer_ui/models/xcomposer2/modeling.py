@@ -158,7 +158,6 @@ class InternLMXComposer2ForCausalLM(ChatMixin, FamilyModel, PreTrainedModel, Gen
 
 @contextmanager
 def errors_only() -> Iterator[None]:
-    """A context in which transformers logs errors only."""
     before = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()
     try:
