@@ -24,9 +24,9 @@ from xcomposer_ui.backends.planning.training_dry_run import (
     TrainingBatch,
     training_dry_run,
     training_loss,
+    tune,
 )
 from xcomposer_ui.backends.planning.training_planner import TrainingPlanner, plan_training
-from xcomposer_ui.backends.planning.tuned_model import tune
 from xcomposer_ui.backends.torch_private import AllocatorEvents, FakeTensorMode
 from xcomposer_ui.core.families.xcomposer2 import LORA
 from xcomposer_ui.finetuning.recipes import RECIPES, Recipe

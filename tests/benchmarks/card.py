@@ -26,11 +26,11 @@ from tests.benchmarks.original_arithmetic import OriginalArithmetic
 from tests.checkpoints import tiny_config
 from tests.requests import under
 from xcomposer_ui.backends.arithmetic import ModelRun
-from xcomposer_ui.backends.device_timing import copy_rate, decoding_bytes
 from xcomposer_ui.backends.devices import free_unused, synchronize
 from xcomposer_ui.backends.graph_decoder import EAGER, GRAPH, GraphDecoder, decoder_for, plain
 from xcomposer_ui.backends.local import LocalBackend
 from xcomposer_ui.backends.planning.calibration import error_of_run
+from xcomposer_ui.backends.run_control import copy_rate, decoding_bytes
 from xcomposer_ui.core.families.xcomposer2 import PUBLISHED
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.settings import EMBEDDED_PATH

@@ -5,18 +5,16 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from torch import Tensor
 
 from xcomposer_ui.backends import silent_failures
 from xcomposer_ui.backends.arithmetic import EXPECTED, ModelRun, sampling
 from xcomposer_ui.backends.decoding import Decoding
-from xcomposer_ui.backends.device_timing import bandwidth_share
 from xcomposer_ui.backends.devices import free_unused
 from xcomposer_ui.backends.graph_decoder import GraphDecoder, StepKey
 from xcomposer_ui.backends.memory import Meter, meter_of
-from xcomposer_ui.backends.run_control import BlockWatch, Stopped, TokenClock, tokens_per_sec
+from xcomposer_ui.backends.run_control import BlockWatch, Stopped, TokenClock, bandwidth_share, tokens_per_sec
 from xcomposer_ui.core.errors import out_of_memory
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.result import Measurement
@@ -126,30 +124,25 @@ def _finite_rows(logits: Tensor) -> Tensor:
 
 
 def _row_result(call: _Call, row: int, run: ModelRun) -> CallResult | None:
-    """The result of one row; None if it failed silently."""
+    """The result of one row, whose memory peak is the whole batch's; None if it failed silently."""
     ids = call.ids[row]
     text = run.model.answer_text(run.tokenizer, ids)
     repeated = silent_failures.repeated_to_the_end(ids, run.question.max_new_tokens)
     finite = all(bool(step[row]) for step in call.finite[: len(ids)])
     if not finite or repeated or not text.strip():
         return None
-    return CallResult(_measurement(call, row, run.model), answer=text, reasons={"decoder": call.decoding.reason})
-
-
-def _measurement(call: _Call, row: int, model: Any) -> Measurement:
-    """A row's figures; the memory peak is the whole batch's."""
-    count = len(call.ids[row])
-    times = call.times[:count]
+    times = call.times[: len(ids)]
     rate = tokens_per_sec(times)
-    return Measurement(
+    measurement = Measurement(
         latency_sec=times[-1] - call.started,
         time_to_first_token_sec=times[0] - call.started,
         tokens_per_sec=rate,
         prompt_tokens=call.prompts[row],
-        new_tokens=count,
+        new_tokens=len(ids),
         batch_size=len(call.ids),
         **call.meter.figures(call.decoding.correction_bytes(call.meter.kind)),
         decoder=call.decoding.way,
         record_sec=call.decoding.record_sec,
-        bandwidth_share=bandwidth_share(model, rate),
+        bandwidth_share=bandwidth_share(run.model, rate),
     )
+    return CallResult(measurement, answer=text, reasons={"decoder": call.decoding.reason})

@@ -63,18 +63,13 @@ class Reference:
 
 def diverge(load: Load, question: Request, variants: Sequence[tuple[str, str]], progress: Progress) -> Divergences:
     """Compare each of `variants`, (strategy, half), except full precision itself, with it on `question`."""
-    try:
-        return _diverge(load, question, variants, progress)
-    except Stopped:
-        return Divergences(stopped=True)
-
-
-def _diverge(load: Load, question: Request, variants: Sequence[tuple[str, str]], progress: Progress) -> Divergences:
     reasons: dict[str, Sentence] = {}
     half = next((half for strategy, half in variants if strategy == REFERENCE), "float16")
     try:
         full = replace(question, strategy=REFERENCE, half=half)
         reference, tokens, floor = _full_precision(load, full, progress, reasons)
+    except Stopped:
+        return Divergences(stopped=True)
     except EXPECTED as error:
         failed = {"full": Message("divergence.reason.full")}
         return Divergences(failures={f"full/{half}": _named(error)}, reasons=failed)

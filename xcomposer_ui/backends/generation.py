@@ -13,12 +13,18 @@ from torch import nn
 from xcomposer_ui.backends import silent_failures
 from xcomposer_ui.backends.arithmetic import EXPECTED, ModelRun, sampling
 from xcomposer_ui.backends.decoding import Decoding
-from xcomposer_ui.backends.device_timing import DeviceClock, bandwidth_share
 from xcomposer_ui.backends.devices import free_unused, synchronize
 from xcomposer_ui.backends.graph_decoder import EAGER, GraphDecoder, StepKey, decoder_for
 from xcomposer_ui.backends.memory import meter_of
 from xcomposer_ui.backends.prefix_cache import PrefixCache, PromptReader
-from xcomposer_ui.backends.run_control import BlockWatch, Stopped, TokenClock, tokens_per_sec
+from xcomposer_ui.backends.run_control import (
+    BlockWatch,
+    DeviceClock,
+    Stopped,
+    TokenClock,
+    bandwidth_share,
+    tokens_per_sec,
+)
 from xcomposer_ui.backends.silent_failures import FiniteWatch
 from xcomposer_ui.backends.timeline_recorder import TimelineRecorder
 from xcomposer_ui.backends.tracing.dtype_trace import find_site, traced_flow

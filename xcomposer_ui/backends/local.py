@@ -11,7 +11,6 @@ import torch
 
 from xcomposer_ui.backends import batch_generation, checkpoint, divergence, generation
 from xcomposer_ui.backends.arithmetic import ModelRun
-from xcomposer_ui.backends.device_timing import copy_rate
 from xcomposer_ui.backends.devices import (
     budget_bytes,
     choose_device,
@@ -24,7 +23,7 @@ from xcomposer_ui.backends.devices import (
 from xcomposer_ui.backends.graph_decoder import GraphDecoder, decoder_for
 from xcomposer_ui.backends.memory import weights_bytes
 from xcomposer_ui.backends.prefix_cache import PrefixCache
-from xcomposer_ui.backends.run_control import Stopped
+from xcomposer_ui.backends.run_control import Stopped, copy_rate
 from xcomposer_ui.backends.tracing.dtype_trace import traced_flow
 from xcomposer_ui.compare.divergence import Divergences
 from xcomposer_ui.core.errors import UserError, out_of_memory
