@@ -111,7 +111,7 @@ def test_the_original_codes_greedy_ids_are_decoded_in_place(name: str) -> None:
 
 
 def decoding_of(model: Any, record: Callable[[Step, Tensor], Step] = plain, batch: int = 1) -> decoding.Decoding:
-    key = graph_decoder.StepKey("float32", "full", "float16", 0, batch)
+    key = ("full", "float16", 0), batch
     return decoding.Decoding(GraphDecoder(record, ""), model, key, PreallocatedCache(), nullcontext)
 
 

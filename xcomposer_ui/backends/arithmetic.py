@@ -19,6 +19,10 @@ EXPECTED = (RuntimeError, TypeError, ValueError, MemoryError)
 """Expected failures of a model call, out of memory included; any other exception is a bug."""
 
 
+Arithmetic = tuple[str, str, int]
+"""(strategy, 16-bit dtype, exponent of the range stress): what was computed under another one is not reused."""
+
+
 @dataclass(frozen=True, eq=False)
 class ModelRun:
     """A question on a loaded model under a strategy, whose dtype the weights have."""
@@ -32,6 +36,10 @@ class ModelRun:
     def of(cls, model: Any, tokenizer: Any, question: Request) -> ModelRun:
         """The run of `question` under its own strategy."""
         return cls(model, tokenizer, question, question.method)
+
+    @property
+    def arithmetic_key(self) -> Arithmetic:
+        return self.question.strategy, self.question.half_dtype, self.question.stress_exponent or 0
 
     @contextmanager
     def arithmetic(self) -> Iterator[None]:

@@ -12,7 +12,7 @@ from xcomposer_ui.backends import silent_failures
 from xcomposer_ui.backends.arithmetic import EXPECTED, ModelRun, sampling
 from xcomposer_ui.backends.decoding import Decoding
 from xcomposer_ui.backends.devices import free_unused
-from xcomposer_ui.backends.graph_decoder import GraphDecoder, StepKey
+from xcomposer_ui.backends.graph_decoder import GraphDecoder
 from xcomposer_ui.backends.memory import Meter, meter_of
 from xcomposer_ui.backends.run_control import BlockWatch, Stopped, TokenClock, bandwidth_share, tokens_per_sec
 from xcomposer_ui.core.errors import out_of_memory
@@ -26,11 +26,7 @@ RunSingle = Callable[[Request], CallResult]
 
 
 def answer_batch(
-    runs: Sequence[ModelRun],
-    progress: Progress,
-    run_single: RunSingle,
-    decoder: GraphDecoder,
-    others: int = 0,
+    runs: Sequence[ModelRun], progress: Progress, run_single: RunSingle, decoder: GraphDecoder, others: int = 0
 ) -> BatchCallResult:
     """Answer the questions of `runs`, of one model, in one call, or the first half, quarter, … if memory runs out.
 
@@ -96,7 +92,7 @@ def _call_model(
     call: _Call | None = None
     ran_out = False
     started = clock.now()
-    decoding = Decoding(decoder, model, StepKey.of(question, len(runs)), PreallocatedCache(), clock.paused)
+    decoding = Decoding(decoder, model, (runs[0].arithmetic_key, len(runs)), PreallocatedCache(), clock.paused)
     try:
         with meter, watched, BlockWatch(model, progress), runs[0].arithmetic():
             rows = [run.prompt() for run in runs]

@@ -14,7 +14,7 @@ from xcomposer_ui.backends import silent_failures
 from xcomposer_ui.backends.arithmetic import EXPECTED, ModelRun, sampling
 from xcomposer_ui.backends.decoding import Decoding
 from xcomposer_ui.backends.devices import free_unused, synchronize
-from xcomposer_ui.backends.graph_decoder import EAGER, GraphDecoder, StepKey, decoder_for
+from xcomposer_ui.backends.graph_decoder import EAGER, GraphDecoder, decoder_for
 from xcomposer_ui.backends.memory import meter_of
 from xcomposer_ui.backends.prefix_cache import PrefixCache, PromptReader
 from xcomposer_ui.backends.run_control import (
@@ -89,12 +89,7 @@ class _MeasuredCall:
     """One call of the model, with its clock, memory meter, finite check and timeline."""
 
     def __init__(
-        self,
-        run: ModelRun,
-        progress: Progress,
-        others: int,
-        prefixes: PrefixCache | None,
-        decoder: GraphDecoder | None,
+        self, run: ModelRun, progress: Progress, others: int, prefixes: PrefixCache | None, decoder: GraphDecoder | None
     ) -> None:
         self._run, self._model = run, (model := run.model)
         self.reader = PromptReader(run, PrefixCache(most=0) if prefixes is None else prefixes)
@@ -169,7 +164,7 @@ class _MeasuredCall:
         return AnswerTokens(tuple(ids), texts, tuple(float(f"{value:.7g}") for value in logarithms))
 
     def _decoding(self) -> Decoding:
-        key = StepKey.of(self._run.question)
+        key = self._run.arithmetic_key, 1
         return Decoding(self._decoder, self._model, key, self.reader.cache, self.clock.paused)
 
     def _correction_bytes(self) -> int:

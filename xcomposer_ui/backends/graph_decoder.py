@@ -14,14 +14,17 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
+from xcomposer_ui.backends.arithmetic import Arithmetic
 from xcomposer_ui.core.messages import Message, Sentence
-from xcomposer_ui.core.request import Request
 from xcomposer_ui.models.cache import PreallocatedCache, StaticCache
 
 EAGER, GRAPH = "eager", "graph"
 
 MOST_RECORDED = 4
 """Steps that are kept recorded: a comparison's strategies, at one size of the cache."""
+
+StepKey: TypeAlias = tuple[Arithmetic, int]
+"""(arithmetic, batch): what a recorded step depends on, beside the size of its cache."""
 
 Step: TypeAlias = Callable[[Tensor], Tensor]
 """Embeddings (B, 1, width) to final hidden states (B, 1, width), at the position that the static cache holds."""
@@ -60,21 +63,6 @@ def recorded(step: Step, embeds: Tensor) -> Step:
 def _stream(device: torch.device) -> torch.cuda.Stream:
     """The one stream of all recordings: cuBLAS takes a workspace for each."""
     return torch.cuda.Stream(device)
-
-
-@dataclass(frozen=True)
-class StepKey:
-    """What a recorded step depends on, beside the size of its cache."""
-
-    weights_dtype: str
-    strategy: str
-    half: str
-    stress_exponent: int
-    batch: int
-
-    @classmethod
-    def of(cls, request: Request, batch: int = 1) -> StepKey:
-        return cls(request.weights_dtype, request.strategy, request.half_dtype, request.stress_exponent or 0, batch)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from xcomposer_ui.backends.arithmetic import ModelRun
+from xcomposer_ui.backends.arithmetic import Arithmetic, ModelRun
 from xcomposer_ui.backends.memory import Meter
 from xcomposer_ui.core.request import tile_settings
 from xcomposer_ui.models.cache import PreallocatedCache
@@ -18,9 +18,6 @@ MOST = 2
 
 MOST_BYTES = 2 << 30
 """Most bytes of all kept conversations together."""
-
-Arithmetic = tuple[str, str, int]
-"""(strategy, half, exponent of the range stress): an entry is reused only under the same one."""
 
 
 @dataclass(frozen=True)
@@ -112,9 +109,7 @@ class PromptReader:
         self.prompt_tokens: int | None = None
         self.reused_tokens: int | None = None
         self.reused_picture: bool | None = None
-        question = run.question
-        self._run, self._prefixes = run, prefixes
-        self._arithmetic = question.strategy, question.half_dtype, question.stress_exponent or 0
+        self._run, self._prefixes, self._arithmetic = run, prefixes, run.arithmetic_key
         self._cleared = prefixes.cleared
         self._taken_bytes = self._unused_bytes = 0
         self._turn: PromptTurn | None = None

@@ -21,15 +21,7 @@ from xcomposer_ui.core.request import MOST_TILES, TILE_SETTINGS, tile_settings
 from xcomposer_ui.core.strategies import PLANNED, Strategy
 from xcomposer_ui.models.base import FamilyConfig
 from xcomposer_ui.planning.cards import fits
-from xcomposer_ui.planning.plan import (
-    MOST_BATCH,
-    PhasePeak,
-    Plan,
-    PlanRequest,
-    RunShape,
-    StrategyPlan,
-    checked_request,
-)
+from xcomposer_ui.planning.plan import MOST_BATCH, PhasePeak, Plan, PlanRequest, RunShape, StrategyPlan, checked_request
 
 SLOW = 3
 """Evaluations in a row that do not halve the interval, after which it is bisected."""

@@ -178,12 +178,7 @@ class ChatMixin:
         return self.joined_inputs(self.prompt_parts(tokenizer, query, history, meta_instruction, len(pixels)), pixels)
 
     def prompt_parts(
-        self,
-        tokenizer: Any,
-        query: str,
-        history: History = (),
-        meta_instruction: str | None = None,
-        pictures: int = 0,
+        self, tokenizer: Any, query: str, history: History = (), meta_instruction: str | None = None, pictures: int = 0
     ) -> list[list[int]]:
         """The prompt's token ids before, between and after the pictures: one list more than pictures."""
         meta_instruction = self._meta_instruction(meta_instruction)

@@ -92,10 +92,7 @@ class InternLMXComposer2ForCausalLM(ChatMixin, FamilyModel, PreTrainedModel, Gen
         blocks = self.model.layers
         within = (part for block in blocks for part in (block.attention, block.feed_forward))
         norms = (norm for block in blocks for norm in (block.attention_norm, block.ffn_norm))
-        return ResidualStream(
-            (self.get_input_embeddings(), self.vision_proj, *within),
-            (*norms, self.model.norm),
-        )
+        return ResidualStream((self.get_input_embeddings(), self.vision_proj, *within), (*norms, self.model.norm))
 
     def hidden_states(
         self,
