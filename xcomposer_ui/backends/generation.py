@@ -32,7 +32,8 @@ from xcomposer_ui.core.errors import out_of_memory
 from xcomposer_ui.core.messages import Message
 from xcomposer_ui.core.result import AnswerTokens, Measurement
 from xcomposer_ui.models.cache import CACHE_NAME
-from xcomposer_ui.runtime.backend import CallResult, FailureSite, Progress
+from xcomposer_ui.runtime.backend import CallResult, Progress
+from xcomposer_ui.tracing.dtype_flow import FailureSite
 
 SHORT_STEP_SEC = 0.1
 """Longest decoding step for which checking for a stop once a token, without hooks on the blocks, is enough."""

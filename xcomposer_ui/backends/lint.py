@@ -22,7 +22,7 @@ from xcomposer_ui.core.errors import first_line
 from xcomposer_ui.core.strategies import HALF_DTYPES, STRATEGIES, Strategy
 from xcomposer_ui.explain import explain
 from xcomposer_ui.models.base import FamilyModel
-from xcomposer_ui.runtime.backend import FailureSite
+from xcomposer_ui.tracing.dtype_flow import FailureSite
 from xcomposer_ui.tracing.lint import Boundary, Lint, LintCase
 
 NEW_TOKENS = 2

@@ -11,8 +11,7 @@ from torch.utils.hooks import RemovableHandle
 
 from xcomposer_ui.core.messages import Message
 from xcomposer_ui.core.strategies import HALF_DTYPES
-from xcomposer_ui.runtime.backend import FailureSite
-from xcomposer_ui.tracing.dtype_flow import DtypeFlow
+from xcomposer_ui.tracing.dtype_flow import DtypeFlow, FailureSite
 
 NON_FINITE = "NonFiniteLogits"
 REPEATED = "RepeatedToken"

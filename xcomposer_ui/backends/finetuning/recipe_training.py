@@ -26,7 +26,7 @@ from xcomposer_ui.core.result import Failure
 from xcomposer_ui.explain import explain
 from xcomposer_ui.finetuning.result import Finetuning, NonFinite, RecipeResult, non_finite_message
 from xcomposer_ui.finetuning.verdicts import out_of_memory_message
-from xcomposer_ui.runtime.backend import FailureSite
+from xcomposer_ui.tracing.dtype_flow import FailureSite
 
 if TYPE_CHECKING:
     from xcomposer_ui.backends.finetuning.execution import FinetuningRun

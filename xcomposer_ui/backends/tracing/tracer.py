@@ -16,7 +16,7 @@ from torch.overrides import TorchFunctionMode, resolve_name
 
 from xcomposer_ui.backends.torch_private import TorchDispatchMode
 from xcomposer_ui.backends.tracing.tensor_origins import OUTSIDE, TensorOrigins, dtype_name, tensors_in
-from xcomposer_ui.runtime.backend import FailureSite
+from xcomposer_ui.tracing.dtype_flow import FailureSite
 
 OnCast = Callable[[str, str, str, str], None]
 
