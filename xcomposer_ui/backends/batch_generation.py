@@ -88,13 +88,16 @@ def _call_model(
     model, tokenizer, question = runs[0].model, runs[0].tokenizer, runs[0].question
     meter, clock = meter_of(model, others), TokenClock(progress.stop.is_set)
     finite: list[Tensor] = []
-    watched = silent_failures.each_logits(model, lambda logits: finite.append(_finite_rows(logits)))
+
+    def note(logits: Tensor) -> None:
+        finite.append(logits.isfinite().flatten(1).all(dim=1))  # (B,)
+
     call: _Call | None = None
     ran_out = False
     started = clock.now()
     decoding = Decoding(decoder, model, (runs[0].arithmetic_key, len(runs)), PreallocatedCache(), clock.paused)
     try:
-        with meter, watched, BlockWatch(model, progress), runs[0].arithmetic():
+        with meter, silent_failures.each_logits(model, note), BlockWatch(model, progress), runs[0].arithmetic():
             rows = [run.prompt() for run in runs]
             prompts = [next(iter(row.values())).shape[1] for row in rows]
             cache = {CACHE_NAME: decoding.cache}
@@ -112,11 +115,6 @@ def _call_model(
     results = [_row_result(call, n, run) for n, run in enumerate(runs)]
     decoding.close()
     return results, False
-
-
-def _finite_rows(logits: Tensor) -> Tensor:
-    """(B,) bool: whether each row's logits (B, T, vocabulary) are finite."""
-    return logits.isfinite().flatten(1).all(dim=1)
 
 
 def _row_result(call: _Call, row: int, run: ModelRun) -> CallResult | None:

@@ -25,7 +25,7 @@ from xcomposer_ui.backends.run_control import (
     bandwidth_share,
     tokens_per_sec,
 )
-from xcomposer_ui.backends.silent_failures import FiniteWatch
+from xcomposer_ui.backends.silent_failures import FiniteWatch, each_logits
 from xcomposer_ui.backends.timeline_recorder import TimelineRecorder
 from xcomposer_ui.backends.tracing.dtype_trace import find_site, traced_flow
 from xcomposer_ui.core.errors import out_of_memory
@@ -111,9 +111,9 @@ class _MeasuredCall:
     def run(self) -> tuple[bool, tuple[str, str, str] | None]:
         """(whether it was stopped, the expected failure as type, message and traceback)."""
         run, model, question = self._run, self._model, self._run.question
-        watched = silent_failures.each_logits(model, self.finite.note)
+        on_card = self.device_clock.on(model)
         try:
-            with self.meter, watched, self.blocks, run.arithmetic(), self.device_clock.on(model):
+            with self.meter, each_logits(model, self.finite.note), self.blocks, run.arithmetic(), on_card:
                 torch.manual_seed(question.seed)
                 self._started = self.clock.now()
                 self.timeline.start(question.image is not None)
