@@ -30,18 +30,18 @@ TENSORS_A_MAPPING = 8
 """Tensors read per mapping of a .bin file. A block of a 7B model has about fifteen, of half a gigabyte together."""
 
 
-def locate(name: str) -> str:
-    """The folder's path or the hub id that `name` means: "embedded", a folder's path, or a hub id.
+def locate(name: str) -> Path | None:
+    """The folder that `name` means: "embedded" or a folder's path; None for a hub id.
 
     Raises UserError if it is none of them, or the folder's checkpoint is incomplete.
     """
     folder = model_path(name)
     if folder is not None and folder.is_dir():
         _check_folder(folder)
-        return str(folder)
+        return folder
     if not is_hub_id(name):
         raise UserError("no_such_model", name=Path(name).name)
-    return name
+    return None
 
 
 def fetch(name: str, progress: Callable[[float], None]) -> tuple[Path, str | None]:
@@ -50,11 +50,10 @@ def fetch(name: str, progress: Callable[[float], None]) -> tuple[Path, str | Non
     The revision is the hub's commit; None for a folder. progress: called with the downloaded fraction, 0..1.
     Raises UserError if there is no such model or it is incomplete.
     """
-    source = locate(name)
-    if Path(source).is_dir():
-        return Path(source), None
-    folder = hub.download(source, progress)
-    _check_folder(folder, source)
+    if (folder := locate(name)) is not None:
+        return folder, None
+    folder = hub.download(name, progress)
+    _check_folder(folder, name)
     return folder, folder.name
 
 
