@@ -17,11 +17,11 @@ from xcomposer_ui.backends.arithmetic import autocast_to
 from xcomposer_ui.backends.finetuning.learner import new_optimizer
 from xcomposer_ui.backends.memory import CpuPeak
 from xcomposer_ui.backends.planning.fake_model import fake_model
-from xcomposer_ui.backends.planning.optimizer_memory import optimizer_memory
 from xcomposer_ui.backends.planning.planner import AvailableMemory
 from xcomposer_ui.backends.planning.recording import peaks
 from xcomposer_ui.backends.planning.training_dry_run import (
     TrainingBatch,
+    optimizer_memory,
     training_dry_run,
     training_loss,
     tune,

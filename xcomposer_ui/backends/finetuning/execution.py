@@ -18,9 +18,8 @@ from xcomposer_ui.backends.finetuning.data import Examples, FinetuningData
 from xcomposer_ui.backends.finetuning.learner import Learner, forward, loss_of
 from xcomposer_ui.backends.finetuning.recipe_training import MEMORY_STEP, RecipeTraining
 from xcomposer_ui.backends.planning.fake_model import fake_model
-from xcomposer_ui.backends.planning.optimizer_memory import optimizer_memory
 from xcomposer_ui.backends.planning.recording import DtypeClash
-from xcomposer_ui.backends.planning.training_dry_run import TrainingDryRun, training_dry_run, tune
+from xcomposer_ui.backends.planning.training_dry_run import TrainingDryRun, optimizer_memory, training_dry_run, tune
 from xcomposer_ui.backends.planning.training_planner import phase_peaks
 from xcomposer_ui.backends.torch_private import FakeTensorMode
 from xcomposer_ui.core.messages import Sentence

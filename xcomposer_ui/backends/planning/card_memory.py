@@ -8,9 +8,8 @@ from itertools import count
 
 from xcomposer_ui.backends.devices import CONTEXT_BYTES
 from xcomposer_ui.backends.planning.dry_run import DryRun
-from xcomposer_ui.backends.planning.optimizer_memory import OptimizerMemory
 from xcomposer_ui.backends.planning.recording import peaks, repeated
-from xcomposer_ui.backends.planning.training_dry_run import TrainingDryRun
+from xcomposer_ui.backends.planning.training_dry_run import OptimizerMemory, TrainingDryRun
 from xcomposer_ui.core.units import MIB
 from xcomposer_ui.planning.plan import OnCard
 from xcomposer_ui.planning.training_plan import UPDATE

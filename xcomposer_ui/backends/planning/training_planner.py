@@ -10,10 +10,16 @@ import torch
 from xcomposer_ui.backends.planning.card_memory import training_on_card
 from xcomposer_ui.backends.planning.configuration import configuration_of
 from xcomposer_ui.backends.planning.fake_model import FakeModel, fake_model
-from xcomposer_ui.backends.planning.optimizer_memory import OptimizerMemory, optimizer_memory
 from xcomposer_ui.backends.planning.planner import AvailableMemory, memory_here, planned_device
 from xcomposer_ui.backends.planning.recording import peaks
-from xcomposer_ui.backends.planning.training_dry_run import TrainingBatch, TrainingDryRun, training_dry_run, tune
+from xcomposer_ui.backends.planning.training_dry_run import (
+    OptimizerMemory,
+    TrainingBatch,
+    TrainingDryRun,
+    optimizer_memory,
+    training_dry_run,
+    tune,
+)
 from xcomposer_ui.backends.torch_private import FakeTensorMode
 from xcomposer_ui.core.request import tile_settings
 from xcomposer_ui.finetuning.recipes import RECIPES, Recipe
