@@ -125,6 +125,13 @@ def decoding_bytes(model: Any) -> int:
     return sum(weight.nbytes for weight in model.decoding_weights())
 
 
+def event_now() -> Any:
+    """An event on the card, recorded behind what is queued there."""
+    event = torch.cuda.Event(enable_timing=True)
+    event.record()
+    return event
+
+
 @cache
 def copy_rate(device: torch.device) -> float | None:
     """Bytes per second, read and written, that a copy within the card's memory moves; measured once a process.
@@ -140,12 +147,11 @@ def copy_rate(device: torch.device) -> float | None:
         return None
     times = []
     for _ in range(12):
-        events = [torch.cuda.Event(enable_timing=True) for _ in range(2)]
-        events[0].record()
+        started = event_now()
         target.copy_(source)
-        events[1].record()
+        ended = event_now()
         torch.cuda.synchronize(device)
-        times.append(events[0].elapsed_time(events[1]) / 1000)
+        times.append(started.elapsed_time(ended) / 1000)
     del source, target
     torch.cuda.empty_cache()
     return 2 * COPIED_BYTES / median(times[2:])
@@ -176,7 +182,7 @@ class DeviceClock:
         if not self._on:
             yield
             return
-        self._start = self._mark()
+        self._start = event_now()
         begin = model.get_input_embeddings().register_forward_pre_hook(self._begin)
         with begin, model.get_output_embeddings().register_forward_hook(self._end):
             yield
@@ -196,13 +202,8 @@ class DeviceClock:
         latency = None if recorded else first + sum(steps)
         return dict(zip(names, (latency, first, 1 / median(steps) if steps else None), strict=True))
 
-    def _mark(self) -> Any:
-        event = torch.cuda.Event(enable_timing=True)
-        event.record()
-        return event
-
     def _begin(self, *_: object) -> None:
-        self._begun = self._mark()
+        self._begun = event_now()
 
     def _end(self, *_: object) -> None:
-        self._steps.append((self._begun, self._mark()))
+        self._steps.append((self._begun, event_now()))
