@@ -323,7 +323,7 @@ def test_stress_of_the_range_has_a_step_of_its_own(eager: LocalBackend, backend:
     for exponent in (None, 8, None, 8):
         question = under(GREEDY, "full", stress_exponent=exponent)
         assert ask(backend, question).answer == ask(eager, question).answer
-    assert sorted(key.stress_exponent for key, _ in backend.decoder._steps) == [0, 8]
+    assert sorted(exponent for ((_, _, exponent), _), _ in backend.decoder._steps) == [0, 8]
 
 
 def test_an_overflow_is_reported_as_in_eager_decoding() -> None:
