@@ -23,14 +23,14 @@ def test_what_the_library_cannot_load_is_a_sentence(tmp_path: Path, monkeypatch:
     folder = write_checkpoint(tmp_path / "model")
     monkeypatch.setattr(AutoConfig, "from_pretrained", refuse)
     with pytest.raises(UserError) as caught:
-        checkpoint.load(str(folder), "float16", "cpu", lambda _: None)
+        checkpoint.load(folder, "float16", "cpu", lambda _: None, "model")
     assert caught.value.code == "broken_checkpoint"
     assert str(tmp_path) not in str(caught.value)
 
 
 def test_loading_reports_how_far_it_is(tmp_path: Path) -> None:
     fractions: list[float] = []
-    checkpoint.load(str(write_checkpoint(tmp_path)), "bfloat16", "cpu", fractions.append)
+    checkpoint.load(write_checkpoint(tmp_path), "bfloat16", "cpu", fractions.append, "model")
     assert fractions[-1] == 1
     assert fractions == sorted(fractions)
 
@@ -46,11 +46,12 @@ def test_half_weights_never_pass_through_a_float32_copy_and_the_file_leaves_no_p
     write_checkpoint(tmp_path, model)
     script = f"""
 import re
+from pathlib import Path
 from xcomposer_ui.backends import checkpoint
 def told(name):
     return int(re.search(name + r":\\s+(\\d+)", open("/proc/self/status").read())[1]) * 1024
 before = told("VmRSS")
-loaded = checkpoint.load({str(tmp_path)!r}, "bfloat16", "cpu", lambda _: None)
+loaded = checkpoint.load(Path({str(tmp_path)!r}), "bfloat16", "cpu", lambda _: None, "model")
 print(told("VmHWM") - before)
 """
     told = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True).stdout

@@ -26,9 +26,8 @@ from xcomposer_ui.backends.torch_private import TorchDispatchMode
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.settings import EMBEDDED
 from xcomposer_ui.core.strategies import STRATEGIES
-from xcomposer_ui.models import static_cache
-from xcomposer_ui.models.cache import CACHE_NAME, PreallocatedCache
-from xcomposer_ui.models.static_cache import DecodingCache, StaticCache
+from xcomposer_ui.models import cache as caches
+from xcomposer_ui.models.cache import CACHE_NAME, DecodingCache, PreallocatedCache, StaticCache
 from xcomposer_ui.runtime.backend import CallResult, Progress
 from xcomposer_ui.training.evaluation import held_out
 
@@ -112,7 +111,7 @@ def test_the_original_codes_greedy_ids_are_decoded_in_place(name: str) -> None:
 
 
 def decoding_of(model: Any, record: Callable[[Step, Tensor], Step] = plain, batch: int = 1) -> decoding.Decoding:
-    key = graph_decoder.StepKey("float32", "full", "float16", 0, batch)
+    key = ("full", "float16", 0), batch
     return decoding.Decoding(GraphDecoder(record, ""), model, key, PreallocatedCache(), nullcontext)
 
 
@@ -156,8 +155,8 @@ def test_a_step_is_the_same_operations_on_the_same_tensors_at_every_position(str
 @pytest.fixture
 def small_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Static caches of 32, 64, 128, … tokens."""
-    monkeypatch.setattr(static_cache, "SMALLEST", 32)
-    monkeypatch.setattr(static_cache, "GROWTH", 2)
+    monkeypatch.setattr(caches, "SMALLEST", 32)
+    monkeypatch.setattr(caches, "GROWTH", 2)
 
 
 @pytest.mark.usefixtures("small_sizes")
@@ -324,7 +323,7 @@ def test_stress_of_the_range_has_a_step_of_its_own(eager: LocalBackend, backend:
     for exponent in (None, 8, None, 8):
         question = under(GREEDY, "full", stress_exponent=exponent)
         assert ask(backend, question).answer == ask(eager, question).answer
-    assert sorted(key.stress_exponent for key, _ in backend.decoder._steps) == [0, 8]
+    assert sorted(exponent for ((_, _, exponent), _), _ in backend.decoder._steps) == [0, 8]
 
 
 def test_an_overflow_is_reported_as_in_eager_decoding() -> None:
@@ -429,15 +428,15 @@ def test_the_choice_and_the_device_decide() -> None:
 
 
 def test_sizes_double_and_end_at_the_trained_length() -> None:
-    found = [static_cache.capacity_for(tokens, 4096) for tokens in (1, 256, 257, 1322, 4000, 4096)]
+    found = [caches.capacity_for(tokens, 4096) for tokens in (1, 256, 257, 1322, 4000, 4096)]
     assert found == [512, 512, 1024, 2048, 4096, None]
     assert tiny_config().max_position_embeddings >= 4096
 
 
 def test_sizes_that_follow_one_another_in_a_run() -> None:
-    found = [static_cache.capacities_for(*sizes, 4096) for sizes in ((1322, 256), (200, 1), (200, 313), (200, 314))]
+    found = [caches.capacities_for(*sizes, 4096) for sizes in ((1322, 256), (200, 1), (200, 313), (200, 314))]
     assert found == [(2048,), (), (512,), (512, 1024)]
-    assert static_cache.capacities_for(4000, 500, 4096) == (4096,)
+    assert caches.capacities_for(4000, 500, 4096) == (4096,)
 
 
 @pytest.mark.slow

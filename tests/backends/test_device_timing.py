@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from tests.checkpoints import tiny_model
-from xcomposer_ui.backends import device_timing
-from xcomposer_ui.backends.device_timing import DeviceClock, bandwidth_share, decoding_bytes
+from xcomposer_ui.backends import run_control
+from xcomposer_ui.backends.run_control import DeviceClock, bandwidth_share, decoding_bytes
 from xcomposer_ui.models.cache import PreallocatedCache
 from xcomposer_ui.models.xcomposer2 import InternLMXComposer2ForCausalLM
 
@@ -86,6 +86,6 @@ def test_a_step_of_decoding_reads_neither_plora_nor_the_embeddings() -> None:
 def test_the_share_is_of_what_a_copy_moves(monkeypatch: pytest.MonkeyPatch) -> None:
     model = tiny_model()
     assert bandwidth_share(model, 100.0) is None  # the CPU's is not measured
-    monkeypatch.setattr(device_timing, "copy_rate", lambda device: 1000.0 * decoding_bytes(model))
+    monkeypatch.setattr(run_control, "copy_rate", lambda device: 1000.0 * decoding_bytes(model))
     assert bandwidth_share(model, 100.0) == pytest.approx(0.1)
     assert bandwidth_share(model, None) is None

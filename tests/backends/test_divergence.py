@@ -17,6 +17,7 @@ from tests.checkpoints import tiny_model, write_checkpoint
 from tests.requests import under
 from xcomposer_ui.backends import divergence as measured
 from xcomposer_ui.backends import module_outputs
+from xcomposer_ui.backends.arithmetic import ModelRun
 from xcomposer_ui.backends.local import LocalBackend, open_local
 from xcomposer_ui.backends.memory import CpuPeak, weights_bytes
 from xcomposer_ui.backends.module_outputs import block_names, first_difference, logit_figures
@@ -27,7 +28,6 @@ from xcomposer_ui.runtime.backend import Progress
 
 PICTURE = Image.radial_gradient("L").convert("RGB")
 ASK = Request("What is there?", PICTURE, max_new_tokens=6)
-FULL = STRATEGIES["full"]
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_the_figures_equal_a_direct_computation(backend: LocalBackend, found: Di
     """Without hooks or teacher forcing in one pass: token by token, from the prompt, with numpy-like formulas."""
     logits = {}
     model, tokenizer = backend.weights("float32")
-    ids = measured.answer_ids(model, tokenizer, ASK, FULL, "float16", Progress())
+    ids = measured.answer_ids(ModelRun.of(model, tokenizer, under(ASK, "full")), Progress())
     for dtype in ("float32", "float16"):
         model, tokenizer = backend.weights(dtype)
         rows = []
@@ -110,13 +110,14 @@ def test_bfloat16_is_further_away_than_float16_and_both_than_float32_from_float6
 
 def test_the_floor_is_the_error_of_a_model_computed_in_float64(backend: LocalBackend, found: Divergences) -> None:
     model, tokenizer = backend.weights("float32")
-    ids = measured.answer_ids(model, tokenizer, ASK, FULL, "float16", Progress())
+    ids = measured.answer_ids(ModelRun.of(model, tokenizer, under(ASK, "full")), Progress())
     wide = copy.deepcopy(model).double()
     seen: dict[str, torch.Tensor] = {}
     wide.model.layers[1].register_forward_hook(lambda *call: seen.update(wide=call[2]))
     hook = model.model.layers[1].register_forward_hook(lambda *call: seen.update(narrow=call[2]))
-    measured.forced_logits(wide, tokenizer, ASK, measured.FLOAT64, "float16", ids)
-    measured.forced_logits(model, tokenizer, ASK, FULL, "float16", ids)
+    asked = under(ASK, "full")
+    measured.forced_logits(ModelRun(wide, tokenizer, asked, measured.FLOAT64), ids)
+    measured.forced_logits(ModelRun.of(model, tokenizer, asked), ids)
     hook.remove()
     assert seen["wide"].dtype == torch.float64
     error = float((seen["narrow"].double() - seen["wide"]).norm() / seen["wide"].norm())
@@ -202,11 +203,10 @@ def test_free_running_tells_where_the_answers_part(found: Divergences) -> None:
 def test_a_run_records_the_probabilities_that_its_tokens_have_in_a_forward_over_them(
     backend: LocalBackend, strategy: str
 ) -> None:
-    chosen = STRATEGIES[strategy]
-    tokens = backend.generate(under(ASK, strategy, "float16"), Progress()).tokens
+    asked = under(ASK, strategy, "float16")
+    tokens = backend.generate(asked, Progress()).tokens
     assert tokens is not None
-    model, tokenizer = backend.weights(chosen.weights_dtype("float16"))
-    logits = measured.forced_logits(model, tokenizer, ASK, chosen, "float16", tokens.ids).float()
+    logits = measured.forced_logits(ModelRun.of(*backend.weights(asked.weights_dtype), asked), tokens.ids).float()
     expected = logits.log_softmax(-1)[range(len(tokens.ids)), list(tokens.ids)]
     assert tokens.log_probabilities == pytest.approx(expected.tolist(), abs=5e-3 if strategy != "full" else 1e-4)
     assert len(tokens.texts) == len(tokens.ids)

@@ -11,9 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from tests.backends.published import CONFIGS, skip_where_it_is_broken, write_config
-from xcomposer_ui.backends.lint import _accepted_inputs, lint
+from xcomposer_ui.backends.lint import CastingTracer, _accepted_inputs, lint
 from xcomposer_ui.backends.tiny_models.build import NoTinyModelError, configuration, loaded_in, tiny_model
-from xcomposer_ui.backends.tiny_models.casting_tracer import CastingTracer
 from xcomposer_ui.backends.tiny_models.inputs import inputs_for
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.tracing.lint import Lint, LintCase

@@ -14,7 +14,7 @@ from tests.checkpoints import write_checkpoint
 from tests.requests import under
 from xcomposer_ui.backends import generation
 from xcomposer_ui.backends.local import LocalBackend, open_local
-from xcomposer_ui.backends.memory import RECORDED_STEPS, CpuPeak, NoPeak, meter_of, weights_bytes
+from xcomposer_ui.backends.memory import RECORDED_STEPS, CpuPeak, Meter, meter_of, weights_bytes
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.strategies import STRATEGIES
 from xcomposer_ui.models.cache import GROWTH
@@ -148,8 +148,8 @@ class Elsewhere(nn.Module):
 
 
 def test_on_apples_gpu_the_peak_is_not_measured(backend: LocalBackend, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert isinstance(meter_of(Elsewhere()), NoPeak)
-    monkeypatch.setattr(generation, "meter_of", lambda model, others_bytes: NoPeak(model))
+    assert type(meter_of(Elsewhere())) is Meter
+    monkeypatch.setattr(generation, "meter_of", lambda model, others_bytes: Meter(model))
     backend.load("float32", Progress())
     outcome = backend.generate(under(Request("Go on.", max_new_tokens=3), "full"), Progress())
     measured = outcome.measurement

@@ -13,8 +13,8 @@ from torch.distributed._tools.mem_tracker import MemTracker
 
 from tests.checkpoints import VOCABULARY, tiny_config, write_tokenizer
 from xcomposer_ui.backends import generation
+from xcomposer_ui.backends.arithmetic import ModelRun
 from xcomposer_ui.backends.graph_decoder import GraphDecoder, plain
-from xcomposer_ui.backends.planning.allocation_recorder import Recorder
 from xcomposer_ui.backends.planning.calibration import error_of_run
 from xcomposer_ui.backends.planning.card_memory import MIB, WORKSPACE_BYTES, CachingAllocator
 from xcomposer_ui.backends.planning.configuration import configuration_of
@@ -22,7 +22,7 @@ from xcomposer_ui.backends.planning.dry_run import DryRunInputs, dry_run
 from xcomposer_ui.backends.planning.fake_model import fake_model
 from xcomposer_ui.backends.planning.kernels import kernel, scratch_bytes
 from xcomposer_ui.backends.planning.planner import Planner, memory_here, plan, planned_device
-from xcomposer_ui.backends.planning.recording import peaks
+from xcomposer_ui.backends.planning.recording import Recorder, peaks
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.strategies import PLANNED, STRATEGIES
@@ -66,7 +66,7 @@ def test_within_one_percent_of_what_a_run_takes(
         text = "What is there? Tell me all of it."
         question = Request(text, picture, strategy=strategy, half=half, max_new_tokens=12)
         for _ in range(2):  # kernels keep what they made in their first call
-            measured = generation.answer(model, tokenizer, question, Progress()).measurement
+            measured = generation.answer(ModelRun.of(model, tokenizer, question), Progress()).measurement
         pair = error_of_run(config, "cpu", question, measured)
         assert pair is not None
         assert abs(pair.error) < 0.01, pair
@@ -82,7 +82,7 @@ def test_a_run_that_is_decoded_by_a_recorded_step_is_predicted_with_its_static_c
     question = Request("What is there?", PICTURE, strategy="full", half="float16", max_new_tokens=tokens)
     decoder = GraphDecoder(plain, "")
     for recorded in (True, False):
-        measured = generation.answer(model, tokenizer, question, Progress(), decoder=decoder).measurement
+        measured = generation.answer(ModelRun.of(model, tokenizer, question), Progress(), decoder=decoder).measurement
         assert (measured.decoder, measured.record_sec is not None) == ("graph", recorded)
         pair = error_of_run(config, "cpu", question, measured)
         assert pair is not None
@@ -114,7 +114,7 @@ def test_a_tiled_run_is_predicted_with_the_tiles_it_took(
         "What is there?", PICTURE.resize((480, 480)), strategy="full", half="float16", max_new_tokens=4, hd_num=hd_num
     )
     for _ in range(2):  # kernels keep what they made in their first call
-        measured = generation.answer(model, tokenizer, question, Progress()).measurement
+        measured = generation.answer(ModelRun.of(model, tokenizer, question), Progress()).measurement
     pair = error_of_run(config, "cpu", question, measured)
     assert pair is not None
     assert abs(pair.error) < 0.01, pair

@@ -262,7 +262,7 @@ def test_no_memory_is_answered_by_letting_go_of_what_was_kept(
     whole = model.answer_ids
 
     def scarce(*given: object, **named: object) -> list[int]:
-        if backend._prefixes._cleared == 0:
+        if backend._prefixes.cleared == 0:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return whole(*given, **named)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from xcomposer_ui.backends.planning.search import largest
+from xcomposer_ui.backends.planning.planner import largest
 
 
 @pytest.mark.parametrize("guess", [None, 2, 37, 38, 100, 1000])

@@ -12,6 +12,7 @@ from transformers import AutoTokenizer
 
 from tests.checkpoints import tiny_model, write_tokenizer
 from xcomposer_ui.backends import generation
+from xcomposer_ui.backends.arithmetic import ModelRun
 from xcomposer_ui.backends.silent_failures import non_finite_site, repeated_to_the_end
 from xcomposer_ui.core.messages import Message
 from xcomposer_ui.core.request import Request
@@ -35,7 +36,7 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def ask(model: Any, tokenizer: Any, strategy: str, half: str, tokens: int = 4) -> CallResult:
     dtype = getattr(torch, STRATEGIES[strategy].weights_dtype(half))
     question = Request("What?", PICTURE, strategy=strategy, half=half, max_new_tokens=tokens)
-    return generation.answer(model.to(dtype), tokenizer, question, Progress())
+    return generation.answer(ModelRun.of(model.to(dtype), tokenizer, question), Progress())
 
 
 def overflowing() -> Any:

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from xcomposer_ui.backends import threads
-from xcomposer_ui.backends.threads import choose_threads
+from xcomposer_ui.backends import devices
+from xcomposer_ui.backends.devices import choose_threads
 
 
 class TimedModel:
@@ -32,7 +32,7 @@ class TimedModel:
 @pytest.fixture(autouse=True)
 def four_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr(threads, "MOST_THREADS", 4)
+    monkeypatch.setattr(devices, "MOST_THREADS", 4)
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
@@ -57,7 +57,7 @@ def test_a_large_model_gets_all_threads_unmeasured() -> None:
 
 def test_the_environments_number_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
-    monkeypatch.setattr(threads, "MOST_THREADS", 2)
+    monkeypatch.setattr(devices, "MOST_THREADS", 2)
     torch.set_num_threads(2)
     model = TimedModel({})
     choose_threads(model, small=True, clock=model.clock)

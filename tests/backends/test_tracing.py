@@ -22,8 +22,7 @@ from xcomposer_ui.backends.tracing.tracer import Tracer
 from xcomposer_ui.core.messages import Message
 from xcomposer_ui.core.result import PARAMETER, Operand
 from xcomposer_ui.models.xcomposer2 import InternLMXComposer2Tokenizer
-from xcomposer_ui.runtime.backend import FailureSite
-from xcomposer_ui.tracing.dtype_flow import Cast
+from xcomposer_ui.tracing.dtype_flow import Cast, FailureSite
 
 H, B, S = torch.float16, torch.bfloat16, torch.float32
 

@@ -14,21 +14,23 @@ from torch import nn
 
 from tests.checkpoints import tiny_config
 from xcomposer_ui.backends.arithmetic import autocast_to
+from xcomposer_ui.backends.finetuning.learner import new_optimizer
 from xcomposer_ui.backends.memory import CpuPeak
 from xcomposer_ui.backends.planning.fake_model import fake_model
-from xcomposer_ui.backends.planning.optimizer_memory import new_optimizer, optimizer_memory
 from xcomposer_ui.backends.planning.planner import AvailableMemory
 from xcomposer_ui.backends.planning.recording import peaks
 from xcomposer_ui.backends.planning.training_dry_run import (
     TrainingBatch,
+    optimizer_memory,
     training_dry_run,
     training_loss,
+    tune,
 )
 from xcomposer_ui.backends.planning.training_planner import TrainingPlanner, plan_training
-from xcomposer_ui.backends.planning.tuned_model import tune
 from xcomposer_ui.backends.torch_private import AllocatorEvents, FakeTensorMode
 from xcomposer_ui.core.families.xcomposer2 import LORA
 from xcomposer_ui.finetuning.recipes import RECIPES, Recipe
+from xcomposer_ui.finetuning.request import FinetuningRequest
 from xcomposer_ui.models.xcomposer2 import InternLMXComposer2Config, InternLMXComposer2ForCausalLM
 from xcomposer_ui.planning.training_plan import TrainingMethod, TrainingPlanRequest, training_plan_as_json
 from xcomposer_ui.training.recipe import Recipe as EmbeddedRecipe
@@ -66,7 +68,7 @@ class PlainLoop:
         self.updated = self.weights
         if recipe.master_weights:
             self.updated = [nn.Parameter(weight.detach().float()) for weight in self.weights]
-        self.optimizer = new_optimizer(asked.optimizer, self.updated)
+        self.optimizer = new_optimizer(self.updated, FinetuningRequest(optimizer=asked.optimizer), foreach=False)
         # From its usual scale, the first steps overflow and are skipped: there would be no state yet.
         self.scaler = torch.amp.GradScaler("cpu", init_scale=1.0, enabled=recipe.scaled)
 
@@ -167,7 +169,7 @@ def test_an_optimizer_needs_what_its_updates_take(optimizer: str, foreach: bool)
     weights = [nn.Parameter(torch.zeros(size)) for size in (4000, 1000, 1000)]
     for weight in weights:
         weight.grad = torch.zeros_like(weight)
-    chosen = new_optimizer(optimizer, weights, foreach=foreach)
+    chosen = new_optimizer(weights, FinetuningRequest(optimizer=optimizer), foreach=foreach)
     levels = []
     for _ in range(2):
         events = AllocatorEvents()

@@ -25,16 +25,15 @@ from tests.benchmarks.measure import machine
 from tests.benchmarks.original_arithmetic import OriginalArithmetic
 from tests.checkpoints import tiny_config
 from tests.requests import under
-from xcomposer_ui.backends.arithmetic import arithmetic, prompt
-from xcomposer_ui.backends.device_timing import copy_rate, decoding_bytes
+from xcomposer_ui.backends.arithmetic import ModelRun
 from xcomposer_ui.backends.devices import free_unused, synchronize
 from xcomposer_ui.backends.graph_decoder import EAGER, GRAPH, GraphDecoder, decoder_for, plain
 from xcomposer_ui.backends.local import LocalBackend
 from xcomposer_ui.backends.planning.calibration import error_of_run
+from xcomposer_ui.backends.run_control import copy_rate, decoding_bytes
 from xcomposer_ui.core.families.xcomposer2 import PUBLISHED
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.settings import EMBEDDED_PATH
-from xcomposer_ui.core.strategies import STRATEGIES
 from xcomposer_ui.models.xcomposer2 import (
     InternLMXComposer2Config,
     InternLMXComposer2ForCausalLM,
@@ -162,10 +161,10 @@ def decoding(backend: LocalBackend, strategy: str, half: str, rate: float | None
 def prefill(backend: LocalBackend, dtype: str) -> Iterator[Row]:
     """The prompt's time in the language model, against the published code's arithmetic, and the memory it takes."""
     model, tokenizer = backend.weights(dtype)
-    strategy = STRATEGIES["full" if dtype == "float32" else "unified"]
-    half = "float16" if dtype == "float32" else dtype
-    with arithmetic(model, strategy, half):
-        inputs = prompt(model, tokenizer, question(1), strategy, half)
+    strategy, half = ("full", "float16") if dtype == "float32" else ("unified", dtype)
+    run = ModelRun.of(model, tokenizer, under(question(1), strategy, half))
+    with run.arithmetic():
+        inputs = run.prompt()
         on_card = {name: tensor.to(model.device) for name, tensor in inputs.items()}
         original = OriginalArithmetic(model)
 
@@ -177,7 +176,7 @@ def prefill(backend: LocalBackend, dtype: str) -> Iterator[Row]:
             "native": timed(lambda: model(**inputs, logits_to_keep=1), model.device),
             "published": timed(published, model.device),
         }
-        tower = timed(lambda: prompt(model, tokenizer, question(1), strategy, half), model.device)
+        tower = timed(run.prompt, model.device)
     yield row(
         "prefill", weights=dtype, native_sec=times["native"][0], native_bytes=times["native"][1],
         published_sec=times["published"][0], published_bytes=times["published"][1],

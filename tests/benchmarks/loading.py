@@ -28,7 +28,7 @@ from xcomposer_ui.backends import checkpoint
 def told(name):
     return int(re.search(name + r":\\s+(\\d+)", open("/proc/self/status").read())[1]) * 1024
 before, started = told("VmRSS"), time.perf_counter()
-model, _ = checkpoint.load(sys.argv[1], sys.argv[2], "cpu", lambda _: None)
+model, _ = checkpoint.load(Path(sys.argv[1]), sys.argv[2], "cpu", lambda _: None, "model")
 took, weights = time.perf_counter() - started, sum(p.numel() * p.element_size() for p in model.parameters())
 print(told("VmHWM") - before, weights, took)
 """

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from tests.cuda.conftest import CIRCLE, CIRCLE_ANSWER, ask
 from tests.requests import under
-from xcomposer_ui.backends.arithmetic import arithmetic, prompt
+from xcomposer_ui.backends.arithmetic import ModelRun
 from xcomposer_ui.backends.graph_decoder import EAGER, GRAPH, GraphDecoder, decoder_for, plain
 from xcomposer_ui.backends.local import LocalBackend, open_local
 from xcomposer_ui.core.request import Request
@@ -146,13 +146,13 @@ def test_a_failed_recording_leaves_the_card_usable(device: str) -> None:
 @torch.no_grad()
 def test_a_prompt_is_read_without_a_wait_for_the_card(eager: LocalBackend, strategy: str) -> None:
     ask(eager, CIRCLE, strategy)
-    chosen = STRATEGIES[strategy]
-    model, tokenizer = eager.weights(chosen.weights_dtype("float16"))
-    with arithmetic(model, chosen, "float16"):
-        inputs = prompt(model, tokenizer, CIRCLE, chosen, "float16")
+    asked = under(CIRCLE, strategy)
+    run = ModelRun.of(*eager.weights(asked.weights_dtype), asked)
+    with run.arithmetic():
+        inputs = run.prompt()
         torch.cuda.set_sync_debug_mode("error")
         try:
-            model(**inputs, logits_to_keep=1)
+            run.model(**inputs, logits_to_keep=1)
         finally:
             torch.cuda.set_sync_debug_mode("default")
 

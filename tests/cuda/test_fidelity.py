@@ -12,8 +12,7 @@ from transformers import AutoModelForCausalLM
 
 import xcomposer_ui.models  # noqa: F401
 from tests.models.original import CASES, DATA, greedy_ids
-from xcomposer_ui.backends.arithmetic import arithmetic
-from xcomposer_ui.core.strategies import STRATEGIES
+from xcomposer_ui.backends.arithmetic import without_tf32
 
 pytestmark = pytest.mark.cuda
 
@@ -24,7 +23,7 @@ def test_embeddings_logits_and_greedy_ids_agree(device: str, name: str) -> None:
     expected: dict[str, Any] = json.loads((DATA / name / "expected.json").read_text())
     tensors = load_file(DATA / name / "expected.safetensors", device=device)
     model = AutoModelForCausalLM.from_pretrained(DATA / name, dtype=torch.float32).eval().to(device)
-    with arithmetic(model, STRATEGIES["full"], "float16"):
+    with without_tf32():
         pixels = model.preprocess(DATA / name / "image.png", hd_num=expected["hd_num"])
         embeds = model.encode_image(pixels)
         inputs = model.joined_inputs(expected["token_id_parts"], [pixels])

@@ -60,16 +60,15 @@ def test_latency_lies_within_an_outside_clocks(backend: LocalBackend, strategy: 
 @pytest.mark.usefixtures("card")
 @pytest.mark.parametrize("strategy", REMEDIES)
 def test_peak_memory_is_pytorchs_own_figure(strategy: str) -> None:
-    chosen = STRATEGIES[strategy]
     backend = open_local("embedded", "cuda")
     reported = ask(backend, CIRCLE, strategy).measurement
     backend.forget()
-    model, tokenizer = backend.weights(chosen.weights_dtype("float16"))
+    asked = under(CIRCLE, strategy)
+    run = arithmetic.ModelRun.of(*backend.weights(asked.weights_dtype), asked)
     torch.cuda.synchronize()
     torch.cuda.reset_peak_memory_stats()
-    with torch.no_grad(), arithmetic.arithmetic(model, chosen, "float16"):
-        inputs = arithmetic.prompt(model, tokenizer, CIRCLE, chosen, "float16")
-        model.answer_ids(tokenizer, inputs, **arithmetic.sampling(CIRCLE))
+    with torch.no_grad(), run.arithmetic():
+        run.model.answer_ids(run.tokenizer, run.prompt(), **arithmetic.sampling(asked))
     torch.cuda.synchronize()
     assert reported.peak_memory_kind == "cuda_allocated"
     assert reported.peak_memory_bytes == pytest.approx(torch.cuda.max_memory_allocated(), abs=MIB)

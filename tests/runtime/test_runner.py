@@ -17,9 +17,9 @@ from xcomposer_ui.core.events import Finished, FinishedBatch, Loading, TextSoFar
 from xcomposer_ui.core.request import MemoryRequest, Request
 from xcomposer_ui.core.result import Measurement, Operand, result_as_json
 from xcomposer_ui.core.settings import Settings
-from xcomposer_ui.runtime.backend import BatchCallResult, CallResult, FailureSite, Progress, Result, Work
+from xcomposer_ui.runtime.backend import BatchCallResult, CallResult, Progress, Result, Work
 from xcomposer_ui.runtime.runner import Runner
-from xcomposer_ui.tracing.dtype_flow import DtypeFlow, Traced, Tracing
+from xcomposer_ui.tracing.dtype_flow import DtypeFlow, FailureSite, Traced, Tracing
 
 PICTURE = Image.new("RGB", (8, 8))
 ASK = Request("What?", PICTURE, strategy="unified")

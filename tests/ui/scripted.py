@@ -30,7 +30,7 @@ from xcomposer_ui.finetuning.result import Finetuned
 from xcomposer_ui.planning.default_choices import Machine
 from xcomposer_ui.planning.fit import MemoryBudget
 from xcomposer_ui.planning.hardware import checked
-from xcomposer_ui.tracing.dtype_flow import Cast, Clash, DtypeFlow, ModuleCall, Traced, Tracing
+from xcomposer_ui.tracing.dtype_flow import Cast, DtypeFlow, FailureSite, ModuleCall, Traced, Tracing
 
 MESSAGE = "mat1 and mat2 must have the same dtype, but got Float and Half"
 
@@ -87,7 +87,7 @@ def scripted_flow(strategy: str, half: str) -> DtypeFlow:
         ModuleCall(3, "vision_proj.0", "Linear", 1, given, out, weights, failed=failed),
     ]
     if failed:
-        clash = Clash(FAILURE.module, FAILURE.operation, FAILURE.operands)
+        clash = FailureSite(FAILURE.module, FAILURE.operation, FAILURE.operands)
         return DtypeFlow(tuple(calls), f"RuntimeError: {MESSAGE}", clash=clash)
     widen, narrow = Cast("aten._to_copy", half, "float32"), Cast("aten._to_copy", "float32", half)
     calls += [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,33 +19,63 @@ EXPECTED = (RuntimeError, TypeError, ValueError, MemoryError)
 """Expected failures of a model call, out of memory included; any other exception is a bug."""
 
 
-def prompt(model: Any, tokenizer: Any, question: Request, strategy: Strategy, half: str) -> dict[str, Tensor]:
-    """The question as the model's inputs, read in one piece."""
-    pixels = None if question.image is None else picture_pixels(model, question, strategy, half)
-    inputs: dict[str, Tensor] = model.prompt_inputs(tokenizer, question.text, pixels, question.history)
-    return inputs
+Arithmetic = tuple[str, str, int]
+"""(strategy, 16-bit dtype, exponent of the range stress): what was computed under another one is not reused."""
 
 
-def picture_pixels(model: Any, question: Request, strategy: Strategy, half: str) -> Tensor:
-    """The picture's pixels in the strategy's dtype. The one cast of the lab.
+@dataclass(frozen=True, eq=False)
+class ModelRun:
+    """A question on a loaded model under a strategy, whose dtype the weights have."""
 
-    Raises UserError where tiles are requested of a model without any: of some checkpoints only the weights show it.
-    """
-    if question.requests_tiles and not model.config.cuts_tiles:
-        raise UserError("no_tiles")
-    pixels: Tensor = model.preprocess(question.image, **tile_settings(question))
-    return pixels.to(getattr(torch, strategy.image_dtype(half)))
+    model: Any
+    tokenizer: Any
+    question: Request
+    strategy: Strategy
+
+    @classmethod
+    def of(cls, model: Any, tokenizer: Any, question: Request) -> ModelRun:
+        """The run of `question` under its own strategy."""
+        return cls(model, tokenizer, question, question.method)
+
+    @property
+    def arithmetic_key(self) -> Arithmetic:
+        return self.question.strategy, self.question.half_dtype, self.question.stress_exponent or 0
+
+    @contextmanager
+    def arithmetic(self) -> Iterator[None]:
+        """The context in which the model is called: the strategy's autocast, float32 without TF32, the range stress."""
+        autocast = strategy_autocast(self.strategy, self.question.half_dtype, self.model.device.type)
+        with without_tf32(), autocast, stressed(self.model, self.question.stress_exponent):
+            yield
+
+    def pixels(self) -> Tensor:
+        """The picture's pixels in the strategy's dtype. The one cast of the lab.
+
+        Raises UserError where tiles are requested of a model without any: of some checkpoints only the weights show it.
+        """
+        if self.question.requests_tiles and not self.model.config.cuts_tiles:
+            raise UserError("no_tiles")
+        pixels: Tensor = self.model.preprocess(self.question.image, **tile_settings(self.question))
+        return pixels.to(getattr(torch, self.strategy.image_dtype(self.question.half_dtype)))
+
+    def prompt(self) -> dict[str, Tensor]:
+        """The question as the model's inputs, read in one piece."""
+        question = self.question
+        pixels = None if question.image is None else self.pixels()
+        inputs: dict[str, Tensor] = self.model.prompt_inputs(self.tokenizer, question.text, pixels, question.history)
+        return inputs
+
+    def answer_ids(self, streamer: Any | None = None) -> list[int]:
+        """The ids of the answer, the prompt read in one piece. Call it within `arithmetic`."""
+        torch.manual_seed(self.question.seed)
+        settings = sampling(self.question)
+        ids: list[int] = self.model.answer_ids(self.tokenizer, self.prompt(), streamer=streamer, **settings)
+        return ids
 
 
-@contextmanager
-def arithmetic(model: Any, strategy: Strategy, half: str, stress_exponent: int | None = None) -> Iterator[None]:
-    """torch.autocast to the half type if the strategy uses it, and float32 without TF32.
-
-    stress_exponent: of the request; the residual stream of `model` is scaled by 2 to this power.
-    """
-    autocast = autocast_to(half if strategy.autocast else None, model.device.type)
-    with without_tf32(), autocast, stressed(model, stress_exponent):
-        yield
+def strategy_autocast(strategy: Strategy, half: str, device_type: str) -> AbstractContextManager[object]:
+    """torch.autocast to the 16-bit dtype `half` where `strategy` has it."""
+    return autocast_to(half if strategy.autocast else None, device_type, caches_weights=strategy.caches_weights)
 
 
 def autocast_to(dtype: str | None, device_type: str, *, caches_weights: bool = True) -> AbstractContextManager[object]:
@@ -71,16 +102,6 @@ def without_tf32() -> Iterator[None]:
         yield
     finally:
         cudnn.allow_tf32 = before
-
-
-def run(
-    model: Any, tokenizer: Any, question: Request, strategy: Strategy, half: str, streamer: Any | None = None
-) -> list[int]:
-    """The ids of the answer, the prompt read in one piece. Call it within `arithmetic`."""
-    torch.manual_seed(question.seed)
-    inputs = prompt(model, tokenizer, question, strategy, half)
-    ids: list[int] = model.answer_ids(tokenizer, inputs, streamer=streamer, **sampling(question))
-    return ids
 
 
 def sampling(question: Request) -> dict[str, Any]:

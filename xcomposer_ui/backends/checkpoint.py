@@ -30,18 +30,18 @@ TENSORS_A_MAPPING = 8
 """Tensors read per mapping of a .bin file. A block of a 7B model has about fifteen, of half a gigabyte together."""
 
 
-def locate(name: str) -> str:
-    """The folder's path or the hub id that `name` means: "embedded", a folder's path, or a hub id.
+def locate(name: str) -> Path | None:
+    """The folder that `name` means: "embedded" or a folder's path; None for a hub id.
 
     Raises UserError if it is none of them, or the folder's checkpoint is incomplete.
     """
     folder = model_path(name)
     if folder is not None and folder.is_dir():
         _check_folder(folder)
-        return str(folder)
+        return folder
     if not is_hub_id(name):
         raise UserError("no_such_model", name=Path(name).name)
-    return name
+    return None
 
 
 def fetch(name: str, progress: Callable[[float], None]) -> tuple[Path, str | None]:
@@ -50,31 +50,22 @@ def fetch(name: str, progress: Callable[[float], None]) -> tuple[Path, str | Non
     The revision is the hub's commit; None for a folder. progress: called with the downloaded fraction, 0..1.
     Raises UserError if there is no such model or it is incomplete.
     """
-    source = locate(name)
-    if Path(source).is_dir():
-        return Path(source), None
-    folder = hub.download(source, progress)
-    _check_folder(folder, source)
+    if (folder := locate(name)) is not None:
+        return folder, None
+    folder = hub.download(name, progress)
+    _check_folder(folder, name)
     return folder, folder.name
 
 
 def load(
-    name: str,
-    dtype: str,
-    device: str,
-    progress: Callable[[float], None],
-    *,
-    shown: str | None = None,
-    mapped: bool = True,
+    folder: Path, dtype: str, device: str, progress: Callable[[float], None], shown: str, *, mapped: bool = True
 ) -> tuple[Any, Any]:
-    """(model, tokenizer), in evaluation mode, weights in `dtype` on `device`. shown: its name in errors.
+    """(model, tokenizer), in evaluation mode, weights in `dtype` on `device`. shown: the model's name in errors.
 
     Weights are read, cast and moved to the device one by one, without a float32 copy of the model. If the stored dtype
     is `dtype` and the device the CPU, the weights stay in the mapped file and take no memory, unless `mapped` is False.
     Raises UserError for a checkpoint that cannot be loaded.
     """
-    folder = fetch(name, lambda fraction: None)[0]
-    shown = shown or (folder.name if Path(locate(name)).is_dir() else name)
     torch_dtype = getattr(torch, dtype)
     try:
         config = AutoConfig.from_pretrained(folder)
@@ -93,7 +84,9 @@ def load(
     except (OSError, ValueError, SafetensorError, KeyError, EOFError, RuntimeError) as error:
         if isinstance(error, torch.OutOfMemoryError):
             raise
-        what = _without_folders(first_line(error), str(folder))
+        what = first_line(error)
+        for parent in (folder.resolve().parent, folder.parent):
+            what = what.replace(f"{parent}/", "")
         raise UserError("broken_checkpoint", name=shown, what=what) from error
     return model.eval(), tokenizer
 
@@ -119,7 +112,6 @@ def _load_converted(folder: Path, config: Any, dtype: torch.dtype, progress: Cal
 
 
 def _weight_files(folder: Path) -> list[Path]:
-    """The files that the weights are in."""
     first = next(folder / name for name in WEIGHT_FILES if (folder / name).is_file())
     return [folder / shard for shard in _shards(first, folder.name)] if first.suffix == ".json" else [first]
 
@@ -169,7 +161,7 @@ def _check_folder(folder: Path, shown: str | None = None) -> None:
         missing += [shard for shard in _shards(index, shown) if not (folder / shard).is_file()]
     if missing:
         raise UserError("incomplete_checkpoint", name=shown, missing=", ".join(missing))
-    _read_json(folder / "config.json", shown)
+    read_json(folder / "config.json", shown)
     for file in folder.glob("*.safetensors"):
         try:
             with safe_open(file, "pt"):
@@ -192,15 +184,15 @@ def _tokenizer_files(folder: Path) -> tuple[str, ...]:
 
 
 def _shards(index: Path, shown: str) -> list[str]:
-    """The files that an index names."""
-    table = _read_json(index, shown)
+    table = read_json(index, shown)
     located = table.get("weight_map") if isinstance(table, dict) else None
     if not isinstance(located, dict) or not all(isinstance(shard, str) for shard in located.values()):
         raise UserError("cut_off_file", name=shown, file=index.name)
     return sorted(set(located.values()))
 
 
-def _read_json(file: Path, shown: str) -> Any:
+def read_json(file: Path, shown: str) -> Any:
+    """What `file` contains. Raises UserError where it cannot be read. shown: the checkpoint's name in the error."""
     try:
         return json.loads(file.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
@@ -209,20 +201,16 @@ def _read_json(file: Path, shown: str) -> Any:
 
 @contextmanager
 def _progress_of_transformers(progress: Callable[[float], None]) -> Iterator[None]:
-    """A context in which transformers' progress bars are reported as fractions, if the release has the hook for it."""
-    set_hook = getattr(transformers_logging, "set_tqdm_hook", None)
-    if set_hook is None:
-        yield
-        return
+    """A context in which transformers' progress bars are reported as fractions."""
 
     def hook(factory: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return _reporting(args[0], progress) if args else factory(*args, **kwargs)
 
-    previous = set_hook(hook)
+    previous = transformers_logging.set_tqdm_hook(hook)
     try:
         yield
     finally:
-        set_hook(previous)
+        transformers_logging.set_tqdm_hook(previous)
 
 
 def _reporting(items: Any, progress: Callable[[float], None]) -> Iterator[Any]:
@@ -231,8 +219,3 @@ def _reporting(items: Any, progress: Callable[[float], None]) -> Iterator[Any]:
         yield item
         if total:
             progress(n / total)
-
-
-def _without_folders(line: str, source: str) -> str:
-    """`line` without the path of the folder that contains `source`."""
-    return line.replace(f"{Path(source).resolve().parent}/", "").replace(f"{Path(source).parent}/", "")

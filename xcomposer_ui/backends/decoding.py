@@ -20,8 +20,7 @@ from xcomposer_ui.backends.graph_decoder import EAGER, GRAPH, GraphDecoder, Reco
 from xcomposer_ui.core.errors import first_line
 from xcomposer_ui.core.messages import Message, Sentence
 from xcomposer_ui.core.units import joined, memory
-from xcomposer_ui.models.cache import PreallocatedCache
-from xcomposer_ui.models.static_cache import DecodingCache, StaticCache, capacity_for, layer_tensors
+from xcomposer_ui.models.cache import DecodingCache, PreallocatedCache, StaticCache, capacity_for, layer_tensors
 
 MARGIN = 1.25
 """What has to be free, over the static cache's size: a graph's own memory is a few MiB beside it."""
@@ -62,16 +61,6 @@ class Decoding:
             self._stay_eager(refused)
         if self._tries:
             self.cache = DecodingCache(prompt, self._decode)
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        """The fields of a `Measurement` that it has."""
-        return {"decoder": self.way, "record_sec": self.record_sec}
-
-    @property
-    def reasons(self) -> dict[str, Sentence]:
-        """Why the way was taken, as a result has it."""
-        return {"decoder": self.reason}
 
     @property
     def nbytes(self) -> int:

@@ -10,12 +10,11 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from xcomposer_ui.backends.arithmetic import EXPECTED, arithmetic, prompt, run
+from xcomposer_ui.backends.arithmetic import EXPECTED, ModelRun
 from xcomposer_ui.backends.devices import free_bytes, free_unused
 from xcomposer_ui.backends.memory import weights_bytes
 from xcomposer_ui.backends.module_outputs import (
@@ -32,7 +31,7 @@ from xcomposer_ui.backends.run_control import BlockWatch, Stopped, TokenClock
 from xcomposer_ui.compare.divergence import Divergence, Divergences, LayerDivergence
 from xcomposer_ui.core.messages import Message, Sentence
 from xcomposer_ui.core.request import Request
-from xcomposer_ui.core.strategies import REFERENCE, STRATEGIES, Strategy, WeightsFormat
+from xcomposer_ui.core.strategies import REFERENCE, Strategy, WeightsFormat
 from xcomposer_ui.core.units import joined, memory
 from xcomposer_ui.models.answer import token_texts
 from xcomposer_ui.runtime.backend import Progress
@@ -43,11 +42,10 @@ MOST_KEPT_BYTES = 2 << 30
 FLOOR_WEIGHTS_BYTES = 512 << 20
 """Most bytes of float32 weights for which full precision's own distance from a float64 copy is measured."""
 
-FULL = STRATEGIES[REFERENCE]
 FLOAT64 = Strategy("float64", WeightsFormat("float64", "float64", 8), "float64", autocast=False)
 
-LoadWeights = Callable[[str], tuple[Any, Any]]
-"""Weights' dtype -> (model, tokenizer), loaded if needed, which may unload those of other dtypes."""
+Load = Callable[[Request], ModelRun]
+"""The run of a request on its weights, loaded if needed, which may unload those of other dtypes."""
 
 
 @dataclass
@@ -63,68 +61,56 @@ class Reference:
     blocks_only: bool
 
 
-def diverge(
-    load_weights: LoadWeights, question: Request, variants: Sequence[tuple[Strategy, str]], progress: Progress
-) -> Divergences:
-    """Compare each of `variants`, except full precision itself, with full precision on `question`."""
+def diverge(load: Load, question: Request, variants: Sequence[tuple[str, str]], progress: Progress) -> Divergences:
+    """Compare each of `variants`, (strategy, half), except full precision itself, with it on `question`."""
+    reasons: dict[str, Sentence] = {}
+    half = next((half for strategy, half in variants if strategy == REFERENCE), "float16")
     try:
-        return _diverge(load_weights, question, variants, progress)
+        full = replace(question, strategy=REFERENCE, half=half)
+        reference, tokens, floor = _full_precision(load, full, progress, reasons)
     except Stopped:
         return Divergences(stopped=True)
-
-
-def _diverge(
-    load_weights: LoadWeights, question: Request, variants: Sequence[tuple[Strategy, str]], progress: Progress
-) -> Divergences:
-    reasons: dict[str, Sentence] = {}
-    half = next((half for strategy, half in variants if strategy == FULL), "float16")
-    try:
-        reference, tokens, floor = _full_precision(load_weights, question, half, progress, reasons)
     except EXPECTED as error:
         failed = {"full": Message("divergence.reason.full")}
         return Divergences(failures={f"full/{half}": _named(error)}, reasons=failed)
     entries: list[Divergence] = []
     failures: dict[str, str] = {}
-    for strategy, kind in variants:
-        if strategy == FULL:
+    for strategy, half in variants:
+        if strategy == REFERENCE:
             continue
         try:
-            entries.append(_variant(load_weights, reference, question, strategy, kind, progress))
+            entries.append(_variant(load, reference, replace(question, strategy=strategy, half=half), progress))
         except Stopped:
             return Divergences(tuple(entries), floor, tokens, failures, reasons, stopped=True)
         except EXPECTED as error:
-            failures[f"{strategy.name}/{kind}"] = _named(error)
+            failures[f"{strategy}/{half}"] = _named(error)
     return Divergences(tuple(entries), floor, tokens, failures, reasons)
 
 
-def _variant(
-    load_weights: LoadWeights,
-    reference: Reference,
-    question: Request,
-    strategy: Strategy,
-    half: str,
-    progress: Progress,
-) -> Divergence:
+def _variant(load: Load, reference: Reference, question: Request, progress: Progress) -> Divergence:
     """The entry of one variant. Only this function references the weights, so that they can be unloaded after it."""
-    model, tokenizer = load_weights(strategy.weights_dtype(half))
-    ids = answer_ids(model, tokenizer, question, strategy, half, progress)
-    entry = divergence_from(reference, model, tokenizer, question, strategy, half, progress)
-    first_different = first_difference(reference.ids, ids)
-    return replace(entry, first_different_token=first_different, tokens=token_texts(tokenizer, ids, model.turn_end))
+    run = load(question)
+    ids = answer_ids(run, progress)
+    return replace(
+        divergence_from(reference, run, progress),
+        first_different_token=first_difference(reference.ids, ids),
+        tokens=token_texts(run.tokenizer, ids, run.model.turn_end),
+    )
 
 
 def _full_precision(
-    load_weights: LoadWeights, question: Request, half: str, progress: Progress, reasons: dict[str, Sentence]
+    load: Load, question: Request, progress: Progress, reasons: dict[str, Sentence]
 ) -> tuple[Reference, tuple[str, ...], Divergence | None]:
     """(full precision as the reference, the texts of its tokens, its own distance from float64).
 
     reasons: filled in with why figures are missing.
     """
-    model, tokenizer = load_weights("float32")
-    ids = answer_ids(model, tokenizer, question, FULL, half, progress)
+    run = load(question)
+    model = run.model
+    ids = answer_ids(run, progress)
     if not ids:
         raise ValueError("full precision gave no token to compare on")
-    reference = reference_of(model, tokenizer, question, FULL, half, ids, progress)
+    reference = reference_of(run, ids, progress)
     if reference.blocks_only:
         reasons["layers"] = Message("divergence.reason.layers", gib=MOST_KEPT_BYTES >> 30)
     floor = None
@@ -133,31 +119,27 @@ def _full_precision(
     elif weights_bytes(model) > FLOOR_WEIGHTS_BYTES:
         reasons["floor"] = Message("divergence.reason.floor", memory=joined(memory(2 * weights_bytes(model), 1)))
     else:
-        wide = copy.deepcopy(model).to(torch.float64)
-        exact = reference_of(wide, tokenizer, question, FLOAT64, half, ids, progress)
-        floor = divergence_from(exact, model, tokenizer, question, FULL, half, progress)
-    return reference, token_texts(tokenizer, ids, model.turn_end), floor
+        exact = replace(run, model=copy.deepcopy(model).to(torch.float64), strategy=FLOAT64)
+        floor = divergence_from(reference_of(exact, ids, progress), run, progress)
+    return reference, token_texts(run.tokenizer, ids, model.turn_end), floor
 
 
-def answer_ids(
-    model: Any, tokenizer: Any, question: Request, strategy: Strategy, half: str, progress: Progress
-) -> list[int]:
-    """The ids of the variant's own answer, as a run with the same settings and seed generates them."""
-    clock = TokenClock(progress.stop.is_set, lambda: None)
-    with BlockWatch(model, progress), arithmetic(model, strategy, half, question.stress_exponent):
-        run(model, tokenizer, question, strategy, half, streamer=clock)
+def answer_ids(run: ModelRun, progress: Progress) -> list[int]:
+    """The ids of the run's own answer, as a run with the same settings and seed generates them."""
+    clock = TokenClock(progress.stop.is_set)
+    with BlockWatch(run.model, progress), run.arithmetic():
+        run.answer_ids(streamer=clock)
     # The end token is compared too: an answer that continues differs from one that ends.
-    ids: list[int] = model.until_end(tokenizer, clock.ids)
+    ids: list[int] = run.model.until_end(run.tokenizer, clock.ids)
     return ids
 
 
 @torch.no_grad()
-def forced_logits(
-    model: Any, tokenizer: Any, question: Request, strategy: Strategy, half: str, ids: Sequence[int]
-) -> Tensor:
+def forced_logits(run: ModelRun, ids: Sequence[int]) -> Tensor:
     """Logits (positions, vocabulary) for each of `ids`, given the prompt and the ids before it."""
-    with arithmetic(model, strategy, half, question.stress_exponent):
-        inputs = prompt(model, tokenizer, question, strategy, half)
+    model = run.model
+    with run.arithmetic():
+        inputs = run.prompt()
         forced = torch.tensor([list(ids[:-1])], dtype=torch.long, device=model.device)
         if "input_ids" in inputs:
             inputs["input_ids"] = torch.cat((inputs["input_ids"], forced), dim=1)
@@ -170,11 +152,9 @@ def forced_logits(
     return logits[0]
 
 
-def reference_of(
-    model: Any, tokenizer: Any, question: Request, strategy: Strategy, half: str, ids: list[int], progress: Progress
-) -> Reference:
-    """Record the outputs and logits of `model` at each of `ids`."""
-    blocks = block_names(model)
+def reference_of(run: ModelRun, ids: list[int], progress: Progress) -> Reference:
+    """Record the outputs and logits of the model at each of `ids`."""
+    blocks = block_names(run.model)
     outputs: dict[Key, Tensor] = {}
     free = free_bytes("cpu")
     most = MOST_KEPT_BYTES if free is None else min(MOST_KEPT_BYTES, free // 4)
@@ -197,38 +177,30 @@ def reference_of(
             for other in [key for key in outputs if key[0] not in blocks]:
                 del outputs[other]
 
-    with BlockWatch(model, progress), outputs_of(model, each):
-        logits = forced_logits(model, tokenizer, question, strategy, half, ids)
+    with BlockWatch(run.model, progress), outputs_of(run.model, each):
+        logits = forced_logits(run, ids)
     return Reference(ids, logits.cpu(), outputs, blocks_only)
 
 
-def divergence_from(
-    reference: Reference,
-    model: Any,
-    tokenizer: Any,
-    question: Request,
-    strategy: Strategy,
-    half: str,
-    progress: Progress,
-) -> Divergence:
-    """The divergence of `model` under `strategy` from `reference`, on the reference's tokens.
+def divergence_from(reference: Reference, run: ModelRun, progress: Progress) -> Divergence:
+    """The divergence of `run` from `reference`, on the reference's tokens.
 
     The fields of the variant's own answer are left empty.
     """
-    blocks = block_names(model)
+    blocks = block_names(run.model)
     layers: list[LayerDivergence] = []
 
     def each(key: Key, output: Tensor) -> None:
         if key in reference.outputs:
             layers.append(layer_divergence(key, output, reference.outputs[key], key[0] in blocks))
 
-    with BlockWatch(model, progress), outputs_of(model, each):
-        logits = forced_logits(model, tokenizer, question, strategy, half, reference.ids)
+    with BlockWatch(run.model, progress), outputs_of(run.model, each):
+        logits = forced_logits(run, reference.ids)
     difference, kl, agreement, non_finite = logit_figures(reference.logits.to(logits.device), logits)
     share, module = largest_share(layers)
     return Divergence(
-        strategy=strategy.name,
-        half=half,
+        strategy=run.strategy.name,
+        half=run.question.half_dtype,
         max_abs_logit_difference=difference,
         mean_kl_divergence=kl,
         top1_agreement=agreement,

@@ -6,44 +6,47 @@ import re
 import traceback
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import torch
 from torch import nn
 
 from xcomposer_ui.backends import silent_failures
-from xcomposer_ui.backends.arithmetic import EXPECTED, arithmetic, picture_pixels, sampling
+from xcomposer_ui.backends.arithmetic import EXPECTED, ModelRun, sampling
 from xcomposer_ui.backends.decoding import Decoding
-from xcomposer_ui.backends.device_timing import DeviceClock, bandwidth_share
 from xcomposer_ui.backends.devices import free_unused, synchronize
-from xcomposer_ui.backends.graph_decoder import EAGER, GraphDecoder, StepKey, decoder_for
+from xcomposer_ui.backends.graph_decoder import EAGER, GraphDecoder, decoder_for
 from xcomposer_ui.backends.memory import meter_of
 from xcomposer_ui.backends.prefix_cache import PrefixCache, PromptReader
-from xcomposer_ui.backends.run_control import BlockWatch, Stopped, TokenClock
-from xcomposer_ui.backends.silent_failures import FiniteWatch
+from xcomposer_ui.backends.run_control import (
+    BlockWatch,
+    DeviceClock,
+    Stopped,
+    TokenClock,
+    bandwidth_share,
+    tokens_per_sec,
+)
+from xcomposer_ui.backends.silent_failures import FiniteWatch, each_logits
 from xcomposer_ui.backends.timeline_recorder import TimelineRecorder
-from xcomposer_ui.backends.tracing.traced_run import find_site, traced_flow
+from xcomposer_ui.backends.tracing.dtype_trace import find_site, traced_flow
 from xcomposer_ui.core.errors import out_of_memory
 from xcomposer_ui.core.messages import Message
-from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.result import AnswerTokens, Measurement
 from xcomposer_ui.models.cache import CACHE_NAME
-from xcomposer_ui.runtime.backend import CallResult, FailureSite, Progress
+from xcomposer_ui.runtime.backend import CallResult, Progress
+from xcomposer_ui.tracing.dtype_flow import FailureSite
 
 SHORT_STEP_SEC = 0.1
 """Longest decoding step for which checking for a stop once a token, without hooks on the blocks, is enough."""
 
 
 def answer(
-    model: Any,
-    tokenizer: Any,
-    question: Request,
+    run: ModelRun,
     progress: Progress,
     others: int = 0,
     prefixes: PrefixCache | None = None,
     decoder: GraphDecoder | None = None,
 ) -> CallResult:
-    """Run `question` on `model`, whose weights are in `question.weights_dtype`.
+    """The measured result of `run`.
 
     The latency is from the picture's pixels to the last token. The run ends between two blocks if `progress.stop` is
     set.
@@ -53,22 +56,25 @@ def answer(
         prefixes: the KV caches of earlier turns, which a question with a history reuses.
         decoder: the steps that earlier runs recorded; None for eager decoding.
     """
-    call = _MeasuredCall(model, tokenizer, question, progress, others, prefixes, decoder)
+    model, tokenizer, question = run.model, run.tokenizer, run.question
+    call = _MeasuredCall(run, progress, others, prefixes, decoder)
     stopped, failure = call.run()
     finite = failure is None and call.finite.finished()
     measurement = call.close(keep=finite, failed=failure is not None)
     if failure or stopped:
         free_unused(model.device.type)
-    result = partial(CallResult, measurement, timeline=call.timeline.so_far(), reasons=call.decoding.reasons)
+    result = partial(
+        CallResult, measurement, timeline=call.timeline.so_far(), reasons={"decoder": call.decoding.reason}
+    )
     ids = call.clock.ids
     if failure:
         kind, message, text = failure
         # After running out of memory, a traced run would run out again.
-        site = FailureSite() if out_of_memory(kind, message) else find_site(model, tokenizer, question, progress)
+        site = FailureSite() if out_of_memory(kind, message) else find_site(run, progress)
         return result(failure_type=kind, message=message, traceback=text, site=site)
     if not stopped and not finite:
-        shorter = replace(question, max_new_tokens=max(1, len(ids)))
-        flow = traced_flow(model, tokenizer, shorter, Progress(), values=True)
+        shorter = replace(run, question=replace(question, max_new_tokens=max(1, len(ids))))
+        flow = traced_flow(shorter, Progress(), values=True)
         non_finite, site = silent_failures.non_finite_site(flow)
         return result(failure_type=silent_failures.NON_FINITE, message=non_finite, site=site)
     text = model.answer_text(tokenizer, ids)
@@ -84,26 +90,10 @@ class _MeasuredCall:
     """One call of the model, with its clock, memory meter, finite check and timeline."""
 
     def __init__(
-        self,
-        model: Any,
-        tokenizer: Any,
-        question: Request,
-        progress: Progress,
-        others: int,
-        prefixes: PrefixCache | None,
-        decoder: GraphDecoder | None,
+        self, run: ModelRun, progress: Progress, others: int, prefixes: PrefixCache | None, decoder: GraphDecoder | None
     ) -> None:
-        self._model, self._tokenizer, self._question = model, tokenizer, question
-        pixels = partial(picture_pixels, model, question, question.method, question.half_dtype)
-        prefixes = PrefixCache(most=0) if prefixes is None else prefixes
-        self.reader = PromptReader(
-            model,
-            tokenizer,
-            question,
-            (question.strategy, question.half_dtype, question.stress_exponent or 0),
-            pixels,
-            prefixes,
-        )
+        self._run, self._model = run, (model := run.model)
+        self.reader = PromptReader(run, PrefixCache(most=0) if prefixes is None else prefixes)
         self.meter = meter_of(model, others)
         self.finite = FiniteWatch()
         self.clock = TokenClock(progress.stop.is_set, self._each_token)
@@ -114,16 +104,16 @@ class _MeasuredCall:
         self._decoder = decoder or decoder_for(EAGER, model.device.type)
         self.decoding = self._decoding()
         self._started = self._ended = self.clock.now()
-        so_far = model.growing_answer(tokenizer)
+        so_far = model.growing_answer(run.tokenizer)
         ids = self.clock.ids
         progress.text, progress.memory = lambda: so_far.text(ids), self.timeline.so_far
 
     def run(self) -> tuple[bool, tuple[str, str, str] | None]:
         """(whether it was stopped, the expected failure as type, message and traceback)."""
-        model, question, device_type = self._model, self._question, self._model.device.type
-        in_strategy = arithmetic(model, question.method, question.half_dtype, question.stress_exponent)
+        run, model, question = self._run, self._model, self._run.question
+        on_card = self.device_clock.on(model)
         try:
-            with self.meter, self.finite.on(model), self.blocks, in_strategy, self.device_clock.on(model):
+            with self.meter, each_logits(model, self.finite.note), self.blocks, run.arithmetic(), on_card:
                 torch.manual_seed(question.seed)
                 self._started = self.clock.now()
                 self.timeline.start(question.image is not None)
@@ -131,9 +121,9 @@ class _MeasuredCall:
                     inputs = self.reader.read()
                     self.decoding = self._decoding()
                     cache = {CACHE_NAME: self.decoding.cache}
-                    model.answer_ids(self._tokenizer, inputs, streamer=self.clock, **cache, **sampling(question))
+                    model.answer_ids(run.tokenizer, inputs, streamer=self.clock, **cache, **sampling(question))
                 finally:
-                    synchronize(device_type)
+                    synchronize(model.device.type)
                     self._ended = self.clock.now()
                     self.timeline.end()
         except Stopped:
@@ -147,37 +137,35 @@ class _MeasuredCall:
 
     def close(self, keep: bool, failed: bool) -> Measurement:
         """Return the figures; if `keep`, add the prompt to the prefix cache."""
-        clock, reader, meter = self.clock, self.reader, self.meter
+        clock, reader = self.clock, self.reader
+        rate = tokens_per_sec(clock.times)
         self._final_correction_bytes = self._correction_bytes()
-        peak_bytes = None if meter.peak_bytes is None else meter.peak_bytes + self._final_correction_bytes
         reader.close(keep=bool(clock.ids) and keep)
         self.decoding.close()
         return Measurement(
             latency_sec=self._ended - self._started if clock.ids and not failed else None,
-            time_to_first_token_sec=None if clock.first_at is None else clock.first_at - self._started,
-            tokens_per_sec=clock.tokens_per_sec,
-            peak_memory_bytes=peak_bytes,
-            peak_memory_kind=None if peak_bytes is None else meter.kind,
+            time_to_first_token_sec=clock.times[0] - self._started if clock.times else None,
+            tokens_per_sec=rate,
             prompt_tokens=reader.prompt_tokens,
             new_tokens=len(clock.ids) if clock.ids else None,
-            weights_bytes=meter.weights_bytes,
             reused_tokens=reader.reused_tokens,
             reused_picture=reader.reused_picture,
-            **self.decoding.facts,
+            **self.meter.figures(self._final_correction_bytes),
+            decoder=self.decoding.way,
+            record_sec=self.decoding.record_sec,
             **self.device_clock.figures(recorded=self.decoding.record_sec is not None),
-            bandwidth_share=bandwidth_share(self._model, clock.tokens_per_sec),
+            bandwidth_share=bandwidth_share(self._model, rate),
         )
 
     def tokens(self) -> AnswerTokens:
         """The tokens of the answer, with probabilities of seven digits, float32's precision."""
-        ids = self._model.until_end(self._tokenizer, self.clock.ids)
-        texts = tuple(self._model.answer_text(self._tokenizer, [token]) for token in ids)
+        ids = self._model.until_end(self._run.tokenizer, self.clock.ids)
+        texts = tuple(self._model.answer_text(self._run.tokenizer, [token]) for token in ids)
         logarithms = self.finite.log_probabilities[: len(ids)]
         return AnswerTokens(tuple(ids), texts, tuple(float(f"{value:.7g}") for value in logarithms))
 
     def _decoding(self) -> Decoding:
-        """The decoding of what the reader has read."""
-        key = StepKey.of(self._question)
+        key = self._run.arithmetic_key, 1
         return Decoding(self._decoder, self._model, key, self.reader.cache, self.clock.paused)
 
     def _correction_bytes(self) -> int:
@@ -194,7 +182,7 @@ class _MeasuredCall:
             self.blocks.release()
 
     def _each_block(self, module: nn.Module) -> None:
-        if self.clock.first_at is None:  # each token of the answer has its own sample
+        if not self.clock.times:  # each token of the answer has its own sample
             with self.clock.paused():
                 self.timeline.block(module)
 

@@ -14,15 +14,17 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
+from xcomposer_ui.backends.arithmetic import Arithmetic
 from xcomposer_ui.core.messages import Message, Sentence
-from xcomposer_ui.core.request import Request
-from xcomposer_ui.models.cache import PreallocatedCache
-from xcomposer_ui.models.static_cache import StaticCache
+from xcomposer_ui.models.cache import PreallocatedCache, StaticCache
 
 EAGER, GRAPH = "eager", "graph"
 
 MOST_RECORDED = 4
 """Steps that are kept recorded: a comparison's strategies, at one size of the cache."""
+
+StepKey: TypeAlias = tuple[Arithmetic, int]
+"""(arithmetic, batch): what a recorded step depends on, beside the size of its cache."""
 
 Step: TypeAlias = Callable[[Tensor], Tensor]
 """Embeddings (B, 1, width) to final hidden states (B, 1, width), at the position that the static cache holds."""
@@ -64,21 +66,6 @@ def _stream(device: torch.device) -> torch.cuda.Stream:
 
 
 @dataclass(frozen=True)
-class StepKey:
-    """What a recorded step depends on, beside the size of its cache."""
-
-    weights_dtype: str
-    strategy: str
-    half: str
-    stress_exponent: int
-    batch: int
-
-    @classmethod
-    def of(cls, request: Request, batch: int = 1) -> StepKey:
-        return cls(request.weights_dtype, request.strategy, request.half_dtype, request.stress_exponent or 0, batch)
-
-
-@dataclass(frozen=True)
 class RecordedStep:
     """A step that proved itself, and the static cache that it reads and writes."""
 
@@ -106,7 +93,6 @@ class GraphDecoder:
         )
 
     def find(self, key: StepKey, capacity: int) -> RecordedStep | None:
-        """The recorded step, None where there is none yet."""
         found = self._steps.get((key, capacity))
         if found is not None:
             self._steps.move_to_end((key, capacity))

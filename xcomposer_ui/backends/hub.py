@@ -89,7 +89,7 @@ def _mistake(name: str, error: Exception) -> UserError:
     # If the cache is incomplete too, the hub's response is the error's cause.
     for cause in (error, error.__cause__):
         if isinstance(cause, hub_errors.HfHubHTTPError) and not isinstance(cause, hub_errors.LocalEntryNotFoundError):
-            return UserError("hub_refused", name=name, what=_status(cause))
+            return UserError("hub_refused", name=name, what=str(cause.response.status_code))
     return UserError("hub_out_of_reach", name=name, what=first_line(error))
 
 
@@ -124,8 +124,3 @@ class _NoFile:
 
     def flush(self) -> None:
         pass
-
-
-def _status(error: hub_errors.HfHubHTTPError) -> str:
-    response = getattr(error, "response", None)
-    return str(getattr(response, "status_code", "")) or type(error).__name__

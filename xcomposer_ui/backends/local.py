@@ -10,10 +10,11 @@ from typing import Any
 import torch
 
 from xcomposer_ui.backends import batch_generation, checkpoint, divergence, generation
-from xcomposer_ui.backends.device_timing import copy_rate
+from xcomposer_ui.backends.arithmetic import ModelRun
 from xcomposer_ui.backends.devices import (
     budget_bytes,
     choose_device,
+    choose_threads,
     exempt_from_collection,
     free_bytes,
     free_models,
@@ -22,14 +23,12 @@ from xcomposer_ui.backends.devices import (
 from xcomposer_ui.backends.graph_decoder import GraphDecoder, decoder_for
 from xcomposer_ui.backends.memory import weights_bytes
 from xcomposer_ui.backends.prefix_cache import PrefixCache
-from xcomposer_ui.backends.run_control import Stopped
-from xcomposer_ui.backends.threads import choose_threads
-from xcomposer_ui.backends.tracing.traced_run import traced_flow
+from xcomposer_ui.backends.run_control import Stopped, copy_rate
+from xcomposer_ui.backends.tracing.dtype_trace import traced_flow
 from xcomposer_ui.compare.divergence import Divergences
 from xcomposer_ui.core.errors import UserError, out_of_memory
 from xcomposer_ui.core.messages import Sentence
 from xcomposer_ui.core.request import Request, tile_settings
-from xcomposer_ui.core.strategies import strategy_named
 from xcomposer_ui.runtime.backend import BatchCallResult, CallResult, Progress, Result, Work
 from xcomposer_ui.tracing.dtype_flow import DtypeFlow
 
@@ -100,11 +99,18 @@ class LocalBackend:
 
     def _read(self, dtype: str, report: Callable[[float], None]) -> tuple[Any, Any]:
         """(model, tokenizer), read from the checkpoint."""
-        return checkpoint.load(str(self._folder), dtype, self.device, report, shown=self._shown())
+        return checkpoint.load(self.folder, dtype, self.device, report, self._shown)
 
-    def _shown(self) -> str | None:
-        """The model's name in errors; None for the folder's."""
-        return self.model if self.revision else None
+    @property
+    def folder(self) -> Path:
+        """The checkpoint's, after `fetch`."""
+        assert self._folder is not None
+        return self._folder
+
+    @property
+    def _shown(self) -> str:
+        """The model's name in errors."""
+        return self.model if self.revision else self.folder.name
 
     @staticmethod
     def _is_small(model: Any) -> bool:
@@ -114,11 +120,14 @@ class LocalBackend:
         """(model, tokenizer) as loaded in `dtype`. Raises KeyError if it is not loaded."""
         return self._models[dtype], self._tokenizer
 
+    def _run(self, request: Request) -> ModelRun:
+        return ModelRun.of(*self.weights(request.weights_dtype), request)
+
     def compute(self, work: Work[Result], progress: Progress) -> Result:
         return work(self, progress)
 
     def generate(self, request: Request, progress: Progress) -> CallResult:
-        check_prompt(*self.weights(request.weights_dtype), request)
+        check_prompt(self._run(request))
         result = self._generate(request, progress, self._prefixes)
         kept_bytes = self._prefixes.nbytes + self.decoder.nbytes
         if kept_bytes and out_of_memory(result.failure_type, str(result.message)):
@@ -130,27 +139,22 @@ class LocalBackend:
 
     def generate_batch(self, requests: Sequence[Request], progress: Progress) -> BatchCallResult:
         self.forget()  # leaves more memory to the batch
-        dtype = requests[0].weights_dtype
-        for request in requests:
-            check_prompt(*self.weights(dtype), request)
+        runs = [self._run(request) for request in requests]
+        for run in runs:
+            check_prompt(run)
+        others = self._other_bytes(requests[0].weights_dtype)
         return batch_generation.answer_batch(
-            *self.weights(dtype),
-            requests,
-            progress,
-            lambda one: self._generate(one, progress),
-            self.decoder,
-            self._other_bytes(dtype),
+            runs, progress, lambda one: self._generate(one, progress), self.decoder, others
         )
 
     def measure_divergence(
         self, request: Request, variants: Sequence[tuple[str, str]], progress: Progress
     ) -> Divergences:
-        def load_weights(dtype: str) -> tuple[Any, Any]:
-            self.load(dtype, progress)
-            return self.weights(dtype)
+        def loaded(variant: Request) -> ModelRun:
+            self.load(variant.weights_dtype, progress)
+            return self._run(variant)
 
-        chosen = [(strategy_named(strategy), half) for strategy, half in variants]
-        return divergence.diverge(load_weights, request, chosen, progress)
+        return divergence.diverge(loaded, request, variants, progress)
 
     def try_remedy(self, request: Request, progress: Progress) -> CallResult | None:
         dtype = request.weights_dtype
@@ -161,9 +165,9 @@ class LocalBackend:
         return self._generate(request, Progress(stop=progress.stop))  # does not change the run's own progress
 
     def trace_dtypes(self, request: Request, progress: Progress) -> DtypeFlow:
-        model, tokenizer = self.weights(request.weights_dtype)
-        check_prompt(model, tokenizer, request)
-        return traced_flow(model, tokenizer, request, progress)
+        run = self._run(request)
+        check_prompt(run)
+        return traced_flow(run, progress)
 
     def budget_bytes(self) -> int | None:
         return budget_bytes(self.device, sum(weights_bytes(model) for model in list(self._models.values())))
@@ -182,10 +186,8 @@ class LocalBackend:
         free_models(self.device)
 
     def _generate(self, request: Request, progress: Progress, prefixes: PrefixCache | None = None) -> CallResult:
-        dtype = request.weights_dtype
-        return generation.answer(
-            *self.weights(dtype), request, progress, self._other_bytes(dtype), prefixes, self.decoder
-        )
+        others = self._other_bytes(request.weights_dtype)
+        return generation.answer(self._run(request), progress, others, prefixes, self.decoder)
 
     def _other_bytes(self, dtype: str) -> int:
         return sum(weights_bytes(model) for name, model in self._models.items() if name != dtype)
@@ -201,10 +203,10 @@ class LocalBackend:
             self._drop_weights()
 
 
-def check_prompt(model: Any, tokenizer: Any, request: Request) -> None:
+def check_prompt(run: ModelRun) -> None:
     """Raise UserError where the prompt is longer than the model reads: `chat` would cut it without a word."""
-    config, size = model.config, request.picture_size
-    parts = model.prompt_parts(tokenizer, request.text, request.history, pictures=int(size is not None))
+    config, request, size = run.model.config, run.question, run.question.picture_size
+    parts = run.model.prompt_parts(run.tokenizer, request.text, request.history, pictures=int(size is not None))
     tokens = sum(len(ids) for ids in parts)
     if size is not None:
         tokens += config.image_tokens_of(config.pixel_size(size, **tile_settings(request)))

@@ -11,13 +11,12 @@ On any other device (Apple's GPU, which keeps no peak) nothing is measured, and 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import accumulate
-from types import TracebackType
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from xcomposer_ui.backends.torch_private import AllocatorEvents
 
@@ -27,12 +26,56 @@ RECORDED_STEPS = 4
 
 def weights_bytes(model: nn.Module) -> int:
     """Bytes of the storages that hold `model`'s parameters and buffers, each storage once."""
-    tensors = [*model.parameters(), *model.buffers()]
+    return storage_bytes([*model.parameters(), *model.buffers()])
+
+
+def storage_bytes(tensors: Iterable[Tensor]) -> int:
+    """Bytes of the storages that hold `tensors`, each storage once."""
     return sum({t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}.values())
 
 
-class CpuPeak:
-    """`with CpuPeak(model) as peak: …`, then `peak.peak_bytes`. Per thread: enter it where the model runs.
+class Meter:
+    """`with meter: …`, then `meter.peak_bytes`. Per thread: enter it where the model runs.
+
+    This one is for a device that keeps no peak: only the weights are counted. PyTorch reports what is allocated on
+    Apple's GPU at a moment (`torch.mps.current_allocated_memory`), never the most.
+    """
+
+    kind = "unmeasured"
+
+    def __init__(self, model: nn.Module) -> None:
+        self.weights_bytes = weights_bytes(model)
+        self.peak_bytes: int | None = None
+
+    def __enter__(self) -> Meter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing to end."""
+
+    def token(self, cache_bytes: Callable[[], int]) -> None:
+        """Count one more token of the answer. cache_bytes: returns the size of the KV cache."""
+
+    def recent(self) -> tuple[int, int | None] | None:
+        """(most bytes in use since the last call, weights included; bytes reserved); None where not measured."""
+        return None
+
+    def live_bytes(self) -> int | None:
+        """Bytes in use now, weights included; None where not measured."""
+        return None
+
+    def figures(self, correction_bytes: int) -> dict[str, Any]:
+        """The fields of a `Measurement`. correction_bytes: to add to the peak."""
+        peak_bytes = None if self.peak_bytes is None else self.peak_bytes + correction_bytes
+        return {
+            "peak_memory_bytes": peak_bytes,
+            "peak_memory_kind": None if peak_bytes is None else self.kind,
+            "weights_bytes": self.weights_bytes,
+        }
+
+
+class CpuPeak(Meter):
+    """The meter of the CPU.
 
     Every allocation is recorded, unless `token` reports an answer's tokens. From the second decoding step on, each step
     makes the same allocations as the one before, some larger by a fixed number of bytes. So after RECORDED_STEPS, if
@@ -46,8 +89,7 @@ class CpuPeak:
     kind = "cpu_tensors"
 
     def __init__(self, model: nn.Module) -> None:
-        self.weights_bytes = weights_bytes(model)
-        self.peak_bytes: int | None = None
+        super().__init__(model)
         self._events = AllocatorEvents()
         self._live = self._highest = self._recent = 0
         self._tokens = self._recorded_tokens = 0
@@ -65,7 +107,6 @@ class CpuPeak:
         return self
 
     def token(self, cache_bytes: Callable[[], int]) -> None:
-        """Count one more token of the answer. cache_bytes: returns the size of the KV cache."""
         self._tokens += 1
         self._cache_bytes = cache_bytes
         if self._events.on:
@@ -77,7 +118,7 @@ class CpuPeak:
                 self._recorded_tokens = self._tokens
                 self._growths = self._growths_of_a_step()
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         if not AllocatorEvents.available:
             return
         if self._events.on:
@@ -87,10 +128,7 @@ class CpuPeak:
         self.peak_bytes = self.weights_bytes + self._highest
 
     def recent(self) -> tuple[int, int | None] | None:
-        """(most bytes in use since the last call, None), weights included; None without the profiler.
-
-        Takes some microseconds, and a fraction of one for each recorded event.
-        """
+        """As of any meter; takes some microseconds, and a fraction of one for each recorded event."""
         if not AllocatorEvents.available:
             return None
         if self._events.on:
@@ -100,6 +138,10 @@ class CpuPeak:
             self._recent = self._extrapolated()
         found, self._recent = self._recent, self._live
         return self.weights_bytes + found, None
+
+    def live_bytes(self) -> int | None:
+        """As of any meter, while everything is recorded."""
+        return None if self.recent() is None else self.weights_bytes + self._live
 
     def _take(self) -> None:
         """Stop recording, and add up the events."""
@@ -136,29 +178,25 @@ def _alike(step: list[int], other: list[int]) -> bool:
     return len(step) == len(other) and all((a > 0) == (b > 0) for a, b in zip(step, other, strict=True))
 
 
-class CudaPeak:
-    """`with CudaPeak(model) as peak: …`, then `peak.peak_bytes`."""
+class CudaPeak(Meter):
+    """The meter of a card, whose peak torch.cuda keeps itself."""
 
     kind = "cuda_allocated"
 
     def __init__(self, model: Any, others_bytes: int = 0) -> None:
         """others_bytes: of other weights on the device, which are not part of this run and are subtracted."""
+        super().__init__(model)
         self._device = model.device
         self._others = others_bytes
         self._highest = 0
-        self.weights_bytes = weights_bytes(model)
-        self.peak_bytes: int | None = None
 
     def __enter__(self) -> CudaPeak:
         torch.cuda.synchronize(self._device)
         torch.cuda.reset_peak_memory_stats(self._device)
         return self
 
-    def token(self, cache_bytes: Callable[[], int]) -> None:
-        """Nothing to do: torch.cuda keeps the peak itself."""
-
     def recent(self) -> tuple[int, int | None] | None:
-        """(most bytes allocated since the last call, bytes reserved now), by the host's order of events.
+        """As of any meter, by the host's order of events.
 
         This does not wait for the device: allocations are made when work is queued, which may be ahead of it.
         """
@@ -167,42 +205,17 @@ class CudaPeak:
         self._highest = max(self._highest, allocated)
         return allocated - self._others, torch.cuda.memory_reserved(self._device)
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def live_bytes(self) -> int | None:
+        return torch.cuda.memory_allocated(self._device) - self._others
+
+    def __exit__(self, *_: object) -> None:
         torch.cuda.synchronize(self._device)
         self._highest = max(self._highest, torch.cuda.max_memory_allocated(self._device))
         self.peak_bytes = self._highest - self._others
-
-
-class NoPeak:
-    """The meter for a device that keeps no peak: only the weights are counted.
-
-    PyTorch reports what is allocated on Apple's GPU at a moment (`torch.mps.current_allocated_memory`), never the most.
-    """
-
-    kind = "unmeasured"
-    peak_bytes: None = None
-
-    def __init__(self, model: nn.Module) -> None:
-        self.weights_bytes = weights_bytes(model)
-
-    def __enter__(self) -> NoPeak:
-        return self
-
-    def token(self, cache_bytes: Callable[[], int]) -> None:
-        """Nothing to do."""
-
-    def recent(self) -> None:
-        """None: not measured."""
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """Nothing to do."""
-
-
-Meter: TypeAlias = CpuPeak | CudaPeak | NoPeak
 
 
 def meter_of(model: Any, others_bytes: int = 0) -> Meter:
     """The meter for where `model` is. others_bytes: of other weights beside it, which a card's meter subtracts."""
     if model.device.type == "cuda":
         return CudaPeak(model, others_bytes)
-    return CpuPeak(model) if model.device.type == "cpu" else NoPeak(model)
+    return CpuPeak(model) if model.device.type == "cpu" else Meter(model)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from itertools import zip_longest
 from typing import Any
 
 import torch
@@ -42,12 +43,11 @@ def outputs_of(model: nn.Module, each: Callable[[Key, Tensor], None]) -> Iterato
 
         return returned
 
-    hooks = [module.register_forward_hook(hook(name)) for name, module in model.named_modules() if name]
-    try:
+    with ExitStack() as hooks:
+        for name, module in model.named_modules():
+            if name:
+                hooks.enter_context(module.register_forward_hook(hook(name)))
         yield
-    finally:
-        for hook_ in hooks:
-            hook_.remove()
 
 
 def layer_divergence(key: Key, output: Tensor, reference: Tensor, is_block: bool) -> LayerDivergence:
@@ -115,7 +115,4 @@ def largest_share(layers: Sequence[LayerDivergence]) -> tuple[float | None, str 
 
 def first_difference(reference: Sequence[int], other: Sequence[int]) -> int | None:
     """The index of the first token that differs or that only one of the two has; None if they are equal."""
-    for n, (a, b) in enumerate(zip(reference, other, strict=False)):
-        if a != b:
-            return n
-    return None if len(reference) == len(other) else min(len(reference), len(other))
+    return next((n for n, (one, two) in enumerate(zip_longest(reference, other)) if one != two), None)

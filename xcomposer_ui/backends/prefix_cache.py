@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from torch import Tensor
 
+from xcomposer_ui.backends.arithmetic import Arithmetic, ModelRun
 from xcomposer_ui.backends.memory import Meter
-from xcomposer_ui.core.request import Request, tile_settings
+from xcomposer_ui.core.request import tile_settings
 from xcomposer_ui.models.cache import PreallocatedCache
 from xcomposer_ui.models.turns import PictureSource, PromptTurn, common_length, digest_of
 
@@ -19,9 +18,6 @@ MOST = 2
 
 MOST_BYTES = 2 << 30
 """Most bytes of all kept conversations together."""
-
-Arithmetic = tuple[str, str, int]
-"""(strategy, half, exponent of the range stress): an entry is reused only under the same one."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +38,13 @@ class PrefixCache:
     """Recent conversations with one model. A turn removes its conversation and, if it succeeds, adds the longer one.
 
     `clear` may be called from any thread, the other methods from the thread that computes.
+    cleared: how often `clear` was called; `put` needs the number from the start of the turn.
     """
 
     def __init__(self, most: int = MOST, most_bytes: int = MOST_BYTES) -> None:
         self._most, self._most_bytes = most, most_bytes
         self._kept: list[CachedPrefix] = []  # least recently used first
-        self._cleared = 0
+        self.cleared = 0
         self._lock = threading.Lock()
 
     @property
@@ -55,11 +52,6 @@ class PrefixCache:
         """Bytes of all conversations."""
         with self._lock:
             return sum(kept.nbytes for kept in self._kept)
-
-    @property
-    def cleared(self) -> int:
-        """How often `clear` was called; `put` needs the number from the start of the turn."""
-        return self._cleared
 
     def picture(self, arithmetic: Arithmetic, digest: str) -> Tensor | None:
         """The picture's embeddings, None if no kept conversation has them."""
@@ -92,17 +84,16 @@ class PrefixCache:
         # The prompt's own embeddings are not needed again: the next turn makes its own.
         slim = PromptTurn({}, turn.positions, turn.ends, turn.pictures)
         with self._lock:
-            if cleared != self._cleared:
+            if cleared != self.cleared:
                 return
             self._kept.append(CachedPrefix(arithmetic, slim, cache))
             while len(self._kept) > self._most or sum(kept.nbytes for kept in self._kept) > self._most_bytes:
                 del self._kept[0]
 
     def clear(self) -> None:
-        """Remove all."""
         with self._lock:
             self._kept.clear()
-            self._cleared += 1
+            self.cleared += 1
 
 
 class PromptReader:
@@ -113,43 +104,32 @@ class PromptReader:
     prompt_tokens, reused_tokens: None until they are known. reused_picture: None without a picture.
     """
 
-    def __init__(
-        self,
-        model: Any,
-        tokenizer: Any,
-        question: Request,
-        arithmetic: Arithmetic,
-        pixels: Callable[[], Tensor],
-        prefixes: PrefixCache,
-    ) -> None:
-        """pixels: returns the question's picture as pixels of the strategy's dtype."""
+    def __init__(self, run: ModelRun, prefixes: PrefixCache) -> None:
         self.cache = PreallocatedCache()
         self.prompt_tokens: int | None = None
         self.reused_tokens: int | None = None
         self.reused_picture: bool | None = None
-        self._model, self._tokenizer, self._question = model, tokenizer, question
-        self._arithmetic, self._pixels, self._prefixes = arithmetic, pixels, prefixes
+        self._run, self._prefixes, self._arithmetic = run, prefixes, run.arithmetic_key
         self._cleared = prefixes.cleared
         self._taken_bytes = self._unused_bytes = 0
         self._turn: PromptTurn | None = None
 
     def read(self) -> dict[str, Tensor]:
         """The prompt as the model's inputs, all but its last piece in `cache`."""
-        question, picture = self._question, None
+        run, question, picture = self._run, self._run.question, None
         if question.image is not None:
-            picture = PictureSource(
-                digest_of(question.image, tile_settings(question)), lambda: self._model.encode_image(self._pixels())
-            )
+            digest = digest_of(question.image, tile_settings(question))
+            picture = PictureSource(digest, lambda: run.model.encode_image(run.pixels()))
             self.reused_picture = False
         before = self._prefixes.nbytes
-        turn = self._model.next_turn(self._tokenizer, question.text, picture, question.history, self._kept_picture)
+        turn = run.model.next_turn(run.tokenizer, question.text, picture, question.history, self._kept_picture)
         self.cache, self.reused_tokens = self._prefixes.take(self._arithmetic, turn)
         self._taken_bytes = self.cache.nbytes
         if self.reused_picture:
             self._taken_bytes += sum(p.untyped_storage().nbytes() for p in turn.pictures.values())
         self._unused_bytes = max(0, before - self._taken_bytes)
         self.prompt_tokens = turn.length
-        self._model.read_pieces(turn, self.cache)
+        run.model.read_pieces(turn, self.cache)
         self._turn = turn
         return turn.inputs
 
@@ -166,7 +146,7 @@ class PromptReader:
             self._prefixes.put(self._arithmetic, turn, cache, self._cleared)
 
     def _kept_picture(self, digest: str) -> Tensor | None:
-        if not self._question.history:
+        if not self._run.question.history:
             return None
         found = self._prefixes.picture(self._arithmetic, digest)
         self.reused_picture = found is not None

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.hooks import RemovableHandle
 
 from xcomposer_ui.core.messages import Message
 from xcomposer_ui.core.strategies import HALF_DTYPES
-from xcomposer_ui.runtime.backend import FailureSite
-from xcomposer_ui.tracing.dtype_flow import DtypeFlow
+from xcomposer_ui.tracing.dtype_flow import DtypeFlow, FailureSite
 
 NON_FINITE = "NonFiniteLogits"
 REPEATED = "RepeatedToken"
@@ -22,14 +21,10 @@ REPEATS = 16
 """Equal tokens at the end of a cut-off answer that make it a repetition."""
 
 
-@contextmanager
-def each_logits(model: Any, check: Callable[[Tensor], None]) -> Iterator[None]:
+def each_logits(model: Any, check: Callable[[Tensor], None]) -> RemovableHandle:
     """A context in which `check` is called with every logits tensor that `model` computes, (B, T, vocabulary)."""
-    hook = model.get_output_embeddings().register_forward_hook(lambda _module, _inputs, logits: check(logits))
-    try:
-        yield
-    finally:
-        hook.remove()
+    handle: RemovableHandle = model.get_output_embeddings().register_forward_hook(lambda _, __, logits: check(logits))
+    return handle
 
 
 class FiniteWatch:
@@ -64,14 +59,10 @@ class FiniteWatch:
         total = logits.sum(dtype=torch.float32)
         self._sum = total if self._sum is None else self._sum.add_(total)
 
-    def _note(self, logits: Tensor) -> None:
-        """Only stores the logits, so that the model is not slowed."""
+    def note(self, logits: Tensor) -> None:
+        """Check the logits of a step later: now they are only stored, so that the model is not slowed."""
         self.accumulate()
         self._latest = logits
-
-    def on(self, model: Any) -> AbstractContextManager[None]:
-        """A context in which every logits tensor that `model` computes is checked."""
-        return each_logits(model, self._note)
 
 
 def repeated_to_the_end(ids: Sequence[int], most: int) -> int:

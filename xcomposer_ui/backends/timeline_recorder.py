@@ -31,7 +31,6 @@ class TimelineRecorder:
         self._started = self._last = now()
 
     def start(self, with_picture: bool) -> None:
-        """Start the timeline now."""
         self._phase = TOWER if with_picture else PREFILL
         self._started = self._last = self._now()
 
@@ -40,11 +39,9 @@ class TimelineRecorder:
         self._sample_if_due(TOWER if id(block) in self._tower else PREFILL)
 
     def token(self) -> None:
-        """Sample at a token."""
         self._sample_if_due(DECODE)
 
     def end(self) -> None:
-        """Take the last sample."""
         self._sample()
 
     def so_far(self) -> MemoryTimeline | None:

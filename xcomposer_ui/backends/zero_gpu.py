@@ -58,18 +58,15 @@ def open_zero_gpu(model: str, device: str, decoder: str = "auto") -> ModelHost:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How work ended: with a result, with what it raised for the caller, or with a bug's traceback."""
+    """How work ended: with a result, or with what it raised for the caller; for a bug, that has its traceback."""
 
     result: Any = None
-    raised: UserError | Stopped | None = None
-    bug: str = ""
+    raised: UserError | Stopped | RuntimeError | None = None
 
     def unwrapped(self) -> Any:
-        """The result. Raises what the work raised, and RuntimeError for a bug."""
+        """The result. Raises what the work raised."""
         if self.raised is not None:
             raise self.raised
-        if self.bug:
-            raise RuntimeError(f"the process on the card failed:\n{self.bug}")
         return self.result
 
 
@@ -102,7 +99,7 @@ def _outcome(job: Job[Any]) -> Outcome:
     except (UserError, Stopped) as raised:
         return Outcome(raised=raised)
     except Exception:
-        return Outcome(bug=traceback.format_exc())
+        return Outcome(raised=RuntimeError(f"the process on the card failed:\n{traceback.format_exc()}"))
 
 
 def card_lent() -> Message:
@@ -156,7 +153,7 @@ class ZeroGpuBackend(LocalBackend):
             return super()._read(dtype, report)
         # transformers would read on threads of its own, for which no card is emulated. Mapped files are not used: once
         # it has its copy, `spaces` deletes them from the hub's cache.
-        model, tokenizer = checkpoint.load(str(self._folder), dtype, "cpu", report, shown=self._shown(), mapped=False)
+        model, tokenizer = checkpoint.load(self.folder, dtype, "cpu", report, self._shown, mapped=False)
         return model.to(self.device), tokenizer
 
 

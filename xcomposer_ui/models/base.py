@@ -21,10 +21,9 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from xcomposer_ui.core.families.facts import FamilyFacts
 from xcomposer_ui.models.answer import GrowingAnswer, answer_text
-from xcomposer_ui.models.cache import CACHE_NAME, PreallocatedCache
+from xcomposer_ui.models.cache import CACHE_NAME, DecodingCache, PreallocatedCache
 from xcomposer_ui.models.generation import GenerationInputs
 from xcomposer_ui.models.range_stress import ResidualStream
-from xcomposer_ui.models.static_cache import DecodingCache
 from xcomposer_ui.models.turns import History, PromptTurns
 
 PictureSize = tuple[int, int]
@@ -211,7 +210,6 @@ class Family:
     fit_to_weights: Callable[[Any, str], None] = lambda config, source: None
 
     def model_class(self, config: object) -> type[Any]:
-        """The model class for `config`."""
         return next(model for kind, model in self.classes if type(config) is kind)
 
 

@@ -60,7 +60,6 @@ class GenerationInputs:
         return [self.until_end(tokenizer, ids) for ids in sequences.tolist()]
 
     def end_ids(self, tokenizer: Any) -> list[int]:
-        """The ids that end an answer."""
         ends = [tokenizer.eos_token_id]
         return ends if self.turn_end is None else [*ends, tokenizer.convert_tokens_to_ids(self.turn_end)]
 

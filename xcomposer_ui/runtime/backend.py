@@ -12,9 +12,9 @@ from xcomposer_ui.core.events import TryingRemedies
 from xcomposer_ui.core.memory_timeline import MemoryTimeline
 from xcomposer_ui.core.messages import Sentence
 from xcomposer_ui.core.request import Request
-from xcomposer_ui.core.result import AnswerTokens, Measurement, Operand
+from xcomposer_ui.core.result import AnswerTokens, Measurement
 from xcomposer_ui.finetuning.result import Finetuning
-from xcomposer_ui.tracing.dtype_flow import DtypeFlow
+from xcomposer_ui.tracing.dtype_flow import DtypeFlow, FailureSite
 
 
 @dataclass
@@ -70,15 +70,6 @@ class ProgressSnapshot:
 
 
 @dataclass(frozen=True)
-class FailureSite:
-    """Where an operation failed, as observed in the run. None and () where it was not observed."""
-
-    module: str | None = None
-    operation: str | None = None
-    operands: tuple[Operand, ...] = ()
-
-
-@dataclass(frozen=True)
 class CallResult:
     """How one call of the model ended: with `answer`, or with an expected failure.
 
@@ -94,7 +85,7 @@ class CallResult:
     failure_type: str | None = None
     message: Sentence = ""
     traceback: str = ""
-    site: FailureSite = FailureSite()
+    site: FailureSite = field(default_factory=FailureSite)
     timeline: MemoryTimeline | None = None
     tokens: AnswerTokens | None = None
     reasons: Mapping[str, Sentence] = field(default_factory=dict)

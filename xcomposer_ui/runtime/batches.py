@@ -13,6 +13,7 @@ from xcomposer_ui.core.events import FinishedBatch, Loading, Waiting
 from xcomposer_ui.core.jsonl import EarlierResults, Line, Pending, Recorded, Skipped, read_requests
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.result import result_as_json
+from xcomposer_ui.runtime.runner import Runner
 from xcomposer_ui.runtime.worker_pool import WorkerPool
 
 BATCH_SIZE = 8
@@ -23,12 +24,6 @@ MOST_AT_ONCE = 1024
 
 OF_ONE_LINE = ("long_prompt",)
 """Mistakes of one line that are found when its batch is run; any other one affects every line."""
-
-
-class RunsBatches(Protocol):
-    """The part of the runner that batches need."""
-
-    def run_batch(self, requests: Sequence[Request]) -> Generator[Waiting | Loading | FinishedBatch, None, None]: ...
 
 
 class Results(EarlierResults, Protocol):
@@ -50,11 +45,7 @@ BatchEvent = Skipped | Recorded | Halved | Waiting | Loading
 
 
 def run_file(
-    runner: RunsBatches,
-    file: Path,
-    results: Results,
-    defaults: Mapping[str, Any],
-    batch_size: int = BATCH_SIZE,
+    runner: Runner, file: Path, results: Results, defaults: Mapping[str, Any], batch_size: int = BATCH_SIZE
 ) -> Generator[BatchEvent, None, None]:
     """Run each line of `file`, up to `batch_size` in one call. Closing the generator stops the run; `results` has
     what was written until then.
@@ -97,7 +88,7 @@ def run_file_in(
     yield from queue.passed_over()
 
 
-def finished_batch(runner: RunsBatches, requests: Sequence[Request]) -> FinishedBatch:
+def finished_batch(runner: Runner, requests: Sequence[Request]) -> FinishedBatch:
     """The last event of a batch, computed in this process."""
     *_, last = runner.run_batch(requests)
     assert isinstance(last, FinishedBatch)
@@ -105,7 +96,6 @@ def finished_batch(runner: RunsBatches, requests: Sequence[Request]) -> Finished
 
 
 def requests_of(batch: Sequence[Pending]) -> list[Request]:
-    """The requests of `batch`."""
     return [one.request for one in batch]
 
 

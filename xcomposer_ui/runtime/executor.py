@@ -15,8 +15,6 @@ from xcomposer_ui.core.events import Event, Loading, MemorySoFar, TextSoFar
 from xcomposer_ui.runtime.backend import Progress
 from xcomposer_ui.runtime.model_queue import POLL_SEC
 
-Work = Callable[[], None]
-
 
 class Worker:
     """A thread that runs queued work in order. It starts with the first work and ends when the Worker is deleted.
@@ -27,12 +25,12 @@ class Worker:
     """
 
     def __init__(self) -> None:
-        self._queue: SimpleQueue[Work | None] = SimpleQueue()
+        self._queue: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
         weakref.finalize(self, self._queue.put, None)  # at the end of the process too
 
-    def submit(self, work: Work) -> None:
+    def submit(self, work: Callable[[], None]) -> None:
         """Add `work` to the end of the queue."""
         with self._starting:
             if self._thread is None:
@@ -43,7 +41,7 @@ class Worker:
         self._queue.put(work)
 
 
-def _run_all(queue: SimpleQueue[Work | None]) -> None:
+def _run_all(queue: SimpleQueue[Callable[[], None] | None]) -> None:
     while (work := queue.get()) is not None:
         work()
         del work  # an idle worker keeps no reference to the last work

@@ -17,7 +17,7 @@ from xcomposer_ui.finetuning.result import Finetuned
 from xcomposer_ui.planning.fit import MemoryBudget
 from xcomposer_ui.runtime.model_queue import nobody
 from xcomposer_ui.runtime.runner import Runner
-from xcomposer_ui.runtime.worker_pool import WorkerPool
+from xcomposer_ui.runtime.worker_pool import RunnerState, WorkerPool
 from xcomposer_ui.tracing.dtype_flow import Traced, Tracing
 
 
@@ -34,7 +34,7 @@ class PooledRunner(Runner):
         super().__init__(settings, visitor=visitor, models=workers)
         self._workers = workers
         self._pool = WorkerPool(settings, workers)
-        self._state: tuple[Status, MemoryBudget | None] = Status(settings.model, device=None, half=None), None
+        self._state: RunnerState = Status(settings.model, device=None, half=None), None
 
     def close(self) -> None:
         """End the workers, whatever they are computing."""

@@ -23,7 +23,6 @@ from xcomposer_ui.runtime import computations
 from xcomposer_ui.runtime.backend import Backend, ModelHost, Progress, Work
 from xcomposer_ui.runtime.executor import Job, Result, Worker
 from xcomposer_ui.runtime.model_queue import ModelQueue, nobody
-from xcomposer_ui.runtime.remedies import TRIAL_TOKENS
 from xcomposer_ui.tracing.dtype_flow import Traced, Tracing
 
 TRACED_TOKENS = 2
@@ -69,10 +68,7 @@ class Runner:
         Raises UserError as the first run would.
         """
         release = self._queue.wait(_loading(self.settings.model))
-        self._submit(
-            lambda progress: bool(self._backend_for(self.settings.model, None, progress).load(self.half(), progress)),
-            release,
-        ).wait()
+        self._submit(self._load, release).wait()
 
     def place(self) -> None:
         """Load the weights that the first run needs in this thread, before the page is served.
@@ -80,7 +76,12 @@ class Runner:
         ZeroGPU takes over what is on its emulated card when the page is launched, and emulates the card for this thread
         only. Raises UserError as the first run would.
         """
-        self._backend_for(self.settings.model, None, Progress()).load(self.half(), Progress())
+        self._load(Progress())
+
+    def _load(self, progress: Progress) -> bool:
+        """Load the weights that the first run needs; whether they were not loaded yet."""
+        backend = self._backend_for(self.settings.model, None, progress)
+        return backend.load(self.half(), progress) is not None
 
     def open(self) -> None:
         """Open the backend without loading weights, so that `status` and `memory_budget` have its device.
@@ -166,14 +167,10 @@ class Runner:
         _, half_reason = self._half(request.half)
         request = self.resolved(request)
 
-        trials = [name for name in STRATEGIES if name != request.strategy]
-        work = Work(
-            computations.answer, (request, half_reason),
-            runs=(request, *(replace(request, strategy=name, max_new_tokens=TRIAL_TOKENS) for name in trials)),
-        )  # fmt: skip
-        job = yield from self._start(
-            Message("work.run", strategy=strategy_title(request.strategy)), self._at(request, work)
-        )
+        others = [name for name in STRATEGIES if name != request.strategy]
+        trials = [replace(request, strategy=name, max_new_tokens=computations.TRIAL_TOKENS) for name in others]
+        work = Work(computations.answer, (request, half_reason), runs=(request, *trials))
+        job = yield from self._compute(Message("work.run", strategy=strategy_title(request.strategy)), request, work)
         with job:
             yield from job.events(Loading(str(request.model), request.weights_dtype))
         yield Finished(job.result())
@@ -189,7 +186,7 @@ class Runner:
 
         longest = max(requests, key=lambda request: request.max_new_tokens)
         work = Work(computations.answer_batch, (requests, half_reason), runs=(longest, longest))
-        job = yield from self._start(Message("work.batch"), self._at(first, work))
+        job = yield from self._compute(Message("work.batch"), first, work)
         loading = Loading(str(first.model), first.weights_dtype)
         with job:
             for _ in job.poll():
@@ -207,7 +204,7 @@ class Runner:
         runs = tuple(replace(request, strategy=strategy, half=half) for strategy, half in variants)
         # Each variant answers, and reads the reference's answer.
         work = Work(computations.measure_divergence, (request, tuple(variants)), runs=runs * 2)
-        job = yield from self._start(Message("work.divergence"), self._at(request, work))
+        job = yield from self._compute(Message("work.divergence"), request, work)
         with job:
             for _ in job.poll():
                 yield Diverging()
@@ -216,10 +213,8 @@ class Runner:
     def trace(self, request: Request) -> Generator[Waiting | Tracing | Traced, None, None]:
         """Trace `request` for `TRACED_TOKENS` tokens; the last event is Traced, for a failed run too."""
         request = replace(self.resolved(request), max_new_tokens=TRACED_TOKENS)
-
-        job = yield from self._start(
-            Message("work.trace"), self._at(request, Work(computations.trace, (request,), runs=(request,)))
-        )
+        work = Work(computations.trace, (request,), runs=(request,))
+        job = yield from self._compute(Message("work.trace"), request, work)
         with job:
             for _ in job.poll():
                 yield Tracing()
@@ -264,6 +259,14 @@ class Runner:
             assert job.progress.finetuning is not None
             yield Finetuned(job.progress.finetuning)
 
+    def _compute(self, name: Message, request: Request, work: Work[Result]) -> Generator[Waiting, None, Job[Result]]:
+        """`_start` `work` where the model of `request` is."""
+
+        def compute(progress: Progress) -> Result:
+            return self._backend_for(str(request.model), request.device, progress).compute(work, progress)
+
+        return (yield from self._start(name, compute))
+
     def _start(self, name: Message, work: Callable[[Progress], Result]) -> Generator[Waiting, None, Job[Result]]:
         """Yield Waiting until it is the caller's turn, then start `work`. name: of the work, for those who wait."""
         release = yield from self._queue.acquire(name)
@@ -278,14 +281,6 @@ class Runner:
             release()
             raise
         return job
-
-    def _at(self, request: Request, work: Work[Result]) -> Callable[[Progress], Result]:
-        """`work`, computed where the model of `request` is."""
-
-        def compute(progress: Progress) -> Result:
-            return self._backend_for(str(request.model), request.device, progress).compute(work, progress)
-
-        return compute
 
     def _backend_for(self, model: str, device: str | None, progress: Progress) -> ModelHost:
         """The backend for `model` on `device`. Another model's weights are dropped once this one's are downloaded."""

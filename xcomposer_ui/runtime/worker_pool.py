@@ -30,6 +30,9 @@ STREAM_POLL_SEC = 0.25
 
 CONNECT_SEC = 10.0
 
+RunnerState = tuple[Status, MemoryBudget | None]
+"""A runner's status and memory budget."""
+
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
@@ -63,31 +66,13 @@ class RunnerActor:
         self._runner = Runner(settings)
         self._stopped = 0
 
-    def compute(self, function: Callable[[Runner, Any], Any], argument: Any) -> tuple[Any, WorkerFacts]:
+    def compute(self, function: Callable[..., Any], *arguments: Any) -> tuple[Any, WorkerFacts]:
         """(the result of `function` with this process's runner, or the user's mistake, and where it was computed)."""
         try:
-            result = function(self._runner, argument)
+            result = function(self._runner, *arguments)
         except UserError as mistake:  # as data: Ray would wrap it in an exception of its own
             result = mistake
         return result, WorkerFacts(socket.gethostname(), os.getpid(), self._runner.status().device)
-
-    def warm_up(self) -> UserError | None:
-        """Load the weights of the first run; the user's mistake, if that is one."""
-        try:
-            self._runner.warm_up()
-        except UserError as mistake:
-            return mistake
-        return None
-
-    def state(self) -> tuple[Status, MemoryBudget | None]:
-        """The runner's status and memory budget; finds out the device first."""
-        self._runner.machine.check()
-        self._runner.open()
-        return self._runner.status(), self._runner.memory_budget()
-
-    def forget(self) -> None:
-        """Drop the prefix cache."""
-        self._runner.forget()
 
     def streamed(self, number: int, method: str, *arguments: Any) -> Generator[Any, None, None]:
         """What the runner's `method` yields, until `stop(number)`; the user's mistake, if any, comes last."""
@@ -190,21 +175,18 @@ class WorkerPool:
 
     def warm_up(self) -> None:
         """Load in each worker the weights that its first run needs. Raises UserError as the first run would."""
-        for mistake in self._ray.get([actor.warm_up.remote() for actor in self._actors]):
-            if mistake is not None:
-                raise mistake
+        for loading in [actor.compute.remote(Runner.warm_up) for actor in self._actors]:
+            self._result(loading)
 
-    def state(self) -> tuple[Status, MemoryBudget | None]:
-        """A worker's status and memory budget."""
-        state: tuple[Status, MemoryBudget | None] = self._ray.get(self._actors[0].state.remote())
-        return state
+    def state(self) -> RunnerState:
+        return self._state_of(self._actors[0])
 
     def forget(self) -> None:
         """Let each worker drop its prefix cache. Returns at once."""
         for actor in self._actors:
-            actor.forget.remote()
+            actor.compute.remote(Runner.forget)
 
-    def streamed(self, method: str, *arguments: Any) -> Generator[Any, None, tuple[Status, MemoryBudget | None]]:
+    def streamed(self, method: str, *arguments: Any) -> Generator[Any, None, RunnerState]:
         """Yield what the runner's `method` yields in an idle worker, the last thing again while nothing new comes.
 
         Returns the worker's state after it. Closing the generator stops the work. Where the worker dies, another one
@@ -214,8 +196,7 @@ class WorkerPool:
             actor = self._idle.popleft()
             try:
                 yield from self._stream(actor, method, arguments)
-                state: tuple[Status, MemoryBudget | None] = self._ray.get(actor.state.remote())
-                return state
+                return self._state_of(actor)
             except self._ray.exceptions.RayTaskError:
                 raise  # a bug in what was computed
             except self._ray.exceptions.RayError:  # the worker died
@@ -223,6 +204,17 @@ class WorkerPool:
             finally:
                 self._idle.append(actor)
         raise UserError("worker_died", times=MOST_ATTEMPTS)
+
+    def _result(self, reference: Any) -> Any:
+        """What an actor's `compute` returned. Raises the user's mistake, if that is what it ended with."""
+        result, _ = self._ray.get(reference)
+        if isinstance(result, UserError):
+            raise result
+        return result
+
+    def _state_of(self, actor: Any) -> RunnerState:
+        state: RunnerState = self._result(actor.compute.remote(_state))
+        return state
 
     def _stream(self, actor: Any, method: str, arguments: tuple[Any, ...]) -> Generator[Any, None, None]:
         number = next(self._numbers)
@@ -266,6 +258,13 @@ class WorkerPool:
     def _replaced(self, actor: Any) -> Any:
         self._actors[self._actors.index(actor)] = fresh = self._started()
         return fresh
+
+
+def _state(runner: Runner) -> RunnerState:
+    """Finds out the device first."""
+    runner.machine.check()
+    runner.open()
+    return runner.status(), runner.memory_budget()
 
 
 def _first_attempt(task: Task | None) -> tuple[Task, int] | None:

@@ -74,11 +74,11 @@ class OutsideCast:
 
 
 @dataclass(frozen=True)
-class Clash:
-    """Where a run failed: the operation, the module whose code ran it, and the operands."""
+class FailureSite:
+    """Where a run failed: the operation, the module whose code ran it, the operands; empty if that was not observed."""
 
-    module: str | None
-    operation: str | None
+    module: str | None = None
+    operation: str | None = None
     operands: tuple[Operand, ...] = ()
 
 
@@ -93,7 +93,7 @@ class DtypeFlow:
     calls: tuple[ModuleCall, ...]
     error: str | None = None
     truncated: bool = False
-    clash: Clash | None = None
+    clash: FailureSite | None = None
     outside: tuple[OutsideCast, ...] = ()
 
     def rows(self) -> tuple[ModuleCall, ...]:
@@ -182,7 +182,7 @@ def _cast_as_json(cast: Cast) -> dict[str, Any]:
     return {"operation": cast.operation, "from": cast.from_dtype, "to": cast.to_dtype, "count": cast.count}
 
 
-def _clash_as_json(clash: Clash | None) -> dict[str, Any] | None:
+def _clash_as_json(clash: FailureSite | None) -> dict[str, Any] | None:
     if clash is None:
         return None
     return {"module": clash.module, "operation": clash.operation, "operands": operands_as_json(clash.operands)}

@@ -88,11 +88,17 @@ class Learner:
         return sum(matches) / len(matches)
 
 
-def new_optimizer(weights: list[nn.Parameter], request: FinetuningRequest) -> torch.optim.Optimizer:
-    """PyTorch's optimizer of the request for `weights`, without weight decay: a weight without gradient stays."""
+def new_optimizer(
+    weights: list[nn.Parameter], request: FinetuningRequest, *, foreach: bool | None = None
+) -> torch.optim.Optimizer:
+    """PyTorch's optimizer of the request for `weights`, without weight decay: a weight without gradient stays.
+
+    foreach: whether all weights are updated at once; None for PyTorch's choice by their device.
+    """
+    rate = request.learning_rate
     if request.optimizer == "sgd":
-        return torch.optim.SGD(weights, lr=request.learning_rate, momentum=MOMENTUM)
-    return torch.optim.AdamW(weights, lr=request.learning_rate, eps=request.epsilon, weight_decay=0.0)
+        return torch.optim.SGD(weights, lr=rate, momentum=MOMENTUM, foreach=foreach)
+    return torch.optim.AdamW(weights, lr=rate, eps=request.epsilon, weight_decay=0.0, foreach=foreach)
 
 
 def forward(model: Any, examples: Examples, data: FinetuningData, pixels_dtype: torch.dtype) -> AnswerLogits:

@@ -1,9 +1,10 @@
-"""Measures one step of a training in full: gradients that underflow, updates that are swallowed, largest values."""
+"""Measures one step of a training: gradients that underflow, updates that are swallowed, largest values; its memory."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+import gc
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,8 +13,11 @@ from torch import Tensor, nn
 
 from xcomposer_ui.backends.finetuning.data import Examples
 from xcomposer_ui.backends.finetuning.learner import Learner, forward, loss_of, new_optimizer
+from xcomposer_ui.backends.memory import meter_of
+from xcomposer_ui.backends.module_outputs import in_float64, outputs_of
 from xcomposer_ui.backends.tracing.tensor_origins import dtype_name
 from xcomposer_ui.finetuning.probe import GradientCounts, Histogram, Largest, ModuleCounts, Probe, UpdateCounts
+from xcomposer_ui.finetuning.result import TrainingMemory
 from xcomposer_ui.lesson.formats import format_named
 
 Tensors = dict[str, Tensor]
@@ -36,7 +40,7 @@ class StepProbe:
     @contextmanager
     def activations(self) -> Iterator[None]:
         """A context in which the largest activation of the recipe's forward pass is found."""
-        with each_output(self._learner.model, lambda name, out: self._activations.append(largest_of(out, name))):
+        with outputs_of(self._learner.model, lambda key, out: self._activations.append(largest_of(out, key[0]))):
             yield
 
     def gradients(self, examples: Examples) -> None:
@@ -52,13 +56,13 @@ class StepProbe:
     def before_update(self) -> None:
         """Compute in float64 what the optimizer will add to each weight."""
         learner = self._learner
-        self._before = {name: _with_float64(weight.detach().clone()) for name, weight in learner.updated.items()}
+        self._before = {name: in_float64(weight.detach()) for name, weight in learner.updated.items()}
         self._expected = expected_updates(learner)
 
     def after_update(self, updated: bool) -> None:
         """Count the updates that changed no weight. updated: whether there was one, or the scaler skipped it."""
         if updated:
-            after = {name: _with_float64(weight.detach()) for name, weight in self._learner.updated.items()}
+            after = {name: in_float64(weight.detach()) for name, weight in self._learner.updated.items()}
             self._updates = {
                 name: update_counts(self._before[name], after[name], self._expected[name]) for name in after
             }
@@ -118,20 +122,15 @@ def gradient_counts(own: Tensor, reference: Tensor, computed: str) -> GradientCo
 
 def expected_updates(learner: Learner) -> Tensors:
     """What the optimizer would add to each weight if its state and arithmetic were float64."""
-    start = {name: _with_float64(weight.detach()).double() for name, weight in learner.updated.items()}
+    start = {name: in_float64(weight.detach()) for name, weight in learner.updated.items()}
     wide = {name: nn.Parameter(weight.clone()) for name, weight in start.items()}
     optimizer = new_optimizer(list(wide.values()), learner.request)
     # A deep copy, because loading casts the moments, but shares the count of steps.
     optimizer.load_state_dict(copy.deepcopy(learner.optimizer.state_dict()))
     for name, weight in learner.updated.items():
-        wide[name].grad = None if weight.grad is None else _with_float64(weight.grad).double()
+        wide[name].grad = None if weight.grad is None else in_float64(weight.grad)
     optimizer.step()
     return {name: wide[name].detach() - start[name] for name in start}
-
-
-def _with_float64(tensor: Tensor) -> Tensor:
-    """The tensor on a device that has float64: Apple's GPU has none."""
-    return tensor.cpu() if tensor.device.type == "mps" else tensor
 
 
 def update_counts(before: Tensor, after: Tensor, expected: Tensor) -> UpdateCounts:
@@ -142,7 +141,7 @@ def update_counts(before: Tensor, after: Tensor, expected: Tensor) -> UpdateCoun
 
 def histogram(gradients: list[Tensor]) -> Histogram:
     """The magnitudes of `gradients` by powers of two; values that are not finite are left out."""
-    values = torch.cat([_with_float64(gradient).flatten().float() for gradient in gradients])
+    values = torch.cat([in_float64(gradient).flatten() for gradient in gradients])
     kept = values[values.isfinite() & (values != 0)]
     zeros = int((values == 0).sum())
     if not kept.numel():
@@ -160,20 +159,52 @@ def largest_of(tensor: Tensor, module: str, dtype: str | None = None) -> Largest
     return Largest(value, module, dtype, value / format_named(dtype).largest)
 
 
-@contextmanager
-def each_output(model: nn.Module, record: Callable[[str, Tensor], None]) -> Iterator[None]:
-    """A context in which `record` is called with the name and the output of each module that returns a float tensor."""
+class StepMemory:
+    """Measures the step inside `measured`, whose forward pass ends with `forward_done`.
 
-    def hook(name: str) -> Callable[..., None]:
-        def found(_module: nn.Module, _inputs: Any, output: Any) -> None:
-            if isinstance(output, Tensor) and output.is_floating_point():
-                record(name, output)
+    Where the device keeps no peak, the activations and the peak are None.
+    """
 
-        return found
+    def __init__(self, learner: Learner) -> None:
+        self._learner = learner
+        self._meter = meter_of(learner.model)
+        self._activations: int | None = None
 
-    hooks = [module.register_forward_hook(hook(name)) for name, module in model.named_modules() if name]
-    try:
-        yield
-    finally:
-        for one in hooks:
-            one.remove()
+    @contextmanager
+    def measured(self) -> Iterator[None]:
+        """A context around a whole step, whose gradients were dropped before and are kept in it."""
+        gc.collect()  # what is freed in the step was then allocated in it
+        self._state_before = optimizer_bytes(self._learner)
+        with self._meter:
+            self._at_start = self._meter.live_bytes() or 0
+            yield
+
+    def forward_done(self) -> None:
+        """Note what the forward pass left in memory."""
+        if (live := self._meter.live_bytes()) is not None:
+            self._activations = live - self._at_start
+
+    def result(self) -> TrainingMemory:
+        """The memory of the step; its gradients must still be there."""
+        learner, meter = self._learner, self._meter
+        always = meter.weights_bytes + self._state_before
+        return TrainingMemory(
+            weights=meter.weights_bytes,
+            gradients=sum(tensor_bytes(w.grad for w in learner.weights.values() if w.grad is not None)),
+            optimizer=optimizer_bytes(learner),
+            activations=self._activations,
+            peak=None if meter.peak_bytes is None else meter.peak_bytes - self._at_start + always,
+            kind=None if meter.peak_bytes is None else meter.kind,
+        )
+
+
+def optimizer_bytes(learner: Learner) -> int:
+    """Bytes of the optimizer's state, and of the master weights where there are any."""
+    state = [t for entry in learner.optimizer.state.values() for t in entry.values() if isinstance(t, Tensor)]
+    masters = learner.updated.values() if learner.recipe.master_weights else ()
+    return sum(tensor_bytes([*state, *masters]))
+
+
+def tensor_bytes(tensors: Iterable[Tensor]) -> Iterator[int]:
+    """The bytes of each tensor's storage."""
+    return (tensor.untyped_storage().nbytes() for tensor in tensors)

@@ -9,26 +9,27 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
 from statistics import median
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from xcomposer_ui.backends.devices import synchronize
-from xcomposer_ui.backends.finetuning.data import FinetuningData
 from xcomposer_ui.backends.finetuning.learner import Learner, total_norm
-from xcomposer_ui.backends.finetuning.probes import StepProbe, each_output, module_of
-from xcomposer_ui.backends.finetuning.step_memory import StepMemory
+from xcomposer_ui.backends.finetuning.probes import StepMemory, StepProbe, module_of
 from xcomposer_ui.backends.generation import without_folders
+from xcomposer_ui.backends.module_outputs import Key, outputs_of
 from xcomposer_ui.backends.tracing.dtype_trace import trace_failure
 from xcomposer_ui.core.errors import out_of_memory
 from xcomposer_ui.core.messages import Sentence
 from xcomposer_ui.core.result import Failure
 from xcomposer_ui.explain import explain
-from xcomposer_ui.finetuning.request import FinetuningRequest
 from xcomposer_ui.finetuning.result import Finetuning, NonFinite, RecipeResult, non_finite_message
 from xcomposer_ui.finetuning.verdicts import out_of_memory_message
-from xcomposer_ui.runtime.backend import FailureSite
+from xcomposer_ui.tracing.dtype_flow import FailureSite
+
+if TYPE_CHECKING:
+    from xcomposer_ui.backends.finetuning.execution import FinetuningRun
 
 PROBED_STEPS = 5
 """Most steps of each recipe that are measured in full, evenly spread from the first to the last."""
@@ -40,25 +41,10 @@ NON_FINITE = "NonFiniteTraining"
 """The type of a failure by numbers that are not finite."""
 
 
-class Shared(Protocol):
-    """What the recipes of a fine-tuning share. start: the model that each starts from."""
-
-    request: FinetuningRequest
-    finetuning: Finetuning
-    start: Any
-    data: FinetuningData
-
-    def accuracy_before(self, learner: Learner) -> float: ...
-
-    def reference(self) -> Any: ...
-
-    def with_result(self, result: RecipeResult, stage: str) -> Finetuning: ...
-
-
 class RecipeTraining:
     """One recipe's training, and its result so far."""
 
-    def __init__(self, run: Shared, result: RecipeResult) -> None:
+    def __init__(self, run: FinetuningRun, result: RecipeResult) -> None:
         self._run, self.result = run, result
         self._step = 0
         self._learner: Learner | None = None
@@ -98,7 +84,7 @@ class RecipeTraining:
     def _one_step(self, learner: Learner, probed: bool, measured: bool) -> None:
         examples = self._run.data.batch(self._step)
         learner.zero_grad()
-        probe = StepProbe(learner, self._run.reference(), self._step) if probed else None
+        probe = StepProbe(learner, self._run.reference, self._step) if probed else None
         memory = StepMemory(learner) if measured else None
         synchronize(learner.device_type)
         began = time.perf_counter()
@@ -134,7 +120,6 @@ class RecipeTraining:
         probe: StepProbe | None,
         memory: StepMemory | None,
     ) -> None:
-        """Add a step to the result."""
         before = self.result
         skipped = None if before.skipped_steps is None else before.skipped_steps + (not updated)
         self.result = replace(
@@ -164,14 +149,13 @@ class RecipeTraining:
         return NonFinite(self._step, "update" if norm.isfinite() else "gradients", module_of(name))
 
     def _first_non_finite_output(self, learner: Learner) -> str | None:
-        """The first module of the forward pass whose output is not finite."""
         found: list[str] = []
 
-        def check(name: str, output: Tensor) -> None:
+        def check(key: Key, output: Tensor) -> None:
             if not output.isfinite().all():
-                found.append(name)
+                found.append(key[0])
 
-        with torch.no_grad(), each_output(learner.model, check):
+        with torch.no_grad(), outputs_of(learner.model, check):
             learner.answers(self._run.data.batch(self._step))
         return found[0] if found else None
 

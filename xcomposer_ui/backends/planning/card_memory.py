@@ -8,9 +8,8 @@ from itertools import count
 
 from xcomposer_ui.backends.devices import CONTEXT_BYTES
 from xcomposer_ui.backends.planning.dry_run import DryRun
-from xcomposer_ui.backends.planning.optimizer_memory import OptimizerMemory
 from xcomposer_ui.backends.planning.recording import peaks, repeated
-from xcomposer_ui.backends.planning.training_dry_run import TrainingDryRun
+from xcomposer_ui.backends.planning.training_dry_run import OptimizerMemory, TrainingDryRun
 from xcomposer_ui.core.units import MIB
 from xcomposer_ui.planning.plan import OnCard
 from xcomposer_ui.planning.training_plan import UPDATE
@@ -51,14 +50,9 @@ def _idle_bytes(run: DryRun) -> int:
     leaves out reuse the same blocks, apart from their KV cache, which adds no idle memory.
     """
     allocator = CachingAllocator()
-    most_allocated = 0
     for event in run.events:
-        if event.bytes > 0:
-            allocator.allocate(event.block, event.bytes)
-        elif event.bytes < 0:
-            allocator.free(event.block)
-        most_allocated = max(most_allocated, allocator.allocated_bytes)
-    return allocator.reserved_bytes - most_allocated
+        allocator.serve(event.block, event.bytes)
+    return allocator.reserved_bytes - allocator.most_allocated_bytes
 
 
 def training_on_card(run: TrainingDryRun, update: OptimizerMemory) -> OnCard:
@@ -79,15 +73,9 @@ def _split_bytes(run: TrainingDryRun) -> int:
     Segments without one are not counted: the allocator returns them to the driver before it reports that memory is out.
     """
     allocator = CachingAllocator()
-    most_allocated = most_occupied = 0
     for number, size in _numbered(run):
-        if size > 0:
-            allocator.allocate(number, size)
-            most_allocated = max(most_allocated, allocator.allocated_bytes)
-            most_occupied = max(most_occupied, allocator.occupied_bytes)
-        else:
-            allocator.free(number)
-    return most_occupied - most_allocated
+        allocator.serve(number, size)
+    return allocator.most_occupied_bytes - allocator.most_allocated_bytes
 
 
 def _numbered(run: TrainingDryRun) -> Iterator[tuple[int, int]]:
@@ -149,7 +137,7 @@ class _Pool:
 class CachingAllocator:
     """A simulation of PyTorch's CUDA caching allocator: `reserved_bytes`, `allocated_bytes` as torch.cuda reports them.
 
-    occupied_bytes: of the segments that hold at least one block in use.
+    occupied_bytes: of the segments that hold at least one block in use. most_*: the most so far.
 
     Constants and rules are from c10/cuda/CUDACachingAllocator.cpp (PyTorch 2.13). Requests are rounded up to 512 bytes.
     Up to 1 MiB they are cut from segments of 2 MiB, up to 10 MiB from segments of 20 MiB; a larger one gets a segment
@@ -159,12 +147,20 @@ class CachingAllocator:
 
     def __init__(self) -> None:
         self.allocated_bytes = self.reserved_bytes = self.occupied_bytes = 0
+        self.most_allocated_bytes = self.most_occupied_bytes = 0
         self._pools = (_Pool(small=True), _Pool(small=False))
         self._allocated: dict[int, tuple[int, int, _Pool]] = {}
         self._segments: dict[int, int] = {}  # address -> size
         self._addresses: list[int] = []  # of the segments, ascending
         self._in_use: dict[int, int] = {}  # address of a segment -> its blocks in use
         self._next_address = 0
+
+    def serve(self, block: int, size: int) -> None:
+        """An allocation (`size` above 0) or a free (below 0) of the request numbered `block`."""
+        if size > 0:
+            self.allocate(block, size)
+        elif size < 0:
+            self.free(block)
 
     def allocate(self, block: int, size: int) -> None:
         """Serve the request numbered `block`, `size` bytes above 0."""
@@ -179,6 +175,8 @@ class CachingAllocator:
         self._allocated[block] = size, address, pool
         self.allocated_bytes += size
         self._use(address, 1)
+        self.most_allocated_bytes = max(self.most_allocated_bytes, self.allocated_bytes)
+        self.most_occupied_bytes = max(self.most_occupied_bytes, self.occupied_bytes)
 
     def free(self, block: int) -> None:
         """Free the request numbered `block`; an unknown one is ignored."""

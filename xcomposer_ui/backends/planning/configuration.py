@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from transformers import AutoConfig
 
 from xcomposer_ui.backends import hub
+from xcomposer_ui.backends.checkpoint import read_json
 from xcomposer_ui.core.errors import UserError, first_line
 from xcomposer_ui.core.settings import is_hub_id, model_path
 from xcomposer_ui.models import family_of, published_configuration
@@ -37,11 +37,7 @@ def configuration_of(name: str) -> FamilyConfig:
 
 
 def _read(file: Path, shown: str, fit_to: Path | None = None) -> FamilyConfig:
-    try:
-        sizes = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise UserError("cut_off_file", name=shown, file=file.name) from error
-    if not isinstance(sizes, dict):
+    if not isinstance(read_json(file, shown), dict):
         raise UserError("cut_off_file", name=shown, file=file.name)
     try:
         config: Any = AutoConfig.from_pretrained(str(file))

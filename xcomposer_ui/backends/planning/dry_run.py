@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from xcomposer_ui.backends.arithmetic import autocast_to
-from xcomposer_ui.backends.planning.allocation_recorder import DtypeClash, Recorder
+from xcomposer_ui.backends.arithmetic import strategy_autocast
 from xcomposer_ui.backends.planning.fake_model import FakeModel
-from xcomposer_ui.backends.planning.recording import REFILL, Recording
+from xcomposer_ui.backends.planning.recording import REFILL, DtypeClash, Recorder, Recording
 from xcomposer_ui.backends.torch_private import FakeTensorMode
 from xcomposer_ui.core.memory_timeline import DECODE, PREFILL, TOWER
 from xcomposer_ui.core.strategies import HALF_DTYPES, Strategy
 from xcomposer_ui.explain import explain
-from xcomposer_ui.models.cache import CACHE_NAME, GROWTH
-from xcomposer_ui.models.static_cache import capacities_for
+from xcomposer_ui.models.cache import CACHE_NAME, GROWTH, capacities_for
 
 LANGUAGE = "language"
 """The kind of layer that has a KV cache."""
@@ -57,27 +54,22 @@ def dry_run(fake: FakeModel, inputs: DryRunInputs, strategy: Strategy, half: str
     """Run `inputs` under `strategy`; `fake` has weights of the strategy's dtype and was built under `mode`."""
     recorder = Recorder()
     steps = _Steps(fake, inputs, recorder, getattr(torch, strategy.image_dtype(half)))
-    handles = fake.mark_layers(recorder)
     failed_in = None
-    try:
-        with mode, torch.no_grad(), _arithmetic(strategy, half), recorder:
-            recorder.track_external(fake.model)
-            recorder.events.clear()
-            try:
-                steps.run()
-            except DtypeClash:
-                failed_in = recorder.phase
-            except RuntimeError as error:
-                # Under autocast some operations refuse tensors of the other 16-bit dtype, fake or real.
-                other_half = strategy.autocast and strategy.weights_dtype(half) in set(HALF_DTYPES) - {half}
-                # Others check dtypes before they are dispatched.
-                if not other_half and len(explain(f"RuntimeError: {error}").dtypes) < 2:
-                    raise
-                failed_in = recorder.phase
-            events = tuple(recorder.events)
-    finally:
-        for handle in handles:
-            handle.remove()
+    with mode, torch.no_grad(), strategy_autocast(strategy, half, "cpu"), fake.marked_layers(recorder), recorder:
+        recorder.track_external(fake.model)
+        recorder.events.clear()
+        try:
+            steps.run()
+        except DtypeClash:
+            failed_in = recorder.phase
+        except RuntimeError as error:
+            # Under autocast some operations refuse tensors of the other 16-bit dtype, fake or real.
+            other_half = strategy.autocast and strategy.weights_dtype(half) in set(HALF_DTYPES) - {half}
+            # Others check dtypes before they are dispatched.
+            if not other_half and len(explain(f"RuntimeError: {error}").dtypes) < 2:
+                raise
+            failed_in = recorder.phase
+        events = tuple(recorder.events)
     return DryRun(
         events,
         fake.repeats(),
@@ -88,10 +80,6 @@ def dry_run(fake: FakeModel, inputs: DryRunInputs, strategy: Strategy, half: str
         prompt_tokens=steps.prompt_tokens,
         failed_in=failed_in,
     )
-
-
-def _arithmetic(strategy: Strategy, half: str) -> AbstractContextManager[object]:
-    return autocast_to(half if strategy.autocast else None, "cpu", caches_weights=strategy.caches_weights)
 
 
 class _Steps:

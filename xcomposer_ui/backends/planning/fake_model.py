@@ -7,13 +7,15 @@ All layers of a kind are alike, so three are enough: the memory of the middle on
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
-from xcomposer_ui.backends.planning.allocation_recorder import Layer, Recorder
+from xcomposer_ui.backends.planning.recording import Layer, Recorder
 from xcomposer_ui.models import family_of
 from xcomposer_ui.models.base import FamilyConfig
 
@@ -51,20 +53,21 @@ class FakeModel:
         """Kind of layer -> how many of the real model's layers the fake model's second one represents."""
         return {kind: self.layers[kind] - len(stack) + 1 for kind, stack in self.model.layer_stacks().items()}
 
-    def mark_layers(self, recorder: Recorder) -> list[Any]:
-        """Set `recorder.layer` while a layer runs, forward or backward; returns the hooks' handles."""
-        handles = []
-        for kind, stack in self.model.layer_stacks().items():
-            for n, layer in enumerate(stack):
-                handles += _mark(layer, recorder, (kind, n), None if n == len(stack) - 1 else (kind, n))
-            # The backward pass leaves the first layer where it has the gradient of that layer's input.
-            handles.append(
-                stack[0].register_forward_pre_hook(lambda _, inputs: _at_gradient(inputs[0], recorder, None))
-            )
-        return handles
+    @contextmanager
+    def marked_layers(self, recorder: Recorder) -> Iterator[None]:
+        """A context in which `recorder.layer` is set while a layer runs, forward or backward."""
+        with ExitStack() as hooks:
+            for kind, stack in self.model.layer_stacks().items():
+                for n, layer in enumerate(stack):
+                    for hook in _mark(layer, recorder, (kind, n), None if n == len(stack) - 1 else (kind, n)):
+                        hooks.enter_context(hook)
+                # The backward pass leaves the first layer where it has the gradient of that layer's input.
+                left = stack[0].register_forward_pre_hook(lambda _, inputs: _at_gradient(inputs[0], recorder, None))
+                hooks.enter_context(left)
+            yield
 
 
-def _mark(layer: nn.Module, recorder: Recorder, mark: Layer, after: Layer) -> list[Any]:
+def _mark(layer: nn.Module, recorder: Recorder, mark: Layer, after: Layer) -> list[RemovableHandle]:
     """Hooks that set `recorder.layer` to `mark` where `layer` begins, in either direction, then to `after`."""
 
     def begin(*_: Any) -> None:

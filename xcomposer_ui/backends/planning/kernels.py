@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from xcomposer_ui.backends.memory import CpuPeak
+from xcomposer_ui.backends.memory import CpuPeak, storage_bytes
 
 aten = torch.ops.aten
 
@@ -81,8 +81,7 @@ def _measured(kernel: Kernel, threads: int) -> int:
     with torch.no_grad(), CpuPeak(nn.Identity()) as peak:
         result = kernel.operation(*operands, **options)
     results = [t for t in (result if isinstance(result, tuple) else (result,)) if isinstance(t, Tensor)]
-    kept = sum({t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in results}.values())
-    return 0 if peak.peak_bytes is None else peak.peak_bytes - kept
+    return 0 if peak.peak_bytes is None else peak.peak_bytes - storage_bytes(results)
 
 
 def _described(argument: Any) -> Any:

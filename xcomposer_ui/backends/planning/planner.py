@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,22 +15,16 @@ from xcomposer_ui.backends.planning.configuration import configuration_of
 from xcomposer_ui.backends.planning.dry_run import DryRun, DryRunInputs, dry_run
 from xcomposer_ui.backends.planning.fake_model import FakeModel, fake_model
 from xcomposer_ui.backends.planning.recording import peaks
-from xcomposer_ui.backends.planning.search import largest
 from xcomposer_ui.backends.torch_private import FakeTensorMode
 from xcomposer_ui.core.memory_timeline import DECODE
 from xcomposer_ui.core.request import MOST_TILES, TILE_SETTINGS, tile_settings
 from xcomposer_ui.core.strategies import PLANNED, Strategy
 from xcomposer_ui.models.base import FamilyConfig
 from xcomposer_ui.planning.cards import fits
-from xcomposer_ui.planning.plan import (
-    MOST_BATCH,
-    PhasePeak,
-    Plan,
-    PlanRequest,
-    RunShape,
-    StrategyPlan,
-    checked_request,
-)
+from xcomposer_ui.planning.plan import MOST_BATCH, PhasePeak, Plan, PlanRequest, RunShape, StrategyPlan, checked_request
+
+SLOW = 3
+"""Evaluations in a row that do not halve the interval, after which it is bisected."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +90,6 @@ class Planner:
         self._dry_runs: dict[tuple[Strategy, PlanRequest], DryRun] = {}
 
     def fake_model(self, dtype: str) -> FakeModel:
-        """The fake model with weights in `dtype`."""
         if dtype not in self._fake_models:
             with self._mode:
                 self._fake_models[dtype] = fake_model(self.config, getattr(torch, dtype))
@@ -111,11 +104,10 @@ class Planner:
         return None if request.image is None else self.config.pixel_size(request.image, **tile_settings(request))
 
     def planned(self, strategy: Strategy) -> StrategyPlan:
-        """The plan of the request under one strategy."""
         seen = self.dry_run(strategy, self.request)
         phases = phase_peaks(seen, scratch=self._scratch)
         card = on_card(seen)
-        known = self.memory.bytes is not None
+        tiled = self.config.cuts_tiles and self.request.image is not None
         return StrategyPlan(
             strategy=strategy.name,
             half=self.request.half,
@@ -126,8 +118,8 @@ class Planner:
             on_card=card,
             fits=self._fits(card.total_bytes),
             fits_memory=self.fits_memory(seen),
-            largest_batch=self._largest_batch(strategy) if known and seen.failed_in is None else None,
-            largest_tiles=self._largest_tiles(strategy) if known else None,
+            largest_batch=None if seen.failed_in else self._largest(strategy, ["batch"], MOST_BATCH),
+            largest_tiles=self._largest(strategy, TILE_SETTINGS, MOST_TILES, guess=MOST_TILES) if tiled else None,
             fails_in=seen.failed_in,
         )
 
@@ -156,23 +148,14 @@ class Planner:
             own = {f"{self.memory.name} (here)": self.memory.bytes is not None and needed <= self.memory.bytes}
         return {**fits(needed), **own}
 
-    def _largest_batch(self, strategy: Strategy) -> int:
-        def needed(batch: int) -> int:
-            return self.needed(self.dry_run(strategy, replace(self.request, batch=batch)))
+    def _largest(self, strategy: Strategy, fields: Sequence[str], most: int, guess: int | None = None) -> int | None:
+        """The largest number for all `fields` of the request that fits, up to `most`; None if the memory is unknown."""
 
-        assert self.memory.bytes is not None
-        return largest(needed, self.memory.bytes, 1, MOST_BATCH)
+        def needed(number: int) -> int:
+            changed: dict[str, Any] = dict.fromkeys(fields, number)
+            return self.needed(self.dry_run(strategy, replace(self.request, **changed)))
 
-    def _largest_tiles(self, strategy: Strategy) -> int | None:
-        if not self.config.cuts_tiles or self.request.image is None:
-            return None
-
-        def needed(tiles: int) -> int:
-            settings: dict[str, Any] = dict.fromkeys(TILE_SETTINGS, tiles)
-            return self.needed(self.dry_run(strategy, replace(self.request, **settings)))
-
-        assert self.memory.bytes is not None
-        return largest(needed, self.memory.bytes, 1, MOST_TILES, guess=MOST_TILES)
+        return None if self.memory.bytes is None else largest(needed, self.memory.bytes, 1, most, guess)
 
 
 def phase_peaks(seen: DryRun, *, scratch: bool) -> dict[str, PhasePeak]:
@@ -210,3 +193,39 @@ def _highest(seen: DryRun, shape: RunShape, static_bytes: int = 0) -> int:
     return max(
         peak.total_bytes + (0 if shape.recorded and phase != DECODE else static_bytes) for phase, peak in found.items()
     )
+
+
+def largest(needed: Callable[[int], int], available: int, low: int, high: int, guess: int | None = None) -> int:
+    """The largest number from `low` to `high` whose need is at most `available`; `low - 1` if there is none.
+
+    In few evaluations: each is a dry run.
+
+    needed: increasing, nearly linear. The next number evaluated is where the line through the largest number known to
+    fit and the smallest known not to fit reaches `available` (the secant method); if that is one of the two, one of
+    their neighbours, in growing strides; after SLOW evaluations that did not halve the interval, its middle.
+    guess: the number to evaluate after `low`; None for `low + 1`.
+    """
+    needs = {low: needed(low)}
+    if needs[low] > available:
+        return low - 1
+    fits, too_much = low, high + 1
+    at, stride = min(guess or low + 1, high), 1
+    slow = 0
+    while fits + 1 < too_much:
+        left = too_much - fits
+        needs[at] = needed(at)
+        if needs[at] <= available:
+            fits = at
+        else:
+            too_much = at
+        slow = 0 if 2 * (too_much - fits) <= left else slow + 1
+        start, end = (fits, too_much) if too_much in needs else (low, at)
+        slope = (needs[end] - needs[start]) / (end - start)
+        aim = start + int((available - needs[start]) / slope) if slope > 0 else high
+        if not fits < aim < too_much:
+            aim = fits + stride if aim <= fits else too_much - stride
+            stride *= 2
+        elif slow >= SLOW:
+            aim = (fits + too_much) // 2
+        at = aim if fits < aim < too_much else (fits + too_much) // 2
+    return fits

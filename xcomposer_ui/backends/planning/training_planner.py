@@ -10,11 +10,16 @@ import torch
 from xcomposer_ui.backends.planning.card_memory import training_on_card
 from xcomposer_ui.backends.planning.configuration import configuration_of
 from xcomposer_ui.backends.planning.fake_model import FakeModel, fake_model
-from xcomposer_ui.backends.planning.optimizer_memory import OptimizerMemory, optimizer_memory
 from xcomposer_ui.backends.planning.planner import AvailableMemory, memory_here, planned_device
 from xcomposer_ui.backends.planning.recording import peaks
-from xcomposer_ui.backends.planning.training_dry_run import TrainingBatch, TrainingDryRun, training_dry_run
-from xcomposer_ui.backends.planning.tuned_model import tune
+from xcomposer_ui.backends.planning.training_dry_run import (
+    OptimizerMemory,
+    TrainingBatch,
+    TrainingDryRun,
+    optimizer_memory,
+    training_dry_run,
+    tune,
+)
 from xcomposer_ui.backends.torch_private import FakeTensorMode
 from xcomposer_ui.core.request import tile_settings
 from xcomposer_ui.finetuning.recipes import RECIPES, Recipe
@@ -99,7 +104,6 @@ class TrainingPlanner:
         return tuple(TrainingMethod(rank, checkpointing) for rank in ranks for checkpointing in (False, True))
 
     def planned(self, recipe: Recipe, method: TrainingMethod, memory: AvailableMemory) -> RecipePlan:
-        """The plan of one recipe and method."""
         seen = self.dry_run(recipe, method)
         update, on_card = (
             optimizer_memory(self.request.optimizer, recipe, seen.trained, foreach=foreach) for foreach in (False, True)
@@ -126,7 +130,7 @@ class TrainingPlanner:
         Recipes that differ in the 16-bit type alone share one, but not on the CPU, whose kernels need other scratch
         memory for float16 than for bfloat16.
         """
-        names = _dtypes(recipe)
+        names = recipe.weights, recipe.pixels, recipe.autocast
         widths = (None if name is None else getattr(torch, name).itemsize for name in names)
         key = method, *(names if self.device == "cpu" else widths)
         if key not in self._dry_runs:
@@ -144,10 +148,6 @@ class TrainingPlanner:
         return TrainingBatch.example(
             self.config, self._pixels, self.text_tokens, self.request.batch, getattr(torch, recipe.pixels)
         )
-
-
-def _dtypes(recipe: Recipe) -> tuple[str, str, str | None]:
-    return recipe.weights, recipe.pixels, recipe.autocast
 
 
 def phase_peaks(seen: TrainingDryRun, update: OptimizerMemory, *, scratch: bool) -> dict[str, TrainingPeak]:

@@ -30,24 +30,14 @@ WIDTHS = (
 )
 HEAD_COUNTS = ("num_attention_heads", "num_heads", "attention_heads", "n_head", "encoder_attention_heads")
 HEAD_WIDTHS = ("head_dim", "d_kv")
-LAYER_COUNTS: tuple[str, ...] = (
-    "num_hidden_layers",
-    "depth",
-    "num_layers",
-    "n_layer",
-    "encoder_layers",
-    "decoder_layers",
+LAYER_COUNTS = (
+    *("num_hidden_layers", "depth", "num_layers", "n_layer", "encoder_layers", "decoder_layers"),
+    *("num_decoder_layers", "num_global_layers"),
 )
-LAYER_COUNTS += ("num_decoder_layers", "num_global_layers")
-INNER: tuple[str, ...] = (
-    "intermediate_size",
-    "ffn_dim",
-    "encoder_ffn_dim",
-    "decoder_ffn_dim",
-    "d_ff",
-    "moe_intermediate_size",
+INNER = (
+    *("intermediate_size", "ffn_dim", "encoder_ffn_dim", "decoder_ffn_dim", "d_ff"),
+    *("moe_intermediate_size", "shared_expert_intermediate_size"),
 )
-INNER += ("shared_expert_intermediate_size",)
 FEATURE_LAYERS = ("vision_feature_layer", "vision_feature_layers")
 """The tower's layers that the text reads, counted from either end: one or a list. VipLlava's has the second name in
 transformers 5.20."""

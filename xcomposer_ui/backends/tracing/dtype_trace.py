@@ -9,13 +9,36 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from xcomposer_ui.backends.arithmetic import EXPECTED, ModelRun
+from xcomposer_ui.backends.devices import free_unused
+from xcomposer_ui.backends.run_control import BlockWatch, Stopped
 from xcomposer_ui.backends.tracing.tensor_origins import dtype_name, tensors_in
 from xcomposer_ui.backends.tracing.tracer import Tracer
-from xcomposer_ui.runtime.backend import FailureSite
-from xcomposer_ui.tracing.dtype_flow import Cast, Clash, DtypeFlow, ModuleCall, OutsideCast
+from xcomposer_ui.runtime.backend import Progress
+from xcomposer_ui.tracing.dtype_flow import Cast, DtypeFlow, FailureSite, ModuleCall, OutsideCast
 
 MOST_CALLS = 20_000
 """Most module calls of a flow: about 150 tokens of a 32-block model. Later calls are not recorded."""
+
+
+def find_site(run: ModelRun, progress: Progress) -> FailureSite:
+    """Where `run` fails if it is run again; empty if it does not fail then, or is stopped."""
+    try:
+        with BlockWatch(run.model, progress), run.arithmetic():
+            return trace_failure(run.answer_ids, run.model) or FailureSite()
+    except Stopped:
+        return FailureSite()
+
+
+def traced_flow(run: ModelRun, progress: Progress, *, values: bool = False) -> DtypeFlow:
+    """Each module call's dtypes in `run`, with `values` its largest value too; empty if stopped."""
+    try:
+        with BlockWatch(run.model, progress), run.arithmetic():
+            return trace_flow(run.answer_ids, run.model, values=values, expected=EXPECTED)
+    except Stopped:
+        return DtypeFlow(())
+    finally:
+        free_unused(run.model.device.type)
 
 
 def trace_failure(call: Callable[[], object], model: nn.Module) -> FailureSite | None:
@@ -57,8 +80,7 @@ def trace_flow(
     except expected as error:
         site = tracer.site(error)
         tracer.forget(error)
-        clash = Clash(site.module, site.operation, site.operands)
-        return tracer.flow(f"{type(error).__name__}: {error}", clash)
+        return tracer.flow(f"{type(error).__name__}: {error}", site)
     return tracer.flow()
 
 
@@ -74,8 +96,7 @@ class FlowTracer(Tracer):
         self._casts: dict[int, dict[tuple[str, str, str], int]] = {}
         self._outside: dict[int, dict[tuple[str, str, str], int]] = {}
 
-    def flow(self, error: str | None = None, clash: Clash | None = None) -> DtypeFlow:
-        """The flow of the calls so far."""
+    def flow(self, error: str | None = None, clash: FailureSite | None = None) -> DtypeFlow:
         calls = tuple(
             replace(call, casts=tuple(Cast(*key, count) for key, count in self._casts.get(call.index, {}).items()))
             for call in self._calls

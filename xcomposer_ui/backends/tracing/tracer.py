@@ -16,7 +16,7 @@ from torch.overrides import TorchFunctionMode, resolve_name
 
 from xcomposer_ui.backends.torch_private import TorchDispatchMode
 from xcomposer_ui.backends.tracing.tensor_origins import OUTSIDE, TensorOrigins, dtype_name, tensors_in
-from xcomposer_ui.runtime.backend import FailureSite
+from xcomposer_ui.tracing.dtype_flow import FailureSite
 
 OnCast = Callable[[str, str, str, str], None]
 
@@ -185,13 +185,9 @@ class Tracer:
         traceback.clear_frames(error.__traceback__)
 
     def _module_in_traceback(self, error: BaseException) -> str | None:
-        found, step = None, error.__traceback__
-        while step is not None:
-            owner = step.tb_frame.f_locals.get("self")
-            if isinstance(owner, nn.Module) and self.names.get(owner):
-                found = self.names[owner]
-            step = step.tb_next
-        return found
+        owners = [frame.f_locals.get("self") for frame, _ in traceback.walk_tb(error.__traceback__)]
+        named = [self.names[owner] for owner in owners if isinstance(owner, nn.Module) and self.names.get(owner)]
+        return named[-1] if named else None
 
 
 class _Operations(TorchDispatchMode):

@@ -3,9 +3,12 @@
 from xcomposer_ui.core.families.xcomposer2 import FACTS
 from xcomposer_ui.models.base import Family
 from xcomposer_ui.models.xcomposer2.configuration import InternLM2TypedConfig, InternLMXComposer2Config
-from xcomposer_ui.models.xcomposer2.modeling import InternLM2TypedForCausalLM, InternLMXComposer2ForCausalLM
+from xcomposer_ui.models.xcomposer2.modeling import (
+    InternLM2TypedForCausalLM,
+    InternLMXComposer2ForCausalLM,
+    fit_to_weights,
+)
 from xcomposer_ui.models.xcomposer2.tokenizer import InternLMXComposer2Tokenizer
-from xcomposer_ui.models.xcomposer2.weights import fit_to_weights
 
 __all__ = ["FAMILY", "InternLMXComposer2Config", "InternLMXComposer2ForCausalLM", "InternLMXComposer2Tokenizer"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 from collections.abc import Generator, Sequence
 from os import PathLike
@@ -10,11 +11,11 @@ from typing import Any
 import torch
 from PIL import Image
 from torch import Tensor
-from transformers import StoppingCriteriaList
+from transformers import StoppingCriteria, StoppingCriteriaList
 
 from xcomposer_ui.core.families.xcomposer2 import IMAGE_MARK
+from xcomposer_ui.models.answer import GrowingAnswer
 from xcomposer_ui.models.xcomposer2.prompt import META_INSTRUCTION, History, prompt_text, with_marks
-from xcomposer_ui.models.xcomposer2.streaming import StopWhenSet, TextQueue, thread_surroundings
 from xcomposer_ui.models.xcomposer2.tiles import HD_NUM_OF_MANY
 
 Picture = str | PathLike[str] | Image.Image | Tensor
@@ -128,11 +129,11 @@ class ChatMixin:
             history, args = args[1], args[:1]
         texts, stop, failed = TextQueue(self.growing_answer(tokenizer)), threading.Event(), []
         criteria = StoppingCriteriaList([*(kwargs.pop("stopping_criteria", None) or []), StopWhenSet(stop)])
-        surroundings = thread_surroundings(self.device.type)
+        autocast = callers_autocast(self.device.type)
 
         def work() -> None:
             try:
-                with surroundings():
+                with autocast:
                     self.chat(
                         tokenizer, query, *args, history=history, streamer=texts, stopping_criteria=criteria, **kwargs
                     )
@@ -177,12 +178,7 @@ class ChatMixin:
         return self.joined_inputs(self.prompt_parts(tokenizer, query, history, meta_instruction, len(pixels)), pixels)
 
     def prompt_parts(
-        self,
-        tokenizer: Any,
-        query: str,
-        history: History = (),
-        meta_instruction: str | None = None,
-        pictures: int = 0,
+        self, tokenizer: Any, query: str, history: History = (), meta_instruction: str | None = None, pictures: int = 0
     ) -> list[list[int]]:
         """The prompt's token ids before, between and after the pictures: one list more than pictures."""
         meta_instruction = self._meta_instruction(meta_instruction)
@@ -204,3 +200,38 @@ class ChatMixin:
         if self.config.meta_instruction is not None:
             return str(self.config.meta_instruction)
         return META_INSTRUCTION if self.config.tiles is None else ""
+
+
+class TextQueue:
+    """A streamer for `generate` that puts the decoded text so far into a queue, and None at the end."""
+
+    def __init__(self, answer: GrowingAnswer) -> None:
+        self.texts: queue.Queue[str | None] = queue.Queue()
+        self._answer = answer
+        self._ids: list[int] | None = None
+
+    def put(self, value: Tensor) -> None:
+        if self._ids is None:  # `generate` passes the prompt first
+            self._ids = []
+            return
+        self._ids += value.flatten().tolist()
+        self.texts.put(self._answer.text(self._ids))
+
+    def end(self) -> None:
+        self.texts.put(None)
+
+
+class StopWhenSet(StoppingCriteria):  # type: ignore[misc]
+    """Ends `generate` after the token during which `event` was set."""
+
+    def __init__(self, event: threading.Event) -> None:
+        self.event = event
+
+    def __call__(self, input_ids: Tensor, scores: Tensor, **kwargs: Any) -> Tensor:
+        return torch.full((input_ids.shape[0],), self.event.is_set(), dtype=torch.bool, device=input_ids.device)
+
+
+def callers_autocast(device_type: str) -> torch.autocast:
+    """The caller's autocast, to be entered in another thread: torch keeps it per thread."""
+    enabled, dtype = torch.is_autocast_enabled(device_type), torch.get_autocast_dtype(device_type)
+    return torch.autocast(device_type, dtype, enabled=enabled, cache_enabled=torch.is_autocast_cache_enabled())

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.cache_utils import Cache
 
+from xcomposer_ui.models.cache import StaticCache
 from xcomposer_ui.models.generation import on_device
-from xcomposer_ui.models.static_cache import StaticCache
 from xcomposer_ui.models.xcomposer2.configuration import InternLMXComposer2Config
 
 

@@ -33,14 +33,12 @@ def with_marks(
     So a conversation's next prompt differs only at its end. leave_out: only check the marks, and add none.
     Raises ValueError if there are marks, but not as many as pictures.
     """
-    turns = [(question, answer) for question, answer in history]
+    turns = tuple((question, answer) for question, answer in history)
     marks = query.count(IMAGE_MARK) + sum(question.count(IMAGE_MARK) for question, _ in turns)
-    if marks == pictures:
-        return query, tuple(turns)
-    if marks:
+    if marks not in (0, pictures):
         raise ValueError(f"{pictures} pictures were given, and {IMAGE_MARK} stands {marks} times in the questions")
-    if leave_out:
-        return query, tuple(turns)
+    if marks == pictures or leave_out:
+        return query, turns
     if turns:
         return query, ((IMAGE_MARK * pictures + turns[0][0], turns[0][1]), *turns[1:])
     return IMAGE_MARK * pictures + query, ()
