@@ -9,6 +9,7 @@ from typing import Any
 from packaging.version import Version
 
 from xcomposer_ui.core.messages import Message, Sentence
+from xcomposer_ui.core.records import record_as_data
 from xcomposer_ui.core.strategies import HALF_DTYPES, STRATEGIES
 from xcomposer_ui.core.units import joined, memory
 from xcomposer_ui.core.versions import SUPPORTED, release_of
@@ -71,7 +72,7 @@ def this_machine() -> Check:
 
 def check_as_json(check: Check) -> dict[str, Any]:
     """`check` in the field names that scripts rely on."""
-    return {"ok": check.ok, "items": [{key: str(value) for key, value in vars(item).items()} for item in check.items]}
+    return {"ok": check.ok, **record_as_data(check, "en")}
 
 
 def as_text(check: Check) -> str:

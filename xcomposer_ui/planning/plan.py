@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.records import record_as_data
 from xcomposer_ui.core.request import MOST_TILES, Request, settings_of, tile_settings
 from xcomposer_ui.core.settings import DEVICES
 from xcomposer_ui.core.strategies import checked_half
@@ -152,7 +153,7 @@ def plan_as_json(plan: Plan) -> dict[str, Any]:
     request = plan.request
     return {
         **{name: value for name, value in vars(plan).items() if name not in ("request", "strategies")},
-        "image": None if request.image is None else list(request.image),
+        "image": record_as_data(request.image),
         **tile_settings(request),
         "new_tokens": request.new_tokens,
         "batch": request.batch,

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.records import record_as_data
 from xcomposer_ui.core.request import tile_settings
 from xcomposer_ui.finetuning.recipes import OPTIMIZERS
 from xcomposer_ui.planning.plan import OnCard, PlanRequest, checked_request
@@ -183,7 +184,7 @@ def training_plan_as_json(plan: TrainingPlan) -> dict[str, Any]:
     request = plan.request
     return {
         **{name: value for name, value in vars(plan).items() if name not in ("request", "recipes")},
-        "image": None if request.image is None else list(request.image),
+        "image": record_as_data(request.image),
         **tile_settings(request),
         "prompt_tokens": request.prompt_tokens,
         "new_tokens": request.new_tokens,

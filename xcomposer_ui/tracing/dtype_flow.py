@@ -153,10 +153,11 @@ class Traced:
 
 def flow_as_json(flow: DtypeFlow) -> dict[str, Any]:
     """`flow` in the field names that scripts rely on."""
+    clash = flow.clash
     return {
         "error": flow.error,
         "truncated": flow.truncated,
-        "clash": _clash_as_json(flow.clash),
+        "clash": None if clash is None else {**vars(clash), "operands": operands_as_json(clash.operands)},
         "outside": [{"before": o.before, **_cast_as_json(o.cast)} for o in flow.outside],
         "calls": [
             {
@@ -180,9 +181,3 @@ def flow_as_json(flow: DtypeFlow) -> dict[str, Any]:
 
 def _cast_as_json(cast: Cast) -> dict[str, Any]:
     return {"operation": cast.operation, "from": cast.from_dtype, "to": cast.to_dtype, "count": cast.count}
-
-
-def _clash_as_json(clash: Clash | None) -> dict[str, Any] | None:
-    if clash is None:
-        return None
-    return {"module": clash.module, "operation": clash.operation, "operands": operands_as_json(clash.operands)}
