@@ -70,7 +70,6 @@ def _first_fitting(kinds: tuple[Any, ...], data: Any) -> Any:
 
 
 def _message(data: Any) -> Message:
-    """The message in `data`; it can be worded."""
     if not isinstance(data, dict) or set(data) != {"code", "facts"}:
         raise TypeError(f"{data!r} is not a message")
     facts = {name: _message(fact) if isinstance(fact, dict) else fact for name, fact in data["facts"].items()}

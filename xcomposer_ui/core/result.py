@@ -212,7 +212,6 @@ class RunResult:
 
     @property
     def weights_dtype(self) -> str:
-        """The dtype of the weights in memory."""
         return self.request.weights_dtype
 
 

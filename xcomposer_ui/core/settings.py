@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.errors import UserError, check_choice, check_range
 from xcomposer_ui.core.messages import LANGUAGES
 
 EMBEDDED = "embedded"
@@ -52,11 +52,8 @@ def option(
 
 def options_of(record: type) -> tuple[Option, ...]:
     """The options among the fields of `record`, in their order."""
-    return tuple(
-        dataclasses.replace(f.metadata["option"], name=f.name)
-        for f in dataclasses.fields(record)
-        if "option" in f.metadata
-    )
+    fields = [f for f in dataclasses.fields(record) if "option" in f.metadata]
+    return tuple(dataclasses.replace(f.metadata["option"], name=f.name) for f in fields)
 
 
 @dataclass(frozen=True)
@@ -94,12 +91,9 @@ class Settings:
 
     def __post_init__(self) -> None:
         for known in options_of(type(self)):
-            value = getattr(self, known.name)
-            if known.choices and value not in known.choices:
-                name = known.flag.removeprefix("--")
-                raise UserError("unknown_setting", name=name, value=value, known=", ".join(known.choices))
-        if not 0 <= self.workers <= MOST_WORKERS:
-            raise _not_workers(self.workers)
+            if known.choices:
+                check_choice(known.flag.removeprefix("--"), getattr(self, known.name), known.choices)
+        check_range("workers", self.workers, 0, MOST_WORKERS)
         if not 0 <= self.port <= 65535:
             raise UserError("bad_port", port=self.port)
         if self.model not in self.models:
@@ -122,7 +116,8 @@ def settings_from(environ: Mapping[str, str] = os.environ, /, **given: Any) -> S
     if isinstance(port := found.get("port"), str):
         found["port"] = _whole(port, UserError("bad_port", port=port))
     if isinstance(workers := found.get("workers"), str):
-        found["workers"] = _whole(workers, _not_workers(workers))
+        mistake = UserError("out_of_range", name="workers", value=workers, lowest=0, highest=MOST_WORKERS)
+        found["workers"] = _whole(workers, mistake)
     space = environ.get("SPACE_ID")
     on_space, source = bool(space), f"https://huggingface.co/spaces/{space}/tree/main" if space else None
     if on_space:  # a Space must be reachable from outside its container
@@ -140,10 +135,6 @@ def _whole(text: str, mistake: UserError) -> int:
         return int(text)
     except ValueError:
         raise mistake from None
-
-
-def _not_workers(value: object) -> UserError:
-    return UserError("out_of_range", name="workers", value=value, lowest=0, highest=MOST_WORKERS)
 
 
 def model_path(name: str) -> Path | None:

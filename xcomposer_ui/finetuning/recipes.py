@@ -50,7 +50,6 @@ class Recipe:
 
     @property
     def key(self) -> str:
-        """The locales' key of its name."""
         return f"recipe.{self.name}"
 
 

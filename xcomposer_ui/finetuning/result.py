@@ -6,7 +6,7 @@ Units are in the names. What was not measured is None; a loss that is not finite
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from xcomposer_ui.core.messages import Message, Sentence
@@ -73,7 +73,6 @@ class RecipeResult:
 
     @property
     def method(self) -> Recipe:
-        """The recipe's record."""
         return recipe_named(self.recipe)
 
     @property
@@ -131,7 +130,7 @@ class Finetuning:
     recipes: tuple[RecipeResult, ...] = ()
     stage: str = "drawing"
     stopped: bool = False
-    notes: tuple[Sentence, ...] = field(default=())
+    notes: tuple[Sentence, ...] = ()
 
     @property
     def done(self) -> float:
