@@ -99,7 +99,6 @@ class Comparison:
         return run.answer == self.full.answer
 
     def with_repeat(self, variant: Variant, result: RunResult) -> Comparison:
-        """The comparison with one more measured run."""
         before = self.run_of(variant)
         longer = ComparedRun(variant, (*(before.repeats if before else ()), result))
         known = {run.variant: run for run in self.runs} | {variant: longer}

@@ -9,7 +9,6 @@ from xcomposer_ui.core.result import Operand, operands_as_json
 
 
 def is_floating(dtype: str) -> bool:
-    """Whether `dtype`, in torch's spelling, is a floating-point type."""
     return dtype.startswith(("float", "bfloat"))
 
 
@@ -50,12 +49,10 @@ class ModuleCall:
 
     @property
     def floats_in(self) -> tuple[str, ...]:
-        """The floating-point types among `dtypes_in`."""
         return tuple(filter(is_floating, self.dtypes_in))
 
     @property
     def floats_out(self) -> tuple[str, ...]:
-        """The floating-point types among `dtypes_out`."""
         return tuple(filter(is_floating, self.dtypes_out))
 
     @property
@@ -116,7 +113,6 @@ class DtypeFlow:
 
 
 def _inner(calls: tuple[ModuleCall, ...], outer: ModuleCall) -> int:
-    """The number of calls inside `outer`."""
     count = 0
     for call in calls[outer.index + 1 :]:
         if call.depth <= outer.depth:
