@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 
-from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.errors import UserError, check_choice
 from xcomposer_ui.lesson.formats import FLOAT32, FORMATS, FloatFormat, as_float32, combined, format_named
 
 OPERATIONS = ("", "+", "×")
@@ -38,8 +38,7 @@ class Calculation:
     second: str = ""
 
     def __post_init__(self) -> None:
-        if self.operation not in OPERATIONS:
-            raise UserError("unknown_setting", name="operation", value=self.operation, known=", ".join(OPERATIONS))
+        check_choice("operation", self.operation, OPERATIONS)
         for text in self.operands:
             number(text)
 
@@ -137,11 +136,8 @@ def number_of(name: str, bits: str) -> str:
 
     Raises UserError where there is no such format, or the bits are not its.
     """
-    try:
-        form = format_named(name)
-    except KeyError:
-        known = ", ".join(each.name for each in FORMATS)
-        raise UserError("unknown_setting", name="format", value=name[:40], known=known) from None
+    check_choice("format", name[:40], [each.name for each in FORMATS])
+    form = format_named(name)
     if len(bits) != form.bits or not set(bits) <= {"0", "1"}:
         raise UserError("not_the_bits", bits=bits[:64], count=form.bits, format=name)
     return repr(form.decode(int(bits, 2)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from xcomposer_ui.core.errors import UserError, out_of_memory
 from xcomposer_ui.core.request import TILE_SETTINGS, MemoryRequest, tile_settings
@@ -15,6 +15,9 @@ from xcomposer_ui.core.strategies import STRATEGIES
 from xcomposer_ui.core.units import joined, memory
 from xcomposer_ui.planning.catalogue import weight_files
 from xcomposer_ui.planning.plan import Plan, PlanRequest, StrategyPlan
+
+if TYPE_CHECKING:
+    from xcomposer_ui.planning.planner_process import Plans
 
 
 @dataclass(frozen=True)
@@ -91,13 +94,6 @@ class DoesNotFit:
     measured_bytes: int | None = None
 
 
-class Plans(Protocol):
-    """The part of PlannerProcess that FitChecker needs."""
-
-    def plan(self, request: PlanRequest) -> Plan:
-        """The plan of `request`. Raises UserError."""
-
-
 class FitChecker:
     """Checks by cached plans whether runs fit into memory.
 
@@ -137,10 +133,11 @@ class FitChecker:
             return None
         if certainly_fits(model, budget):
             return tuple(STRATEGIES)
-        request = plan_request_of(MemoryRequest(model, "", half, USUAL_PICTURE, USUAL_TOKENS, USUAL_TOKENS), budget)
-        if not wait and request not in self._cache:
-            return None
+        usual = MemoryRequest(model, "", half, USUAL_PICTURE, USUAL_TOKENS, USUAL_TOKENS)
         try:
+            request = plan_request_of(usual, budget)
+            if not wait and request not in self._cache:
+                return None
             plan = self._planned(request)
         except UserError:
             return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.events import Status
@@ -14,12 +14,12 @@ from xcomposer_ui.core.settings import Settings, is_hub_id
 from xcomposer_ui.core.strategies import HALF_DTYPES
 from xcomposer_ui.core.units import GIB
 from xcomposer_ui.planning.cards import CARDS, Card
-from xcomposer_ui.planning.plan import Plan, PlanRequest, RunShape, checked_request, picture_size
+from xcomposer_ui.planning.plan import Plan, PlanRequest, picture_size
+from xcomposer_ui.planning.planner_process import Plans
 from xcomposer_ui.planning.training_plan import (
     TRAINING_FIELDS,
     TrainingPlan,
     TrainingPlanRequest,
-    checked_training_request,
 )
 
 PICTURE = "1024x768"
@@ -32,19 +32,6 @@ DEFAULTS = TrainingPlanRequest(model="")
 
 WHAT = ("answer", "train")
 """What is planned: an answer under every strategy, or a fine-tuning under every recipe."""
-
-
-class Plans(Protocol):
-    """Makes plans: a PlannerProcess."""
-
-    def plan(self, request: PlanRequest) -> Plan:
-        """The plan of `request`. Raises UserError."""
-
-    def plan_training(self, request: TrainingPlanRequest) -> TrainingPlan:
-        """The plan of a fine-tuning, as `plan`."""
-
-    def predict(self, shape: RunShape) -> int:
-        """Peak memory of a run in bytes, as `plan`."""
 
 
 @dataclass(frozen=True)
@@ -96,9 +83,9 @@ def request_of(fields: Mapping[str, Any], settings: Settings, status: Status) ->
         **{name: fields[name] for name in (*TILE_SETTINGS, *COUNTS) if name in fields},
     )
     if fields.get("what", WHAT[0]) == WHAT[0]:
-        return checked_request(request)
+        return request
     more = {name: fields[name] for name in TRAINING_FIELDS if name in fields}
-    return checked_training_request(TrainingPlanRequest(**vars(request), **more))
+    return TrainingPlanRequest(**vars(request), **more)
 
 
 def plan_of(plans: Plans, request: PlanRequest) -> Plan | TrainingPlan:

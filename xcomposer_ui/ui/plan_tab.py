@@ -11,6 +11,7 @@ from xcomposer_ui.core.request import TILE_SETTINGS
 from xcomposer_ui.core.settings import HALVES, Settings
 from xcomposer_ui.finetuning.recipes import OPTIMIZERS
 from xcomposer_ui.planning.cards import CARDS, Card
+from xcomposer_ui.planning.planner_process import Plans
 from xcomposer_ui.runtime.runner import Runner
 from xcomposer_ui.ui.ask_form import choices
 from xcomposer_ui.ui.html import short_name
@@ -20,7 +21,6 @@ from xcomposer_ui.ui.plan_handlers import (
     DEFAULTS,
     PICTURE,
     WHAT,
-    Plans,
     PlanSession,
     filled_in,
     offered,

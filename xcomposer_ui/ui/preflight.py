@@ -12,15 +12,14 @@ from typing import Protocol, TypeVar
 from xcomposer_ui.compare.execution import Runs
 from xcomposer_ui.core.callers import Gone, stays
 from xcomposer_ui.core.errors import UserError
-from xcomposer_ui.core.request import MemoryRequest, tile_settings
+from xcomposer_ui.core.request import MemoryRequest
 from xcomposer_ui.planning.fit import DoesNotFit, FitChecker
 from xcomposer_ui.planning.plan import Plan, PlanRequest, RunShape
-from xcomposer_ui.planning.planner_process import PlannerProcess
+from xcomposer_ui.planning.planner_process import PlannerProcess, Plans
 from xcomposer_ui.planning.predictions import Predictions
 from xcomposer_ui.planning.training_plan import TrainingPlan, TrainingPlanRequest
 from xcomposer_ui.runtime.runner import Runner
 from xcomposer_ui.ui.gradio_sessions import caller_gone
-from xcomposer_ui.ui.plan_handlers import Plans
 
 Step = TypeVar("Step")
 """A session as a handler yields it."""
@@ -43,10 +42,7 @@ class Preflight:
 
         None while a thread, started by the first call, computes it.
         """
-        shape = RunShape(
-            query.model, device, query.strategy, query.half, query.picture, None, query.text_length,
-            query.new_tokens, **tile_settings(query),
-        )  # fmt: skip
+        shape = RunShape(**vars(query), device=device)
         known = self.predictions.cached(shape)
         if known is None and shape not in self.pending:
             self.pending.add(shape)
