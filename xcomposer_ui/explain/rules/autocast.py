@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from xcomposer_ui.core.messages import Text
 from xcomposer_ui.explain.references import AUTOCAST, FSDP, NUMERICS, xcomposer
-from xcomposer_ui.explain.rule import DTYPE, Facts, Rule, Verdicts
+from xcomposer_ui.explain.rule import DTYPE, Rule
 from xcomposer_ui.explain.verdicts import (
     ALL_FLOAT32,
     AS_IS,
     IF_OVERFLOW,
     ONE_HALF,
-    clash_unlisted,
+    clash_partly_listed,
     same_for_all,
     verdicts,
 )
@@ -115,14 +115,6 @@ _LOSS = Text(
     "gradient of another dtype it leaves alone.",
     "取决于运算：在 torch.autocast 下，多数损失函数连同目标以 float32 计算；别的 dtype 的梯度它不处理。",
 )
-
-
-def _backward(facts: Facts) -> Verdicts:
-    found = clash_unlisted(facts)
-    usual = not facts.has_integers and not facts.has_double
-    return {**found, "autocast": (None, _LOSS)} if usual else found
-
-
 BACKWARD = Rule(
     family="backward_dtype_mismatch",
     title=Text("A loss or a gradient has another dtype than its tensor", "损失或梯度的 dtype 与张量不同"),
@@ -131,7 +123,7 @@ BACKWARD = Rule(
         "target to the prediction's dtype.",
         "损失函数比较了两种 dtype，或传回的梯度与张量 dtype 不同：{dtypes}。请把目标转换成预测值的 dtype。",
     ),
-    verdicts=_backward,
+    verdicts=lambda facts: clash_partly_listed(facts, _LOSS),
     patterns=(
         rf"Found dtype {DTYPE} but expected {DTYPE}",
         rf"expected dtype {DTYPE} but got dtype {DTYPE}",  # PyTorch 1.5

@@ -11,6 +11,7 @@ from xcomposer_ui.explain.verdicts import (
     FLOATS_CLASH,
     NO_FLOAT64,
     clash,
+    clash_partly_listed,
     clash_promoted_on_cuda,
     clash_unlisted,
     same_for_all,
@@ -134,14 +135,6 @@ _POLAR = Text(
     "On the CPU it computes torch.polar in float32; torch.complex, which speaks in the same words, it leaves alone.",
     "在 CPU 上它以 float32 计算 torch.polar；报同样错误的 torch.complex 它不处理。",
 )
-
-
-def _polar(facts: Facts) -> Verdicts:
-    found = clash_unlisted(facts)
-    usual = not facts.has_integers and not facts.has_double
-    return {**found, "autocast": (None, _POLAR)} if usual else found
-
-
 MADE_COMPLEX = Rule(
     family="operand_dtype_mismatch",
     title=Text("A complex number's two parts have two dtypes", "复数的两部分 dtype 不同"),
@@ -149,7 +142,7 @@ MADE_COMPLEX = Rule(
         "torch.complex and torch.polar got {dtypes}; both parts must have one dtype, and not bfloat16.",
         "torch.complex 或 torch.polar 收到了 {dtypes}；两部分须为同一种 dtype，且不能是 bfloat16。",
     ),
-    verdicts=_polar,
+    verdicts=lambda facts: clash_partly_listed(facts, _POLAR),
     patterns=(
         rf"Expected object of scalar type {DTYPE} but got scalar type {DTYPE} for second argument",
         rf"Expected both inputs to be Half, Float or Double tensors but got {DTYPE} and {DTYPE}",
