@@ -50,17 +50,13 @@ class Setting:
     def is_kind(self, value: object) -> bool:
         return isinstance(value, (int,) if self.kind is int else (int, float)) and not isinstance(value, bool)
 
-    def in_range(self, value: float) -> bool:
-        """Whether `value` is within the limits; NaN is not."""
-        return self.lowest <= value <= self.highest
-
     def parsed(self, value: str) -> float | None:
         """The number in `value`; None where it is not a number or is out of range."""
         try:
             number = self.kind(value)
         except ValueError:
             return None
-        return number if self.in_range(number) else None
+        return number if self.lowest <= number <= self.highest else None
 
 
 def setting(

@@ -63,7 +63,7 @@ class Settings:
     model: "embedded", a folder, or a hub id. models: those that the page may load, always including `model`.
     device, half, language: "auto" lets the lab choose and give its reason.
     host, port: where the page is served; port 0..65535. workers: that compute for it; 0 for the process itself.
-    on_space: whether this is a Hugging Face Space. source: the address of the Space's files; None elsewhere.
+    source: the address of the files of the Hugging Face Space that this is; None elsewhere.
     on_zero_gpu: whether it is one that is lent a card for each run (ZeroGPU).
 
     Raises UserError where a value is not allowed.
@@ -85,7 +85,6 @@ class Settings:
     workers: int = option(
         0, "--workers", "XCOMPOSER_WORKERS", "processes that compute for the page; needs Ray", metavar="N"
     )
-    on_space: bool = False
     source: str | None = None
     on_zero_gpu: bool = False
 
@@ -119,14 +118,14 @@ def settings_from(environ: Mapping[str, str] = os.environ, /, **given: Any) -> S
         mistake = UserError("out_of_range", name="workers", value=workers, lowest=0, highest=MOST_WORKERS)
         found["workers"] = _whole(workers, mistake)
     space = environ.get("SPACE_ID")
-    on_space, source = bool(space), f"https://huggingface.co/spaces/{space}/tree/main" if space else None
-    if on_space:  # a Space must be reachable from outside its container
+    source = f"https://huggingface.co/spaces/{space}/tree/main" if space else None
+    if space:  # a Space must be reachable from outside its container
         found.setdefault("host", "0.0.0.0")
     on_zero_gpu = environ.get("SPACES_ZERO_GPU", "").lower() in ZERO_GPU_VALUES
     model = found.get("model", EMBEDDED)
     offered = tuple(m.strip() for m in environ.get("XCOMPOSER_MODELS", "").split(",") if m.strip())
     models = tuple(dict.fromkeys((model, EMBEDDED, *offered)))
-    return Settings(models=models, on_space=on_space, source=source, on_zero_gpu=on_zero_gpu, **found)
+    return Settings(models=models, source=source, on_zero_gpu=on_zero_gpu, **found)
 
 
 def _whole(text: str, mistake: UserError) -> int:

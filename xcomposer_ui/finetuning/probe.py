@@ -71,11 +71,6 @@ class Histogram:
     counts: tuple[int, ...]
     zeros: int = 0
 
-    @property
-    def elements(self) -> int:
-        """The gradients that are not zero."""
-        return sum(self.counts)
-
     def scaled(self, power: int) -> Histogram:
         """The histogram of the same gradients times 2 ** `power`."""
         return Histogram(self.lowest + power, self.counts, self.zeros)

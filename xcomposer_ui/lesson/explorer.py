@@ -24,7 +24,6 @@ LARGEST_EXPONENT = 400
 class Number:
     """A number as typed. exact: its decimal value, None for infinity and NaN. value: the nearest double."""
 
-    text: str
     exact: Fraction | None
     value: float
 
@@ -104,10 +103,10 @@ def number(text: str) -> Number:
     if decimal is None or decimal.is_snan():
         raise UserError("not_a_number", text=text.strip()[:40])
     if not decimal.is_finite():
-        return Number(cleaned, None, float(decimal))
+        return Number(None, float(decimal))
     if decimal and abs(decimal.adjusted()) > LARGEST_EXPONENT:
         raise UserError("number_beyond", text=text.strip()[:40], most=LARGEST_EXPONENT)
-    return Number(cleaned, Fraction(decimal), float(decimal))
+    return Number(Fraction(decimal), float(decimal))
 
 
 def explored(calculation: Calculation) -> tuple[Held, ...]:

@@ -22,13 +22,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Advice:
-    """What fits instead of the strategy `requested`. fits: whether that one does, None where it is unknown.
+    """What fits instead of a strategy. fits: whether that strategy does, None where it is unknown.
 
-    strategy: one that fits with all else unchanged. batch, tiles: the most with which `requested` fits. Each is None
-    where it does not help.
+    strategy: one that fits with all else unchanged. batch, tiles: the most with which the strategy itself fits. Each is
+    None where it does not help.
     """
 
-    requested: str
     fits: bool | None
     strategy: str | None = None
     batch: int | None = None
@@ -43,9 +42,8 @@ def advise(plan: Plan, requested: str) -> Advice:
     by_name = {s.strategy: s for s in plan.strategies}
     chosen = by_name[requested]
     if chosen.fits_memory is not False:
-        return Advice(requested, chosen.fits_memory)
+        return Advice(chosen.fits_memory)
     return Advice(
-        requested,
         False,
         strategy=next((name for name in STRATEGIES if name != requested and _helps(by_name.get(name))), None),
         batch=chosen.largest_batch if chosen.largest_batch and plan.request.batch > 1 else None,
@@ -154,7 +152,7 @@ class FitChecker:
             return None
         measured = result.measurement.peak_memory_bytes
         if misfit is None:  # it fits according to its plan, so something else uses the memory
-            return DoesNotFit(request, budget, Advice(request.strategy, False), None, measured)
+            return DoesNotFit(request, budget, Advice(False), None, measured)
         return replace(misfit, measured_bytes=measured)
 
     def _misfit(self, request: MemoryRequest, budget: MemoryBudget) -> DoesNotFit | None:
