@@ -71,7 +71,9 @@ def test_a_run_ends_when_its_page_is_closed_before_the_first_token(silent: Silen
 @pytest.mark.parametrize(
     ("endpoint", "data"), [("run", values()), ("compare", compare_values())], ids=["run", "compare"]
 )
-def test_a_call_ends_when_its_script_disconnects(silent: Silent, address: str, endpoint: str, data: list[object]) -> None:
+def test_a_call_ends_when_its_script_disconnects(
+    silent: Silent, address: str, endpoint: str, data: list[object]
+) -> None:
     async def call() -> None:
         async with httpx.AsyncClient(base_url=f"{address}gradio_api/call", timeout=WAIT_SEC) as script:
             event = (await script.post(f"/{endpoint}", json={"data": data})).raise_for_status().json()["event_id"]
