@@ -21,7 +21,8 @@ from xcomposer_ui.backends.arithmetic import ModelRun
 from xcomposer_ui.backends.local import LocalBackend, open_local
 from xcomposer_ui.backends.memory import CpuPeak, weights_bytes
 from xcomposer_ui.backends.module_outputs import block_names, first_difference, logit_figures
-from xcomposer_ui.compare.divergence import Divergences, divergence_as_json
+from xcomposer_ui.compare.divergence import Divergences
+from xcomposer_ui.core.records import record_as_data
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.strategies import STRATEGIES
 from xcomposer_ui.runtime.backend import Progress
@@ -174,7 +175,7 @@ def test_an_overflow_is_said_and_not_averaged_away(tmp_path: Path) -> None:
     bad = next(layer for layer in entry.layers if layer.non_finite)
     assert bad.relative_error is None
     assert bad.cosine is None
-    text = json.dumps(divergence_as_json(entry), allow_nan=False)
+    text = json.dumps(record_as_data(entry), allow_nan=False)
     assert '"mean_kl_divergence": null' in text
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 import torch
 
-from xcomposer_ui.core.processor import processor_name
+from xcomposer_ui.core.hardware_names import processor_name
 
 
 def alternating(calls: Mapping[str, Callable[[], float]], repeats: int) -> dict[str, list[float]]:

@@ -79,7 +79,7 @@ class Cramped(Runner):
     """A real runner on a machine with little memory."""
 
     def memory_budget(self) -> MemoryBudget | None:
-        return None if super().memory_budget() is None else MemoryBudget("cpu", 1 << 20)
+        return None if super().memory_budget() is None else MemoryBudget("cpu", 1 << 21)
 
 
 def test_tiles_are_asked_for_of_a_model_that_has_them_and_fewer_are_offered_where_many_do_not_fit(

@@ -111,7 +111,7 @@ class Cramped:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         plans = Planned()
         self.asked = plans.asked
-        monkeypatch.setattr(Runner, "memory_budget", lambda runner: MemoryBudget("cpu", 1 << 20))
+        monkeypatch.setattr(Runner, "memory_budget", lambda runner: MemoryBudget("cpu", 1 << 21))
         monkeypatch.setattr(PlannerProcess, "plan", lambda worker, request: plans.plan(request))
 
 

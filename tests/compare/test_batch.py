@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from tests.compare.scripted import ScriptedRunner
-from xcomposer_ui.compare.batch import BatchEvent, Results, Working, compare_file
-from xcomposer_ui.compare.execution import ComparisonSettings
+from xcomposer_ui.compare.batch import BatchEvent, Results, compare_file
+from xcomposer_ui.compare.execution import ComparisonProgress, ComparisonSettings
 from xcomposer_ui.compare.summary import distribution, summarize
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.jsonl import Recorded, Skipped
@@ -43,7 +43,7 @@ def batch(file: Path, runner: ScriptedRunner | None = None, settings: dict | Non
     return [
         event
         for event in compare_file(runner or ScriptedRunner(), file, results, PLAN, {})
-        if not isinstance(event, Working)
+        if not isinstance(event, ComparisonProgress)
     ]
 
 

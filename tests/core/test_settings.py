@@ -66,7 +66,7 @@ def test_the_model_asked_for_and_the_embedded_one_are_always_offered() -> None:
 
 def test_a_space_is_reached_from_outside_and_nothing_else_is() -> None:
     assert settings_from({"SPACE_ID": "someone/lab"}).host == "0.0.0.0"
-    assert settings_from({"SPACE_ID": "someone/lab"}).on_space
+    assert settings_from({}).source is None
     assert not settings_from({"SPACE_ID": "someone/lab", "SPACES_ZERO_GPU": "false"}).on_zero_gpu
     assert settings_from({"SPACE_ID": "someone/lab", "SPACES_ZERO_GPU": "true"}).on_zero_gpu
     assert settings_from({"SPACE_ID": "someone/lab"}).source == "https://huggingface.co/spaces/someone/lab/tree/main"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from xcomposer_ui.core.errors import UserError
-from xcomposer_ui.lesson.experiments import Calculations, Findings
+from xcomposer_ui.lesson.experiments import Findings
 from xcomposer_ui.lesson.kept_results import KeptResults
 from xcomposer_ui.lesson.step import Step, lesson
 
@@ -33,7 +33,7 @@ class Experiments:
             assert self.go.wait(WAIT_SEC)
         if self.refusal is not None:
             raise self.refusal
-        return Findings({}, Calculations({}))
+        return Findings({}, {})
 
 
 def test_thirty_visitors_share_one_run() -> None:

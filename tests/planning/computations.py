@@ -7,7 +7,7 @@ import os
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.planning.plan import Plan, PlanRequest, RunShape
 
-SHAPE = RunShape("m", "cpu", "full", "float16", (64, 48), 80, 12, 9)
+SHAPE = RunShape("m", "full", "float16", (64, 48), 12, 9, device="cpu", prompt_tokens=80)
 
 
 def pid_of(shape: RunShape) -> int:

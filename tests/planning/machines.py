@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xcomposer_ui.planning.machine_facts import Facts, Gpu
+from xcomposer_ui.planning.hardware import Facts, Gpu
 
 GOOD = {
     "Python": "3.11.7",

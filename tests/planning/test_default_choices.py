@@ -6,8 +6,7 @@ import pytest
 
 from tests.planning.machines import A100, facts
 from xcomposer_ui.planning.default_choices import Machine, half_for, strategy_for, verdict_on
-from xcomposer_ui.planning.hardware import Check, checked
-from xcomposer_ui.planning.machine_facts import Gpu
+from xcomposer_ui.planning.hardware import Check, Gpu, checked
 
 SLOW_CPU = checked(facts())
 NATIVE_CPU = checked(facts(cpu_flags=frozenset({"avx512_fp16"})))

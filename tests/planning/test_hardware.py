@@ -13,10 +13,9 @@ from packaging.specifiers import SpecifierSet
 
 from tests.planning.machines import A100, GOOD, facts
 from xcomposer_ui.backends import hardware_facts as probes
-from xcomposer_ui.core.nvidia import NvidiaCard
+from xcomposer_ui.core.hardware_names import NvidiaCard
 from xcomposer_ui.core.versions import PACKAGES, SUPPORTED
-from xcomposer_ui.planning.hardware import Check, check_as_json, checked, this_machine
-from xcomposer_ui.planning.machine_facts import Gpu
+from xcomposer_ui.planning.hardware import Check, Gpu, check_as_json, checked, this_machine
 
 
 def item(check: Check, name: str):

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.planning.cards import CARDS, fits
 from xcomposer_ui.planning.fit import advise
-from xcomposer_ui.planning.plan import OnCard, PhasePeak, Plan, PlanRequest, StrategyPlan, checked_request, picture_size
+from xcomposer_ui.planning.plan import OnCard, PhasePeak, Plan, PlanRequest, StrategyPlan, picture_size
 from xcomposer_ui.planning.predictions import PredictionError, prediction_error_as_json
 
 
@@ -31,7 +29,7 @@ def test_what_is_no_picture_size_is_a_sentence(text: str) -> None:
 )
 def test_a_figure_out_of_range_is_a_sentence(change: dict[str, object]) -> None:
     with pytest.raises(UserError) as caught:
-        checked_request(replace(PlanRequest("embedded"), **change))  # type: ignore[arg-type]
+        PlanRequest("embedded", **change)  # type: ignore[arg-type]
     assert caught.value.code == "out_of_range"
 
 

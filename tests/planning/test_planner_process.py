@@ -61,13 +61,13 @@ def test_a_users_mistake_crosses_the_boundary() -> None:
 @pytest.mark.parametrize(
     ("request_", "memory"),
     [
-        (PlanRequest("x", device="cuda"), "7 of card"),
-        (PlanRequest("x", device="cuda", memory_bytes=3), "3 of card"),
+        (PlanRequest("x", device="cuda"), f"{7 << 30} of card"),
+        (PlanRequest("x", device="cuda", memory_bytes=3 << 30), f"{3 << 30} of card"),
         (PlanRequest("x", device="cpu"), "None of card"),
     ],
 )
 def test_a_plan_for_a_card_that_is_lent_has_its_memory(request_: PlanRequest, memory: str) -> None:
-    planner = PlannerProcess(plan=without_memory, card=lambda: MemoryBudget("cuda", 7))
+    planner = PlannerProcess(plan=without_memory, card=lambda: MemoryBudget("cuda", 7 << 30))
     with pytest.raises(UserError, match=memory):
         planner.plan(request_)
     planner.close()
@@ -198,7 +198,9 @@ def test_the_real_process_plans_and_predicts(tmp_path: Path) -> None:
     plan = planner.plan(PlanRequest(str(tmp_path), device="cpu", new_tokens=4, memory_bytes=2 << 20))
     assert [strategy.strategy for strategy in plan.strategies] == list(PLANNED)
     unified = next(strategy for strategy in plan.strategies if strategy.strategy == "unified")
-    shape = RunShape(str(tmp_path), "cpu", "unified", "float16", (1024, 768), plan.prompt_tokens, 0, 4)
+    shape = RunShape(
+        str(tmp_path), "unified", "float16", (1024, 768), 0, 4, device="cpu", prompt_tokens=plan.prompt_tokens
+    )
     assert planner.predict(shape) == unified.total_bytes
     with pytest.raises(UserError) as caught:
         planner.predict(RunShape(**{**vars(shape), "model": "nothing"}))

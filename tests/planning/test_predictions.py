@@ -26,7 +26,7 @@ from xcomposer_ui.ui.session import Session, SessionRun
 
 MEASURED = Measurement(peak_memory_bytes=1000, peak_memory_kind="cpu_tensors", prompt_tokens=80, new_tokens=9)
 RESULT = result_of("full", MEASURED, text="How many?!!?", model="m", answer="yes", picture_size=(64, 48))
-SHAPE = RunShape("m", "cpu", "full", "float16", (64, 48), 80, 12, 9)
+SHAPE = RunShape("m", "full", "float16", (64, 48), 12, 9, device="cpu", prompt_tokens=80)
 
 
 def test_a_shape_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:

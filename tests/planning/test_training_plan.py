@@ -10,7 +10,7 @@ import pytest
 
 from tests.planning.scripted import ScriptedPlans, a_training_plan
 from xcomposer_ui.__main__ import main
-from xcomposer_ui.cli.training_plan import as_text
+from xcomposer_ui.cli.plan import training_as_text
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.events import Status
 from xcomposer_ui.core.settings import Settings
@@ -21,7 +21,6 @@ from xcomposer_ui.planning.training_plan import (
     TrainingPlanRequest,
     best_fit_here,
     best_fits,
-    checked_training_request,
     training_plan_as_json,
 )
 from xcomposer_ui.ui.plan_handlers import PlanSession, filled_in, planned, request_of
@@ -37,7 +36,7 @@ STATUS = Status("embedded", "cpu", "float16")
 )
 def test_a_request_beyond_its_limits_is_a_sentence(change: dict[str, Any], code: str) -> None:
     with pytest.raises(UserError) as caught:
-        checked_training_request(replace(TrainingPlanRequest("embedded"), **change))
+        TrainingPlanRequest("embedded", **change)
     assert caught.value.code == code
 
 
@@ -69,7 +68,7 @@ def test_the_answer_comes_first_and_says_no_or_yes_with_a_figure() -> None:
 
 
 def test_the_terminal_has_a_line_for_each_recipe_and_method() -> None:
-    lines = as_text(PLAN).splitlines()
+    lines = training_as_text(PLAN).splitlines()
     assert sum(line.split(" ")[0] in RECIPES for line in lines) == 4 * len(RECIPES)
     assert lines.index(next(line for line in lines if line.startswith("24 GB:"))) < 8
 

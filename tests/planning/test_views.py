@@ -15,8 +15,7 @@ from xcomposer_ui.core.events import Status
 from xcomposer_ui.core.messages import sentences, worded
 from xcomposer_ui.core.settings import Settings
 from xcomposer_ui.core.strategies import PLANNED
-from xcomposer_ui.planning.hardware import Check, checked
-from xcomposer_ui.planning.machine_facts import Gpu
+from xcomposer_ui.planning.hardware import Check, Gpu, checked
 from xcomposer_ui.planning.plan import PlanRequest
 from xcomposer_ui.ui.plan_handlers import PlanSession, card_named, offered, planned, request_of
 from xcomposer_ui.ui.views.axis import memory_axis

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from xcomposer_ui.tracing.alignment import paired
 from xcomposer_ui.tracing.dtype_flow import Cast, DtypeFlow, ModuleCall, flow_as_json
+from xcomposer_ui.tracing.dtype_path import paired
 
 HALF, FULL = ("float16",), ("float32",)
 

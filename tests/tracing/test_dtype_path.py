@@ -7,7 +7,7 @@ import json
 import pytest
 
 from xcomposer_ui.tracing.dtype_flow import Cast, DtypeFlow, ModuleCall, OutsideCast
-from xcomposer_ui.tracing.dtype_path import PathStep, path, path_as_json, paths_aligned, stage_of
+from xcomposer_ui.tracing.dtype_path import PathStep, paired, path, paths_aligned, stage_of, step_as_json
 
 H, S, L = ("float16",), ("float32",), ("int64",)
 WIDEN, NARROW = Cast("aten._to_copy", "float16", "float32"), Cast("aten._to_copy", "float32", "float16")
@@ -136,7 +136,7 @@ def test_a_stage_is_known_by_its_module_s_name(name: str, stage: str | None) -> 
 
 
 def test_the_json_has_every_step_and_survives_a_round_trip() -> None:
-    document = json.loads(json.dumps(path_as_json(path(WHOLE))))
+    document = json.loads(json.dumps([step_as_json(step) for step in path(WHOLE)]))
     assert len(document) == len(path(WHOLE))
     assert document[1] == {
         "stage": "pixels",
@@ -154,3 +154,22 @@ def test_the_json_has_every_step_and_survives_a_round_trip() -> None:
 
 def test_a_flow_without_calls_has_no_steps() -> None:
     assert path(DtypeFlow(())) == ()
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "expected"),
+    [
+        ("ab", "ab", ["aa", "bb"]),
+        ("ac", "abc", ["aa", "-b", "cc"]),
+        ("abc", "ac", ["aa", "b-", "cc"]),
+        ("ab", "abcd", ["aa", "bb", "-c", "-d"]),
+        ("", "ab", ["-a", "-b"]),
+        ("ab", "", ["a-", "b-"]),
+        ("aab", "ab", ["aa", "a-", "bb"]),
+        ("ab", "ba", ["aa", "bb"]),  # contradicting orders: the left one counts
+        ("xab", "byac", ["x-", "-y", "aa", "bb", "-c"]),
+    ],
+)
+def test_rows_of_one_name_stand_side_by_side(left: str, right: str, expected: list[str]) -> None:
+    found = [f"{a or '-'}{b or '-'}" for a, b in paired(left, right, lambda name: name)]
+    assert found == expected

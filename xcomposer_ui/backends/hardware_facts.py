@@ -11,10 +11,9 @@ from typing import Any
 import torch
 
 from xcomposer_ui.backends.devices import free_bytes
-from xcomposer_ui.core.nvidia import nvidia_card
-from xcomposer_ui.core.processor import processor_name
+from xcomposer_ui.core.hardware_names import nvidia_card, processor_name
 from xcomposer_ui.core.versions import PACKAGES, installed
-from xcomposer_ui.planning.machine_facts import Facts, Gpu
+from xcomposer_ui.planning.hardware import Facts, Gpu
 
 
 def facts() -> Facts:

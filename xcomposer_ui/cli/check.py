@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from xcomposer_ui.cli.output import FAILED, add_json_flag, print_json
+from xcomposer_ui.cli.output import FAILED, add_json_flag, show
 from xcomposer_ui.planning.hardware import as_text, check_as_json, this_machine
 
 
@@ -20,8 +20,5 @@ def add_to(commands: Any) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     found = this_machine()
-    if arguments.json:
-        print_json(check_as_json(found))
-    else:
-        print(as_text(found))
+    show(check_as_json(found), as_text(found), as_json=arguments.json)
     return 0 if found.ok else FAILED

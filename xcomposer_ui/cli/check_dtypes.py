@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from xcomposer_ui.cli.output import FAILED, UNKNOWN, add_json_flag, note, print_json
+from xcomposer_ui.cli.output import FAILED, UNKNOWN, add_json_flag, note, print_json, show
 from xcomposer_ui.core.strategies import HALF_DTYPES, checked_half
 from xcomposer_ui.tracing.lint import Boundary, Lint, LintCase, lint_as_json
 
@@ -41,15 +41,11 @@ def execute(arguments: argparse.Namespace) -> int:
             print_json({"ok": None, "model": arguments.model, "reason": reason})
         note(f"Nothing is known of {arguments.model}: {reason}.")
         return UNKNOWN
-    if arguments.json:
-        print_json(lint_as_json(found))
-    else:
-        print(as_text(found))
+    show(lint_as_json(found), as_text(found), as_json=arguments.json)
     return 0 if found.ok else FAILED
 
 
 def as_text(found: Lint) -> str:
-    """The cases as text for the terminal."""
     lines = [
         f"{found.model_class}, as a twin of {found.parameters:,} parameters: few layers stand for all of their kind",
         "",

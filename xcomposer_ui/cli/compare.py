@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Generator
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from xcomposer_ui.cli.batch import BatchProgress, add_pool_flags, pool_from
 from xcomposer_ui.cli.output import FAILED, INTERRUPTED, figures, loading_line, note, print_json, tell
 from xcomposer_ui.cli.request_arguments import (
-    add_pool_flags,
     add_request_arguments,
     add_settings,
-    pool_from,
     refuse_what_does_not_fit,
     request_given,
     runner_from,
@@ -32,7 +32,7 @@ from xcomposer_ui.compare.summary import summarize
 from xcomposer_ui.compare.verdict import host_bound, variant_name, verdict
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.events import Loading
-from xcomposer_ui.core.jsonl import Recorded, Skipped, first_request
+from xcomposer_ui.core.jsonl import first_request
 from xcomposer_ui.core.strategies import HALF_DTYPES
 from xcomposer_ui.runtime.runner import Runner
 
@@ -96,7 +96,6 @@ def compared(
 
 
 def describe(comparison: Comparison, *, as_json: bool) -> None:
-    """Print the figures and the verdict."""
     lines = []
     for run in comparison.runs:
         result = run.result
@@ -115,14 +114,13 @@ def _finished(steps: Generator[ComparisonProgress, None, None]) -> tuple[Compari
     """(comparison, whether an interrupt stopped it), with progress on stderr."""
     comparison, shown = Comparison(()), ""
     try:
-        for step in steps:
-            comparison = step.comparison
-            if (line := _line(step)) != shown:
-                note(shown := line)
+        with closing(steps):
+            for step in steps:
+                comparison = step.comparison
+                if (line := _line(step)) != shown:
+                    note(shown := line)
     except KeyboardInterrupt:
         return replace(comparison, stopped=True), True
-    finally:
-        steps.close()
     return comparison, False
 
 
@@ -140,41 +138,17 @@ def _batch(runner: Runner, arguments: argparse.Namespace) -> int:
     results = Results(stem, shared_settings(settings, defaults, lab.model, lab.device, runner.half()))
     if first := first_request(file, defaults, results):
         refuse_what_does_not_fit(runner, arguments, memory_queries(runner, first, settings))
-    done: list[Recorded] = []
-    skipped: list[Skipped] = []
-    interrupted, loading = False, ""
+    progress = BatchProgress(lambda record: " done")
     with pool_from(runner, arguments) as pool:
         compare_lines = partial(compare_file, runner) if pool is None else partial(compare_file_in, pool)
-        events = compare_lines(file, results, settings, defaults)
-        try:
-            for event in events:
-                if isinstance(event, Skipped):
-                    skipped.append(event)
-                    note(f"line {event.line} skipped: {event.reason}")
-                elif isinstance(event, Recorded):
-                    done.append(event)
-                    note(f"line {event.line} {'was done before' if event.resumed else 'done'}")
-                elif isinstance(event.step.event, Loading) and (line := loading_line(event.step.event)) != loading:
-                    note(loading := line)
-        except KeyboardInterrupt:
-            interrupted = True
-        finally:
-            events.close()
-    summary = {
-        "questions": len(done),
-        "resumed": sum(event.resumed for event in done),
-        "skipped": [vars(event) for event in skipped],
-        "variants": summarize(event.record for event in done),
-        "jsonl": str(results.file),
-        "csv": str(results.csv),
-    }
-    for entry in summary["variants"]:  # type: ignore[attr-defined]
+        progress.follow(compare_lines(file, results, settings, defaults))
+    variants = summarize(event.record for event in progress.recorded)
+    for entry in variants:
         rate = entry["agreement_rate"]
         agrees = "—" if rate is None else f"{rate:.1%} as full precision"
         tell(f"{entry['strategy']} {entry['half']}: {entry['answered']} answered, {agrees}", as_json=arguments.json)
     tell(f"{results.file}, {results.csv}", as_json=arguments.json)
     if arguments.json:
-        print_json(summary)
-    if interrupted:
-        return INTERRUPTED
-    return 0 if done else FAILED
+        files = {"jsonl": str(results.file), "csv": str(results.csv)}
+        print_json({"questions": len(progress.recorded), **progress.summary(), "variants": variants, **files})
+    return progress.status(bool(progress.recorded))

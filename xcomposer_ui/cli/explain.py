@@ -11,8 +11,8 @@ from pathlib import Path
 from textwrap import indent
 from typing import Any
 
-from xcomposer_ui.cli.output import UNKNOWN, add_json_flag, print_json
-from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.cli.output import UNKNOWN, add_json_flag, show
+from xcomposer_ui.core.files import read_text
 from xcomposer_ui.core.messages import LANGUAGES, text, worded
 from xcomposer_ui.core.result import Explanation, explanation_as_json
 from xcomposer_ui.explain import explain
@@ -31,27 +31,19 @@ def add_to(commands: Any) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     explanation = explain(pasted_text(arguments.file))
-    if arguments.json:
-        print_json(explanation_as_json(explanation, arguments.lang))
-    else:
-        print(as_text(explanation, arguments.lang))
+    document, shown = explanation_as_json(explanation, arguments.lang), as_text(explanation, arguments.lang)
+    show(document, shown, as_json=arguments.json)
     return 0 if explanation.recognised else UNKNOWN
 
 
 def pasted_text(file: str | None) -> str:
     """The file's text, or standard input's. Raises UserError where the file cannot be read."""
-    if file is None:
-        data = sys.stdin.buffer.read()
-    else:
-        try:
-            data = Path(file).read_bytes()
-        except OSError as error:
-            raise UserError("unreadable_text", file=Path(file).name, what=error.strerror or "") from error
-    return data.decode("utf-8", errors="replace")[-LONGEST_TEXT:]
+    if file is not None:
+        return read_text(Path(file), errors="replace", newline="")[-LONGEST_TEXT:]
+    return sys.stdin.buffer.read().decode("utf-8", errors="replace")[-LONGEST_TEXT:]
 
 
 def as_text(explanation: Explanation, language: str = "en") -> str:
-    """The explanation as text for the terminal."""
     lines = [worded(explanation.title, language), "", worded(explanation.cause, language)]
     if explanation.where:
         lines += ["", worded(explanation.where, language)]

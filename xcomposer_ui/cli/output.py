@@ -18,7 +18,6 @@ INTERRUPTED = 130
 
 
 def add_json_flag(parser: argparse.ArgumentParser) -> None:
-    """Add the flag --json."""
     parser.add_argument("--json", action="store_true", help="one JSON document as the last line of stdout")
 
 
@@ -29,9 +28,16 @@ def print_json(document: Mapping[str, Any]) -> None:
 
 
 def note(text: str = "") -> None:
-    """Print a line on stderr."""
     sys.stderr.write(text + "\n")
     sys.stderr.flush()
+
+
+def show(document: Mapping[str, Any], text: str, *, as_json: bool) -> None:
+    """Print `document` on stdout if that is for JSON, else `text`."""
+    if as_json:
+        print_json(document)
+    else:
+        print(text)
 
 
 def tell(text: str, *, as_json: bool) -> None:

@@ -7,51 +7,42 @@ Exit 0: planned (or calibrated, every error within its bound). 3: calibrated, an
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from typing import Any
 
-from xcomposer_ui.cli import training_plan
-from xcomposer_ui.cli.output import FAILED, add_json_flag, print_json, tell
+from xcomposer_ui.cli.output import FAILED, add_json_flag, print_json, show, tell
+from xcomposer_ui.cli.request_arguments import add_settings, settings_given
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.messages import text
-from xcomposer_ui.core.request import tile_settings
 from xcomposer_ui.core.settings import DEVICES, settings_from
 from xcomposer_ui.core.strategies import HALF_DTYPES
 from xcomposer_ui.core.units import GIB, joined, memory
 from xcomposer_ui.finetuning.recipes import OPTIMIZERS
 from xcomposer_ui.planning.fit import advise
-from xcomposer_ui.planning.plan import Plan, PlanRequest, StrategyPlan, checked_request, picture_size, plan_as_json
+from xcomposer_ui.planning.plan import Plan, PlanRequest, StrategyPlan, picture_size, plan_as_json
+from xcomposer_ui.planning.planner_process import plan_request, plan_training_request
 from xcomposer_ui.planning.predictions import PredictionError, prediction_error_as_json
-from xcomposer_ui.planning.training_plan import (
-    TRAINING_FIELDS,
-    TrainingPlanRequest,
-    checked_training_request,
-    training_plan_as_json,
-)
+from xcomposer_ui.planning.training_answer import answers, method_name
+from xcomposer_ui.planning.training_plan import RecipePlan, TrainingPlan, TrainingPlanRequest, training_plan_as_json
 
-DEFAULTS = TrainingPlanRequest(model="")
 BOUNDS = {"cpu_tensors": 0.01, "cuda_allocated": 0.03}
 """Peak memory kind -> the largest relative error of a prediction."""
+
+RECIPE_HEAD = (
+    f"{'recipe':<26}{'weights':>10}{'gradients':>11}{'optimizer':>11}{'activations':>13}{'total':>10}  "
+    f"{'peak in':<9}{'on card':>10}  smallest card"
+)
 
 
 def add_to(commands: Any) -> None:
     parser = commands.add_parser("plan", help="how much memory a run will need, before it is run")
     parser.add_argument("--model", metavar="PATH_OR_ID", help="“embedded”, a folder, a config.json, or a hub id")
     parser.add_argument("--image", default="1024x768", metavar="WxH", help="the picture's pixels; “none” for text only")
-    parser.add_argument("--hd-num", type=int, metavar="N", help="most tiles of the picture (tiled members only)")
-    parser.add_argument("--prompt-tokens", type=int, default=DEFAULTS.prompt_tokens, metavar="N", help="of text")
-    parser.add_argument("--new-tokens", type=int, default=DEFAULTS.new_tokens, metavar="N")
-    parser.add_argument("--batch", type=int, default=DEFAULTS.batch, metavar="N")
+    add_settings(parser, TrainingPlanRequest)
     parser.add_argument("--half", metavar="|".join(HALF_DTYPES), help="the 16-bit type")
     parser.add_argument("--device", metavar="|".join(DEVICES))
     parser.add_argument("--train", action="store_true", help="plan fine-tuning: every recipe, in full and by LoRA")
-    parser.add_argument("--optimizer", default=DEFAULTS.optimizer, metavar="|".join(OPTIMIZERS), help="with --train")
-    parser.add_argument(
-        "--lora-rank",
-        type=int,
-        default=DEFAULTS.lora_rank,
-        metavar="N",
-        help="with --train: the family's own if not given",
-    )
+    parser.add_argument("--optimizer", default="adamw", metavar="|".join(OPTIMIZERS), help="with --train")
     parser.add_argument(
         "--train-tower", action="store_true", help="with --train: full fine-tuning trains the vision tower too"
     )
@@ -65,52 +56,36 @@ def add_to(commands: Any) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     request = request_from(arguments)
-    if isinstance(request, TrainingPlanRequest):
-        return training_planned(request, arguments.json)
     if arguments.calibrate:
         return calibrated(request, arguments.json)
-    from xcomposer_ui.backends.planning.planner import plan  # imports torch
-
-    planned = plan(request)
+    if isinstance(request, TrainingPlanRequest):
+        training = plan_training_request(request)
+        document, shown = training_plan_as_json(training), training_as_text(training)
+    else:
+        planned = plan_request(request)
+        document, shown = plan_as_json(planned), as_text(planned)
     if arguments.json:
-        print_json(plan_as_json(planned))
-    tell(as_text(planned), as_json=arguments.json)
+        print_json(document)
+    tell(shown, as_json=arguments.json)
     return 0
 
 
 def request_from(arguments: argparse.Namespace) -> PlanRequest:
     """The request on the command line. Raises UserError where it is not valid."""
     settings = settings_from(model=arguments.model, device=arguments.device, half=arguments.half)
-    request = PlanRequest(
-        model=settings.model,
-        image=picture_size(arguments.image),
-        **tile_settings(arguments),
-        prompt_tokens=arguments.prompt_tokens,
-        new_tokens=arguments.new_tokens,
-        batch=arguments.batch,
-        half="float16" if settings.half == "auto" else settings.half,
-        device=settings.device,
-        memory_bytes=None if arguments.memory is None else int(arguments.memory * GIB),
-    )
+    fields: dict[str, Any] = {
+        "model": settings.model,
+        "image": picture_size(arguments.image),
+        "half": "float16" if settings.half == "auto" else settings.half,
+        "device": settings.device,
+        "memory_bytes": None if arguments.memory is None else int(arguments.memory * GIB),
+    }
     if not arguments.train:
-        return checked_request(request)
+        return PlanRequest(**fields, **settings_given(arguments, PlanRequest))
     if arguments.calibrate:
         raise UserError("calibrated_training")
-    more = (arguments.optimizer, arguments.lora_rank, arguments.train_tower)
-    return checked_training_request(
-        TrainingPlanRequest(**vars(request), **dict(zip(TRAINING_FIELDS, more, strict=True)))
-    )
-
-
-def training_planned(request: TrainingPlanRequest, as_json: bool) -> int:
-    """Plan fine-tuning and print the plan; the exit status."""
-    from xcomposer_ui.backends.planning.training_planner import plan_training  # imports torch
-
-    planned = plan_training(request)
-    if as_json:
-        print_json(training_plan_as_json(planned))
-    tell(training_plan.as_text(planned), as_json=as_json)
-    return 0
+    more: dict[str, Any] = {"optimizer": arguments.optimizer, "trains_tower": arguments.train_tower}
+    return TrainingPlanRequest(**fields, **more, **settings_given(arguments, TrainingPlanRequest))
 
 
 def calibrated(request: PlanRequest, as_json: bool) -> int:
@@ -129,22 +104,13 @@ def calibrated(request: PlanRequest, as_json: bool) -> int:
         raise UserError("no_measured_peak", device=request.device)
     worst = max(abs(pair.error) for pair in pairs)
     within = all(abs(pair.error) <= BOUNDS[pair.kind] for pair in pairs)
-    if as_json:
-        print_json(
-            {
-                "model": request.model,
-                "runs": [prediction_error_as_json(pair) for pair in pairs],
-                "largest_error": worst,
-                "within_bound": within,
-            }
-        )
-    else:
-        print(f"largest error {worst:.3%}, {'within' if within else 'beyond'} its bound")
+    runs = [prediction_error_as_json(pair) for pair in pairs]
+    document = {"model": request.model, "runs": runs, "largest_error": worst, "within_bound": within}
+    show(document, f"largest error {worst:.3%}, {'within' if within else 'beyond'} its bound", as_json=as_json)
     return 0 if within else FAILED
 
 
 def as_text(plan: Plan) -> str:
-    """The plan as a table for the terminal."""
     lines = [
         f"{plan.model}: {plan.parameters / 1e9:.2f} billion parameters; {plan.prompt_tokens} prompt tokens "
         f"({plan.image_tokens} of the picture), {plan.request.new_tokens} new ones, batch {plan.request.batch}",
@@ -164,7 +130,6 @@ def as_text(plan: Plan) -> str:
 
 
 def _line(plan: StrategyPlan) -> str:
-    card = next((name for name, enough in plan.fits.items() if enough), "none")
     batch = "—" if plan.largest_batch is None else str(plan.largest_batch)
     ending = f"  (dtypes clash in the {plan.fails_in})" if plan.fails_in else ""
     sizes = (
@@ -173,5 +138,35 @@ def _line(plan: StrategyPlan) -> str:
     weights, cache, activations, total, on_card = (joined(memory(size)) for size in sizes)
     return (
         f"{plan.strategy:<30}{weights:>10}{cache:>10}{activations:>13}{total:>10}  {plan.peak_phase:<8}{on_card:>10}"
-        f"{batch:>7}  {card}{ending}"
+        f"{batch:>7}  {_smallest_card(plan.fits)}{ending}"
+    )
+
+
+def _smallest_card(fits: Mapping[str, bool]) -> str:
+    return next((name for name, enough in fits.items() if enough), "none")
+
+
+def training_as_text(plan: TrainingPlan) -> str:
+    request = plan.request
+    tower = "trained" if request.trains_tower else "frozen"
+    lines = [
+        f"{plan.model}: {plan.parameters / 1e9:.2f} billion parameters; {plan.sequence_tokens} tokens an example "
+        f"({plan.image_tokens} of the picture), batch {request.batch}, {request.optimizer}, vision tower {tower}",
+        "",
+        *(f"{answer.memory}: {answer.sentence}" for answer in answers(plan, "en")),
+    ]
+    for method in plan.methods:
+        lines += ["", method_name(method, "en"), RECIPE_HEAD, *(_recipe_line(entry) for entry in plan.by(method))]
+    return "\n".join([*lines, "", f"planned in {plan.planned_sec:.1f} s; GiB are 1,073,741,824 bytes"])
+
+
+def _recipe_line(entry: RecipePlan) -> str:
+    sizes = (
+        entry.weights_bytes, entry.gradients_bytes, entry.optimizer_bytes, entry.activations_bytes, entry.total_bytes,
+        entry.on_card.total_bytes,
+    )  # fmt: skip
+    weights, gradients, optimizer, activations, total, on_card = (joined(memory(size)) for size in sizes)
+    return (
+        f"{entry.recipe:<26}{weights:>10}{gradients:>11}{optimizer:>11}{activations:>13}{total:>10}  "
+        f"{entry.peak_phase:<9}{on_card:>10}  {_smallest_card(entry.fits)}"
     )

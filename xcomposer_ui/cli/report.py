@@ -18,7 +18,7 @@ from xcomposer_ui.cli.request_arguments import runner_from
 from xcomposer_ui.compare.bug_report import bug_report
 from xcomposer_ui.compare.report import FORMATS, as_document
 from xcomposer_ui.core.errors import UserError
-from xcomposer_ui.core.files import write_whole
+from xcomposer_ui.core.files import read_text, write_whole
 
 
 def add_to(commands: Any) -> None:
@@ -56,9 +56,7 @@ def _document(arguments: argparse.Namespace) -> dict[str, Any]:
 def _read(file: str | None) -> object:
     """The JSON of the whole text, or of its last line. Raises UserError where there is none."""
     try:
-        text = sys.stdin.read() if file is None else Path(file).read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise UserError("unreadable_text", file=Path(file or "").name, what=error.strerror or "") from error
+        text = sys.stdin.read() if file is None else read_text(Path(file))
     except UnicodeDecodeError as error:
         raise UserError("no_report") from error
     for candidate in (text, text.strip().rpartition("\n")[2]):

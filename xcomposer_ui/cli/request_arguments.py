@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +13,6 @@ from xcomposer_ui.core.request import MemoryRequest, Request, settings_of
 from xcomposer_ui.planning.fit import FitChecker, MemoryBudget, refuse_unless_fits
 from xcomposer_ui.planning.planner_process import PlannerProcess
 from xcomposer_ui.runtime.runner import Runner
-from xcomposer_ui.runtime.worker_pool import WorkerPool
 
 
 def add_request_arguments(
@@ -32,25 +30,9 @@ def add_request_arguments(
 
 
 def add_settings(parser: argparse.ArgumentParser, record: type) -> None:
-    """The flags of the settings of `record`."""
     for s in settings_of(record, flagged=True):
         metavar = "N" if s.kind is int else "X"
         parser.add_argument(str(s.flag), dest=s.name, type=s.kind, default=s.default, metavar=metavar, help=s.help)
-
-
-def add_pool_flags(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of a batch that is computed by several processes."""
-    parser.add_argument("--workers", type=int, metavar="N", help="of the batch: processes, each with the model loaded")
-    parser.add_argument(
-        "--ray", metavar="ADDRESS", help="of the batch: a running Ray cluster, in place of this machine"
-    )
-
-
-def pool_from(runner: Runner, arguments: argparse.Namespace) -> AbstractContextManager[WorkerPool | None]:
-    """The workers that the command line asks for; None where it asks for none. Raises UserError as WorkerPool does."""
-    if arguments.workers is None and not arguments.ray:
-        return nullcontext()
-    return WorkerPool(runner.settings, 1 if arguments.workers is None else arguments.workers, arguments.ray)
 
 
 def runner_from(arguments: argparse.Namespace) -> Runner:
@@ -58,9 +40,9 @@ def runner_from(arguments: argparse.Namespace) -> Runner:
     return Runner(settings_from_arguments(arguments))
 
 
-def settings_given(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The request's settings on the command line, by name."""
-    return {s.name: getattr(arguments, s.name) for s in settings_of(Request, flagged=True)}
+def settings_given(arguments: argparse.Namespace, record: type = Request) -> dict[str, Any]:
+    """The settings of `record` on the command line, by name."""
+    return {s.name: getattr(arguments, s.name) for s in settings_of(record, flagged=True)}
 
 
 def request_given(arguments: argparse.Namespace, **fields: Any) -> Request:

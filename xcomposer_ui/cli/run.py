@@ -1,30 +1,38 @@
-"""`run`: one question about one picture under one strategy, or a file of questions (see `batch`).
+"""`run`: one question, or a file of questions, under one strategy.
 
-Exit 0: answered. 3: the strategy failed; the JSON has the failure. 2: the user's mistake.
+The results of a file go to --output, which can be resumed, or to stdout.
+Exit 0: answered; of a file, every question that could be read. 3: the strategy failed; the JSON has the failure. Of a
+file, one question failed, or there was none to answer. 2: the user's mistake. 130: interrupted; the output has the
+finished questions.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
 from typing import Any
 
-from xcomposer_ui.cli import batch
+from xcomposer_ui.cli.batch import BatchProgress, add_pool_flags, pool_from
 from xcomposer_ui.cli.output import FAILED, figures, loading_line, note, print_json
 from xcomposer_ui.cli.request_arguments import (
-    add_pool_flags,
     add_request_arguments,
     refuse_what_does_not_fit,
     request_given,
     runner_from,
+    settings_given,
 )
 from xcomposer_ui.compare.document import run_as_json
+from xcomposer_ui.compare.report import failure_line
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.events import Finished, Loading, Waiting
+from xcomposer_ui.core.jsonl import ResultLines, first_request
 from xcomposer_ui.core.messages import text
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.result import RunResult
 from xcomposer_ui.core.strategies import STRATEGIES
-from xcomposer_ui.runtime.batches import BATCH_SIZE
+from xcomposer_ui.runtime.batches import BATCH_SIZE, Results, StreamedResults, run_file, run_file_in
 from xcomposer_ui.runtime.runner import Runner
 
 
@@ -42,7 +50,7 @@ def add_to(commands: Any) -> None:
 def execute(arguments: argparse.Namespace) -> int:
     runner = runner_from(arguments)
     if arguments.batch:
-        return batch.execute(runner, arguments)
+        return _batch(runner, arguments)
     if arguments.question is None:
         raise UserError("no_question")
     request = request_given(arguments, strategy=arguments.strategy)
@@ -88,3 +96,49 @@ def describe(result: RunResult) -> None:
     for fix in failure.explanation.fixes:
         verdict = {True: "cures it", False: "does not cure it", None: "depends"}[fix.cures]
         note(f"  {fix.strategy}: {verdict}{' (tried)' if fix.tried else ' (not tried)'}. {fix.why}")
+
+
+def _batch(runner: Runner, arguments: argparse.Namespace) -> int:
+    if arguments.question or arguments.image:
+        raise UserError("batch_or_question")
+    file, given = Path(arguments.batch), settings_given(arguments)
+    settings = {
+        "model": runner.settings.model,
+        "device": runner.settings.device,
+        "strategy": arguments.strategy,
+        "half": runner.half(arguments.half),
+        **given,
+    }
+    results: Results = StreamedResults(settings, print_json)
+    if arguments.output:
+        results = ResultLines(Path(arguments.output), settings)
+    shared = {"strategy": arguments.strategy, "half": arguments.half, **given}
+    if first := first_request(file, shared, results):
+        refuse_what_does_not_fit(runner, arguments, [runner.resolved(first).memory_query()])
+    progress = BatchProgress(_outcome)
+    with pool_from(runner, arguments) as pool:
+        run_lines = partial(run_file, runner) if pool is None else partial(run_file_in, pool)
+        progress.follow(run_lines(file, results, shared, arguments.batch_size))
+    summary = progress.summary()
+    failed = sum(event.record["failure"] is not None for event in progress.recorded)
+    answered = len(progress.recorded) - failed
+    note(f"{answered} answered ({summary['resumed']} before), {failed} failed, {len(progress.skipped)} skipped")
+    if arguments.json:
+        print_json(
+            {
+                "answered": answered,
+                "failed": failed,
+                **summary,
+                "batch_size_fitted": progress.fitted,
+                "interrupted": progress.interrupted,
+                "output": arguments.output,
+            }
+        )
+    return progress.status(answered > 0 and not failed)
+
+
+def _outcome(record: Mapping[str, Any]) -> str:
+    """What a line's record says, after the line's number."""
+    if record["failure"] is not None:
+        return f": {failure_line(record['failure'])}"
+    return f": answered, {figures(record)}, {record['batch_size']} at once"

@@ -21,7 +21,6 @@ def add_options(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
 
 
 def add_serve_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add every option's flag."""
     add_options(parser, [option.name for option in options_of(Settings)])
 
 

@@ -9,7 +9,7 @@ import argparse
 from dataclasses import replace
 from typing import Any
 
-from xcomposer_ui.cli.output import FAILED, note, print_json
+from xcomposer_ui.cli.output import FAILED, note, show
 from xcomposer_ui.cli.request_arguments import (
     add_request_arguments,
     refuse_what_does_not_fit,
@@ -20,7 +20,7 @@ from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.strategies import STRATEGIES, strategy_named
 from xcomposer_ui.runtime.runner import TRACED_TOKENS, Runner
 from xcomposer_ui.tracing.dtype_flow import Traced, flow_as_json
-from xcomposer_ui.tracing.dtype_path import PathStep, path, path_as_json, paths_aligned, step_as_json
+from xcomposer_ui.tracing.dtype_path import PathStep, path, paths_aligned, step_as_json
 
 BETWEEN = {
     "pixels": "(pixels)",
@@ -50,10 +50,8 @@ def execute(arguments: argparse.Namespace) -> int:
     refuse_what_does_not_fit(runner, arguments, [runner.resolved(one).memory_query() for one in short])
     traced = traced_run(runner, request)
     other = None if against is None else traced_run(runner, against)
-    if arguments.json:
-        print_json(traced_as_json(traced, other))
-    else:
-        print(as_text(traced, arguments.depth) if other is None else side_by_side(traced, other, arguments.depth))
+    shown = as_text(traced, arguments.depth) if other is None else side_by_side(traced, other, arguments.depth)
+    show(traced_as_json(traced, other), shown, as_json=arguments.json)
     return 0 if traced.flow.error is None else FAILED
 
 
@@ -91,13 +89,12 @@ def _as_json(traced: Traced) -> dict[str, Any]:
         "device": traced.device,
         "weights_dtype": traced.weights_dtype,
         "decoder": "eager",  # whatever runs take: a recorded step calls no module that could be watched
-        "path": path_as_json(path(traced.flow)),
+        "path": [step_as_json(step) for step in path(traced.flow)],
         **flow_as_json(traced.flow),
     }
 
 
 def as_text(traced: Traced, depth: int) -> str:
-    """The path as a table for the terminal."""
     steps = [step for step in path(traced.flow) if step.level <= depth or step.failed]
     rows = [
         (_name(step), _list(step.dtypes_in), _list(step.dtypes_parameters), _out(step), marks(step)) for step in steps

@@ -7,14 +7,14 @@ printed.
 from __future__ import annotations
 
 import argparse
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
 from xcomposer_ui.cli.output import FAILED, INTERRUPTED, add_json_flag, figures, note, print_json, tell
-from xcomposer_ui.cli.request_arguments import add_settings, runner_from
+from xcomposer_ui.cli.request_arguments import add_settings, runner_from, settings_given
 from xcomposer_ui.cli.serve import add_options
 from xcomposer_ui.core.messages import text
-from xcomposer_ui.core.request import settings_of
 from xcomposer_ui.finetuning.recipes import OPTIMIZERS, RECIPES
 from xcomposer_ui.finetuning.report import document_of
 from xcomposer_ui.finetuning.request import QUESTION_KINDS, FinetuningRequest
@@ -45,7 +45,7 @@ def execute(arguments: argparse.Namespace) -> int:
         recipes=tuple(dict.fromkeys(name for name in arguments.recipes.split(",") if name)),
         kind=arguments.kind,
         optimizer=arguments.optimizer,
-        **{s.name: getattr(arguments, s.name) for s in settings_of(FinetuningRequest, flagged=True)},
+        **settings_given(arguments, FinetuningRequest),
     )
     finetuning, interrupted = _finished(runner_from(arguments), request)
     if finetuning is None:
@@ -59,7 +59,6 @@ def execute(arguments: argparse.Namespace) -> int:
 
 
 def describe(finetuning: Finetuning, *, as_json: bool) -> None:
-    """Print each recipe's figures, verdict and failure."""
     lines = [str(sentence) for sentence in finetuning.notes]
     for result in finetuning.recipes:
         lines.append(f"{text(result.method.key, 'en')}: {figures(recipe_as_json(result), 'training')}")
@@ -73,17 +72,15 @@ def describe(finetuning: Finetuning, *, as_json: bool) -> None:
 def _finished(runner: Runner, request: FinetuningRequest) -> tuple[Finetuning | None, bool]:
     """(the results, None before there are any; whether an interrupt stopped it), with progress on stderr."""
     finetuning, shown = None, ""
-    steps = runner.finetune(request)
     try:
-        for event in steps:
-            if isinstance(event, Finetuned):
-                finetuning = event.finetuning
-                if (line := _line(finetuning)) != shown:
-                    note(shown := line)
+        with closing(runner.finetune(request)) as steps:
+            for event in steps:
+                if isinstance(event, Finetuned):
+                    finetuning = event.finetuning
+                    if (line := _line(finetuning)) != shown:
+                        note(shown := line)
     except KeyboardInterrupt:
         return (None if finetuning is None else replace(finetuning, stopped=True)), True
-    finally:
-        steps.close()
     return finetuning, False
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass, replace
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,7 @@ from xcomposer_ui.core.jsonl import Line, Pending, Recorded, ResultLines, Skippe
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.runtime.worker_pool import WorkerPool
 
-
-@dataclass(frozen=True)
-class Working:
-    """A line is being compared."""
-
-    line: int
-    step: ComparisonProgress
-
-
-BatchEvent = Skipped | Working | Recorded
+BatchEvent = Skipped | ComparisonProgress | Recorded
 
 
 class Results(ResultLines):
@@ -43,7 +35,6 @@ class Results(ResultLines):
         write_whole(self.csv, table)
 
     def add(self, line: Line, entry: dict[str, Any]) -> dict[str, Any]:
-        """Write one line's record to both files."""
         record = super().add(line, entry)
         append_whole(self.csv, as_csv(self._fields, _csv_rows(record), heading=False))
         return record
@@ -52,7 +43,7 @@ class Results(ResultLines):
 def compare_file(
     runner: Runs, file: Path, results: Results, settings: ComparisonSettings, defaults: Mapping[str, Any]
 ) -> Generator[BatchEvent, None, None]:
-    """Compare each line of `file`. Closing the generator stops; finished lines are in the files.
+    """Compare each line of `file`, with its progress. Closing the generator stops; finished lines are in the files.
 
     defaults: values of the request's fields that a line leaves out.
     Raises UserError where the file cannot be read or is empty, and for a mistake that applies to every line.
@@ -61,9 +52,11 @@ def compare_file(
         if not isinstance(event, Pending):
             yield event
             continue
-        comparison = yield from _compared(runner, event.line, event.request, settings)
+        with closing(compare(runner, event.request, settings)) as steps:
+            for step in steps:
+                yield step
         settings = replace(settings, warm_up=False)
-        yield _recorded(event, comparison, results)
+        yield _recorded(event, step.comparison, results)
 
 
 def compare_file_in(
@@ -108,20 +101,6 @@ def shared_settings(
         "divergence": settings.divergence,
         **defaults,
     }
-
-
-def _compared(
-    runner: Runs, line: Line, request: Request, settings: ComparisonSettings
-) -> Generator[Working, None, Comparison]:
-    steps = compare(runner, request, settings)
-    last: ComparisonProgress | None = None
-    try:
-        for last in steps:
-            yield Working(line.number, last)
-    finally:
-        steps.close()
-    assert last is not None
-    return last.comparison
 
 
 def _recorded(pending: Pending, comparison: Comparison, results: Results, **facts: Any) -> Recorded:

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Any
 
-from xcomposer_ui.compare.divergence import Divergence, Divergences, divergence_as_json
+from xcomposer_ui.compare.divergence import Divergence, Divergences
 from xcomposer_ui.compare.schedule import Variant
 from xcomposer_ui.core.metrics import metric_of, repeated, weights_share
+from xcomposer_ui.core.records import record_as_data
 from xcomposer_ui.core.result import RunResult, result_as_json
 from xcomposer_ui.core.strategies import REFERENCE
 
@@ -98,7 +99,6 @@ class Comparison:
         return run.answer == self.full.answer
 
     def with_repeat(self, variant: Variant, result: RunResult) -> Comparison:
-        """The comparison with one more measured run."""
         before = self.run_of(variant)
         longer = ComparedRun(variant, (*(before.repeats if before else ()), result))
         known = {run.variant: run for run in self.runs} | {variant: longer}
@@ -113,11 +113,11 @@ def comparison_as_json(comparison: Comparison, about: Mapping[str, Any] | None =
     found = comparison.divergences
     return {
         "runs": [_run_as_json(comparison, run) for run in comparison.runs],
-        "divergence": [divergence_as_json(d) for d in found.entries],
-        "floor": divergence_as_json(found.floor) if found.floor else None,
+        "divergence": record_as_data(found.entries),
+        "floor": record_as_data(found.floor),
         "full_tokens": list(found.tokens),
         "divergence_failures": dict(found.failures),
-        "divergence_reasons": {name: str(reason) for name, reason in found.reasons.items()},
+        "divergence_reasons": record_as_data(found.reasons, "en"),
         "order": comparison.order,
         "stopped": comparison.stopped,
         **(about or {}),

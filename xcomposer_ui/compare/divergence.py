@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from xcomposer_ui.core.messages import Sentence
 
@@ -93,9 +92,3 @@ class Diverged:
     """The last event of measuring divergence."""
 
     divergences: Divergences
-
-
-def divergence_as_json(divergence: Divergence) -> dict[str, Any]:
-    """`divergence` in the field names that scripts rely on; null, never NaN, where a figure does not exist."""
-    layers = [vars(layer).copy() for layer in divergence.layers]
-    return {**vars(divergence), "tokens": list(divergence.tokens), "layers": layers}

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from xcomposer_ui import __version__
 from xcomposer_ui.compare.comparison import Comparison
+from xcomposer_ui.compare.report import as_document
 from xcomposer_ui.compare.verdict import host_bound, verdict
+from xcomposer_ui.core.hardware_names import nvidia_card, processor_name
 from xcomposer_ui.core.messages import LANGUAGES, Sentence
-from xcomposer_ui.core.nvidia import nvidia_card
-from xcomposer_ui.core.processor import processor_name
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.result import RunResult, result_as_json
 from xcomposer_ui.core.versions import installed
@@ -41,20 +41,18 @@ def context_as_json(request: Request, comparison: Comparison, *, with_picture: b
     }
 
 
-def document_of_run(result: RunResult) -> dict[str, Any]:
-    """One run as a self-contained document with the fields of a comparison. The request must have its image."""
+def run_as_json(result: RunResult) -> dict[str, Any]:
+    """A run's own fields, question and environment: all that a report needs. The request must have its image."""
     return {
-        "runs": [result_as_json(result)],
+        **result_as_json(result),
         "question": question_as_json(result.request),
         "environment": environment(result.device, result.reasons.get("device")),
     }
 
 
-def run_as_json(result: RunResult) -> dict[str, Any]:
-    """A run's own fields, the question and the environment: all that a report needs."""
-    document = document_of_run(result)
-    (run,) = document.pop("runs")
-    return {**run, **document}
+def document_of_run(result: RunResult) -> dict[str, Any]:
+    """One run as a self-contained document with the fields of a comparison."""
+    return as_document(run_as_json(result))
 
 
 def question_as_json(request: Request, *, with_picture: bool = False) -> dict[str, Any]:

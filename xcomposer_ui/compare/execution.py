@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -132,7 +133,7 @@ class _Execution:
 
     def warm_ups(self) -> Generator[ComparisonProgress, None, None]:
         """A short run of each variant, grouped by weights dtype, so that each is loaded once."""
-        for _, variant in grouped(self.variants, 1) if self.settings.warm_up else ():
+        for variant in grouped(self.variants, 1) if self.settings.warm_up else ():
             yield from self._warm_up(variant)
         loaded = {dtype for _, dtype in self.runner.status().loaded}
         if not loaded >= {variant.weights_dtype for variant in self.variants}:
@@ -143,7 +144,7 @@ class _Execution:
         """The measured runs: interleaved, or grouped by weights dtype where not all weights fit together."""
         apart = self.comparison.order == "grouped"
         warm: str | None = None
-        for _, variant in (grouped if apart else interleaved)(self.variants, self.settings.repeats):
+        for variant in (grouped if apart else interleaved)(self.variants, self.settings.repeats):
             if apart and warm != variant.weights_dtype:
                 warm = variant.weights_dtype
                 yield from self._warm_up(variant)  # the first run after loading weights is slow
@@ -160,15 +161,13 @@ class _Execution:
 
     def divergence(self) -> Generator[ComparisonProgress, None, None]:
         """The divergence of each variant from full precision, measured apart from the timed runs."""
-        events = self.runner.diverge(self.request, [(variant.strategy, variant.half) for variant in self.variants])
-        try:
+        variants = [(variant.strategy, variant.half) for variant in self.variants]
+        with closing(self.runner.diverge(self.request, variants)) as events:
             for event in events:
                 if isinstance(event, Diverged):
                     self.comparison = replace(self.comparison, divergences=event.divergences)
                 else:
                     yield self.step("divergence", None, event)
-        finally:
-            events.close()
         self.done += 1
 
     def _warm_up(self, variant: Variant) -> Generator[ComparisonProgress, None, None]:

@@ -75,7 +75,6 @@ FORMATS: dict[str, Callable[[Mapping[str, Any]], str]] = {
 
 
 def csv_fields() -> tuple[str, ...]:
-    """The columns of a document's CSV."""
     return (
         "strategy", "half", "model", "device", "weights_dtype", "answer", "same_as_full", "repeats",
         *(metric.field for metric in metrics("csv")), "seed", *OPTIONAL_SETTINGS, "stopped",
@@ -216,7 +215,6 @@ def variant(entry: Mapping[str, Any]) -> str:
 
 
 def _spread(metric: Metric, run: Mapping[str, Any]) -> tuple[float | None, float | None]:
-    """The lowest and highest of the repeats."""
     lowest, highest = (run.get("spread") or {}).get(metric.field) or (None, None)
     return lowest, highest
 
@@ -227,7 +225,6 @@ def _range(metric: Metric, run: Mapping[str, Any]) -> str:
 
 
 def table(heads: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
-    """A Markdown table."""
     lines = (heads, ["---"] * len(heads), *rows)
     return "\n".join("| " + " | ".join(inline(cell) for cell in line) + " |" for line in lines)
 

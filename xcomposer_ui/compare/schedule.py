@@ -25,7 +25,6 @@ class Variant:
 
     @property
     def weights_dtype(self) -> str:
-        """The dtype of the weights."""
         return STRATEGIES[self.strategy].weights_dtype(self.half)
 
 
@@ -41,8 +40,8 @@ def variants_for(halves: Sequence[str]) -> tuple[Variant, ...]:
     return tuple(variants)
 
 
-def interleaved(variants: Sequence[Variant], repeats: int) -> Iterator[tuple[int, Variant]]:
-    """(round, variant) for every measured run.
+def interleaved(variants: Sequence[Variant], repeats: int) -> Iterator[Variant]:
+    """The variant of every measured run.
 
     Each round has every variant once. Each round starts one variant later, and every other round is reversed, so that
     a variant runs both early and late, and after different ones.
@@ -50,10 +49,10 @@ def interleaved(variants: Sequence[Variant], repeats: int) -> Iterator[tuple[int
     for turn in range(repeats):
         start = turn % len(variants)
         order = [*variants[start:], *variants[:start]]
-        yield from ((turn, variant) for variant in (reversed(order) if turn % 2 else order))
+        yield from reversed(order) if turn % 2 else order
 
 
-def grouped(variants: Sequence[Variant], repeats: int) -> Iterator[tuple[int, Variant]]:
+def grouped(variants: Sequence[Variant], repeats: int) -> Iterator[Variant]:
     """As `interleaved`, one weights dtype after the other, for weights that do not fit into memory together."""
     for dtype in dict.fromkeys(variant.weights_dtype for variant in variants):
         yield from interleaved([v for v in variants if v.weights_dtype == dtype], repeats)

@@ -22,7 +22,7 @@ def verdict(comparison: Comparison, language: str = "en") -> str:
     if comparison.full is None:
         return _without_full(comparison, others, language)
     clauses = [_clause(comparison, comparison.full, run, language) for run in others]
-    return text("verdict.against", language, clauses=_listed(clauses, language))
+    return text("verdict.against", language, clauses=text("verdict.clauses", language).join(clauses))
 
 
 def headline(comparison: Comparison, language: str = "en") -> str:
@@ -99,7 +99,7 @@ def _without_full(comparison: Comparison, others: list[ComparedRun], language: s
     failure = None if full is None else full.result.failure
     answered = any(run.answer is not None for run in others)
     shown = others if failure is None or answered else list(comparison.runs)
-    clauses = _listed([_outcome(run, language) for run in shown], language)
+    clauses = text("verdict.clauses", language).join(_outcome(run, language) for run in shown)
     if failure is None:
         return text("verdict.unmeasured", language, clauses=clauses)
     if not others:
@@ -107,10 +107,6 @@ def _without_full(comparison: Comparison, others: list[ComparedRun], language: s
     if answered:
         return text("verdict.failed", language, type=failure.type, clauses=clauses)
     return text("verdict.all_failed", language, clauses=clauses)
-
-
-def _listed(clauses: list[str], language: str) -> str:
-    return text("verdict.clauses", language).join(clauses)
 
 
 def _clause(comparison: Comparison, full: ComparedRun, run: ComparedRun, language: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import partial
 from typing import Any
 
@@ -35,8 +36,19 @@ class UserError(Exception):
         return partial(UserError, self.code, **self.facts), ()
 
     def in_language(self, language: str) -> str:
-        """The sentence in `language`."""
         return self.message.in_language(language)
+
+
+def check_choice(name: str, value: object, known: Collection[str]) -> None:
+    """Raise UserError where `value`, of the setting `name`, is none of the `known` ones."""
+    if value not in known:
+        raise UserError("unknown_setting", name=name, value=value, known=", ".join(known))
+
+
+def check_range(name: str, value: float, lowest: float, highest: float) -> None:
+    """Raise UserError where `value`, of the setting `name`, is not from `lowest` to `highest`; NaN is not."""
+    if not lowest <= value <= highest:
+        raise UserError("out_of_range", name=name, value=value, lowest=lowest, highest=highest)
 
 
 def first_line(error: BaseException) -> str:

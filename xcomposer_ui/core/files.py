@@ -1,4 +1,4 @@
-"""Writing files so that a full disk, or an end in the middle, leaves whole what was there before."""
+"""Reading text files, and writing them so that a full disk, or an end in the middle, leaves what was there before."""
 
 from __future__ import annotations
 
@@ -6,6 +6,18 @@ import contextlib
 from pathlib import Path
 
 from xcomposer_ui.core.errors import UserError
+
+
+def read_text(file: Path, *, errors: str = "strict", newline: str | None = None) -> str:
+    """The text of `file`, UTF-8 with or without a byte order mark. Raises UserError where it cannot be read.
+
+    errors, newline: as of `open`.
+    """
+    try:
+        with file.open(encoding="utf-8-sig", errors=errors, newline=newline) as opened:
+            return opened.read()
+    except OSError as error:
+        raise UserError("unreadable_text", file=file.name, what=error.strerror or "") from error
 
 
 def write_whole(file: Path, text: str) -> None:

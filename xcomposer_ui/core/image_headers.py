@@ -37,6 +37,8 @@ JPEG_SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 BMP_HEADER_SIZES = (12, 16, 40, 52, 56, 64, 108, 124)
 """Bytes; one for each version of the header. Distinguishes a BMP from a text that begins with BM."""
 
+END_MARKS = {"PNG": b"IEND", "JPEG": b"\xff\xd9", "GIF": b"\x3b"}
+
 JPEG_WITHOUT_LENGTH = frozenset((0x01, *range(0xD0, 0xD9)))
 """Markers without a length: TEM, RST0 to RST7, SOI."""
 
@@ -80,12 +82,8 @@ def unsupported_kind(data: bytes) -> str | None:
 
 def is_cut_off(data: bytes, header: ImageHeader) -> bool:
     """Whether the file's end is missing: its end marker, or bytes of its declared length."""
-    if header.format == "PNG":
-        return b"IEND" not in data[-64:]
-    if header.format == "JPEG":
-        return b"\xff\xd9" not in data[-64:]
-    if header.format == "GIF":
-        return b"\x3b" not in data[-64:]
+    if (mark := END_MARKS.get(header.format)) is not None:
+        return mark not in data[-64:]
     declared: int = struct.unpack_from("<I", data, 4 if header.format == "WEBP" else 2)[0]
     return len(data) < declared
 

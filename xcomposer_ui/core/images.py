@@ -49,23 +49,20 @@ _UPRIGHT = {
 """EXIF orientation -> the operation that turns the picture upright (EXIF 2.32, tag 0x0112)."""
 
 
-def open_picture(source: str | os.PathLike[str] | bytes, name: str | None = None) -> Image.Image:
+def open_picture(source: str | os.PathLike[str] | bytes) -> Image.Image:
     """The picture in a file or in `source` bytes: RGB, upright, at most MAX_SIDE pixels on a side, without metadata.
 
     Transparency becomes white, 16-bit samples are scaled to 8 bits, and an animation gives its first frame.
-
-    Args:
-        name: of the picture in error messages; None for the file's base name.
 
     Raises:
         UserError: the file is missing or cannot be read, is not a supported picture, or is too large.
     """
     if isinstance(source, bytes):
-        name, data = _display_name(name or "picture"), source
+        name, data = "picture", source
         if len(data) > MAX_FILE_BYTES:
             raise too_many_bytes(name, len(data))
     else:
-        name = _display_name(name or Path(source).name or "/")
+        name = _display_name(Path(source).name or "/")
         data = _read(source, name)
     header = _checked_header(data, name)
     return _bounded(as_rgb(_decoded(data, header, name), header.bit_depth))

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from xcomposer_ui.core.errors import UserError
-from xcomposer_ui.core.files import append_whole, write_whole
+from xcomposer_ui.core.files import append_whole, read_text, write_whole
 from xcomposer_ui.core.request import Request, settings_of, with_defaults
 
 EXAMPLE = '{"image": "circle.png", "question": "What is there?"}'
@@ -69,10 +69,7 @@ class Pending:
 
 def read_lines(file: Path) -> list[Line]:
     """The lines of `file` that are not blank. Raises UserError where there is none or the file cannot be read."""
-    try:
-        text = file.read_text(encoding="utf-8-sig", errors="replace")
-    except OSError as error:
-        raise UserError("unreadable_text", file=file.name, what=error.strerror or "") from error
+    text = read_text(file, errors="replace")
     lines = [Line(n, line.strip()) for n, line in enumerate(text.split("\n"), 1) if line.strip()]
     if not lines:
         raise UserError("batch_empty", file=file.name, example=EXAMPLE)
@@ -151,7 +148,7 @@ class ResultLines:
     def __init__(self, file: Path, settings: dict[str, Any]) -> None:
         self.file = file
         self.settings = settings
-        found = self._text()
+        found = read_text(file, errors="replace", newline="") if file.exists() else ""
         self.records = list(self._read(found))
         self._by_line = {(record["line"], record["sha256"]): record for record in self.records}
         whole = "".join(_as_line(record) for record in self.records)
@@ -186,15 +183,6 @@ class ResultLines:
             if with_defaults(record["settings"]) != with_defaults(self.settings):
                 raise UserError("batch_other_settings", file=self.file.name)
             yield record
-
-    def _text(self) -> str:
-        if not self.file.exists():
-            return ""
-        try:
-            with self.file.open(encoding="utf-8", errors="replace", newline="") as file:
-                return file.read()
-        except OSError as error:
-            raise UserError("unreadable_text", file=self.file.name, what=error.strerror or "") from error
 
 
 def _as_line(record: dict[str, Any]) -> str:

@@ -229,10 +229,8 @@ def metric_of(field: str) -> Metric:
 
 
 def repeated() -> tuple[Metric, ...]:
-    """The figures that are measured in each repeat of a comparison."""
     return tuple(metric for metric in METRICS if metric.repeated)
 
 
 def distributed() -> tuple[Metric, ...]:
-    """The figures whose quartiles a summary of many questions gives."""
     return tuple(metric for metric in METRICS if metric.distributed)

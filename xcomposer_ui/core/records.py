@@ -8,21 +8,26 @@ from collections.abc import Mapping
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from xcomposer_ui.core.errors import UserError
-from xcomposer_ui.core.messages import Message
+from xcomposer_ui.core.messages import Message, Text
 
 Record = TypeVar("Record")
 
 
-def record_as_data(value: Any) -> Any:
-    """`value`, a record of records, tuples, mappings, texts, numbers and messages, as data that JSON can hold."""
+def record_as_data(value: Any, language: str | None = None) -> Any:
+    """`value`, a record of records, tuples, mappings, texts, numbers and messages, as data that JSON can hold.
+
+    language: of the messages and texts; None keeps their parts, for `record_from_data`.
+    """
+    if language is not None and isinstance(value, Message | Text):
+        return value.in_language(language)
     if isinstance(value, Message):
         return {"code": value.code, "facts": record_as_data(value.facts)}
     if dataclasses.is_dataclass(value):
-        return {f.name: record_as_data(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {f.name: record_as_data(getattr(value, f.name), language) for f in dataclasses.fields(value)}
     if isinstance(value, Mapping):
-        return {str(key): record_as_data(entry) for key, entry in value.items()}
+        return {str(key): record_as_data(entry, language) for key, entry in value.items()}
     if isinstance(value, tuple):
-        return [record_as_data(entry) for entry in value]
+        return [record_as_data(entry, language) for entry in value]
     if value is None or isinstance(value, (str, int, float, bool)):
         return value
     raise TypeError(f"{value!r} cannot be kept as JSON")
@@ -65,7 +70,6 @@ def _first_fitting(kinds: tuple[Any, ...], data: Any) -> Any:
 
 
 def _message(data: Any) -> Message:
-    """The message in `data`; it can be worded."""
     if not isinstance(data, dict) or set(data) != {"code", "facts"}:
         raise TypeError(f"{data!r} is not a message")
     facts = {name: _message(fact) if isinstance(fact, dict) else fact for name, fact in data["facts"].items()}

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.errors import UserError, check_choice, check_range
 from xcomposer_ui.core.families import control_tokens, image_marks
 from xcomposer_ui.core.settings import DEVICES
 from xcomposer_ui.core.strategies import Strategy, checked_half, strategy_named
@@ -48,12 +48,7 @@ class Setting:
     only_tiled: bool
 
     def is_kind(self, value: object) -> bool:
-        """Whether `value` is a number of this kind."""
         return isinstance(value, (int,) if self.kind is int else (int, float)) and not isinstance(value, bool)
-
-    def in_range(self, value: float) -> bool:
-        """Whether `value` is within the limits; NaN is not."""
-        return self.lowest <= value <= self.highest
 
     def parsed(self, value: str) -> float | None:
         """The number in `value`; None where it is not a number or is out of range."""
@@ -61,7 +56,7 @@ class Setting:
             number = self.kind(value)
         except ValueError:
             return None
-        return number if self.in_range(number) else None
+        return number if self.lowest <= number <= self.highest else None
 
 
 def setting(
@@ -72,25 +67,19 @@ def setting(
     step: float | None = None,
     flag: str | None = None,
     help: str = "",
-    label: str | None = None,
+    label: str = "",
     only_tiled: bool = False,
 ) -> Any:
     """A dataclass field that holds a number with limits; the arguments are those of `Setting`."""
     kind = int if default is None else type(default)
-    limits = {"lowest": lowest, "highest": highest, "step": step}
-    names = {"flag": flag, "help": help, "label": label}
-    known = {"kind": kind, "default": default, **limits, **names, "only_tiled": only_tiled}
+    known = Setting("", kind, default, lowest, highest, step, flag, help, label, only_tiled)
     return field(default=default, metadata={"setting": known})
 
 
 def settings_of(record: type, *, flagged: bool = False) -> tuple[Setting, ...]:
     """The settings among the fields of `record`, in their order. flagged: only those with a command line flag."""
-    found = [
-        Setting(**{**f.metadata["setting"], "name": f.name, "label": f.metadata["setting"]["label"] or f.name})
-        for f in dataclasses.fields(record)
-        if "setting" in f.metadata
-    ]
-    return tuple(setting for setting in found if setting.flag or not flagged)
+    found = [(f.name, f.metadata["setting"]) for f in dataclasses.fields(record) if "setting" in f.metadata]
+    return tuple(replace(s, name=name, label=s.label or name) for name, s in found if s.flag or not flagged)
 
 
 def check_settings(record: Any) -> None:
@@ -100,8 +89,8 @@ def check_settings(record: Any) -> None:
     """
     for s in settings_of(type(record)):
         value = getattr(record, s.name)
-        if value is not None and not s.in_range(value):
-            raise UserError("out_of_range", name=s.name, value=value, lowest=s.lowest, highest=s.highest)
+        if value is not None:
+            check_range(s.name, value, s.lowest, s.highest)
         if s.kind is float and isinstance(value, int):
             object.__setattr__(record, s.name, float(value))
 
@@ -168,14 +157,13 @@ class Request:
         strategy_named(self.strategy)
         if self.half not in (None, "auto"):
             checked_half(self.half)
-        if self.device is not None and self.device not in DEVICES:
-            raise UserError("unknown_setting", name="device", value=self.device, known=", ".join(DEVICES))
+        if self.device is not None:
+            check_choice("device", self.device, DEVICES)
         self._check_text()
         check_settings(self)
 
     @property
     def method(self) -> Strategy:
-        """The strategy's record."""
         return strategy_named(self.strategy)
 
     @property
@@ -202,7 +190,6 @@ class Request:
 
     @property
     def settings(self) -> dict[str, float | None]:
-        """The settings by name."""
         return {s.name: getattr(self, s.name) for s in settings_of(type(self))}
 
     @property

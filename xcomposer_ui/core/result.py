@@ -11,6 +11,7 @@ from typing import Any
 
 from xcomposer_ui.core.memory_timeline import MemoryTimeline
 from xcomposer_ui.core.messages import Message, Sentence, worded
+from xcomposer_ui.core.records import record_as_data
 from xcomposer_ui.core.request import OPTIONAL_SETTINGS, Request
 
 
@@ -211,7 +212,6 @@ class RunResult:
 
     @property
     def weights_dtype(self) -> str:
-        """The dtype of the weights in memory."""
         return self.request.weights_dtype
 
 
@@ -220,50 +220,22 @@ def failure_as_json(failure: Failure | None) -> dict[str, Any] | None:
     if failure is None:
         return None
     return {
-        "type": failure.type,
-        "message": str(failure.message),
-        "module": failure.module,
-        "operation": failure.operation,
+        **record_as_data(failure, "en"),
         "operands": operands_as_json(failure.operands),
         "explanation": explanation_as_json(failure.explanation),
-        "traceback": failure.traceback,
     }
 
 
 def operands_as_json(operands: Sequence[Operand]) -> list[dict[str, Any]]:
     """`operands` in the field names that scripts rely on."""
-    return [
-        {"name": str(o.name), "dtype": o.dtype, "origin": o.recorded_origin, "shape": list(o.shape)} for o in operands
-    ]
+    return [{**record_as_data(o, "en"), "origin": o.recorded_origin} for o in operands]
 
 
 def explanation_as_json(explanation: Explanation, language: str = "en") -> dict[str, Any]:
     """`explanation` in the field names that scripts rely on, its sentences in `language`."""
-
-    def translated(sentence: Sentence | None) -> str | None:
-        return None if sentence is None else worded(sentence, language)
-
-    return {
-        "recognised": explanation.recognised,
-        "family": explanation.family,
-        "title": translated(explanation.title),
-        "cause": translated(explanation.cause),
-        "dtypes": list(explanation.dtypes),
-        "fixes": [
-            {
-                "strategy": fix.strategy,
-                "cures": fix.cures,
-                "why": translated(fix.why),
-                "tried": fix.tried,
-                "failed_with": translated(fix.failed_with),
-                "code": fix.code,
-            }
-            for fix in explanation.fixes
-        ],
-        "references": [{"title": r.title, "url": r.url} for r in explanation.references],
-        "where": translated(explanation.where),
-        "also": [translated(title) for title in explanation.also],
-    }
+    data: dict[str, Any] = record_as_data(explanation, language)
+    del data["clash"]
+    return data
 
 
 def result_as_json(result: RunResult) -> dict[str, Any]:
@@ -281,5 +253,5 @@ def result_as_json(result: RunResult) -> dict[str, Any]:
         **{name: getattr(result.request, name) for name in OPTIONAL_SETTINGS},
         "failure": failure_as_json(result.failure),
         "stopped": result.stopped,
-        "reasons": {name: str(reason) for name, reason in result.reasons.items()},
+        "reasons": record_as_data(result.reasons, "en"),
     }

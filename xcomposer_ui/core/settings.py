@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.errors import UserError, check_choice, check_range
 from xcomposer_ui.core.messages import LANGUAGES
 
 EMBEDDED = "embedded"
@@ -52,11 +52,8 @@ def option(
 
 def options_of(record: type) -> tuple[Option, ...]:
     """The options among the fields of `record`, in their order."""
-    return tuple(
-        dataclasses.replace(f.metadata["option"], name=f.name)
-        for f in dataclasses.fields(record)
-        if "option" in f.metadata
-    )
+    fields = [f for f in dataclasses.fields(record) if "option" in f.metadata]
+    return tuple(dataclasses.replace(f.metadata["option"], name=f.name) for f in fields)
 
 
 @dataclass(frozen=True)
@@ -66,7 +63,7 @@ class Settings:
     model: "embedded", a folder, or a hub id. models: those that the page may load, always including `model`.
     device, half, language: "auto" lets the lab choose and give its reason.
     host, port: where the page is served; port 0..65535. workers: that compute for it; 0 for the process itself.
-    on_space: whether this is a Hugging Face Space. source: the address of the Space's files; None elsewhere.
+    source: the address of the files of the Hugging Face Space that this is; None elsewhere.
     on_zero_gpu: whether it is one that is lent a card for each run (ZeroGPU).
 
     Raises UserError where a value is not allowed.
@@ -88,18 +85,14 @@ class Settings:
     workers: int = option(
         0, "--workers", "XCOMPOSER_WORKERS", "processes that compute for the page; needs Ray", metavar="N"
     )
-    on_space: bool = False
     source: str | None = None
     on_zero_gpu: bool = False
 
     def __post_init__(self) -> None:
         for known in options_of(type(self)):
-            value = getattr(self, known.name)
-            if known.choices and value not in known.choices:
-                name = known.flag.removeprefix("--")
-                raise UserError("unknown_setting", name=name, value=value, known=", ".join(known.choices))
-        if not 0 <= self.workers <= MOST_WORKERS:
-            raise _not_workers(self.workers)
+            if known.choices:
+                check_choice(known.flag.removeprefix("--"), getattr(self, known.name), known.choices)
+        check_range("workers", self.workers, 0, MOST_WORKERS)
         if not 0 <= self.port <= 65535:
             raise UserError("bad_port", port=self.port)
         if self.model not in self.models:
@@ -122,16 +115,17 @@ def settings_from(environ: Mapping[str, str] = os.environ, /, **given: Any) -> S
     if isinstance(port := found.get("port"), str):
         found["port"] = _whole(port, UserError("bad_port", port=port))
     if isinstance(workers := found.get("workers"), str):
-        found["workers"] = _whole(workers, _not_workers(workers))
+        mistake = UserError("out_of_range", name="workers", value=workers, lowest=0, highest=MOST_WORKERS)
+        found["workers"] = _whole(workers, mistake)
     space = environ.get("SPACE_ID")
-    on_space, source = bool(space), f"https://huggingface.co/spaces/{space}/tree/main" if space else None
-    if on_space:  # a Space must be reachable from outside its container
+    source = f"https://huggingface.co/spaces/{space}/tree/main" if space else None
+    if space:  # a Space must be reachable from outside its container
         found.setdefault("host", "0.0.0.0")
     on_zero_gpu = environ.get("SPACES_ZERO_GPU", "").lower() in ZERO_GPU_VALUES
     model = found.get("model", EMBEDDED)
     offered = tuple(m.strip() for m in environ.get("XCOMPOSER_MODELS", "").split(",") if m.strip())
     models = tuple(dict.fromkeys((model, EMBEDDED, *offered)))
-    return Settings(models=models, on_space=on_space, source=source, on_zero_gpu=on_zero_gpu, **found)
+    return Settings(models=models, source=source, on_zero_gpu=on_zero_gpu, **found)
 
 
 def _whole(text: str, mistake: UserError) -> int:
@@ -140,10 +134,6 @@ def _whole(text: str, mistake: UserError) -> int:
         return int(text)
     except ValueError:
         raise mistake from None
-
-
-def _not_workers(value: object) -> UserError:
-    return UserError("out_of_range", name="workers", value=value, lowest=0, highest=MOST_WORKERS)
 
 
 def model_path(name: str) -> Path | None:

@@ -115,9 +115,9 @@ def strategy_name(name: str, language: str) -> str:
     return worded(strategy_title(name), language)
 
 
-def strategy_choices(pattern: str = "strategy.{name}") -> list[tuple[str, str]]:
+def strategy_choices() -> list[tuple[str, str]]:
     """(key of the label, name) of every strategy of the lab."""
-    return [(strategy.key(pattern), strategy.name) for strategy in STRATEGIES.values()]
+    return [(strategy.key(), strategy.name) for strategy in STRATEGIES.values()]
 
 
 def weights_formats() -> tuple[WeightsFormat, ...]:

@@ -16,7 +16,6 @@ DATA = Path(__file__).resolve().parent / "data" / "autocast.json"
 _ALIASES = {
     "convolution": "conv2d",
     "dot_general": "matmul",
-    "embedding_bag": "embedding_bag",
     "scaled_dot_product": "scaled_dot_product_attention",
     "thnn_fused_lstm_cell": "lstm_cell",
     "thnn_fused_gru_cell": "gru_cell",

@@ -9,31 +9,16 @@ from xcomposer_ui.core.strategies import HALF_DTYPES
 
 # ScalarType names, as in "Half", c10::Half, torch.cuda.HalfTensor, CUDAHalfType and MPSHalfType.
 SCALAR_TYPES: dict[str, str] = {
-    "Float8_e4m3fnuz": "float8_e4m3fnuz",
-    "Float8_e5m2fnuz": "float8_e5m2fnuz",
-    "Float8_e8m0fnu": "float8_e8m0fnu",
-    "Float8_e4m3fn": "float8_e4m3fn",
-    "Float8_e5m2": "float8_e5m2",
-    "ComplexDouble": "complex128",
-    "ComplexFloat": "complex64",
-    "ComplexHalf": "complex32",
-    "BFloat16": "bfloat16",
-    "Bfloat16": "bfloat16",
-    "Double": "float64",
-    "Float": "float32",
-    "Half": "float16",
-    "UInt16": "uint16",
-    "UInt32": "uint32",
-    "UInt64": "uint64",
-    "QUInt8": "quint8",
-    "QInt32": "qint32",
-    "QInt8": "qint8",
-    "Short": "int16",
-    "Long": "int64",
-    "Char": "int8",
-    "Byte": "uint8",
-    "Bool": "bool",
-    "Int": "int32",
+    **{
+        name: name.lower()
+        for name in (
+            "Float8_e4m3fnuz Float8_e5m2fnuz Float8_e8m0fnu Float8_e4m3fn Float8_e5m2 BFloat16 Bfloat16 UInt16 UInt32 "
+            "UInt64 QUInt8 QInt32 QInt8 Bool"
+        ).split()
+    },
+    **{"Double": "float64", "Float": "float32", "Half": "float16"},
+    **{"Long": "int64", "Int": "int32", "Short": "int16", "Char": "int8", "Byte": "uint8"},
+    **{"ComplexDouble": "complex128", "ComplexFloat": "complex64", "ComplexHalf": "complex32"},
 }
 
 # C++ type names as compilers print them: GCC's "long int", MSVC's "__int64".
@@ -49,11 +34,7 @@ CPP_TYPES: dict[str, str] = {
     "long int": "int64",
     "short int": "int16",
     "__int64": "int64",
-    "uint8_t": "uint8",
-    "int8_t": "int8",
-    "int16_t": "int16",
-    "int32_t": "int32",
-    "int64_t": "int64",
+    **{f"{name}_t": name for name in ("uint8", "int8", "int16", "int32", "int64")},
     "double": "float64",
     "float": "float32",
     "short": "int16",

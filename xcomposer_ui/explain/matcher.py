@@ -59,10 +59,17 @@ def explain(text: str, *, device: str | None = None, operation: str | None = Non
 
 def _explained(error: list[Raised], pasted: Pasted, device: str | None, operation: str | None) -> Explanation | None:
     for raised in _candidates(error, pasted):
-        device_here = device or _device(raised.text)
+        message = re.sub(r"\s+", " ", raised.text)
+        seen = (operation_in(frame.code, frame.file) for frame in reversed(raised.frames[-2:]))
+        called = operation or operation_named(message) or next(filter(None, seen), None)
+        on = device or _device(raised.text)
         for rule in RULES:
-            if facts := _match(rule, raised, device_here, operation):
-                return _explanation(rule, facts)
+            # A rule may decline one place of a long text and accept another: ask for each.
+            for match in rule.matches(message, raised.text):
+                dtypes = dtypes_in(_named(match)) if rule.names_dtypes else ()
+                facts = Facts(match, message, dtypes, raised.frames, on, called)
+                if rule.applies is None or rule.applies(facts):
+                    return _explanation(rule, facts)
     return None
 
 
@@ -73,31 +80,6 @@ def _candidates(error: list[Raised], pasted: Pasted) -> list[Raised]:
     if _ASSERT.search(error[0].message):
         return [*error, Raised("", pasted.text, error[0].frames)]
     return error
-
-
-def _match(rule: Rule, raised: Raised, device: str | None, operation: str | None) -> Facts | None:
-    flat = re.sub(r"\s+", " ", raised.text)
-    for pattern in rule.anywhere:
-        # A rule may decline one place of a long text and accept another: ask for each.
-        for found in pattern.finditer(flat):
-            if facts := _facts(rule, found, flat, raised, device, operation):
-                return facts
-    for pattern in rule.whole_line:
-        if (found_line := pattern.search(raised.text)) and (
-            facts := _facts(rule, found_line, flat, raised, device, operation)
-        ):
-            return facts
-    return None
-
-
-def _facts(
-    rule: Rule, match: re.Match[str], flat: str, raised: Raised, device: str | None, operation: str | None
-) -> Facts | None:
-    dtypes = dtypes_in(_named(match)) if rule.names_dtypes else ()
-    seen = (operation_in(frame.code, frame.file) for frame in reversed(raised.frames[-2:]))
-    operation = operation or operation_named(flat) or next(filter(None, seen), None)
-    facts = Facts(match=match, message=flat, dtypes=dtypes, frames=raised.frames, device=device, operation=operation)
-    return facts if rule.applies is None or rule.applies(facts) else None
 
 
 def _named(match: re.Match[str]) -> str:

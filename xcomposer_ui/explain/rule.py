@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -57,10 +57,6 @@ class Facts:
         """Whether the traceback shows that torch.autocast was on already."""
         return any("autocast_mode.py" in frame.file or "autocast(" in frame.code for frame in self.frames)
 
-    def comes_through(self, file: str) -> bool:
-        """Whether a frame of the traceback stands in `file`."""
-        return any(frame.file.endswith(file) for frame in self.frames)
-
 
 _CLASHES = ("autocast_mixed_half", "autocast_index_write")
 
@@ -75,7 +71,8 @@ class Rule:
     patterns: of the whole message on one line, anywhere in it; groups hold the dtypes, without groups the match does.
     whole: patterns of messages too short to be told from prose: they must be all there is on a line.
     cause: `{dtypes}` in it stands for the dtypes that met.
-    verdicts: by strategy, or a function of the facts. applies: a further condition. names_dtypes: whether to read any.
+    verdicts: by strategy, or a function of the facts. applies: a further condition.
+    names_dtypes: False where the message may name dtypes that are no part of the failure.
     """
 
     family: str
@@ -95,6 +92,12 @@ class Rule:
     @cached_property
     def whole_line(self) -> tuple[re.Pattern[str], ...]:
         return tuple(re.compile(rf"(?m)^[ \t]*{CLASS}(?:{pattern})[ \t]*\.?[ \t]*$") for pattern in self.whole)
+
+    def matches(self, message: str, text: str) -> Iterator[re.Match[str]]:
+        """The places that a pattern describes. message: the exception's, on one line. text: with its lines."""
+        for patterns, searched in ((self.anywhere, message), (self.whole_line, text)):
+            for pattern in patterns:
+                yield from pattern.finditer(searched)
 
     def is_clash(self, facts: Facts) -> bool:
         """Whether two dtypes met in one operation; other rules name the dtypes that an operation accepts or lacks."""

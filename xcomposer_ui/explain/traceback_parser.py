@@ -80,11 +80,7 @@ def read(text: str) -> Pasted:
 
     Exceptions that were raised from one another, and a launcher's report of a failed worker, are one error.
     """
-    return _exceptions(plain_text(text))
-
-
-def _exceptions(plain: str) -> Pasted:
-    """The errors in `plain`; see `read`."""
+    plain = plain_text(text)
     lines = plain.split("\n")
     errors: list[list[Raised]] = []
     frames: list[Frame] = []

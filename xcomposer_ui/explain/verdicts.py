@@ -46,6 +46,11 @@ IF_PICTURE = Text(
     "if the code makes it, cast it there.",
     "取决于这个不合群的张量从何而来：若是图片，本策略会转换它；若由代码生成，需在生成处转换。",
 )
+IF_OVERFLOW = Text(
+    "Cured if a half type overflowed; not if the weights or the picture hold the NaN themselves.",
+    "若是半精度溢出则可解决；若权重或图片本身含有 NaN 则不能。",
+)
+NO_FLOAT64 = Text("It keeps the float64 tensor that the device lacks.", "它保留了设备所不支持的 float64 张量。")
 NO_PART = Text(
     "Precision plays no part in this failure.",
     "这一失败与精度无关。",
@@ -67,7 +72,6 @@ def same_for_all(cures: bool | None, why: Text) -> Verdicts:
 PRECISION_UNRELATED = same_for_all(False, NO_PART)
 INTEGERS_UNCHANGED = same_for_all(False, STAYS_INTEGER)
 FLOATS_CLASH = verdicts((False, AS_IS), (True, CASTS), (True, ONE_HALF), (True, ALL_FLOAT32))
-FLOATS_CLASH_UNLISTED = verdicts((False, AS_IS), (False, NOT_LISTED), (True, ONE_HALF), (True, ALL_FLOAT32))
 INTEGERS_CLASH = verdicts((False, AS_IS), (False, ONLY_FLOATS), (None, IF_PICTURE), (None, IF_PICTURE))
 DOUBLES_CLASH = verdicts((False, AS_IS), (False, NO_DOUBLE), (None, IF_PICTURE), (None, IF_PICTURE))
 
@@ -100,19 +104,14 @@ def clash(facts: Facts) -> Verdicts:
         return unusual
     if facts.operation is not None and (found := _by_operation(facts.operation, facts.device)) is not None:
         return found
-    uncast = next(
-        (
-            why
-            for applies, why in (
-                (IN_PLACE.search(facts.call), WRITES_IN_PLACE),
-                (EXTENSION.search(facts.call), IN_AN_EXTENSION),
-                (facts.under_autocast, ALREADY_ON),
-            )
-            if applies
-        ),
-        None,
-    )
-    return FLOATS_CLASH if uncast is None else {**FLOATS_CLASH, "autocast": (False, uncast)}
+    for applies, why in (
+        (IN_PLACE.search(facts.call), WRITES_IN_PLACE),
+        (EXTENSION.search(facts.call), IN_AN_EXTENSION),
+        (facts.under_autocast, ALREADY_ON),
+    ):
+        if applies:
+            return {**FLOATS_CLASH, "autocast": (False, why)}
+    return FLOATS_CLASH
 
 
 _BY_DEVICE = Text(
@@ -131,30 +130,42 @@ def _by_operation(operation: str, device: str | None) -> Verdicts | None:
 
 def clash_unlisted(facts: Facts) -> Verdicts:
     """Two dtypes in an operation that autocast casts neither on the CPU nor on CUDA."""
-    return _unusual(facts) or FLOATS_CLASH_UNLISTED
+    return _clash_of_floats(facts, False, NOT_LISTED)
+
+
+def clash_partly_listed(facts: Facts, why: Text) -> Verdicts:
+    """As `clash_unlisted`, but whether autocast cures a clash of 16 and 32 bits depends on what `why` names."""
+    usual = not facts.has_integers and not facts.has_double
+    return {**clash_unlisted(facts), **({"autocast": (None, why)} if usual else {})}
 
 
 def clash_promoted_on_cuda(facts: Facts) -> Verdicts:
     """Two dtypes in an operation that autocast casts on CUDA but not on the CPU."""
-    if unusual := _unusual(facts):
-        return unusual
     cures = {"cpu": False, "cuda": True}.get(facts.device or "")
     why = Text(
         "On CUDA torch.autocast brings both operands to one dtype; on the CPU it has no rule for this operation.",
         "在 CUDA 上 torch.autocast 会统一两个操作数的 dtype；在 CPU 上它没有这一运算的规则。",
     )
-    return {**FLOATS_CLASH, "autocast": (cures, why)}
+    return _clash_of_floats(facts, cures, why)
 
 
 def clash_of_vectors(facts: Facts) -> Verdicts:
     """Two dtypes in a product of vectors: torch.matmul is cast; torch.mv (on the CPU) and torch.dot are not."""
-    if unusual := _unusual(facts):
-        return unusual
     why = Text(
         "torch.matmul and `@` are cast; torch.mv on the CPU and torch.dot are not.",
         "torch.matmul 和 `@` 会被转换；CPU 上的 torch.mv 以及 torch.dot 不会。",
     )
-    return {**FLOATS_CLASH, "autocast": (None, why)}
+    return _clash_of_floats(facts, None, why)
+
+
+def where_cast(found: Verdicts, cures: bool | None, why: Text) -> Verdicts:
+    """`found`, with another verdict on autocast if that one is that it cures the failure."""
+    return {**found, "autocast": (cures, why)} if found["autocast"][0] else found
+
+
+def _clash_of_floats(facts: Facts, cures: bool | None, why: Text) -> Verdicts:
+    """Two dtypes in an operation, with the verdict on autocast for two floating-point ones of 16 or 32 bits."""
+    return _unusual(facts) or {**FLOATS_CLASH, "autocast": (cures, why)}
 
 
 def _unusual(facts: Facts) -> Verdicts | None:

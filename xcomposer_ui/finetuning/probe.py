@@ -71,19 +71,9 @@ class Histogram:
     counts: tuple[int, ...]
     zeros: int = 0
 
-    @property
-    def elements(self) -> int:
-        """The gradients that are not zero."""
-        return sum(self.counts)
-
     def scaled(self, power: int) -> Histogram:
         """The histogram of the same gradients times 2 ** `power`."""
         return Histogram(self.lowest + power, self.counts, self.zeros)
-
-    def share_below(self, value: float) -> float:
-        """The share of the gradients that are not zero whose bin ends at or below `value`, 0..1."""
-        below = sum(count for n, count in enumerate(self.counts) if 2.0 ** (self.lowest + n + 1) <= value)
-        return below / self.elements if self.elements else 0.0
 
 
 def summed(histograms: Iterable[Histogram]) -> Histogram:

@@ -6,16 +6,7 @@ from dataclasses import dataclass
 
 from xcomposer_ui.core.errors import UserError
 
-
-@dataclass(frozen=True)
-class Optimizer:
-    """state_elements: tensors that the optimizer keeps for each weight, of the weight's shape and dtype."""
-
-    name: str
-    state_elements: int
-
-
-OPTIMIZERS: dict[str, Optimizer] = {o.name: o for o in (Optimizer("adamw", 2), Optimizer("sgd", 1))}
+OPTIMIZERS = ("adamw", "sgd")
 """PyTorch's AdamW, with its two moments, and its SGD with momentum."""
 
 
@@ -50,7 +41,6 @@ class Recipe:
 
     @property
     def key(self) -> str:
-        """The locales' key of its name."""
         return f"recipe.{self.name}"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.errors import UserError, check_choice
 from xcomposer_ui.core.request import check_settings, setting
 from xcomposer_ui.core.settings import DEVICES
 from xcomposer_ui.finetuning.recipes import OPTIMIZERS, RECIPES, recipe_named
@@ -67,12 +67,7 @@ class FinetuningRequest:
             raise UserError("no_recipe")
         for name in self.recipes:
             recipe_named(name)
-        self._check_choice("kind", self.kind, QUESTION_KINDS)
-        self._check_choice("optimizer", self.optimizer, tuple(OPTIMIZERS))
-        self._check_choice("device", self.device or "auto", DEVICES)
+        check_choice("kind", self.kind, QUESTION_KINDS)
+        check_choice("optimizer", self.optimizer, OPTIMIZERS)
+        check_choice("device", self.device or "auto", DEVICES)
         check_settings(self)
-
-    @staticmethod
-    def _check_choice(name: str, value: str, known: tuple[str, ...]) -> None:
-        if value not in known:
-            raise UserError("unknown_setting", name=name, value=value, known=", ".join(known))

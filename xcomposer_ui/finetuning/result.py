@@ -6,10 +6,11 @@ Units are in the names. What was not measured is None; a loss that is not finite
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from xcomposer_ui.core.messages import Message, Sentence
+from xcomposer_ui.core.records import record_as_data
 from xcomposer_ui.core.result import Failure, failure_as_json
 from xcomposer_ui.finetuning.probe import GradientCounts, Largest, ModuleCounts, Probe, UpdateCounts, summed
 from xcomposer_ui.finetuning.recipes import SMALLEST, Recipe, recipe_named
@@ -72,7 +73,6 @@ class RecipeResult:
 
     @property
     def method(self) -> Recipe:
-        """The recipe's record."""
         return recipe_named(self.recipe)
 
     @property
@@ -130,7 +130,7 @@ class Finetuning:
     recipes: tuple[RecipeResult, ...] = ()
     stage: str = "drawing"
     stopped: bool = False
-    notes: tuple[Sentence, ...] = field(default=())
+    notes: tuple[Sentence, ...] = ()
 
     @property
     def done(self) -> float:
@@ -155,44 +155,36 @@ class Finetuned:
 
 def finetuning_as_json(finetuning: Finetuning) -> dict[str, Any]:
     """`finetuning` in the field names that scripts rely on."""
-    request = finetuning.request
     return {
         "recipes": [recipe_as_json(result) for result in finetuning.recipes],
-        "settings": {**vars(request), "recipes": list(request.recipes), "device": finetuning.device},
-        "notes": [str(note) for note in finetuning.notes],
+        "settings": {**record_as_data(finetuning.request), "device": finetuning.device},
+        "notes": record_as_data(finetuning.notes, "en"),
         "stopped": finetuning.stopped,
     }
+
+
+PLAIN_FIELDS = (
+    "recipe", "finished", "final_loss", "accuracy_before", "accuracy_after", "losses", "gradient_norms", "loss_scales",
+    "skipped_steps", "step_sec", "non_finite",
+)  # fmt: skip
+"""Of a `RecipeResult`, those that its JSON has under their own names."""
 
 
 def recipe_as_json(result: RecipeResult) -> dict[str, Any]:
     """One recipe's entry, flat but for the memory, the modules and the failure."""
     memory = result.memory
-    gradients, updates = result.gradients, result.updates
     return {
-        "recipe": result.recipe,
-        "finished": result.finished,
-        "final_loss": result.final_loss,
-        "accuracy_before": result.accuracy_before,
-        "accuracy_after": result.accuracy_after,
-        "losses": list(result.losses),
-        "gradient_norms": list(result.gradient_norms),
-        "gradient_underflow": gradients.underflow,
-        "gradient_counts": vars(gradients),
-        "swallowed_updates": updates.share,
-        "update_counts": vars(updates),
-        "modules": [_module_as_json(module) for module in result.modules],
+        **{name: record_as_data(getattr(result, name)) for name in PLAIN_FIELDS},
+        **_counts_as_json(result),
+        "modules": [{"module": module.module, **_counts_as_json(module)} for module in result.modules],
         "loss_scale": result.loss_scales[-1] if result.loss_scales else None,
-        "loss_scales": list(result.loss_scales),
-        "skipped_steps": result.skipped_steps,
-        "largest_gradient": _largest_as_json(result.largest("largest_gradient")),
-        "largest_activation": _largest_as_json(result.largest("largest_activation")),
+        "largest_gradient": record_as_data(result.largest("largest_gradient")),
+        "largest_activation": record_as_data(result.largest("largest_activation")),
         "histogram": _histogram_as_json(result.probes),
-        "step_sec": result.step_sec,
         "peak_memory_bytes": memory.peak if memory else None,
         "peak_memory_kind": memory.kind if memory else None,
         "memory": _memory_as_json(memory, MEMORY_PARTS),
         "predicted_memory": _memory_as_json(result.predicted_memory, MEMORY_FIGURES),
-        "non_finite": None if result.non_finite is None else vars(result.non_finite),
         "failure": failure_as_json(result.failure),
     }
 
@@ -207,18 +199,13 @@ MEMORY_PARTS = ("weights", "gradients", "optimizer", "activations")
 MEMORY_FIGURES = (*MEMORY_PARTS, "peak")
 
 
-def _module_as_json(module: ModuleCounts) -> dict[str, Any]:
+def _counts_as_json(counted: RecipeResult | ModuleCounts) -> dict[str, Any]:
     return {
-        "module": module.module,
-        "gradient_underflow": module.gradients.underflow,
-        "swallowed_updates": module.updates.share,
-        "gradient_counts": vars(module.gradients),
-        "update_counts": vars(module.updates),
+        "gradient_underflow": counted.gradients.underflow,
+        "gradient_counts": vars(counted.gradients),
+        "swallowed_updates": counted.updates.share,
+        "update_counts": vars(counted.updates),
     }
-
-
-def _largest_as_json(largest: Largest | None) -> dict[str, Any] | None:
-    return None if largest is None else dict(vars(largest))
 
 
 def _histogram_as_json(probes: Sequence[Probe]) -> dict[str, Any] | None:

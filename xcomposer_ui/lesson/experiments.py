@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
-from xcomposer_ui.compare.divergence import Diverged, Divergences, Diverging
+from xcomposer_ui.compare.divergence import Diverged, Divergences
 from xcomposer_ui.compare.execution import WARM_UP_TOKENS
-from xcomposer_ui.core.events import Event, Finished, Waiting
+from xcomposer_ui.core.events import Finished
 from xcomposer_ui.core.images import open_picture
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.result import RunResult
@@ -22,68 +22,29 @@ from xcomposer_ui.lesson.step import Fact, Step
 from xcomposer_ui.planning.cards import CARDS
 from xcomposer_ui.planning.catalogue import entry_of
 from xcomposer_ui.planning.fit import FitChecker, refuse_unless_fits
-from xcomposer_ui.planning.plan import Plan, PlanRequest, RunShape
-from xcomposer_ui.tracing.dtype_flow import Traced, Tracing
+from xcomposer_ui.planning.plan import RunShape
+from xcomposer_ui.planning.planner_process import Plans
+from xcomposer_ui.runtime.runner import Runner
+from xcomposer_ui.tracing.dtype_flow import Traced
 
 AUTOCAST = "autocast"
 """The operation of the casts that autocast inserts, as a trace names them."""
-
-
-class Runs(Protocol):
-    """The part of the runner that experiments need."""
-
-    def open(self) -> None: ...
-
-    def resolved(self, request: Request) -> Request: ...
-
-    def run(self, request: Request) -> Generator[Event, None, None]: ...
-
-    def trace(self, request: Request) -> Generator[Waiting | Tracing | Traced, None, None]: ...
-
-    def finetune(self, request: FinetuningRequest) -> Generator[Waiting | Finetuned, None, None]: ...
-
-    def diverge(
-        self, request: Request, variants: Sequence[tuple[str, str]]
-    ) -> Generator[Waiting | Diverging | Diverged, None, None]: ...
-
-
-class Plans(Protocol):
-    """The part of the planning process that experiments need."""
-
-    def plan(self, request: PlanRequest) -> Plan: ...
-
-    def predict(self, shape: RunShape) -> int: ...
 
 
 @dataclass(frozen=True)
 class Lab:
     """What experiments run on. fitting: checks that a run fits into memory before it is started."""
 
-    runner: Runs
+    runner: Runner
     plans: Plans
     fitting: FitChecker
 
 
-@dataclass(frozen=True)
-class Calculations:
-    """Calculations in every format. cases: name -> (as written, in each format)."""
+Calculations = Mapping[str, tuple[str, tuple[Held, ...]]]
+"""The step's name of a calculation -> (as written, in each format)."""
 
-    cases: Mapping[str, tuple[str, tuple[Held, ...]]]
-
-
-@dataclass(frozen=True)
-class LabelledRuns:
-    """The results of runs by the step's names for them."""
-
-    results: Mapping[str, RunResult]
-
-
-@dataclass(frozen=True)
-class Distance:
-    """The distance of both 16-bit types from full precision on one request."""
-
-    request: Request
-    divergences: Divergences
+LabelledRuns = Mapping[str, RunResult]
+"""The step's name of a run -> its result."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +55,7 @@ class PredictedMemory:
     card: str
 
 
-Evidence = Calculations | LabelledRuns | Traced | Distance | PredictedMemory | Finetuning
+Evidence = Calculations | LabelledRuns | Traced | Divergences | PredictedMemory | Finetuning
 """What an experiment shows beside its figures."""
 
 
@@ -127,7 +88,7 @@ def arithmetic(_: Lab, parameters: Mapping[str, Any]) -> Findings:
         for held in cases[name][1]:
             figures[f"{name}_{held.format.name}"] = held.value
             figures[f"{name}_{held.format.name}_state"] = held.state
-    return Findings(figures, Calculations(cases))
+    return Findings(figures, cases)
 
 
 def runs(lab: Lab, parameters: Mapping[str, Any]) -> Findings:
@@ -148,7 +109,7 @@ def runs(lab: Lab, parameters: Mapping[str, Any]) -> Findings:
     if "second" in results:
         for figure in ("weights", "parameters", "latency", "peak_memory", "new_tokens"):
             figures[f"{figure}_ratio"] = _ratio(figures, figure)
-    return Findings(figures, LabelledRuns(results))
+    return Findings(figures, results)
 
 
 def trace(lab: Lab, parameters: Mapping[str, Any]) -> Findings:
@@ -186,7 +147,7 @@ def distance(lab: Lab, parameters: Mapping[str, Any]) -> Findings:
         figures[f"{half}_top1_agreement"] = None if entry is None else entry.top1_agreement
     one, other = (figures[f"{half}_max_abs_logit_difference"] for half in HALF_DTYPES)
     figures["closest"], figures["distance_ratio"] = _closer(one, other)
-    return Findings(figures, Distance(request.without_image(), found))
+    return Findings(figures, found)
 
 
 def memory(lab: Lab, parameters: Mapping[str, Any]) -> Findings:
@@ -197,8 +158,8 @@ def memory(lab: Lab, parameters: Mapping[str, Any]) -> Findings:
     for name, strategy in (("full", "full"), ("half", "unified")):
         peak = lab.plans.predict(
             RunShape(
-                parameters["model"], "cuda", strategy, parameters["half"], tuple(parameters["picture_size"]), None,
-                text_length=parameters["text_length"], new_tokens=parameters["new_tokens"],
+                parameters["model"], strategy, parameters["half"], tuple(parameters["picture_size"]),
+                parameters["text_length"], parameters["new_tokens"], device="cuda",
             )
         )  # fmt: skip
         bytes_each = STRATEGIES[strategy].weights.bytes_per_parameter
@@ -252,7 +213,7 @@ def _last(events: Generator[Any, None, None], kind: type[Last]) -> Last:
     return found
 
 
-def _refuse(lab: Lab, requests: Any) -> None:
+def _refuse(lab: Lab, requests: Iterable[Request]) -> None:
     """Raise UserError where one of `requests` does not fit into memory."""
     lab.runner.open()
     refuse_unless_fits(lab.fitting, [request.memory_query() for request in requests])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 
-from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.errors import UserError, check_choice
 from xcomposer_ui.lesson.formats import FLOAT32, FORMATS, FloatFormat, as_float32, combined, format_named
 
 OPERATIONS = ("", "+", "×")
@@ -24,7 +24,6 @@ LARGEST_EXPONENT = 400
 class Number:
     """A number as typed. exact: its decimal value, None for infinity and NaN. value: the nearest double."""
 
-    text: str
     exact: Fraction | None
     value: float
 
@@ -38,8 +37,7 @@ class Calculation:
     second: str = ""
 
     def __post_init__(self) -> None:
-        if self.operation not in OPERATIONS:
-            raise UserError("unknown_setting", name="operation", value=self.operation, known=", ".join(OPERATIONS))
+        check_choice("operation", self.operation, OPERATIONS)
         for text in self.operands:
             number(text)
 
@@ -105,10 +103,10 @@ def number(text: str) -> Number:
     if decimal is None or decimal.is_snan():
         raise UserError("not_a_number", text=text.strip()[:40])
     if not decimal.is_finite():
-        return Number(cleaned, None, float(decimal))
+        return Number(None, float(decimal))
     if decimal and abs(decimal.adjusted()) > LARGEST_EXPONENT:
         raise UserError("number_beyond", text=text.strip()[:40], most=LARGEST_EXPONENT)
-    return Number(cleaned, Fraction(decimal), float(decimal))
+    return Number(Fraction(decimal), float(decimal))
 
 
 def explored(calculation: Calculation) -> tuple[Held, ...]:
@@ -137,11 +135,8 @@ def number_of(name: str, bits: str) -> str:
 
     Raises UserError where there is no such format, or the bits are not its.
     """
-    try:
-        form = format_named(name)
-    except KeyError:
-        known = ", ".join(each.name for each in FORMATS)
-        raise UserError("unknown_setting", name="format", value=name[:40], known=known) from None
+    check_choice("format", name[:40], [each.name for each in FORMATS])
+    form = format_named(name)
     if len(bits) != form.bits or not set(bits) <= {"0", "1"}:
         raise UserError("not_the_bits", bits=bits[:64], count=form.bits, format=name)
     return repr(form.decode(int(bits, 2)))

@@ -85,7 +85,6 @@ class FloatFormat:
         return sign | (code if code <= self.largest_code else self._beyond())
 
     def decode(self, code: int) -> float:
-        """The value of the bits in `code`."""
         negative, size = code >> (self.bits - 1), code & ((1 << (self.bits - 1)) - 1)
         exponent, mantissa = size >> self.mantissa_bits, size & ((1 << self.mantissa_bits) - 1)
         if size > self.largest_code:
@@ -97,7 +96,6 @@ class FloatFormat:
         return -value if negative else value
 
     def rounded(self, value: float) -> float:
-        """`value` in this format."""
         return self.decode(self.encode(value))
 
     def neighbours(self, value: float) -> tuple[float | None, float | None]:

@@ -126,7 +126,6 @@ class KeptResults:
         return self._asked(step, prepared=False)
 
     def ahead(self, step: Step) -> int:
-        """How many steps are computed before `step`."""
         return self._line(step).ahead(step)
 
     def prepare(self, steps: Sequence[Step]) -> None:

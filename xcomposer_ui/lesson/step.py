@@ -83,7 +83,6 @@ def steps(folder: Path = STEPS) -> tuple[Step, ...]:
 
 @cache
 def lesson() -> tuple[Step, ...]:
-    """The lab's own steps."""
     return steps()
 
 

@@ -31,6 +31,6 @@ CARDS = tuple(
 """Smallest first. Capacities are from out-of-memory messages, of a card at the low end of its size."""
 
 
-def fits(needed_bytes: int, cards: tuple[Card, ...] = CARDS) -> Mapping[str, bool]:
+def fits(needed_bytes: int) -> Mapping[str, bool]:
     """Card's name -> whether `needed_bytes`, as the driver counts them, fit on the otherwise empty card."""
-    return {card.name: needed_bytes <= card.usable_bytes for card in cards}
+    return {card.name: needed_bytes <= card.usable_bytes for card in CARDS}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from xcomposer_ui.core.errors import UserError, out_of_memory
 from xcomposer_ui.core.request import TILE_SETTINGS, MemoryRequest, tile_settings
@@ -16,16 +16,18 @@ from xcomposer_ui.core.units import joined, memory
 from xcomposer_ui.planning.catalogue import weight_files
 from xcomposer_ui.planning.plan import Plan, PlanRequest, StrategyPlan
 
+if TYPE_CHECKING:
+    from xcomposer_ui.planning.planner_process import Plans
+
 
 @dataclass(frozen=True)
 class Advice:
-    """What fits instead of the strategy `requested`. fits: whether that one does, None where it is unknown.
+    """What fits instead of a strategy. fits: whether that strategy does, None where it is unknown.
 
-    strategy: one that fits with all else unchanged. batch, tiles: the most with which `requested` fits. Each is None
-    where it does not help.
+    strategy: one that fits with all else unchanged. batch, tiles: the most with which the strategy itself fits. Each is
+    None where it does not help.
     """
 
-    requested: str
     fits: bool | None
     strategy: str | None = None
     batch: int | None = None
@@ -40,9 +42,8 @@ def advise(plan: Plan, requested: str) -> Advice:
     by_name = {s.strategy: s for s in plan.strategies}
     chosen = by_name[requested]
     if chosen.fits_memory is not False:
-        return Advice(requested, chosen.fits_memory)
+        return Advice(chosen.fits_memory)
     return Advice(
-        requested,
         False,
         strategy=next((name for name in STRATEGIES if name != requested and _helps(by_name.get(name))), None),
         batch=chosen.largest_batch if chosen.largest_batch and plan.request.batch > 1 else None,
@@ -91,13 +92,6 @@ class DoesNotFit:
     measured_bytes: int | None = None
 
 
-class Plans(Protocol):
-    """The part of PlannerProcess that FitChecker needs."""
-
-    def plan(self, request: PlanRequest) -> Plan:
-        """The plan of `request`. Raises UserError."""
-
-
 class FitChecker:
     """Checks by cached plans whether runs fit into memory.
 
@@ -137,10 +131,11 @@ class FitChecker:
             return None
         if certainly_fits(model, budget):
             return tuple(STRATEGIES)
-        request = plan_request_of(MemoryRequest(model, "", half, USUAL_PICTURE, USUAL_TOKENS, USUAL_TOKENS), budget)
-        if not wait and request not in self._cache:
-            return None
+        usual = MemoryRequest(model, "", half, USUAL_PICTURE, USUAL_TOKENS, USUAL_TOKENS)
         try:
+            request = plan_request_of(usual, budget)
+            if not wait and request not in self._cache:
+                return None
             plan = self._planned(request)
         except UserError:
             return None
@@ -157,7 +152,7 @@ class FitChecker:
             return None
         measured = result.measurement.peak_memory_bytes
         if misfit is None:  # it fits according to its plan, so something else uses the memory
-            return DoesNotFit(request, budget, Advice(request.strategy, False), None, measured)
+            return DoesNotFit(request, budget, Advice(False), None, measured)
         return replace(misfit, measured_bytes=measured)
 
     def _misfit(self, request: MemoryRequest, budget: MemoryBudget) -> DoesNotFit | None:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from packaging.version import Version
 
 from xcomposer_ui.core.messages import Message, Sentence
+from xcomposer_ui.core.records import record_as_data
 from xcomposer_ui.core.strategies import HALF_DTYPES, STRATEGIES
 from xcomposer_ui.core.units import joined, memory
 from xcomposer_ui.core.versions import SUPPORTED, release_of
-from xcomposer_ui.planning.machine_facts import Facts, Gpu
 
 OK, NOTE, SLOW, BAD, UNKNOWN = "ok", "note", "slow", "bad", "unknown"
 
@@ -38,6 +39,40 @@ functions”). Before 8.0 the hardware has no bfloat16 arithmetic: PyTorch emula
 
 
 @dataclass(frozen=True)
+class Gpu:
+    """The card in use. capability: (major, minor). kernels: capabilities that this PyTorch was built for, "sm_80"."""
+
+    name: str
+    capability: tuple[int, int]
+    total_bytes: int
+    free_bytes: int
+    driver: str | None = None
+    kernels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Facts about this machine. None: unknown, or not installed (versions).
+
+    versions: name -> version. cuda: the toolkit that PyTorch was built with. cpu_flags: features of the processor, as
+    `torch.cpu.get_capabilities` names them. apple_gpu: its name, where PyTorch can use one.
+    """
+
+    versions: dict[str, str | None]
+    processor: str
+    cpu_flags: frozenset[str] | None
+    free_bytes: int | None
+    cuda: str | None = None
+    gpu: Gpu | None = None
+    apple_gpu: str | None = None
+    flash_attention: bool = False
+
+    @property
+    def is_arm(self) -> bool:
+        return self.processor.lower().startswith(("arm", "aarch"))
+
+
+@dataclass(frozen=True)
 class CheckItem:
     """One fact and its verdict: ok, note (works with a limitation), slow, bad (must be repaired) or unknown.
 
@@ -54,11 +89,10 @@ class CheckItem:
 class Check:
     """All items, in reading order."""
 
-    items: tuple[CheckItem, ...] = field(default=())
+    items: tuple[CheckItem, ...] = ()
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is bad."""
         return all(item.verdict != BAD for item in self.items)
 
 
@@ -71,7 +105,7 @@ def this_machine() -> Check:
 
 def check_as_json(check: Check) -> dict[str, Any]:
     """`check` in the field names that scripts rely on."""
-    return {"ok": check.ok, "items": [{key: str(value) for key, value in vars(item).items()} for item in check.items]}
+    return {"ok": check.ok, **record_as_data(check, "en")}
 
 
 def as_text(check: Check) -> str:
@@ -161,11 +195,8 @@ def _kernels(gpu: Gpu) -> CheckItem:
 
 def _kernel_version(name: str) -> tuple[tuple[int, int], bool] | None:
     """((major, minor), whether it is PTX for a virtual architecture) of "sm_86" or "compute_90"."""
-    kind, _, digits = name.partition("_")
-    digits = digits.rstrip("abcdefghijklmnopqrstuvwxyz")
-    if not digits.isdigit() or len(digits) < 2:
-        return None
-    return (int(digits[:-1]), int(digits[-1])), kind == "compute"
+    found = re.fullmatch(r"([a-z]+)_(\d+)(\d)[a-z]*", name)
+    return None if found is None else ((int(found[2]), int(found[3])), found[1] == "compute")
 
 
 def _float16(gpu: Gpu) -> CheckItem:
@@ -186,7 +217,6 @@ FAST_HALF = {
     "bfloat16": {"avx512_bf16": "AVX512-BF16", "amx_bf16": "AMX-BF16", "bf16": "ARM BF16"},
 }
 """Half type -> PyTorch's name of a CPU feature -> its usual name. With one of them the type is computed natively."""
-
 
 ARM_FLAGS = frozenset({"fp16_arith", "bf16"})
 

@@ -10,11 +10,30 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from xcomposer_ui.core.errors import UserError
-from xcomposer_ui.core.request import MOST_TILES, Request, settings_of, tile_settings
+from xcomposer_ui.core.errors import UserError, check_choice, check_range
+from xcomposer_ui.core.records import record_as_data
+from xcomposer_ui.core.request import (
+    MOST_TILES,
+    MemoryRequest,
+    Request,
+    check_settings,
+    setting,
+    settings_of,
+    tile_settings,
+)
 from xcomposer_ui.core.settings import DEVICES
 from xcomposer_ui.core.strategies import checked_half
 from xcomposer_ui.core.units import GIB
+
+LONGEST_SIDE = 100_000
+
+MOST_PROMPT_TOKENS = 32_768
+"""Of text; eight times what the published members read."""
+
+MOST_NEW_TOKENS = next(int(s.highest) for s in settings_of(Request) if s.name == "max_new_tokens")
+"""As many as a run may ask for. A plan's time grows with them: the cache is extended in steps."""
+
+MOST_BATCH = 4096
 
 
 @dataclass(frozen=True)
@@ -24,39 +43,45 @@ class PlanRequest:
     image: (width, height) of the picture, or None for text only. hd_num: most tiles, None for the model's default.
     prompt_tokens: of text, beside the picture. memory_bytes: what `largest_batch` has to fit, None for this machine's.
     memory_of: "card" where those bytes are counted by a card's driver, "host" where they are counted in live tensors.
+
+    Raises UserError where a field is invalid or out of its range.
     """
 
     model: str
     image: tuple[int, int] | None = (1024, 768)
-    hd_num: int | None = None
-    prompt_tokens: int = 128
-    new_tokens: int = 256
-    batch: int = 1
+    hd_num: int | None = setting(
+        None, lowest=1, highest=MOST_TILES, flag="--hd-num", help="most tiles of the picture (tiled members only)"
+    )
+    prompt_tokens: int = setting(128, lowest=1, highest=MOST_PROMPT_TOKENS, flag="--prompt-tokens", help="of text")
+    new_tokens: int = setting(256, lowest=1, highest=MOST_NEW_TOKENS, flag="--new-tokens")
+    batch: int = setting(1, lowest=1, highest=MOST_BATCH, flag="--batch")
     half: str = "float16"
     device: str = "auto"
     memory_bytes: int | None = None
     memory_of: str = "card"
 
+    def __post_init__(self) -> None:
+        checked_half(self.half)
+        check_choice("device", self.device, DEVICES)
+        check_settings(self)
+        width, height = self.image or (1, 1)
+        check_range("image width", width, 1, LONGEST_SIDE)
+        check_range("image height", height, 1, LONGEST_SIDE)
+        if self.memory_bytes is not None:
+            check_range("memory", self.memory_bytes / GIB, 0.001, 1_000_000)
 
-@dataclass(frozen=True)
-class RunShape:
-    """What the peak memory of a run depends on.
 
-    picture: (width, height), or None for text only. prompt_tokens: picture included, None where a run ended before it
-    had a prompt; then text_length, in characters, stands in. new_tokens: of the answer, 1 at least. hd_num: most tiles,
-    None for the model's default. decoder: as a `Measurement` has it. recorded: whether a graph was recorded in the run,
-    so that its static cache was not there before the first token.
+@dataclass(frozen=True, kw_only=True)
+class RunShape(MemoryRequest):
+    """What the peak memory of a run depends on: its request, and what was seen of the run.
+
+    new_tokens: of the answer, 1 at least. prompt_tokens: picture included, None where a run ended before it had a
+    prompt; then text_length stands in. decoder: as a `Measurement` has it. recorded: whether a graph was recorded in
+    the run, so that its static cache was not there before the first token.
     """
 
-    model: str
     device: str
-    strategy: str
-    half: str
-    picture: tuple[int, int] | None
-    prompt_tokens: int | None
-    text_length: int
-    new_tokens: int
-    hd_num: int | None = None
+    prompt_tokens: int | None = None
     decoder: str | None = None
     recorded: bool = False
 
@@ -152,7 +177,7 @@ def plan_as_json(plan: Plan) -> dict[str, Any]:
     request = plan.request
     return {
         **{name: value for name, value in vars(plan).items() if name not in ("request", "strategies")},
-        "image": None if request.image is None else list(request.image),
+        "image": record_as_data(request.image),
         **tile_settings(request),
         "new_tokens": request.new_tokens,
         "batch": request.batch,
@@ -170,40 +195,6 @@ def strategy_as_json(plan: StrategyPlan) -> dict[str, Any]:
         "on_card_bytes": plan.on_card.total_bytes,
         "on_card": {**asdict(plan.on_card), "total_bytes": plan.on_card.total_bytes},
     }
-
-
-LONGEST_SIDE = 100_000
-
-MOST_PROMPT_TOKENS = 32_768
-"""Of text; eight times what the published members read."""
-
-MOST_NEW_TOKENS = next(int(s.highest) for s in settings_of(Request) if s.name == "max_new_tokens")
-"""As many as a run may ask for. A plan's time grows with them: the cache is extended in steps."""
-
-MOST_BATCH = 4096
-
-
-def checked_request(request: PlanRequest) -> PlanRequest:
-    """`request` if its fields are within their limits. Raises UserError otherwise."""
-    checked_half(request.half)
-    if request.device not in DEVICES:
-        raise UserError("unknown_setting", name="device", value=request.device, known=", ".join(DEVICES))
-    if not request.model.strip():
-        raise UserError("no_such_model", name=request.model)
-    width, height = request.image or (1, 1)
-    memory_gib = None if request.memory_bytes is None else request.memory_bytes / GIB
-    for name, value, lowest, highest in (
-        ("image width", width, 1, LONGEST_SIDE),
-        ("image height", height, 1, LONGEST_SIDE),
-        *((name, tiles, 1, MOST_TILES) for name, tiles in tile_settings(request).items()),
-        ("prompt_tokens", request.prompt_tokens, 1, MOST_PROMPT_TOKENS),
-        ("new_tokens", request.new_tokens, 1, MOST_NEW_TOKENS),
-        ("batch", request.batch, 1, MOST_BATCH),
-        ("memory", memory_gib, 0.001, 1_000_000),
-    ):
-        if value is not None and not lowest <= value <= highest:
-            raise UserError("out_of_range", name=name, value=value, lowest=lowest, highest=highest)
-    return request
 
 
 def picture_size(text: str) -> tuple[int, int] | None:

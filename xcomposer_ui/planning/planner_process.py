@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
 from dataclasses import replace
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from xcomposer_ui.core.callers import Gone, stays
 from xcomposer_ui.core.errors import UserError
@@ -62,13 +62,26 @@ def predict_shape(shape: RunShape) -> int:
     return predicted_bytes(shape)
 
 
+class Plans(Protocol):
+    """Makes plans: a PlannerProcess, or what stands for it."""
+
+    def plan(self, request: PlanRequest) -> Plan:
+        """The plan of `request`. Raises UserError."""
+
+    def plan_training(self, request: TrainingPlanRequest) -> TrainingPlan:
+        """The plan of a fine-tuning, as `plan`."""
+
+    def predict(self, shape: RunShape) -> int:
+        """Peak memory of a run in bytes, as `plan`."""
+
+
 class PlannerProcess:
     """Starts its process on demand, ends it when it was idle for `idle_sec`, and replaces one that died.
 
     Safe from any thread. One computation at a time; further ones wait. The process is killed, and replaced by the next
     computation, where one takes longer than `longest_sec` or its caller is gone.
 
-    plan, predict, plan_training: the functions that the process calls; picklable by name.
+    plan, predict: the functions that the process calls; picklable by name.
     card: returns the memory of a card that the process cannot see, because it is lent; plans for “cuda” on this machine
     are for that.
     """
@@ -79,11 +92,10 @@ class PlannerProcess:
         plan: Callable[[PlanRequest], Plan] = plan_request,
         predict: Callable[[RunShape], int] = predict_shape,
         longest_sec: float = LONGEST_SEC,
-        plan_training: Callable[[TrainingPlanRequest], TrainingPlan] = plan_training_request,
         card: Callable[[], MemoryBudget | None] | None = None,
     ) -> None:
         self._idle_sec, self._longest_sec = idle_sec, longest_sec
-        self._plan, self._predict, self._plan_training = plan, predict, plan_training
+        self._plan, self._predict = plan, predict
         self._card = card
         self._lock = threading.Lock()
         self._executor: ProcessPoolExecutor | None = None
@@ -96,7 +108,7 @@ class PlannerProcess:
 
     def plan_training(self, request: TrainingPlanRequest, gone: Gone = stays) -> TrainingPlan:
         """The plan of a fine-tuning, as `plan`."""
-        return self._computed(self._plan_training, self._on_card(request), gone)
+        return self._computed(plan_training_request, self._on_card(request), gone)
 
     def predict(self, shape: RunShape, gone: Gone = stays) -> int:
         """Peak memory of a run, weights included, in bytes. Takes seconds. Arguments and errors as of `plan`."""
@@ -120,7 +132,7 @@ class PlannerProcess:
             return request
         return replace(request, memory_bytes=budget.bytes, memory_of="card")
 
-    def _computed(self, compute: Callable[[Argument], Result], argument: Argument, gone: Gone = stays) -> Result:
+    def _computed(self, compute: Callable[[Argument], Result], argument: Argument, gone: Gone) -> Result:
         with self._turn(gone):
             try:
                 return self._awaited(self._submitted(compute, argument), gone)

@@ -91,17 +91,10 @@ def shape_of(result: RunResult, text_length: int) -> RunShape | None:
     if measured.peak_memory_bytes is None:
         return None
     return RunShape(
-        model=result.model,
-        device=result.device,
-        strategy=result.strategy,
-        half=result.half,
-        picture=result.picture_size,
-        prompt_tokens=measured.prompt_tokens,
-        text_length=text_length,
-        new_tokens=measured.new_tokens or 1,
-        **tile_settings(result.request),
+        result.model, result.strategy, result.half, result.picture_size, text_length, measured.new_tokens or 1,
+        **tile_settings(result.request), device=result.device, prompt_tokens=measured.prompt_tokens,
         **decoder_of(measured),
-    )
+    )  # fmt: skip
 
 
 def decoder_of(measured: Measurement) -> dict[str, Any]:

@@ -39,7 +39,6 @@ def answers(plan: TrainingPlan, language: str) -> Iterator[Answer]:
 
 
 def memory_name(name: str, language: str) -> str:
-    """The name of the memory that a plan compares with."""
     return text(MEMORY_NAMES[name], language) if name in MEMORY_NAMES else name
 
 
@@ -49,7 +48,6 @@ def method_name(method: TrainingMethod, language: str) -> str:
 
 
 def recipe_name(recipe: str, language: str) -> str:
-    """The display name of a recipe."""
     return text(RECIPES[recipe].key, language)
 
 
@@ -64,7 +62,6 @@ def _sentence(plan: TrainingPlan, fit: BestFit, least: int, language: str) -> st
 
 
 def _recipes(plan: TrainingPlan, fit: BestFit, language: str) -> str:
-    """The recipes that fit, each with what it needs."""
     if len(fit.recipes) == len(RECIPES):
         needs = [needed for _, needed in fit.recipes]
         return text("plan.train.every", language, least=joined(memory(min(needs))), most=joined(memory(max(needs))))

@@ -10,10 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from xcomposer_ui.core.errors import UserError
-from xcomposer_ui.core.request import tile_settings
+from xcomposer_ui.core.errors import check_choice
+from xcomposer_ui.core.records import record_as_data
+from xcomposer_ui.core.request import setting, tile_settings
 from xcomposer_ui.finetuning.recipes import OPTIMIZERS
-from xcomposer_ui.planning.plan import OnCard, PlanRequest, checked_request
+from xcomposer_ui.planning.plan import OnCard, PlanRequest
 
 FORWARD, BACKWARD, UPDATE = TRAINING_PHASES = ("forward", "backward", "update")
 """forward: pictures and text to the loss. backward: the gradients. update: the optimizer changes the weights."""
@@ -30,8 +31,14 @@ class TrainingPlanRequest(PlanRequest):
     """
 
     optimizer: str = "adamw"
-    lora_rank: int | None = None
+    lora_rank: int | None = setting(
+        None, lowest=1, highest=MOST_RANK, flag="--lora-rank", help="with --train: the family's own if not given"
+    )
     trains_tower: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choice("optimizer", self.optimizer, OPTIMIZERS)
 
 
 TRAINING_FIELDS = tuple(f.name for f in fields(TrainingPlanRequest) if f.name not in PlanRequest.__dataclass_fields__)
@@ -132,7 +139,6 @@ class TrainingPlan:
         return entry.on_card.total_bytes if self.memory_on_card else entry.total_bytes
 
     def by(self, method: TrainingMethod) -> tuple[RecipePlan, ...]:
-        """The recipes by `method`."""
         return tuple(entry for entry in self.recipes if entry.method == method)
 
 
@@ -168,22 +174,12 @@ def _best(memory: str, plan: TrainingPlan, fitting: Iterable[tuple[RecipePlan, i
     return BestFit(memory, method, tuple((entry, needed) for entry, needed in found if entry.method == method))
 
 
-def checked_training_request(request: TrainingPlanRequest) -> TrainingPlanRequest:
-    """`request` if its fields are within their limits. Raises UserError otherwise."""
-    checked_request(request)
-    if request.optimizer not in OPTIMIZERS:
-        raise UserError("unknown_setting", name="optimizer", value=request.optimizer, known=", ".join(OPTIMIZERS))
-    if request.lora_rank is not None and not 1 <= request.lora_rank <= MOST_RANK:
-        raise UserError("out_of_range", name="lora_rank", value=request.lora_rank, lowest=1, highest=MOST_RANK)
-    return request
-
-
 def training_plan_as_json(plan: TrainingPlan) -> dict[str, Any]:
     """`plan` in the field names that scripts rely on."""
     request = plan.request
     return {
         **{name: value for name, value in vars(plan).items() if name not in ("request", "recipes")},
-        "image": None if request.image is None else list(request.image),
+        "image": record_as_data(request.image),
         **tile_settings(request),
         "prompt_tokens": request.prompt_tokens,
         "new_tokens": request.new_tokens,

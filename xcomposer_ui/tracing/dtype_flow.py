@@ -9,7 +9,6 @@ from xcomposer_ui.core.result import Operand, operands_as_json
 
 
 def is_floating(dtype: str) -> bool:
-    """Whether `dtype`, in torch's spelling, is a floating-point type."""
     return dtype.startswith(("float", "bfloat"))
 
 
@@ -50,12 +49,10 @@ class ModuleCall:
 
     @property
     def floats_in(self) -> tuple[str, ...]:
-        """The floating-point types among `dtypes_in`."""
         return tuple(filter(is_floating, self.dtypes_in))
 
     @property
     def floats_out(self) -> tuple[str, ...]:
-        """The floating-point types among `dtypes_out`."""
         return tuple(filter(is_floating, self.dtypes_out))
 
     @property
@@ -116,7 +113,6 @@ class DtypeFlow:
 
 
 def _inner(calls: tuple[ModuleCall, ...], outer: ModuleCall) -> int:
-    """The number of calls inside `outer`."""
     count = 0
     for call in calls[outer.index + 1 :]:
         if call.depth <= outer.depth:
@@ -153,10 +149,11 @@ class Traced:
 
 def flow_as_json(flow: DtypeFlow) -> dict[str, Any]:
     """`flow` in the field names that scripts rely on."""
+    clash = flow.clash
     return {
         "error": flow.error,
         "truncated": flow.truncated,
-        "clash": _clash_as_json(flow.clash),
+        "clash": None if clash is None else {**vars(clash), "operands": operands_as_json(clash.operands)},
         "outside": [{"before": o.before, **_cast_as_json(o.cast)} for o in flow.outside],
         "calls": [
             {
@@ -180,9 +177,3 @@ def flow_as_json(flow: DtypeFlow) -> dict[str, Any]:
 
 def _cast_as_json(cast: Cast) -> dict[str, Any]:
     return {"operation": cast.operation, "from": cast.from_dtype, "to": cast.to_dtype, "count": cast.count}
-
-
-def _clash_as_json(clash: FailureSite | None) -> dict[str, Any] | None:
-    if clash is None:
-        return None
-    return {"module": clash.module, "operation": clash.operation, "operands": operands_as_json(clash.operands)}

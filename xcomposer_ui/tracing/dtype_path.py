@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 from xcomposer_ui.core.families import families
 from xcomposer_ui.core.families.facts import FamilyFacts
-from xcomposer_ui.tracing.alignment import paired
 from xcomposer_ui.tracing.dtype_flow import Cast, DtypeFlow, ModuleCall
 
 TEXT, PIXELS, TOWER, PROJECTOR, PROMPT = "text", "pixels", "tower", "projector", "prompt"
@@ -25,6 +24,8 @@ OTHER_FAMILIES: dict[str, tuple[str, ...]] = {
     LOGITS: ("lm_head",),
 }
 """Stage -> patterns of the modules that compute it in most of transformers' families. The outermost match is used."""
+
+Row = TypeVar("Row")
 
 
 @dataclass(frozen=True)
@@ -68,11 +69,6 @@ def path(flow: DtypeFlow) -> tuple[PathStep, ...]:
 def paths_aligned(first: DtypeFlow, second: DtypeFlow) -> Iterator[tuple[PathStep | None, PathStep | None]]:
     """The steps of two flows side by side; None where a step is in only one of them."""
     return paired(path(first), path(second), lambda step: (step.stage, step.name))
-
-
-def path_as_json(steps: tuple[PathStep, ...]) -> list[dict[str, Any]]:
-    """`steps` in the field names that scripts rely on."""
-    return [step_as_json(step) for step in steps]
 
 
 def step_as_json(step: PathStep) -> dict[str, Any]:
@@ -120,7 +116,8 @@ def _merged(flow: DtypeFlow) -> Iterator[PathStep]:
             yield from _new(between.before(call), seen)
             if stage_of(call.name):
                 stages.append(call)
-        if call.index in rows and not (not stages and _only_wraps(call)):
+        # Outside the stages, a module without casts and weights of its own only calls them.
+        if call.index in rows and (stages or call.casts or call.dtypes_parameters):
             stage = stages[0] if stages else call
             row, level = rows[call.index], call.depth - stage.depth
             yield PathStep(
@@ -128,11 +125,6 @@ def _merged(flow: DtypeFlow) -> Iterator[PathStep]:
                 row.casts, row,
             )  # fmt: skip
     yield from _new(between.at_end(), seen)
-
-
-def _only_wraps(call: ModuleCall) -> bool:
-    """Whether the module has neither casts nor weights of its own: it only calls the stages."""
-    return not call.casts and not call.dtypes_parameters
 
 
 def _new(steps: Iterator[PathStep], seen: set[tuple[str, tuple[Cast, ...]]]) -> Iterator[PathStep]:
@@ -172,7 +164,6 @@ class _Between:
         self._last = stage or self._last
 
     def at_end(self) -> Iterator[PathStep]:
-        """The steps after the last call."""
         if casts := self._taken(None):
             yield self._cast(casts)
 
@@ -202,3 +193,35 @@ def _with_inner_totals(steps: list[PathStep]) -> Iterator[PathStep]:
             islands=sum(other.is_island for other in inner),
             casts_within=sum(bool(other.casts) and not other.is_island for other in inner),
         )
+
+
+def paired(
+    left: Sequence[Row], right: Sequence[Row], name: Callable[[Row], Hashable]
+) -> Iterator[tuple[Row | None, Row | None]]:
+    """Pair the nth row of each name in `left` with the nth of that name in `right`; None where one side has none.
+
+    Rows keep their order; where the two orders contradict each other, that of `left` is used.
+    """
+    lefts, rights = _numbered(left, name), _numbered(right, name)
+    right_items = list(rights.items())
+    position = {key: index for index, key in enumerate(rights)}
+    done = 0
+    for key, row in lefts.items():
+        if key in rights:
+            yield from (
+                (None, other) for other_key, other in right_items[done : position[key]] if other_key not in lefts
+            )
+            done = max(done, position[key] + 1)
+        yield row, rights.get(key)
+    yield from ((None, other) for other_key, other in right_items[done:] if other_key not in lefts)
+
+
+def _numbered(rows: Sequence[Row], name: Callable[[Row], Hashable]) -> dict[tuple[Hashable, int], Row]:
+    """(name, number of earlier rows of that name) -> row."""
+    seen: dict[Hashable, int] = {}
+    numbered = {}
+    for row in rows:
+        key = name(row)
+        numbered[key, seen.get(key, 0)] = row
+        seen[key] = seen.get(key, 0) + 1
+    return numbered

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from xcomposer_ui.core.records import record_as_data
 from xcomposer_ui.core.result import Operand, operands_as_json
 from xcomposer_ui.tracing.dtype_flow import is_floating
 
@@ -68,11 +69,9 @@ def lint_as_json(lint: Lint) -> dict[str, Any]:
         "twin_parameters": lint.parameters,
         "cases": [
             {
-                "strategy": case.strategy,
-                "half": case.half,
+                **record_as_data(case),
                 "clean": case.clean,
                 "boundaries": [_boundary_as_json(boundary) for boundary in case.boundaries],
-                "stopped_by": case.stopped_by,
             }
             for case in lint.cases
         ],
@@ -80,11 +79,5 @@ def lint_as_json(lint: Lint) -> dict[str, Any]:
 
 
 def _boundary_as_json(boundary: Boundary) -> dict[str, Any]:
-    return {
-        "module": boundary.module,
-        "operation": boundary.operation,
-        "dtypes": list(boundary.dtypes),
-        "operands": operands_as_json(boundary.operands),
-        "message": boundary.message,
-        "family": boundary.family,
-    }
+    operands = operands_as_json(boundary.operands)
+    return {**record_as_data(boundary), "dtypes": list(boundary.dtypes), "operands": operands}

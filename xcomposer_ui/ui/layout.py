@@ -22,7 +22,7 @@ from xcomposer_ui.ui.localization import QUIET, Localization
 from xcomposer_ui.ui.model_picker import ModelPicker
 from xcomposer_ui.ui.page import Page
 from xcomposer_ui.ui.plan_tab import PlanTab
-from xcomposer_ui.ui.preflight import Plans, preflight
+from xcomposer_ui.ui.preflight import EndablePlans, preflight
 from xcomposer_ui.ui.sparse_blocks import SparseBlocks
 from xcomposer_ui.ui.train_tab import TrainTab
 from xcomposer_ui.ui.views.models import head_line
@@ -69,7 +69,7 @@ class Head:
         return self.values(language) | {self.timer: gr.Timer(active=self.runner.status().device is None)}
 
 
-def build_app(settings: Settings, runner: Runner, plans: Plans | None = None) -> tuple[gr.Blocks, gr.I18n]:
+def build_app(settings: Settings, runner: Runner, plans: EndablePlans | None = None) -> tuple[gr.Blocks, gr.I18n]:
     """The page, not launched, and the texts for `launch(i18n=)`. plans: see `preflight`."""
     words = Localization(settings.language)
     fixed: dict[str, Any] = {"analytics_enabled": False, "delete_cache": CACHE_SEC, "fill_width": True}

@@ -14,12 +14,11 @@ from xcomposer_ui.core.settings import Settings, is_hub_id
 from xcomposer_ui.core.strategies import HALF_DTYPES
 from xcomposer_ui.core.units import GIB
 from xcomposer_ui.planning.cards import CARDS, Card
-from xcomposer_ui.planning.plan import Plan, PlanRequest, checked_request, picture_size
+from xcomposer_ui.planning.plan import Plan, PlanRequest, picture_size
 from xcomposer_ui.planning.training_plan import (
     TRAINING_FIELDS,
     TrainingPlan,
     TrainingPlanRequest,
-    checked_training_request,
 )
 from xcomposer_ui.ui.preflight import CallersPlans
 
@@ -84,9 +83,9 @@ def request_of(fields: Mapping[str, Any], settings: Settings, status: Status) ->
         **{name: fields[name] for name in (*TILE_SETTINGS, *COUNTS) if name in fields},
     )
     if fields.get("what", WHAT[0]) == WHAT[0]:
-        return checked_request(request)
+        return request
     more = {name: fields[name] for name in TRAINING_FIELDS if name in fields}
-    return checked_training_request(TrainingPlanRequest(**vars(request), **more))
+    return TrainingPlanRequest(**vars(request), **more)
 
 
 def plan_of(plans: CallersPlans, request: PlanRequest) -> Plan | TrainingPlan:

@@ -12,10 +12,10 @@ from typing import Protocol, TypeVar
 from xcomposer_ui.compare.execution import Runs
 from xcomposer_ui.core.callers import Gone, stays
 from xcomposer_ui.core.errors import UserError
-from xcomposer_ui.core.request import MemoryRequest, tile_settings
+from xcomposer_ui.core.request import MemoryRequest
 from xcomposer_ui.planning.fit import DoesNotFit, FitChecker
 from xcomposer_ui.planning.plan import Plan, PlanRequest, RunShape
-from xcomposer_ui.planning.planner_process import PlannerProcess
+from xcomposer_ui.planning.planner_process import PlannerProcess, Plans
 from xcomposer_ui.planning.predictions import Predictions
 from xcomposer_ui.planning.training_plan import TrainingPlan, TrainingPlanRequest
 from xcomposer_ui.runtime.runner import Runner
@@ -25,8 +25,8 @@ Step = TypeVar("Step")
 """A session as a handler yields it."""
 
 
-class Plans(Protocol):
-    """Makes plans, which can be given up: a PlannerProcess. Its methods raise UserError."""
+class EndablePlans(Plans, Protocol):
+    """Plans that can be given up."""
 
     def plan(self, request: PlanRequest, gone: Gone = stays) -> Plan: ...
 
@@ -38,7 +38,7 @@ class Plans(Protocol):
 class CallersPlans:
     """`plans` that end when the caller of the event being handled has left the page."""
 
-    def __init__(self, plans: Plans) -> None:
+    def __init__(self, plans: EndablePlans) -> None:
         self._plans = plans
 
     def plan(self, request: PlanRequest) -> Plan:
@@ -68,10 +68,7 @@ class Preflight:
 
         None while a thread, started by the first call, computes it.
         """
-        shape = RunShape(
-            query.model, device, query.strategy, query.half, query.picture, None, query.text_length,
-            query.new_tokens, **tile_settings(query),
-        )  # fmt: skip
+        shape = RunShape(**vars(query), device=device)
         known = self.predictions.cached(shape)
         if known is None and shape not in self.pending:
             self.pending.add(shape)
@@ -99,7 +96,7 @@ class Preflight:
         return self.fitting.misfits(queries)
 
 
-def preflight(runner: Runner, plans: Plans | None = None) -> Preflight:
+def preflight(runner: Runner, plans: EndablePlans | None = None) -> Preflight:
     """The checks of a page on `runner`. plans: what makes plans; None for a PlannerProcess."""
     shared = plans or PlannerProcess()
     callers = CallersPlans(shared)

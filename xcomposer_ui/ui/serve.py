@@ -30,7 +30,7 @@ from xcomposer_ui.ui.guard import Guard
 from xcomposer_ui.ui.html import render
 from xcomposer_ui.ui.layout import build_app
 from xcomposer_ui.ui.page_scripts import head
-from xcomposer_ui.ui.preflight import Plans
+from xcomposer_ui.ui.preflight import EndablePlans
 from xcomposer_ui.ui.run_tab import MOST_COMPUTING
 from xcomposer_ui.ui.theme import theme
 from xcomposer_ui.ui.uploads import delete_uploads, own_upload_folder
@@ -66,7 +66,9 @@ def serve(settings: Settings) -> None:
         runner.close()
 
 
-def launch(settings: Settings, runner: Runner, plans: Plans | None = None, **more: Any) -> tuple[gr.Blocks, str, Any]:
+def launch(
+    settings: Settings, runner: Runner, plans: EndablePlans | None = None, **more: Any
+) -> tuple[gr.Blocks, str, Any]:
     """Serve the page in a thread; return (the app, its address, the server). more: arguments of Gradio's `launch`."""
     own_upload_folder()
     app, i18n = build_app(settings, runner, plans)

@@ -98,7 +98,7 @@ def test_float32_underflows_nowhere_and_swallows_next_to_nothing() -> None:
 def test_a_histogram_counts_by_powers_of_two() -> None:
     found = histogram([torch.tensor([0.0, 0.25, 0.3]), torch.tensor([-1.0, 1.99, float("inf")])])
     assert (found.lowest, found.counts, found.zeros) == (-2, (2, 0, 2), 1)
-    assert histogram([torch.zeros(3)]).elements == 0
+    assert sum(histogram([torch.zeros(3)]).counts) == 0
 
 
 def test_the_largest_value_is_compared_with_its_type_s_limit() -> None:

@@ -45,11 +45,10 @@ def error_of_run(config: FamilyConfig, device: str, question: Request, measured:
 
     The question's length is used for the prompt's if the run failed before it had a prompt.
     """
-    new_tokens = measured.new_tokens or 1
     picture = None if question.image is None else question.image.size
     shape = RunShape(
-        "", device, question.strategy, question.half_dtype, picture, measured.prompt_tokens, len(question.text),
-        new_tokens, **tile_settings(question), **decoder_of(measured),
+        "", question.strategy, question.half_dtype, picture, len(question.text), measured.new_tokens or 1,
+        **tile_settings(question), device=device, prompt_tokens=measured.prompt_tokens, **decoder_of(measured),
     )  # fmt: skip
     if measured.peak_memory_bytes is None:
         return None

@@ -21,7 +21,7 @@ from xcomposer_ui.core.request import MOST_TILES, TILE_SETTINGS, tile_settings
 from xcomposer_ui.core.strategies import PLANNED, Strategy
 from xcomposer_ui.models.base import FamilyConfig
 from xcomposer_ui.planning.cards import fits
-from xcomposer_ui.planning.plan import MOST_BATCH, PhasePeak, Plan, PlanRequest, RunShape, StrategyPlan, checked_request
+from xcomposer_ui.planning.plan import MOST_BATCH, PhasePeak, Plan, PlanRequest, RunShape, StrategyPlan
 
 SLOW = 3
 """Evaluations in a row that do not halve the interval, after which it is bisected."""
@@ -40,10 +40,9 @@ class AvailableMemory:
 def plan(request: PlanRequest) -> Plan:
     """Memory of `request` under every strategy. Takes seconds and some 400 MB; reads no weights, needs no GPU.
 
-    Raises UserError for a request beyond its limits or a model that does not exist.
+    Raises UserError for a model that does not exist.
     """
     started = time.perf_counter()
-    request = checked_request(request)
     device = planned_device(request)
     planner = Planner(configuration_of(request.model), request, device, memory_here(request, device))
     strategies = tuple(planner.planned(strategy) for strategy in PLANNED.values())

@@ -13,7 +13,6 @@ _FAMILIES: list[FamilyFacts] = [xcomposer2.FACTS]
 
 
 def families() -> tuple[FamilyFacts, ...]:
-    """All families that are registered."""
     return tuple(_FAMILIES)
 
 

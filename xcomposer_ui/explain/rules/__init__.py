@@ -22,20 +22,11 @@ from xcomposer_ui.explain.rules import (
     silent_failures,
 )
 
-RULES: tuple[Rule, ...] = (
-    *silent_failures.RULES,
-    *libraries.RULES,
-    *products.RULES,
-    *attention.RULES,
-    *norms.RULES,
-    *indexing.RULES,
-    *formats.RULES,
-    *operands.RULES,
-    *autocast.RULES,
-    *conversions.RULES,
-    *kernels.RULES,
-    *machines.RULES,
-    *checkpoints.RULES,
-)
+_MODULES = (
+    silent_failures, libraries, products, attention, norms, indexing, formats, operands, autocast, conversions, kernels,
+    machines, checkpoints,
+)  # fmt: skip
+
+RULES: tuple[Rule, ...] = tuple(rule for module in _MODULES for rule in module.RULES)
 
 FAMILIES: tuple[str, ...] = tuple(dict.fromkeys(rule.family for rule in RULES))

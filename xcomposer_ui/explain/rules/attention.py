@@ -80,7 +80,6 @@ BIAS = Rule(
     ),
     verdicts=verdicts((False, AS_IS), (True, CASTS), (None, _UNIFIED_MASK), (True, ALL_FLOAT32)),
     patterns=(r"invalid dtype for bias - should match query's dtype",),
-    names_dtypes=False,
     references=(ATTENTION,),
 )
 
@@ -137,7 +136,6 @@ NO_KERNEL = Rule(
         r"cutlassF: no kernel found to launch",  # a dtype or a head size that the GPU's kernels lack
     ),
     whole=(r"No available kernel\. +Aborting execution",),
-    names_dtypes=False,
     references=(ATTENTION,),
 )
 

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from xcomposer_ui.core.messages import Text
 from xcomposer_ui.explain.references import AUTOCAST, FSDP, NUMERICS, xcomposer
-from xcomposer_ui.explain.rule import DTYPE, Facts, Rule, Verdicts
-from xcomposer_ui.explain.verdicts import ALL_FLOAT32, AS_IS, ONE_HALF, clash_unlisted, same_for_all, verdicts
+from xcomposer_ui.explain.rule import DTYPE, Rule
+from xcomposer_ui.explain.verdicts import (
+    ALL_FLOAT32,
+    AS_IS,
+    IF_OVERFLOW,
+    ONE_HALF,
+    clash_partly_listed,
+    same_for_all,
+    verdicts,
+)
 
 _OWN_CLASH = Text(
     "Without autocast this error goes, and the float32 picture meets the half weights instead.",
@@ -107,14 +115,6 @@ _LOSS = Text(
     "gradient of another dtype it leaves alone.",
     "取决于运算：在 torch.autocast 下，多数损失函数连同目标以 float32 计算；别的 dtype 的梯度它不处理。",
 )
-
-
-def _backward(facts: Facts) -> Verdicts:
-    found = clash_unlisted(facts)
-    usual = not facts.has_integers and not facts.has_double
-    return {**found, "autocast": (None, _LOSS)} if usual else found
-
-
 BACKWARD = Rule(
     family="backward_dtype_mismatch",
     title=Text("A loss or a gradient has another dtype than its tensor", "损失或梯度的 dtype 与张量不同"),
@@ -123,7 +123,7 @@ BACKWARD = Rule(
         "target to the prediction's dtype.",
         "损失函数比较了两种 dtype，或传回的梯度与张量 dtype 不同：{dtypes}。请把目标转换成预测值的 dtype。",
     ),
-    verdicts=_backward,
+    verdicts=lambda facts: clash_partly_listed(facts, _LOSS),
     patterns=(
         rf"Found dtype {DTYPE} but expected {DTYPE}",
         rf"expected dtype {DTYPE} but got dtype {DTYPE}",  # PyTorch 1.5
@@ -180,10 +180,6 @@ _OVERFLOWS = Text(
     "module with an infinite value.",
     "float16 的上限是 65504，会溢出；改用 bfloat16 也许可以。请向上游查找第一个出现无穷值的模块。",
 )
-_IF_OVERFLOW = Text(
-    "Cured if a half type overflowed; not if the weights or the picture hold the NaN themselves.",
-    "若是半精度溢出则可解决；若权重或图片本身含有 NaN 则不能。",
-)
 _NO_CAST_HELPS = Text(
     "It computes products in a half type: what overflowed there overflows again. Look upstream.",
     "它以半精度计算乘积：之前溢出的地方还会溢出。请向上游查找。",
@@ -196,13 +192,12 @@ NOT_FINITE = Rule(
         "in another half type than the one they were trained in, or two half types mixed, are the usual causes.",
         "采样得到的概率是 NaN、无穷或负数：上游某处溢出了。常见原因是权重用了与训练时不同的半精度，或混用两种半精度。",
     ),
-    verdicts=verdicts((False, AS_IS), (False, _NO_CAST_HELPS), (None, _OVERFLOWS), (None, _IF_OVERFLOW)),
+    verdicts=verdicts((False, AS_IS), (False, _NO_CAST_HELPS), (None, _OVERFLOWS), (None, IF_OVERFLOW)),
     patterns=(
         r"probability tensor contains either `?inf`?, `?nan`? or element < 0",
         r"invalid multinomial distribution \(sum of probabilities <= 0\)",
         r"invalid multinomial distribution \(encountering probability entry (?:< 0|= infinity or NaN)\)",
     ),
-    names_dtypes=False,
     references=(NUMERICS, xcomposer(474)),
 )
 
@@ -213,9 +208,8 @@ LOSS_SCALE = Rule(
         "The loss scale was halved until nothing was left: some gradient is infinite or NaN whatever the scale.",
         "损失缩放一再减半直至下限：无论如何缩放，总有梯度是无穷或 NaN。",
     ),
-    verdicts=same_for_all(None, _IF_OVERFLOW),
+    verdicts=same_for_all(None, IF_OVERFLOW),
     patterns=(r"Current loss scale already at minimum - cannot decrease scale anymore",),
-    names_dtypes=False,
     references=(NUMERICS,),
 )
 

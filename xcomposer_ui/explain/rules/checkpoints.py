@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from xcomposer_ui.core.messages import Text
 from xcomposer_ui.core.result import Reference
@@ -17,18 +18,10 @@ def _rule(
     cause: Text,
     *patterns: str,
     whole: tuple[str, ...] = (),
+    applies: Callable[[Facts], bool] | None = None,
     references: tuple[Reference, ...] = (),
 ) -> Rule:
-    return Rule(
-        family=family,
-        title=title,
-        cause=cause,
-        verdicts=PRECISION_UNRELATED,
-        patterns=patterns,
-        whole=whole,
-        names_dtypes=False,
-        references=references,
-    )
+    return Rule(family, title, cause, PRECISION_UNRELATED, patterns, whole, applies, False, references)
 
 
 _OUTDATED = Text(
@@ -72,37 +65,31 @@ def _one_apart(facts: Facts) -> bool:
     return apart and (not facts.frames or any(_MODEL_CODE.search(frame.file) for frame in facts.frames))
 
 
-MASK_LENGTH = Rule(
-    family="remote_code_outdated",
-    title=_OUTDATED,
-    cause=Text(
+MASK_LENGTH = _rule(
+    "remote_code_outdated",
+    _OUTDATED,
+    Text(
         "Attention's mask and its keys are one apart: remote code that counts the cached tokens as older transformers "
         "did. Published members of this family load here without remote code.",
         "注意力掩码与键的长度相差一：远程代码按旧版 transformers 的方式计算缓存长度。"
         "本实验室加载该系列已发布的模型不需要远程代码。",
     ),
-    verdicts=PRECISION_UNRELATED,
-    patterns=(
-        r"The size of tensor a \((\d+)\) must match the size of tensor b \((\d+)\) at non-singleton dimension 3",
-    ),
+    r"The size of tensor a \((\d+)\) must match the size of tensor b \((\d+)\) at non-singleton dimension 3",
     applies=_one_apart,
-    names_dtypes=False,
     references=(xcomposer(143),),
 )
 
-ROPE_TYPE = Rule(
-    family="remote_code_outdated",
-    title=_OUTDATED,
-    cause=Text(
+ROPE_TYPE = _rule(
+    "remote_code_outdated",
+    _OUTDATED,
+    Text(
         "The remote code reads `rope_scaling['type']`; newer transformers write that key as `rope_type`, and fill the "
         "setting in where the checkpoint has none. Published members of this family load here without remote code.",
         "远程代码读取 `rope_scaling['type']`；新版 transformers 把这个键改为 `rope_type`，并在检查点未设置时自动填充。"
         "本实验室加载该系列已发布的模型不需要远程代码。",
     ),
-    verdicts=PRECISION_UNRELATED,
     whole=(r"(?:KeyError: )?'type'",),
-    applies=lambda facts: facts.comes_through("modeling_internlm2.py"),
-    names_dtypes=False,
+    applies=lambda facts: any(frame.file.endswith("modeling_internlm2.py") for frame in facts.frames),
     references=(LOADING,),
 )
 

@@ -116,7 +116,6 @@ NO_KERNEL = Rule(
         r"data type is not supported for \w+ process group: (\w+)",
         r"MPS does not support \w+ op with (\w+) input",
     ),
-    references=(),
 )
 
 _NO_BFLOAT16 = Text(

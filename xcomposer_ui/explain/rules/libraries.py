@@ -6,7 +6,16 @@ from xcomposer_ui.core.messages import Text
 from xcomposer_ui.core.result import Reference
 from xcomposer_ui.explain.references import AUTOCAST, BITSANDBYTES, FLASH_ATTENTION, FSDP, MPS, NUMERICS, ONNX
 from xcomposer_ui.explain.rule import DTYPE, Rule
-from xcomposer_ui.explain.verdicts import ALL_FLOAT32, AS_IS, NOT_LISTED, ONE_HALF, same_for_all, verdicts
+from xcomposer_ui.explain.verdicts import (
+    ALL_FLOAT32,
+    AS_IS,
+    IF_OVERFLOW,
+    NO_FLOAT64,
+    NOT_LISTED,
+    ONE_HALF,
+    same_for_all,
+    verdicts,
+)
 
 _EXTENSION = Text(
     "torch.autocast does not reach the kernels of a compiled extension.",
@@ -57,14 +66,7 @@ _NO_BFLOAT16 = verdicts(
 
 
 def _bfloat16_rule(title: Text, cause: Text, *patterns: str, references: tuple[Reference, ...] = (AUTOCAST,)) -> Rule:
-    return Rule(
-        family="bfloat16_unsupported",
-        title=title,
-        cause=cause,
-        verdicts=_NO_BFLOAT16,
-        patterns=patterns,
-        references=references,
-    )
+    return Rule("bfloat16_unsupported", title, cause, _NO_BFLOAT16, patterns, references=references)
 
 
 XFORMERS_BFLOAT16 = _bfloat16_rule(
@@ -195,7 +197,6 @@ BFLOAT16_SCALED = Rule(
     references=(AUTOCAST,),
 )
 
-_NO_FLOAT64 = Text("It keeps the float64 tensor that the device lacks.", "它保留了设备所不支持的 float64 张量。")
 _IF_NOT_MADE = Text(
     "Cured unless the code itself makes a float64 tensor (from NumPy, `linspace`, a Python number).",
     "可解决，除非代码自身生成 float64 张量（来自 NumPy、`linspace` 或 Python 数值）。",
@@ -209,7 +210,7 @@ XPU_FLOAT64 = Rule(
         "在没有 float64 的 GPU（Arc）上启动了 float64 内核。请在生成张量处用 `.float()` 转换，或设置 "
         "OverrideDefaultFP64Settings=1 与 IGC_EnableDPEmulation=1 来模拟。",
     ),
-    verdicts=verdicts((False, _NO_FLOAT64), (False, _NO_FLOAT64), (None, _IF_NOT_MADE), (None, _IF_NOT_MADE)),
+    verdicts=verdicts((False, NO_FLOAT64), (False, NO_FLOAT64), (None, _IF_NOT_MADE), (None, _IF_NOT_MADE)),
     patterns=(r"Required aspect (fp64) is not supported on the device",),
 )
 
@@ -233,10 +234,6 @@ ONNX_GRAPH = Rule(
     references=(ONNX,),
 )
 
-_OVERFLOWED = Text(
-    "Cured if a half type overflowed; not if the weights or the picture hold the NaN themselves.",
-    "若是半精度溢出则可解决；若权重或图片本身含有 NaN 则不能。",
-)
 _OTHER_HALF = Text(
     "float16 ends at 65504; with bfloat16 as the half type it may hold.",
     "float16 的上限是 65504；改用 bfloat16 也许可以。",
@@ -251,7 +248,7 @@ NOT_FINITE = Rule(
         "概率分布、解码器或训练循环发现了 NaN 或无穷。上游某处半精度溢出（float16 上限为 65504），"
         "或检查点、输入本身含有 NaN：请查找第一个输出非有限值的模块。",
     ),
-    verdicts=verdicts((False, AS_IS), (None, _OTHER_HALF), (None, _OTHER_HALF), (None, _OVERFLOWED)),
+    verdicts=verdicts((False, AS_IS), (None, _OTHER_HALF), (None, _OTHER_HALF), (None, IF_OVERFLOW)),
     patterns=(
         r"Expected parameter (?:logits|probs|loc|scale) .{0,200}? but found invalid values:.{0,200}?\bnan\b",
         r"\bA tensor with (?:all )?NaNs was produced in (?:Unet|VAE|\w+)",
@@ -264,15 +261,7 @@ NOT_FINITE = Rule(
 )
 
 RULES = (
-    *(
-        ROTARY,
-        HALF_ATTENTION,
-        XFORMERS_BFLOAT16,
-        MPS_BFLOAT16,
-        TRAINER_BFLOAT16,
-        ASCEND,
-        TRITON_BFLOAT16,
-        EXTENSION_BFLOAT16,
-    ),
-    *(QUANTISE_BFLOAT16, QUANTISATION_METHOD, SHARDED, BFLOAT16_SCALED, XPU_FLOAT64, ONNX_GRAPH, NOT_FINITE),
-)
+    ROTARY, HALF_ATTENTION, XFORMERS_BFLOAT16, MPS_BFLOAT16, TRAINER_BFLOAT16, ASCEND, TRITON_BFLOAT16,
+    EXTENSION_BFLOAT16, QUANTISE_BFLOAT16, QUANTISATION_METHOD, SHARDED, BFLOAT16_SCALED, XPU_FLOAT64, ONNX_GRAPH,
+    NOT_FINITE,
+)  # fmt: skip

@@ -59,7 +59,6 @@ LARGE_ALLOCATION = Rule(
     verdicts=verdicts((None, _SMALLER), (None, _SMALLER), (None, _SMALLER), (False, _LARGER)),
     patterns=_OOM,
     applies=_asks_much,
-    names_dtypes=False,
     references=(CUDA_MEMORY, xcomposer(436)),
 )
 
@@ -76,7 +75,6 @@ IN_SDPA = Rule(
     verdicts=verdicts((None, _SMALLER), (None, _SMALLER), (None, _SMALLER), (False, _LARGER)),
     patterns=_OOM,
     applies=lambda facts: any("scaled_dot_product_attention" in frame.code for frame in facts.frames[-2:]),
-    names_dtypes=False,
     references=(CUDA_MEMORY,),
 )
 
@@ -165,7 +163,6 @@ DEVICE_MAP = Rule(
     ),
     verdicts=PRECISION_UNRELATED,
     patterns=(r"device_map provided does not give any device for the following parameters",),
-    names_dtypes=False,
     references=(LOADING, xcomposer(265)),
 )
 
@@ -187,7 +184,6 @@ NO_CUDA = Rule(
         r"CUDA error: no CUDA-capable device is detected",
         r"The NVIDIA driver on your system is too old",
     ),
-    names_dtypes=False,
     references=(CUDA_MEMORY,),
 )
 

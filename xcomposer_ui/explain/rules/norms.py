@@ -5,7 +5,7 @@ from __future__ import annotations
 from xcomposer_ui.core.messages import Text
 from xcomposer_ui.explain.references import AUTOCAST
 from xcomposer_ui.explain.rule import DTYPE, Facts, Rule, Verdicts
-from xcomposer_ui.explain.verdicts import ALL_FLOAT32, AS_IS, IF_PICTURE, ONE_HALF, clash, verdicts
+from xcomposer_ui.explain.verdicts import ALL_FLOAT32, AS_IS, IF_PICTURE, ONE_HALF, clash, verdicts, where_cast
 
 _CPU_AUTOCAST = Text(
     "On the CPU torch.autocast does not touch normalisation layers; on CUDA it runs layer_norm in float32 and would "
@@ -73,12 +73,9 @@ def _norms(facts: Facts) -> set[str]:
 
 
 def _by_device(facts: Facts) -> Verdicts:
-    found = clash(facts)
-    if not found["autocast"][0]:
-        return found
     on_cuda = bool(_norms(facts) & _CAST_ON_CUDA)
     cures = {"cpu": False, "cuda": on_cuda}.get(facts.device or "", None if on_cuda else False)
-    return {**found, "autocast": (cures, _ON_CUDA)}
+    return where_cast(clash(facts), cures, _ON_CUDA)
 
 
 IN_A_NORM = Rule(
@@ -109,10 +106,6 @@ NATIVE_BATCH_NORM = Rule(
 )
 
 
-def _fused(facts: Facts) -> Verdicts:
-    return {**clash(facts), "as_is": (None, _SLOWER)}
-
-
 _SLOWER = Text(
     "It is a warning: the layer answers, by the slower way.", "这只是警告：该层仍会给出结果，只是走较慢的路径。"
 )
@@ -123,7 +116,7 @@ FUSED = Rule(
         "RMSNorm's input and weight have two dtypes, {dtypes}; the fused kernel takes one.",
         "RMSNorm 的输入与权重是两种 dtype：{dtypes}；融合内核只接受一种。",
     ),
-    verdicts=_fused,
+    verdicts=lambda facts: {**clash(facts), "as_is": (None, _SLOWER)},
     patterns=(rf"Mismatch dtype between input and weight: input dtype = {DTYPE}, weight dtype = {DTYPE}",),
     references=(AUTOCAST,),
 )

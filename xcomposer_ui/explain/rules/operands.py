@@ -9,11 +9,14 @@ from xcomposer_ui.explain.references import AUTOCAST, DTYPES, MPS
 from xcomposer_ui.explain.rule import DTYPE, Facts, Rule, Verdicts
 from xcomposer_ui.explain.verdicts import (
     FLOATS_CLASH,
+    NO_FLOAT64,
     clash,
+    clash_partly_listed,
     clash_promoted_on_cuda,
     clash_unlisted,
     same_for_all,
     verdicts,
+    where_cast,
 )
 
 _LINALG = Text(
@@ -23,12 +26,10 @@ _LINALG = Text(
 
 
 def _linalg(facts: Facts) -> Verdicts:
-    found = clash(facts)
-    if found["autocast"][0] is not True:
-        return found
     # solve raises solve_ex's message, and cholesky_solve ldl_solve's; autocast casts the first of each pair.
     known = not re.search("lu_solve|Expected b and A", facts.message) and "linalg.solve" not in facts.message
-    return {**found, "autocast": ({"cpu": True if known else None, "cuda": False}.get(facts.device or ""), _LINALG)}
+    cures = {"cpu": True if known else None, "cuda": False}.get(facts.device or "")
+    return where_cast(clash(facts), cures, _LINALG)
 
 
 _SOME_OPERATIONS = Text(
@@ -42,9 +43,7 @@ _SOME_OPERATIONS = Text(
 def _listed(facts: Facts) -> Verdicts:
     """The verdicts of the operation in the facts; without one, the verdict on autocast is None."""
     found = clash(facts)
-    if not found["autocast"][0] or facts.operation is not None:
-        return found
-    return {**found, "autocast": (None, _SOME_OPERATIONS)}
+    return where_cast(found, None, _SOME_OPERATIONS) if facts.operation is None else found
 
 
 OPERANDS = Rule(
@@ -93,7 +92,7 @@ TORCHVISION = Rule(
 
 UNLISTED = Rule(
     family="operand_dtype_mismatch",
-    title=Text("One operation was given two dtypes", "一个运算收到了两种 dtype"),
+    title=OPERANDS.title,
     cause=Text(
         "An operation that does not promote its operands got {dtypes}. Cast one of them where it is made.",
         "一个不会自动提升 dtype 的运算收到了 {dtypes}。请在生成处转换其中之一。",
@@ -136,14 +135,6 @@ _POLAR = Text(
     "On the CPU it computes torch.polar in float32; torch.complex, which speaks in the same words, it leaves alone.",
     "在 CPU 上它以 float32 计算 torch.polar；报同样错误的 torch.complex 它不处理。",
 )
-
-
-def _polar(facts: Facts) -> Verdicts:
-    found = clash_unlisted(facts)
-    usual = not facts.has_integers and not facts.has_double
-    return {**found, "autocast": (None, _POLAR)} if usual else found
-
-
 MADE_COMPLEX = Rule(
     family="operand_dtype_mismatch",
     title=Text("A complex number's two parts have two dtypes", "复数的两部分 dtype 不同"),
@@ -151,7 +142,7 @@ MADE_COMPLEX = Rule(
         "torch.complex and torch.polar got {dtypes}; both parts must have one dtype, and not bfloat16.",
         "torch.complex 或 torch.polar 收到了 {dtypes}；两部分须为同一种 dtype，且不能是 bfloat16。",
     ),
-    verdicts=_polar,
+    verdicts=lambda facts: clash_partly_listed(facts, _POLAR),
     patterns=(
         rf"Expected object of scalar type {DTYPE} but got scalar type {DTYPE} for second argument",
         rf"Expected both inputs to be Half, Float or Double tensors but got {DTYPE} and {DTYPE}",
@@ -201,8 +192,7 @@ MPS_ELEMENTS = Rule(
     references=(MPS,),
 )
 
-_NO_FLOAT64 = Text("It keeps the float64 tensor that the device lacks.", "它保留了设备所不支持的 float64 张量。")
-NO_FLOAT64 = Rule(
+FLOAT64_ON_MPS = Rule(
     family="float64_unsupported",
     title=Text("This device has no float64", "该设备没有 float64"),
     cause=Text(
@@ -211,7 +201,7 @@ NO_FLOAT64 = Rule(
         "要把 float64 张量移到 Apple GPU，而它不支持 float64。NumPy 数组和 Python 浮点数很容易变成 float64："
         "移动之前先用 `.float()` 转换。",
     ),
-    verdicts=verdicts((False, _NO_FLOAT64), (False, _NO_FLOAT64), FLOATS_CLASH["unified"], FLOATS_CLASH["full"]),
+    verdicts=verdicts((False, NO_FLOAT64), (False, NO_FLOAT64), FLOATS_CLASH["unified"], FLOATS_CLASH["full"]),
     patterns=(r"Cannot convert a MPS Tensor to (float64) dtype",),
     references=(MPS,),
 )
@@ -233,4 +223,4 @@ ONNX = Rule(
     patterns=(r"Unexpected input data type\. Actual: \((tensor\(\w+\))\) ?, expected: \((tensor\(\w+\))\)",),
 )
 
-RULES = (TORCHVISION, OPERANDS, MADE_COMPLEX, LINALG, UNLISTED, MPS_ELEMENTS, NO_FLOAT64, ONNX)
+RULES = (TORCHVISION, OPERANDS, MADE_COMPLEX, LINALG, UNLISTED, MPS_ELEMENTS, FLOAT64_ON_MPS, ONNX)

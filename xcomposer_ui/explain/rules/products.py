@@ -8,7 +8,15 @@ from xcomposer_ui.core.messages import Text
 from xcomposer_ui.explain.references import AUTOCAST, MPS, xcomposer
 from xcomposer_ui.explain.rule import DTYPE, Facts, Rule, Verdicts
 from xcomposer_ui.explain.traceback_parser import Frame
-from xcomposer_ui.explain.verdicts import ALL_FLOAT32, AS_IS, clash, clash_of_vectors, clash_promoted_on_cuda, verdicts
+from xcomposer_ui.explain.verdicts import (
+    ALL_FLOAT32,
+    AS_IS,
+    clash,
+    clash_of_vectors,
+    clash_promoted_on_cuda,
+    verdicts,
+    where_cast,
+)
 
 _PRODUCT = Text("A matrix product was given two dtypes", "矩阵乘法收到了两种 dtype")
 _PRODUCT_CAUSE = Text(
@@ -28,9 +36,8 @@ _BIAS_OR_IN_PLACE = Text(
 
 def _product(facts: Facts) -> Verdicts:
     found = clash(facts)
-    if found["autocast"][0] is True and not facts.call and facts.match[0].startswith("self and mat"):
-        return {**found, "autocast": (None, _BIAS_OR_IN_PLACE)}
-    return found
+    unclear = not facts.call and facts.match[0].startswith("self and mat")
+    return where_cast(found, None, _BIAS_OR_IN_PLACE) if unclear else found
 
 
 MATMUL = Rule(
@@ -171,14 +178,11 @@ IN_A_CONVOLUTION = Rule(
 
 
 def _recurrent(facts: Facts) -> Verdicts:
-    cured = clash(facts)
-    if cured["autocast"][0] is not True:
-        return cured
     why = Text(
         "It casts the cell to a half type, but the CPU has no float16 LSTM: bfloat16 answers there.",
         "它会把循环单元转换为半精度，但 CPU 没有 float16 的 LSTM：那里须用 bfloat16。",
     )
-    return {**cured, "autocast": (None, why)}
+    return where_cast(clash(facts), None, why)
 
 
 RECURRENT = Rule(
@@ -210,7 +214,6 @@ NO_LSTM = Rule(
     ),
     verdicts=verdicts((False, AS_IS), (None, _NO_PRIMITIVE), (None, _NO_PRIMITIVE), (True, ALL_FLOAT32)),
     patterns=(r"could not create a primitive descriptor for the (?:LSTM|GRU|RNN)",),
-    names_dtypes=False,
     references=(AUTOCAST,),
 )
 

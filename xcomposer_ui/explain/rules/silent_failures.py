@@ -29,7 +29,6 @@ NON_FINITE = Rule(
     ),
     verdicts=verdicts((None, _OTHER_HALF), (None, _SAME_HALF), (None, _OTHER_HALF), (True, _FLOAT32)),
     patterns=(r"the logits are not finite", r"logits 不是有限值"),
-    names_dtypes=False,
     references=(NUMERICS, xcomposer(474)),
 )
 
@@ -47,7 +46,6 @@ REPEATED = Rule(
     ),
     verdicts=same_for_all(None, _NOT_ALWAYS_PRECISION),
     patterns=(r"the answer repeats one token \d+ times to its end", r"答案到结尾一直重复同一个词元"),
-    names_dtypes=False,
     references=(xcomposer(474),),
 )
 EMPTY = Rule(
@@ -60,7 +58,6 @@ EMPTY = Rule(
     ),
     verdicts=same_for_all(None, _NOT_ALWAYS_PRECISION),
     patterns=(r"the model ended its answer before its first word", r"模型在写出第一个字之前就结束了答案"),
-    names_dtypes=False,
 )
 
 _OTHER_RECIPE = Text(
@@ -81,7 +78,6 @@ UPDATE_NOT_FINITE = Rule(
     ),
     verdicts=same_for_all(None, _OTHER_RECIPE),
     patterns=(r"the optimizer's update of `[\w.]+` is infinite or NaN",),
-    names_dtypes=False,
     references=(NUMERICS,),
 )
 TRAINING_NOT_FINITE = Rule(
@@ -96,7 +92,6 @@ TRAINING_NOT_FINITE = Rule(
     ),
     verdicts=same_for_all(None, _OTHER_RECIPE),
     patterns=(r"[Tt]raining is not finite",),
-    names_dtypes=False,
     references=(NUMERICS,),
 )
 

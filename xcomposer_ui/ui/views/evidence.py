@@ -13,6 +13,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from xcomposer_ui.compare.divergence import Divergences
 from xcomposer_ui.core.images import open_picture, thumbnail
 from xcomposer_ui.core.messages import Message, text
 from xcomposer_ui.core.metrics import metric_of
@@ -21,13 +22,7 @@ from xcomposer_ui.core.settings import ASSETS
 from xcomposer_ui.core.strategies import strategy_name
 from xcomposer_ui.core.units import UNKNOWN, joined, memory, seconds, significant, small
 from xcomposer_ui.finetuning.result import Finetuning
-from xcomposer_ui.lesson.experiments import (
-    AUTOCAST,
-    Calculations,
-    Distance,
-    LabelledRuns,
-    PredictedMemory,
-)
+from xcomposer_ui.lesson.experiments import AUTOCAST, Calculations, LabelledRuns, PredictedMemory
 from xcomposer_ui.lesson.kept_results import StepResult
 from xcomposer_ui.lesson.step import Fact, Figures
 from xcomposer_ui.tracing.dtype_flow import Traced
@@ -98,12 +93,12 @@ def error_text(error: Fraction | None) -> str:
 
 def evidence_view(result: StepResult, language: str) -> Markup:
     """The evidence of a step's result."""
-    return _VIEWS[type(result.findings.evidence)](result.findings.evidence, language)
+    return _VIEWS[result.step.experiment](result.findings.evidence, language)
 
 
 def calculations_view(shown: Calculations, language: str) -> Markup:
     """Each calculation in every format."""
-    cases = list(shown.cases.values())
+    cases = list(shown.values())
     rows = [
         (held[0].format.name, [(number_text(one.value), one.state) for one in held])
         for held in zip(*(formats for _, formats in cases), strict=True)
@@ -113,7 +108,7 @@ def calculations_view(shown: Calculations, language: str) -> Markup:
 
 def runs_view(shown: LabelledRuns, language: str) -> Markup:
     """The picture, the question, and the answer or the error of each run."""
-    results = list(shown.results.values())
+    results = list(shown.values())
     return render(
         "evidence_runs",
         language,
@@ -131,9 +126,8 @@ def trace_view(shown: Traced, language: str) -> Markup:
     return render("evidence_trace", language, stages=[_stage(steps, casting, language) for steps in _merged(shown)])
 
 
-def distance_view(shown: Distance, language: str) -> Markup:
+def distance_view(found: Divergences, language: str) -> Markup:
     """The error over depth of each 16-bit type."""
-    found = shown.divergences
     curves = [Curve(entry.half, entry.half, entry.layers) for entry in found.entries]
     if found.floor is not None:
         curves.append(Curve(text("compare.floor", language), "float32", found.floor.layers, "floor"))
@@ -159,9 +153,9 @@ def training_view(shown: Finetuning, language: str) -> Markup:
     return gradient_histograms(shown.recipes, language) or Markup()
 
 
-_VIEWS: dict[type, Callable[[Any, str], Markup]] = {
-    Calculations: calculations_view, LabelledRuns: runs_view, Traced: trace_view, Distance: distance_view,
-    PredictedMemory: memory_view, Finetuning: training_view,
+_VIEWS: dict[str, Callable[[Any, str], Markup]] = {
+    "arithmetic": calculations_view, "runs": runs_view, "trace": trace_view, "distance": distance_view,
+    "memory": memory_view, "training": training_view,
 }  # fmt: skip
 
 
