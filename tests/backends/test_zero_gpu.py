@@ -248,9 +248,9 @@ def works() -> list[Work[Any]]:
     request = under(Request(QUESTION, Image.open(TRIO).convert("RGB"), model=EMBEDDED, max_new_tokens=4), "unified")
     tuning = FinetuningRequest(recipes=("float32",), steps=1, device="cpu")
     return [
-        Work(computations.answer, (request, "chosen")),
-        Work(computations.answer, (replace(request, strategy="as_is"), "chosen")),
-        Work(computations.answer_batch, ([request, request], "chosen")),
+        Work(computations.compute_run, (request, "chosen")),
+        Work(computations.compute_run, (replace(request, strategy="as_is"), "chosen")),
+        Work(computations.compute_batch, ([request, request], "chosen")),
         Work(computations.measure_divergence, (request, (("unified", "float16"), ("full", "float16")))),
         Work(computations.trace, (request,)),
         Work(computations.finetune, (tuning, "cpu", Check())),
@@ -319,7 +319,7 @@ def test_nothing_is_kept_for_the_next_turn_and_a_fresh_process_warms_up_once(
     monkeypatch.setattr(zero_gpu.LocalBackend, "generate", counted)
     request = under(Request("What shapes are there?", model=EMBEDDED, max_new_tokens=6), "unified")
     for question in (request, replace(request, history=(("What shapes are there?", "None."),))):
-        *_, last = zero_gpu.compute_here(EMBEDDED, "auto", Work(computations.answer, (question, "chosen")), 1)
+        *_, last = zero_gpu.compute_here(EMBEDDED, "auto", Work(computations.compute_run, (question, "chosen")), 1)
         assert isinstance(last, zero_gpu.Outcome)
         assert last.unwrapped().measurement.reused_tokens == 0
     assert asked == [zero_gpu.WARM_UP_TOKENS, 6, 6]
@@ -355,7 +355,7 @@ def test_the_page_says_that_a_run_waits_for_a_card_and_what_is_not_kept(host: ze
     assert {language: loading_label(waits, language)[:7] for language in ("en", "zh")} == {
         "en": "Waiting", "zh": "正在等待 Ze",
     }  # fmt: skip
-    result = computations.answer(
+    result = computations.compute_run(
         host.local, Progress(), under(Request("What?", model=EMBEDDED, max_new_tokens=2), "unified"), "chosen"
     )
     assert "nothing is kept for the next turn" in answered(result, False, "en")

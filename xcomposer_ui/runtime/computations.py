@@ -30,14 +30,14 @@ Tried = dict[tuple[str, Sentence, str | None, bool], Explanation]
 """(type, message, module, whether without a picture) of a failure -> its explanation, remedies tried."""
 
 
-def answer(backend: Backend, progress: Progress, request: Request, half_reason: Sentence) -> RunResult:
+def compute_run(backend: Backend, progress: Progress, request: Request, half_reason: Sentence) -> RunResult:
     """Answer one request; a failure is explained and its remedies are tried."""
     load_sec = backend.load(request.weights_dtype, progress)
     result = backend.generate(request, progress)
     return _run_result(request, half_reason, backend, result, load_sec, progress, {})
 
 
-def answer_batch(
+def compute_batch(
     backend: Backend, progress: Progress, requests: Sequence[Request], half_reason: Sentence
 ) -> FinishedBatch:
     """Answer as many of the first `requests` in one call as fit into memory."""

@@ -169,7 +169,7 @@ class Runner:
 
         others = [name for name in STRATEGIES if name != request.strategy]
         trials = [replace(request, strategy=name, max_new_tokens=computations.TRIAL_TOKENS) for name in others]
-        work = Work(computations.answer, (request, half_reason), runs=(request, *trials))
+        work = Work(computations.compute_run, (request, half_reason), runs=(request, *trials))
         job = yield from self._compute(Message("work.run", strategy=strategy_title(request.strategy)), request, work)
         with job:
             yield from job.events(Loading(str(request.model), request.weights_dtype))
@@ -185,7 +185,7 @@ class Runner:
         first = requests[0]
 
         longest = max(requests, key=lambda request: request.max_new_tokens)
-        work = Work(computations.answer_batch, (requests, half_reason), runs=(longest, longest))
+        work = Work(computations.compute_batch, (requests, half_reason), runs=(longest, longest))
         job = yield from self._compute(Message("work.batch"), first, work)
         loading = Loading(str(first.model), first.weights_dtype)
         with job:
@@ -276,7 +276,7 @@ class Runner:
         """Pass `work` to the worker, which calls `release` when it has ended, to give the model to the next."""
         job = Job(work)
         try:
-            self._worker.submit(lambda: job.work(release))
+            self._worker.submit(partial(job.work, release))
         except BaseException:
             release()
             raise
