@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -40,6 +41,18 @@ def test_otherwise_the_browser_chooses() -> None:
     app, i18n = build_app(Settings(), ScriptedRunner())  # type: ignore[arg-type]
     assert i18n.translations_dict["zh"]["run"] == text("run", "zh")
     assert "translation_metadata" in json.dumps(app.get_config_file(), default=str)
+
+
+def test_what_is_known_of_the_machine_is_said_in_the_page_s_language() -> None:
+    """The timer ticks while the switch still shows its first value."""
+    app, _ = build_app(Settings(), ScriptedRunner())  # type: ignore[arg-type]
+    events = {function.name: function for function in app.fns.values()}
+    loaded, ticked = events["initial_page"], events["machine_known"]
+    visitor = SimpleNamespace(session_hash="a", query_params={})
+    assert "language" not in {part.elem_id for part in ticked.inputs}
+    loaded.fn("zh-CN", "", None, None, visitor, *(part.value for part in loaded.inputs[4:]))  # type: ignore[misc]
+    shown = {part.elem_id: value for part, value in ticked.fn(False, visitor).items()}  # type: ignore[misc]
+    assert text("head.why", "zh") in shown["head-line"]
 
 
 def test_the_page_offers_the_settings_models() -> None:
