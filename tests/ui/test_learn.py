@@ -17,6 +17,7 @@ from xcomposer_ui.lesson.explorer import Calculation
 from xcomposer_ui.lesson.kept_results import KeptResults, StepResult
 from xcomposer_ui.lesson.progress import Progress
 from xcomposer_ui.lesson.step import Step, lesson
+from xcomposer_ui.ui.layout import build_app
 from xcomposer_ui.ui.learn_handlers import (
     FLOATS,
     PRESETS,
@@ -28,7 +29,6 @@ from xcomposer_ui.ui.learn_handlers import (
     measured,
     opened,
 )
-from xcomposer_ui.ui.layout import build_app
 from xcomposer_ui.ui.links import calculation_link, calculation_linked, step_link
 from xcomposer_ui.ui.views.evidence import error_text, evidence_view, exact_text, number_text
 from xcomposer_ui.ui.views.float_explorer import explorer_view

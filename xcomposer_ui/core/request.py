@@ -15,6 +15,7 @@ from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.families import control_tokens, image_marks
 from xcomposer_ui.core.settings import DEVICES
 from xcomposer_ui.core.strategies import Strategy, checked_half, strategy_named
+from xcomposer_ui.core.units import plain
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -93,15 +94,24 @@ def settings_of(record: type, *, flagged: bool = False) -> tuple[Setting, ...]:
     return tuple(setting for setting in found if setting.flag or not flagged)
 
 
+def check_number(name: str, value: float, lowest: float, highest: float, *, whole: bool = True) -> None:
+    """Raise UserError where `value` is out of range, NaN, or a fraction although it has to be `whole`."""
+    if not lowest <= value <= highest:
+        facts = {"value": plain(value), "lowest": plain(lowest), "highest": plain(highest)}
+        raise UserError("out_of_range", name=name, **facts)
+    if whole and value != int(value):
+        raise UserError("not_whole", name=name, value=plain(value))
+
+
 def check_settings(record: Any) -> None:
-    """Raise UserError where a setting of `record` is out of its range; whole numbers become floats where it is one.
+    """Raise UserError where a setting of `record` is invalid; whole numbers become floats where it is one.
 
     JSON has no other 1.0 than 1, and transformers refuses a temperature that is an int.
     """
     for s in settings_of(type(record)):
         value = getattr(record, s.name)
-        if value is not None and not s.in_range(value):
-            raise UserError("out_of_range", name=s.name, value=value, lowest=s.lowest, highest=s.highest)
+        if value is not None:
+            check_number(s.name, value, s.lowest, s.highest, whole=s.kind is int)
         if s.kind is float and isinstance(value, int):
             object.__setattr__(record, s.name, float(value))
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from xcomposer_ui.core.errors import UserError
-from xcomposer_ui.core.request import MOST_TILES, Request, settings_of, tile_settings
+from xcomposer_ui.core.request import MOST_TILES, Request, check_number, settings_of, tile_settings
 from xcomposer_ui.core.settings import DEVICES
 from xcomposer_ui.core.strategies import checked_half
 from xcomposer_ui.core.units import GIB
@@ -192,6 +192,8 @@ def checked_request(request: PlanRequest) -> PlanRequest:
         raise UserError("no_such_model", name=request.model)
     width, height = request.image or (1, 1)
     memory_gib = None if request.memory_bytes is None else request.memory_bytes / GIB
+    if memory_gib is not None:
+        check_memory(memory_gib)
     for name, value, lowest, highest in (
         ("image width", width, 1, LONGEST_SIDE),
         ("image height", height, 1, LONGEST_SIDE),
@@ -199,11 +201,15 @@ def checked_request(request: PlanRequest) -> PlanRequest:
         ("prompt_tokens", request.prompt_tokens, 1, MOST_PROMPT_TOKENS),
         ("new_tokens", request.new_tokens, 1, MOST_NEW_TOKENS),
         ("batch", request.batch, 1, MOST_BATCH),
-        ("memory", memory_gib, 0.001, 1_000_000),
     ):
-        if value is not None and not lowest <= value <= highest:
-            raise UserError("out_of_range", name=name, value=value, lowest=lowest, highest=highest)
+        if value is not None:
+            check_number(name, value, lowest, highest)
     return request
+
+
+def check_memory(memory_gib: float) -> None:
+    """Raise UserError where a memory to fit, in GiB, is out of range."""
+    check_number("memory", memory_gib, 0.001, 1_000_000, whole=False)
 
 
 def picture_size(text: str) -> tuple[int, int] | None:

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from xcomposer_ui.core.errors import UserError
-from xcomposer_ui.core.request import tile_settings
+from xcomposer_ui.core.request import check_number, tile_settings
 from xcomposer_ui.finetuning.recipes import OPTIMIZERS
 from xcomposer_ui.planning.plan import OnCard, PlanRequest, checked_request
 
@@ -173,8 +173,8 @@ def checked_training_request(request: TrainingPlanRequest) -> TrainingPlanReques
     checked_request(request)
     if request.optimizer not in OPTIMIZERS:
         raise UserError("unknown_setting", name="optimizer", value=request.optimizer, known=", ".join(OPTIMIZERS))
-    if request.lora_rank is not None and not 1 <= request.lora_rank <= MOST_RANK:
-        raise UserError("out_of_range", name="lora_rank", value=request.lora_rank, lowest=1, highest=MOST_RANK)
+    if request.lora_rank is not None:
+        check_number("lora_rank", request.lora_rank, 1, MOST_RANK)
     return request
 
 

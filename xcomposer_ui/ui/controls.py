@@ -70,15 +70,15 @@ def drawing_tools(language: str) -> str:
 
 
 class NumberInput(gr.Number):
-    """`gr.Number` whose limits are those of its arrows alone: a number outside is refused where a request is made.
+    """`gr.Number` whose limits are those of its arrows alone: a wrong number is refused where a request is made.
 
-    Gradio's own refusal is an exception, with a traceback in the log.
+    Gradio's own refusal is an exception with a traceback in the log, and it rounds fractions.
     """
 
     is_template = True
 
     def preprocess(self, payload: float | None) -> float | int | None:
-        return None if payload is None else self.round_to_precision(payload, self.precision)
+        return int(payload) if self.precision == 0 and payload is not None and payload == int(payload) else payload
 
 
 def request_controls(
