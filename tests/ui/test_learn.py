@@ -68,7 +68,8 @@ def test_a_wrong_prediction_gets_the_reason_that_it_is_tempting(results: KeptRes
     session, progress = answer(results, LearnSession(), "exact")[-1]
     page = lesson_view(session, progress, results, "zh")
     assert progress.right == 0 and len(progress.answers) == 1
-    assert text("lesson.range_and_resolution.tempting.exact", "zh") in page
+    reason = text("lesson.range_and_resolution.tempting.exact", "zh")
+    assert f"正确答案是“2048”。</b> 关于你的答案：{reason}" in page
 
 
 def test_nothing_is_shown_before_the_prediction(results: KeptResults) -> None:
