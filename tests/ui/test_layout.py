@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.ui.scripted import ScriptedRunner
-from xcomposer_ui.core.messages import text
+from xcomposer_ui.core.messages import sentences, text
 from xcomposer_ui.core.settings import Settings
 from xcomposer_ui.ui.examples import Example, by_picture, examples, first_for
 from xcomposer_ui.ui.html import COLOURED
@@ -78,6 +78,12 @@ def test_every_dtype_has_its_colour_in_light_and_dark() -> None:
     for dtype in COLOURED:
         assert style.count(f"--xl-{dtype}:") == 2
         assert f".xl-{dtype} i" in style
+
+
+@pytest.mark.parametrize(("language", "word"), [("en", "darker"), ("zh", "深色部分"), ("zh", "颜色越深")])
+def test_no_part_of_a_chart_is_called_dark(language: str, word: str) -> None:
+    """In the dark theme it is the brighter one."""
+    assert not [code for code, sentence in sentences(language).items() if word in sentence]
 
 
 def test_the_style_sheet_asks_nothing_of_the_network() -> None:
