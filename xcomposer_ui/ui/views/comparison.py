@@ -171,7 +171,7 @@ def _marked(answer: str, entry: Divergence | None, language: str) -> dict[str, A
     return {
         "before": "".join(entry.tokens[:n]),
         "token": token if token.strip() else token + text("compare.end", language),
-        "index": n,
+        "number": n + 1,
         "after": "".join(entry.tokens[n + 1 :]),
     }
 
