@@ -88,7 +88,7 @@ def request_controls(
     settings = tuple(settings)
     plain = setting_controls(page, (s for s in settings if not s.only_tiled), prefix, first)
     model = page.words.make(
-        gr.Dropdown, {"label": "model", "choices": model_choices(page.settings.models)},
+        gr.Dropdown, {"label": "model"}, choices=model_choices(page.settings.models),
         value=page.settings.model, elem_id=f"{prefix}model",
     )  # fmt: skip
     tiles = setting_controls(page, (s for s in settings if s.only_tiled), prefix, first)
@@ -98,7 +98,7 @@ def request_controls(
 
 
 def model_choices(models: Iterable[str]) -> list[tuple[str, str]]:
-    """(label, value) of each of `models`."""
+    """(label, value) of each of `models`; no texts of the page, whose keys a folder may be called like."""
     return [(short_name(name), name) for name in models]
 
 

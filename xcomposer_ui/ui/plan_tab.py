@@ -74,11 +74,9 @@ class PlanTab:
         self.controls: dict[str, Any] = {}
         self.controls["model"] = words.make(
             gr.Dropdown,
-            {
-                "label": "model", "info": "plan.model.info",
-                "choices": model_choices(offered(self.page.settings)),
-            },
-            value=self.page.settings.model, allow_custom_value=True, elem_id="plan-model",
+            {"label": "model", "info": "plan.model.info"},
+            choices=model_choices(offered(self.page.settings)), value=self.page.settings.model,
+            allow_custom_value=True, elem_id="plan-model",
         )  # fmt: skip
         cards = [(f"{card.name} ({card.example})", card.name) for card in CARDS]
         self.controls["card"] = words.make(

@@ -10,7 +10,7 @@ from xcomposer_ui.core.request import OPTIONAL_SETTINGS
 from xcomposer_ui.core.result import RunResult
 from xcomposer_ui.core.strategies import STRATEGIES, strategy_name
 from xcomposer_ui.core.units import joined, seconds
-from xcomposer_ui.ui.html import macro, render
+from xcomposer_ui.ui.html import macro, render, short_name
 from xcomposer_ui.ui.session import CheckingFit, Session
 from xcomposer_ui.ui.views.explanation import failure_card
 
@@ -48,7 +48,7 @@ def loading_label(loading: Loading, language: str) -> str:
         return text("status.card", language)
     if loading.stage == "download":
         return text("status.downloading", language, model=loading.model)
-    return text("status.loading", language, model=loading.model, dtype=loading.dtype)
+    return text("status.loading", language, model=short_name(loading.model), dtype=loading.dtype)
 
 
 def answered(result: RunResult, with_picture: bool, language: str) -> Markup:
@@ -96,7 +96,7 @@ def _stage(stage: Waiting | CheckingFit | Loading | None, language: str, strateg
 
 def _facts(result: RunResult, language: str) -> list[str]:
     m = result.measurement
-    facts = [result.model, result.device]
+    facts = [short_name(result.model), result.device]
     if workers := result.reasons.get("workers"):
         facts.append(worded(workers, language))
     counts = {
