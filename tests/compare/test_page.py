@@ -141,6 +141,11 @@ def test_the_examples_are_tallied(form: dict[str, Any], picture: str) -> None:
     examples = (Example(picture, "What?", "en"), Example(picture, "Where?", "en"))
     *_, session = compare_handlers.batch_steps(ScriptedRunner(), CompareSession(), form, examples)
     assert len(session.batch) == 2
+    assert "range stressed" not in comparison_view(session, "en")
+    stressed = {**form, "stress_exponent": -24}
+    *_, session = compare_handlers.batch_steps(ScriptedRunner(), CompareSession(), stressed, examples)
+    for shown in (session, last(stressed)):
+        assert "range stressed by 2^-24" in comparison_view(shown, "en")
     view = comparison_view(session, "en")
     assert "2 / 2" in view
     assert "100% (2 / 2)" in view
