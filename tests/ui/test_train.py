@@ -98,6 +98,10 @@ def test_everything_measured_is_shown(language: str) -> None:
     assert "{" not in shown
 
 
+def test_a_recipe_that_fails_before_its_first_step_has_no_charts() -> None:
+    assert "<svg" not in training_view(trained("float16_scaled"), "en")
+
+
 def test_what_is_not_finite_or_not_measured_is_a_gap() -> None:
     broken = RecipeResult("float16", losses=(4.0, None), gradient_norms=(1.0, None), failure=FAILURE)
     found = Finetuning(FinetuningRequest(steps=2), "cpu", (broken, replace(finished("float32"), memory=None)))
