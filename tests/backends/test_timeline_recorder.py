@@ -89,6 +89,8 @@ def test_a_later_turn_counts_what_it_took_over(backend: LocalBackend) -> None:
     later = asked(backend, "full", replace(QUESTION, history=(("Go on.", first.answer or ""),)))
     assert later.timeline is not None
     assert later.timeline.peak.allocated_bytes == later.measurement.peak_memory_bytes
+    assert later.measurement.reused_picture
+    assert list(later.timeline.phase_peaks()) == ["prefill", "decode"]  # the picture is not encoded again
 
 
 def test_a_card_tells_what_it_allocated_and_reserved_since_it_was_asked(monkeypatch: pytest.MonkeyPatch) -> None:

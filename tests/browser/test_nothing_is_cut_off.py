@@ -138,3 +138,14 @@ def test_nothing_is_cut_off_at_any_width(serve: Serve, open_page: Open, picture:
                 found[tab, width] = [*cut, *([f"the page is {whole} px wide"] if whole > width else [])]
         page.set_viewport_size({"width": 1280, "height": 900})
     assert found == {}
+
+
+@pytest.mark.parametrize("width", [768, 1024])
+def test_what_a_tile_measures_is_read_whole(serve: Serve, open_page: Open, picture: str, width: int) -> None:
+    page = open_page(serve(WholeRunner(), Settings(port=0)))
+    page.set_viewport_size({"width": width, "height": 900})
+    show(page, picture)
+    ask(page, "What?")
+    wait_for_runs(page, 1)
+    cut = "(lines) => lines.filter((line) => line.scrollWidth > line.clientWidth).map((line) => line.textContent)"
+    assert page.locator(".xl-kind").evaluate_all(cut) == []

@@ -38,6 +38,29 @@ def test_a_plan_is_shown_with_its_figures_and_the_machine(address: str, open_pag
     assert width_of_everything(page) <= 1280
 
 
+@pytest.mark.parametrize(
+    ("field", "typed", "sentence"),
+    [
+        ("batch", "0", "batch is 0; it must be between 1 and"),
+        ("batch", "1.5", "batch is 1.5; it must be a whole number."),
+        ("prompt-tokens", "-2", "prompt_tokens is -2; it must be between 1 and"),
+        ("memory", "1e-9", "memory is 0.000000001; it must be between 0.001 and 1000000."),
+        ("image", "0x5", "image width is 0; it must be between 1 and"),
+    ],
+)
+def test_a_wrong_value_is_refused_in_words_at_its_field(
+    address: str, open_page: Open, field: str, typed: str, sentence: str
+) -> None:
+    page = open_page(address)
+    page.get_by_role("tab", name="Plan", exact=True).click()
+    box = page.locator(f"#plan-{field}").locator("input, textarea")
+    box.fill(typed)
+    page.locator("#plan").click()
+    expect(page.locator("#plan-notice [role=alert]")).to_contain_text(sentence)
+    expect(box).to_be_focused()
+    expect(page.locator(".toast-body")).to_have_count(0)
+
+
 def test_fine_tuning_is_planned_with_its_own_controls_and_answered_first(address: str, open_page: Open) -> None:
     page = open_page(address)
     page.get_by_role("tab", name="Plan", exact=True).click()

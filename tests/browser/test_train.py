@@ -49,7 +49,7 @@ def test_a_mistake_is_a_sentence_and_the_end_has_a_report(address: str, open_pag
     rate = page.locator("#train-learning-rate input")
     rate.fill("5")
     page.locator("#train").click()
-    expect(page.locator("#train-notice [role=alert]")).to_contain_text("must be between 1e-07 and 1")
+    expect(page.locator("#train-notice [role=alert]")).to_contain_text("must be between 0.0000001 and 1")
     rate.fill("0.00005")
     trained(page)
     expect(page.locator("#train-notice [role=alert]")).to_have_count(0)

@@ -155,7 +155,7 @@ def test_the_verdict_follows_from_the_figures(runner: ScriptedRunner) -> None:
     assert verdict(finished(runner)) == (
         "Against full precision: float16 as reported fails (RuntimeError); "
         "float16 under autocast: same answer, 60 % of the memory, 0.9 × the time; "
-        "unified float16: another answer from token 2 on, 60 % of the memory, 0.8 × the time."
+        "unified float16: another answer from token 3 on, 60 % of the memory, 0.8 × the time."
     )
     assert verdict(finished(runner), "zh").startswith("与全精度相比：float16 原样运行失败（RuntimeError）；")
 
@@ -245,7 +245,7 @@ def test_the_verdict_writes_ratios_as_people_do(runner: ScriptedRunner, latency:
 
 def test_the_verdict_tells_other_tokens_from_another_text(runner: ScriptedRunner) -> None:
     found = changed(finished(runner), "unified", answers=["a red circle"] * 3)
-    assert "same text, of other tokens from token 2 on" in verdict(found)
+    assert "same text, of other tokens from token 3 on" in verdict(found)
 
 
 def test_the_verdict_tells_of_answers_that_change_from_repeat_to_repeat(runner: ScriptedRunner) -> None:

@@ -100,8 +100,8 @@ def test_a_stop_before_anything_was_measured_brings_back_what_was_there(form: di
 def test_the_view_shows_figures_marks_the_first_different_token_and_opens_the_failure(form: dict[str, Any]) -> None:
     view = comparison_view(last(form), "en")
     assert '<p class="xl-headline">2 of 4 answered differently from full precision; 1 failed</p>' in view
-    assert '<mark class="xl-different" title="first different token: 2"> square</mark>' in view
-    assert "another answer from token 2 on" in view
+    assert '<mark class="xl-different" title="first different token: 3"> square</mark>' in view
+    assert "another answer from token 3 on" in view
     assert "fails (RuntimeError)" in view
     assert "1.00e-04 nats" in view
     assert "float32 against float64" in view
@@ -141,6 +141,11 @@ def test_the_examples_are_tallied(form: dict[str, Any], picture: str) -> None:
     examples = (Example(picture, "What?", "en"), Example(picture, "Where?", "en"))
     *_, session = compare_handlers.batch_steps(ScriptedRunner(), CompareSession(), form, examples)
     assert len(session.batch) == 2
+    assert "range stressed" not in comparison_view(session, "en")
+    stressed = {**form, "stress_exponent": -24}
+    *_, session = compare_handlers.batch_steps(ScriptedRunner(), CompareSession(), stressed, examples)
+    for shown in (session, last(stressed)):
+        assert "range stressed by 2^-24" in comparison_view(shown, "en")
     view = comparison_view(session, "en")
     assert "2 / 2" in view
     assert "100% (2 / 2)" in view

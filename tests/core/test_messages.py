@@ -137,8 +137,8 @@ def test_a_placeholder_is_filled() -> None:
 
 def test_a_fact_that_is_a_message_is_put_into_the_same_language() -> None:
     message = Message("default.strategy", strategy="x", reason=Message("reason.strategy.everywhere"))
-    assert "it works on every machine" in str(message)
-    assert "在任何机器上都能回答" in message.in_language("zh")
+    assert str(message) == "Suggested for this machine: x, because it works on every machine."
+    assert message.in_language("zh") == "本机推荐：x。在任何机器上都能回答。"
 
 
 def test_a_message_travels_and_is_a_key() -> None:

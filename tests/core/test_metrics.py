@@ -45,7 +45,7 @@ def test_fields_are_unique() -> None:
         ("mean_kl_divergence", 0.0001, "1.00e-04 nats", "0.0001"),
         ("mean_kl_divergence", None, "not finite", "not finite"),
         ("top1_agreement", 2 / 3, "66.7%", "0.6667"),
-        ("first_different_token", 12345, "12345", "12345"),
+        ("first_different_token", 1234, "1235", "1235"),
         ("first_different_token", None, "none", "none"),
         ("largest_activation_share", 0.00001, "< 0.01%", "< 0.01%"),
         ("latency_sec", None, "—", "—"),

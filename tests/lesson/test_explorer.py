@@ -55,6 +55,11 @@ def test_infinity_and_nan_can_be_typed() -> None:
     assert in_format("float16", "-inf").value == -math.inf
 
 
+def test_full_width_characters_are_read() -> None:
+    assert in_format("float32", "－１２．５ｅ１").value == -125
+    assert math.copysign(1, in_format("float16", "−0").value) == -1
+
+
 def test_spacing_doubles_with_each_power_of_two() -> None:
     assert in_format("float16", "1").spacing == 2**-10
     assert in_format("float16", "2").spacing == 2**-9

@@ -43,6 +43,8 @@ def test_a_form_becomes_a_request() -> None:
         ({"image": "big"}, "bad_picture_size"),
         ({"batch": 0}, "out_of_range"),
         ({"memory_gib": 0}, "out_of_range"),
+        ({"batch": 1.5}, "not_whole"),
+        ({"what": "train", "lora_rank": 1.5}, "not_whole"),
         ({"half": "float8"}, "unknown_half"),
         ({"device": "tpu"}, "unknown_setting"),
     ],

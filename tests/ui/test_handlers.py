@@ -159,6 +159,7 @@ def test_a_stop_with_nothing_running_changes_nothing(runner: ScriptedRunner) -> 
         ({"file": None}, "no_picture"),
         ({"strategy": "magic"}, "unknown_strategy"),
         ({"max_new_tokens": 0}, "out_of_range"),
+        ({"seed": 1.5}, "not_whole"),
     ],
 )
 def test_a_users_mistake_is_a_notice_and_loses_nothing(

@@ -6,12 +6,13 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from tests.ui.scripted import ScriptedRunner
-from xcomposer_ui.core.messages import text
+from xcomposer_ui.core.messages import sentences, text
 from xcomposer_ui.core.settings import Settings
 from xcomposer_ui.ui.examples import Example, by_picture, examples, first_for
 from xcomposer_ui.ui.html import COLOURED
@@ -42,6 +43,18 @@ def test_otherwise_the_browser_chooses() -> None:
     assert "translation_metadata" in json.dumps(app.get_config_file(), default=str)
 
 
+def test_what_is_known_of_the_machine_is_said_in_the_page_s_language() -> None:
+    """The timer ticks while the switch still shows its first value."""
+    app, _ = build_app(Settings(), ScriptedRunner())  # type: ignore[arg-type]
+    events = {function.name: function for function in app.fns.values()}
+    loaded, ticked = events["initial_page"], events["machine_known"]
+    visitor = SimpleNamespace(session_hash="a", query_params={})
+    assert "language" not in {part.elem_id for part in ticked.inputs}
+    loaded.fn("zh-CN", "", None, None, visitor, *(part.value for part in loaded.inputs[4:]))  # type: ignore[misc]
+    shown = {part.elem_id: value for part, value in ticked.fn(False, visitor).items()}  # type: ignore[misc]
+    assert text("head.why", "zh") in shown["head-line"]
+
+
 def test_the_page_offers_the_settings_models() -> None:
     assert "org/some-model" in config(Settings(model="org/some-model"))
 
@@ -65,6 +78,12 @@ def test_every_dtype_has_its_colour_in_light_and_dark() -> None:
     for dtype in COLOURED:
         assert style.count(f"--xl-{dtype}:") == 2
         assert f".xl-{dtype} i" in style
+
+
+@pytest.mark.parametrize(("language", "word"), [("en", "darker"), ("zh", "深色部分"), ("zh", "颜色越深")])
+def test_no_part_of_a_chart_is_called_dark(language: str, word: str) -> None:
+    """In the dark theme it is the brighter one."""
+    assert not [code for code, sentence in sentences(language).items() if word in sentence]
 
 
 def test_the_style_sheet_asks_nothing_of_the_network() -> None:

@@ -8,13 +8,16 @@ from datetime import datetime
 import pytest
 
 from tests.ui.calls import awaited
+from tests.ui.scripted import ScriptedRunner
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.messages import LANGUAGES, text
+from xcomposer_ui.core.settings import Settings
 from xcomposer_ui.lesson.experiments import EXPERIMENTS, Findings
 from xcomposer_ui.lesson.explorer import Calculation
 from xcomposer_ui.lesson.kept_results import KeptResults, StepResult
 from xcomposer_ui.lesson.progress import Progress
 from xcomposer_ui.lesson.step import Step, lesson
+from xcomposer_ui.ui.layout import build_app
 from xcomposer_ui.ui.learn_handlers import (
     FLOATS,
     PRESETS,
@@ -65,7 +68,8 @@ def test_a_wrong_prediction_gets_the_reason_that_it_is_tempting(results: KeptRes
     session, progress = answer(results, LearnSession(), "exact")[-1]
     page = lesson_view(session, progress, results, "zh")
     assert progress.right == 0 and len(progress.answers) == 1
-    assert text("lesson.range_and_resolution.tempting.exact", "zh") in page
+    reason = text("lesson.range_and_resolution.tempting.exact", "zh")
+    assert f"正确答案是“2048”。</b> 关于你的答案：{reason}" in page
 
 
 def test_nothing_is_shown_before_the_prediction(results: KeptResults) -> None:
@@ -169,6 +173,15 @@ def test_the_explorer_shows_every_format_and_clickable_bits() -> None:
     assert "data-bit=" not in explorer_view(Calculation("0.1", "+", "0.2"), "en", "?")
 
 
+@pytest.mark.parametrize("number", ["", "1,5", "1/3", "10²", "0x1p-3"])
+def test_nothing_is_shown_under_what_the_explorer_refuses(number: str, runner: ScriptedRunner) -> None:
+    app, _ = build_app(Settings(), runner)  # type: ignore[arg-type]
+    typed = next(function for function in app.fns.values() if function.name == "_typed")
+    page = next(str(value) for part, value in typed.fn((), "en", number, "", "").items() if part.elem_id == "floats")  # type: ignore[misc]
+    assert "is not a number" in page
+    assert "<table" not in page and "<figure" not in page and "?learn" not in page
+
+
 @pytest.mark.parametrize("calculation", [*PRESETS, Calculation("nan"), Calculation("-inf"), Calculation("0"),
                                          Calculation("1e400"), Calculation("1e300", "×", "1e300")])  # fmt: skip
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -179,6 +192,7 @@ def test_the_explorer_shows_what_cannot_be_held(calculation: Calculation, langua
 def test_numbers_as_text() -> None:
     assert number_text(2049.0) == "2049" and number_text(0.0625) == "0.0625"
     assert number_text(2.0**-149) == "1.40129846…e-45".replace("-", "−")
+    assert number_text(-0.0) == exact_text(-0.0) == "−0"
     assert (number_text(float("inf")), number_text(float("nan"))) == ("∞", "NaN")
     assert exact_text(-0.1).startswith("−0.1000000000000000055511151231257827")
     assert error_text(None) == "—"

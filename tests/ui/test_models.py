@@ -53,6 +53,13 @@ def picker(runner: ScriptedRunner) -> ModelPicker:
         return picker_of(runner, ScriptedPlans(), "embedded", "org/model")
 
 
+def test_a_folder_is_called_by_its_name_though_a_text_s_key_is_the_same(runner: ScriptedRunner) -> None:
+    with gr.Blocks():
+        picker = picker_of(runner, ScriptedPlans(), "embedded", "/srv/copy")
+    assert ("copy", "/srv/copy") in picker.choice.choices
+    assert all("choices" not in texts for part, texts in picker.page.words._bound if part is picker.choice)
+
+
 def test_the_table_says_sizes_what_fits_and_what_is_in_memory() -> None:
     fitting = {"embedded": tuple(STRATEGIES), LARGE.name: ()}
     table = models_table((SMALL, LARGE), STATUS, fitting, "en")
@@ -66,6 +73,7 @@ def test_the_table_says_sizes_what_fits_and_what_is_in_memory() -> None:
     assert "17.8 GiB" in large  # 9 billion in 16 bits, and the cache
     assert ">no<" in large
     assert "to be downloaded" in large
+    assert "no model there" in models_table((Entry("/nope/x", is_local=False),), STATUS, {}, "en")
     halves = ("as_is", "autocast", "unified")
     assert "in 16 bits only" in models_table((LARGE,), STATUS, {LARGE.name: halves}, "en")
     assert "Unified, Full precision" in models_table((LARGE,), STATUS, {LARGE.name: ("unified", "full")}, "en")
@@ -91,7 +99,7 @@ def test_what_fits_is_what_the_plan_says(runner: ScriptedRunner, monkeypatch: py
 def test_a_stage_shows_its_share() -> None:
     assert "60%" in loading_view(Loading("org/model", "float16", 0.6, "download"), None, "en")
     assert "Downloading org/model" in loading_view(Loading("org/model", "float16", 0.6, "download"), None, "en")
-    assert "Loading org/model in float16" in loading_view(Loading("org/model", "float16"), None, "en")
+    assert "Loading model in float16" in loading_view(Loading("/srv/model", "float16"), None, "en")
     assert "Another run" in loading_view(Waiting(), None, "en")
     assert "is in memory" in loading_view(None, "model", "en")
 

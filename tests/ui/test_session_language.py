@@ -16,6 +16,14 @@ def test_a_run_speaks_the_language_that_was_chosen_since_it_began() -> None:
     assert (spoken(), other()) == ("zh", "zh")
 
 
+def test_a_run_does_not_change_what_the_page_was_told() -> None:
+    """The switch shows its first value until the page has drawn what it was given."""
+    languages = SessionLanguages()
+    languages.choose("a", "zh")
+    assert languages.current("a", "en")() == "zh"
+    assert languages.of("a", "en") == "zh"
+
+
 def test_a_call_without_a_page_speaks_what_it_was_told() -> None:
     languages = SessionLanguages()
     spoken = languages.current(None, "zh")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator
 from dataclasses import replace
 from itertools import pairwise
@@ -18,8 +19,9 @@ from xcomposer_ui.finetuning.result import Finetuned, Finetuning, RecipeResult
 from xcomposer_ui.lesson.formats import format_named
 from xcomposer_ui.ui.links import train_fields, train_link
 from xcomposer_ui.ui.train_handlers import TrainSession, finetune_once, remedy_steps, steps
+from xcomposer_ui.ui.views.axis import LogAxis
 from xcomposer_ui.ui.views.training import training_view
-from xcomposer_ui.ui.views.training_charts import regions, seen_by_backward
+from xcomposer_ui.ui.views.training_charts import StepCurve, regions, seen_by_backward, step_curves
 
 NAMES = ("float32", "autocast_float16", "bfloat16", "float16_scaled")
 
@@ -96,6 +98,10 @@ def test_everything_measured_is_shown(language: str) -> None:
     assert "{" not in shown
 
 
+def test_a_recipe_that_fails_before_its_first_step_has_no_charts() -> None:
+    assert "<svg" not in training_view(trained("float16_scaled"), "en")
+
+
 def test_what_is_not_finite_or_not_measured_is_a_gap() -> None:
     broken = RecipeResult("float16", losses=(4.0, None), gradient_norms=(1.0, None), failure=FAILURE)
     found = Finetuning(FinetuningRequest(steps=2), "cpu", (broken, replace(finished("float32"), memory=None)))
@@ -103,6 +109,14 @@ def test_what_is_not_finite_or_not_measured_is_a_gap() -> None:
     assert "NaN" in shown
     assert "—" in shown
     assert training_view(TrainSession(), "en").count("<p") == 1
+
+
+@pytest.mark.parametrize(("highest", "left_out"), [(1, 0), (2, 0), (3, 2)])
+def test_an_axis_with_few_labels_keeps_them_all_in_a_narrow_chart(highest: int, left_out: int) -> None:
+    curve = StepCurve("a", "float32", "solid", (1.0, 50.0))
+    labels = re.findall(r'<text[^>]*text-anchor="end">', step_curves("norm", [curve], LogAxis(0, highest), 2, "en"))
+    assert len(labels) == highest + 1
+    assert sum("xl-crowded" in label for label in labels) == left_out
 
 
 def test_the_range_of_float16_has_four_parts_and_bfloat16_one() -> None:

@@ -244,7 +244,8 @@ def test_the_conversation_shows_failures_stops_and_the_draft() -> None:
     turns = (SessionRun(Request("one?"), FAILED), SessionRun(Request("two?"), result(answer="Tw", stopped=True)))
     session = Session(turns=turns, running=Request("three?", strategy="full"), draft="Thr")
     shown = words(conversation(session, "en"))
-    assert "one? No answer: RuntimeError" in shown
+    assert "one? No answer: RuntimeError. " in shown
+    assert "below" not in shown  # an older turn's explanation no longer is
     assert "two? Tw (stopped)" in shown
     assert "three? Thr Full precision" in shown
     assert "Undo" not in shown  # not during a run

@@ -27,16 +27,20 @@ class TimelineRecorder:
         self._meter, self._now, self._correction = meter, now, correction_bytes
         self._tower = {id(module) for module in model.tower.modules()}
         self._samples: list[MemorySample] = []
-        self._phase = PREFILL
+        self._phase, self._reached_block = PREFILL, False
         self._started = self._last = now()
 
     def start(self, with_picture: bool) -> None:
+        """Start the timeline now. with_picture: that the run needs, encoded in it or in an earlier one."""
         self._phase = TOWER if with_picture else PREFILL
         self._started = self._last = self._now()
 
     def block(self, block: nn.Module) -> None:
         """Sample where `block`, of the tower or the language model, is about to read the prompt."""
-        self._sample_if_due(TOWER if id(block) in self._tower else PREFILL)
+        phase = TOWER if id(block) in self._tower else PREFILL
+        if not self._reached_block:  # the prompt's, where the picture was encoded in an earlier run
+            self._phase, self._reached_block = phase, True
+        self._sample_if_due(phase)
 
     def token(self) -> None:
         self._sample_if_due(DECODE)

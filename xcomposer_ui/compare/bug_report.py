@@ -57,7 +57,7 @@ def _of_divergence(document: Mapping[str, Any]) -> tuple[str, str]:
         d = entries[0]
         return (
             f"# {d['strategy']} in {d['half']} answers differently from float32",
-            f"The answers part at token {d['first_different_token']}; mean KL divergence "
+            f"The answers part at token {d['first_different_token'] + 1}; mean KL divergence "
             f"{d['mean_kl_divergence']} nats, largest difference of a logit {d['max_abs_logit_difference']}.",
         )
     return "# No failure was seen", "Every strategy answered, and no answer differs from float32's."

@@ -141,7 +141,7 @@ def _answer(comparison: Comparison, run: ComparedRun, language: str) -> str:
     token = None if divergence is None else divergence.first_different_token
     same = comparison.same_as_full(run)
     if token is not None:
-        return text("verdict.answer.same_text" if same else "verdict.answer.differs", language, n=token)
+        return text("verdict.answer.same_text" if same else "verdict.answer.differs", language, n=token + 1)
     return text("verdict.answer.same" if same else "verdict.answer.other", language)
 
 

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from xcomposer_ui.core.messages import Message
+from xcomposer_ui.core.units import plain
 
 LONGEST_LINE = 300
 """Characters of another library's message that are quoted in one of ours."""
@@ -45,10 +46,12 @@ def check_choice(name: str, value: object, known: Collection[str]) -> None:
         raise UserError("unknown_setting", name=name, value=value, known=", ".join(known))
 
 
-def check_range(name: str, value: float, lowest: float, highest: float) -> None:
-    """Raise UserError where `value`, of the setting `name`, is not from `lowest` to `highest`; NaN is not."""
-    if not lowest <= value <= highest:
-        raise UserError("out_of_range", name=name, value=value, lowest=lowest, highest=highest)
+def check_range(name: str, value: float, lowest: float, highest: float, *, whole: bool = False) -> None:
+    """Raise UserError where `value`, of the setting `name`, is not from `lowest` to `highest`, or is not `whole`."""
+    if not lowest <= value <= highest:  # NaN is not
+        raise UserError("out_of_range", name=name, value=plain(value), lowest=plain(lowest), highest=plain(highest))
+    if whole and value != int(value):
+        raise UserError("not_whole", name=name, value=plain(value))
 
 
 def first_line(error: BaseException) -> str:

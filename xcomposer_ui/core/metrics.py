@@ -35,6 +35,11 @@ def number(value: float) -> str:
     return f"{value:.4g}"
 
 
+def ordinal(index: float) -> str:
+    """The place that people give to what has `index`: they count from 1."""
+    return f"{index + 1:g}"
+
+
 def plain_figure(value: object) -> Figure:
     """`value` unchanged, without a unit."""
     return str(value), ""
@@ -179,7 +184,8 @@ METRICS = (
         source="divergence", places=DIVERGENCE, distributed=True,
     ),
     Metric(
-        "first_different_token", "metric.different", heading="first different token", cell=str, source="divergence",
+        "first_different_token", "metric.different", lambda index: (ordinal(index), ""), "first different token",
+        ordinal, source="divergence",
         places=frozenset(("csv", "markdown", "terminal")), unknown="metric.none", distributed=True,
     ),
     Metric(

@@ -83,14 +83,14 @@ def settings_of(record: type, *, flagged: bool = False) -> tuple[Setting, ...]:
 
 
 def check_settings(record: Any) -> None:
-    """Raise UserError where a setting of `record` is out of its range; whole numbers become floats where it is one.
+    """Raise UserError where a setting of `record` is invalid; whole numbers become floats where it is one.
 
     JSON has no other 1.0 than 1, and transformers refuses a temperature that is an int.
     """
     for s in settings_of(type(record)):
         value = getattr(record, s.name)
         if value is not None:
-            check_range(s.name, value, s.lowest, s.highest)
+            check_range(s.name, value, s.lowest, s.highest, whole=s.kind is int)
         if s.kind is float and isinstance(value, int):
             object.__setattr__(record, s.name, float(value))
 

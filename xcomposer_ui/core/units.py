@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 UNKNOWN = "—"
 GIB = 1 << 30
 MIB = 1 << 20
@@ -21,6 +23,11 @@ def significant(value: float) -> str:
         size *= 10
         decimals += 1
     return f"{value:.{decimals}f}"
+
+
+def plain(value: float) -> str:
+    """All digits of `value`, never in exponents: 5, 0.0000001."""
+    return f"{Decimal(str(value)):f}"
 
 
 def small(value: float) -> str:

@@ -19,6 +19,9 @@ LONGEST_NUMBER = 80
 LARGEST_EXPONENT = 400
 """Of ten; doubles end at 308. The exact value of 1e999999999 would fill the memory."""
 
+SPELLINGS = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {ord("−"): "-", ord("_"): None}
+"""Characters as a number has them: full-width ones are what a Chinese keyboard types."""
+
 
 @dataclass(frozen=True)
 class Number:
@@ -95,7 +98,7 @@ class Held:
 
 def number(text: str) -> Number:
     """The number in `text`. Raises UserError where it is none, or too long, or far beyond every format."""
-    cleaned = text.strip().replace("−", "-").replace("_", "")
+    cleaned = text.strip().translate(SPELLINGS)
     try:
         decimal = Decimal(cleaned) if len(cleaned) <= LONGEST_NUMBER else None
     except InvalidOperation:

@@ -68,7 +68,7 @@ class PlanRequest:
         check_range("image width", width, 1, LONGEST_SIDE)
         check_range("image height", height, 1, LONGEST_SIDE)
         if self.memory_bytes is not None:
-            check_range("memory", self.memory_bytes / GIB, 0.001, 1_000_000)
+            check_memory(self.memory_bytes / GIB)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,6 +195,11 @@ def strategy_as_json(plan: StrategyPlan) -> dict[str, Any]:
         "on_card_bytes": plan.on_card.total_bytes,
         "on_card": {**asdict(plan.on_card), "total_bytes": plan.on_card.total_bytes},
     }
+
+
+def check_memory(memory_gib: float) -> None:
+    """Raise UserError where a memory to fit, in GiB, is out of range."""
+    check_range("memory", memory_gib, 0.001, 1_000_000)
 
 
 def picture_size(text: str) -> tuple[int, int] | None:

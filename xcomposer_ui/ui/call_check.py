@@ -17,7 +17,7 @@ from gradio.block_function import BlockFunction
 
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.messages import LANGUAGES, Message
-from xcomposer_ui.ui.controls import DrawingInput, PictureInput
+from xcomposer_ui.ui.controls import DrawingInput, NumberInput, PictureInput
 from xcomposer_ui.ui.run_tab import MODEL_QUEUE
 from xcomposer_ui.ui.uploads import DATA_URL, as_cached_file, check_data_url, check_file, has_path, is_file
 
@@ -184,6 +184,8 @@ def _check_together(function: BlockFunction, values: Mapping[str, Any]) -> None:
 
 def _kind(component: Any) -> str | None:
     """What the component's value has to be; None for components that Gradio checks, such as a Radio."""
+    if isinstance(component, NumberInput):  # a fraction is refused at its field, where a request is made
+        return NUMBER
     if isinstance(component, (gr.Number, gr.Slider)):
         return WHOLE if component.precision == 0 else NUMBER
     kinds = ((gr.Textbox, TEXT), (gr.Checkbox, FLAG), (PictureInput, PICTURE), (DrawingInput, DRAWING))

@@ -70,15 +70,15 @@ def drawing_tools(language: str) -> str:
 
 
 class NumberInput(gr.Number):
-    """`gr.Number` whose limits are those of its arrows alone: a number outside is refused where a request is made.
+    """`gr.Number` whose limits are those of its arrows alone: a wrong number is refused where a request is made.
 
-    Gradio's own refusal is an exception, with a traceback in the log.
+    Gradio's own refusal is an exception with a traceback in the log, and it rounds fractions.
     """
 
     is_template = True
 
     def preprocess(self, payload: float | None) -> float | int | None:
-        return None if payload is None else self.round_to_precision(payload, self.precision)
+        return int(payload) if self.precision == 0 and payload is not None and payload == int(payload) else payload
 
 
 def request_controls(
@@ -88,7 +88,7 @@ def request_controls(
     settings = tuple(settings)
     plain = setting_controls(page, (s for s in settings if not s.only_tiled), prefix, first)
     model = page.words.make(
-        gr.Dropdown, {"label": "model", "choices": model_choices(page.settings.models)},
+        gr.Dropdown, {"label": "model"}, choices=model_choices(page.settings.models),
         value=page.settings.model, elem_id=f"{prefix}model",
     )  # fmt: skip
     tiles = setting_controls(page, (s for s in settings if s.only_tiled), prefix, first)
@@ -98,7 +98,7 @@ def request_controls(
 
 
 def model_choices(models: Iterable[str]) -> list[tuple[str, str]]:
-    """(label, value) of each of `models`."""
+    """(label, value) of each of `models`; no texts of the page, whose keys a folder may be called like."""
     return [(short_name(name), name) for name in models]
 
 

@@ -144,12 +144,20 @@ def build_app(settings: Settings, runner: Runner, plans: EndablePlans | None = N
             tab = {tabs: gr.Tabs(selected=next(iter(linked)))} if linked else {}
             return updates | strategy | values | state | tab | head.ticked(initial)
 
-        def machine_known(language: str, chosen: bool, request: gr.Request) -> dict[Any, Any]:
-            """Component -> value for what a page shows of the machine, once that is known."""
-            if not words.languages.is_known(request.session_hash):  # the switch still shows its first value
+        def machine_known(chosen: bool, request: gr.Request) -> dict[Any, Any]:
+            """Component -> value for what a page shows of the machine, once that and the page's language are known.
+
+            The switch is no input: it shows its first value until the page has drawn what it was given.
+            """
+            if not words.languages.is_known(request.session_hash):
                 return {head.timer: gr.skip()}
+            language = words.languages.of(request.session_hash)
             strategy = ask.form.first_strategy(runner.status(), language, chosen or "ask" in request.query_params)
             return head.ticked(language) | strategy | {plan.check: check_panel(runner.machine.known, language)}
+
+        def machine_loaded(language: str, request: gr.Request) -> dict[Any, Any]:
+            """Component -> value of the head line after a run, which may have loaded another model."""
+            return head.values(words.languages.of(request.session_hash, language))
 
         sessions = [tab.session for tab in with_sessions]
         outputs = [part for tab in with_sessions for part in tab.outputs()]
@@ -168,10 +176,10 @@ def build_app(settings: Settings, runner: Runner, plans: EndablePlans | None = N
         language.input(in_language, [language, explain.pasted, *sessions], changed, **QUIET)
         head.timer.tick(
             machine_known,
-            [language, ask.form.strategy_chosen],
+            ask.form.strategy_chosen,
             [head.timer, head.line, ask.form.strategy, ask.form.why, plan.check],
             **QUIET,
         )
-        ask.results.runs.change(head.values, language, [head.line], **QUIET)
+        ask.results.runs.change(machine_loaded, language, [head.line], **QUIET)
         language.change(None, language, None, js=SAY_LANGUAGE, api_visibility="private")
     return app, words.i18n()

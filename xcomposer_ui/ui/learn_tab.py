@@ -20,7 +20,7 @@ from xcomposer_ui.ui.learn_handlers import FIRST_CALCULATION, FLOATS, LearnSessi
 from xcomposer_ui.ui.links import calculation_link, calculation_linked
 from xcomposer_ui.ui.localization import QUIET, Localization
 from xcomposer_ui.ui.page import Page
-from xcomposer_ui.ui.views.float_explorer import explorer_view
+from xcomposer_ui.ui.views.float_explorer import explorer_mistake, explorer_view
 from xcomposer_ui.ui.views.lesson import lesson_view
 
 SCRIPT = ASSETS / "learn.js"
@@ -157,12 +157,11 @@ class LearnTab:
 
     def _explored(self, language: str, *fields: str) -> dict[Any, Any]:
         """Component -> value that shows the calculation in the fields, or what is wrong with it."""
-        calculation, mistake = FIRST_CALCULATION, None
         try:
             calculation = learn_handlers.calculation_of(*fields)
-        except UserError as error:
-            mistake = error
-        view = explorer_view(calculation, language, calculation_link(calculation), mistake)
+            view = explorer_view(calculation, language, calculation_link(calculation))
+        except UserError as mistake:
+            view = explorer_mistake(mistake, language)
         return {self.drawn: fields, self.floats: view}
 
     def _clicked(self, language: str, event: gr.EventData) -> dict[Any, Any]:

@@ -45,13 +45,13 @@ class SessionLanguages:
         return visitor in self._chosen
 
     def current(self, visitor: str | None, at_first: str) -> Callable[[], str]:
-        """A function that returns the current language of `visitor`'s page, `at_first` until another is chosen."""
-        self.choose(visitor, at_first)
+        """A function that returns the current language of `visitor`'s page; `at_first` where it has told none yet."""
+        self.choose(visitor, self._chosen.get(visitor or "", at_first))
         return lambda: self._chosen.get(visitor or "", at_first)
 
-    def of(self, visitor: str | None) -> str:
-        """The language of `visitor`'s page; "en" where there is no page."""
-        return self._chosen.get(visitor or "", "en")
+    def of(self, visitor: str | None, otherwise: str = "en") -> str:
+        """The language of `visitor`'s page; `otherwise` where it has told none."""
+        return self._chosen.get(visitor or "", otherwise)
 
 
 class Localization:

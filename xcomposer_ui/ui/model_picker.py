@@ -34,8 +34,8 @@ class ModelPicker:
         self.table = words.view(self._table, elem_id="models")
         self.choice = words.make(
             gr.Radio,
-            {"label": "models.choose", "choices": model_choices(models)},
-            value=page.settings.model, elem_id="choose-model",
+            {"label": "models.choose"},
+            choices=model_choices(models), value=page.settings.model, elem_id="choose-model",
         )  # fmt: skip
         self.notice = gr.HTML("", elem_id="models-notice")
         self.stage = gr.HTML(loading_view(None, None, "en"), elem_id="models-stage")

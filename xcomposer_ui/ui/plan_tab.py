@@ -12,7 +12,7 @@ from xcomposer_ui.core.settings import HALVES
 from xcomposer_ui.finetuning.recipes import OPTIMIZERS
 from xcomposer_ui.planning.cards import CARDS
 from xcomposer_ui.ui.ask_form import choices
-from xcomposer_ui.ui.controls import model_choices
+from xcomposer_ui.ui.controls import NumberInput, model_choices
 from xcomposer_ui.ui.html import short_name
 from xcomposer_ui.ui.localization import QUIET, Localization
 from xcomposer_ui.ui.page import Page
@@ -74,11 +74,9 @@ class PlanTab:
         self.controls: dict[str, Any] = {}
         self.controls["model"] = words.make(
             gr.Dropdown,
-            {
-                "label": "model", "info": "plan.model.info",
-                "choices": model_choices(offered(self.page.settings)),
-            },
-            value=self.page.settings.model, allow_custom_value=True, elem_id="plan-model",
+            {"label": "model", "info": "plan.model.info"},
+            choices=model_choices(offered(self.page.settings)), value=self.page.settings.model,
+            allow_custom_value=True, elem_id="plan-model",
         )  # fmt: skip
         cards = [(f"{card.name} ({card.example})", card.name) for card in CARDS]
         self.controls["card"] = words.make(
@@ -95,14 +93,14 @@ class PlanTab:
         )
         for name in TILE_SETTINGS:
             self.controls[name] = words.make(
-                gr.Number, {"label": f"plan.{name}", "info": f"plan.{name}.info"},
-                value=0, precision=0, minimum=0, elem_id="plan-tiles",
+                NumberInput, {"label": f"plan.{name}", "info": f"plan.{name}.info"},
+                value=0, precision=0, minimum=0, elem_id=_id_of(name),
             )  # fmt: skip
         with gr.Row():
             for name in COUNTS:
                 self.controls[name] = words.make(
-                    gr.Number, {"label": f"plan.{name}"},
-                    value=getattr(DEFAULTS, name), precision=0, minimum=1, min_width=90, elem_id=f"plan-{name}",
+                    NumberInput, {"label": f"plan.{name}"},
+                    value=getattr(DEFAULTS, name), precision=0, minimum=1, min_width=90, elem_id=_id_of(name),
                 )  # fmt: skip
         self.controls["half"] = words.make(
             gr.Radio, {"label": "half", "choices": choices(HALVES)},
@@ -111,7 +109,7 @@ class PlanTab:
         self.training = self._training_controls(words)
         self.controls |= self.training
         self.controls["memory_gib"] = words.make(
-            gr.Number, {"label": "plan.memory", "info": "plan.memory.info"}, value=0, minimum=0, elem_id="plan-memory"
+            NumberInput, {"label": "plan.memory", "info": "plan.memory.info"}, value=0, minimum=0, elem_id="plan-memory"
         )
         self.notice = gr.HTML("", elem_id="plan-notice", elem_classes="xl-notice-place")
         with gr.Row(elem_classes="xl-buttons"):
@@ -125,7 +123,7 @@ class PlanTab:
                 value=DEFAULTS.optimizer, visible=False, elem_id="plan-optimizer",
             ),
             "lora_rank": words.make(
-                gr.Number, {"label": "plan.lora_rank", "info": "plan.lora_rank.info"},
+                NumberInput, {"label": "plan.lora_rank", "info": "plan.lora_rank.info"},
                 value=0, precision=0, minimum=0, visible=False, elem_id="plan-lora-rank",
             ),
             "trains_tower": words.make(
@@ -163,3 +161,8 @@ class PlanTab:
     def _step(self, session: PlanSession, language: str) -> dict[Any, Any]:
         shown = self.shown(session, language)
         return {self.session: session, self.notice: shown[self.notice], self.planned: shown[self.planned]}
+
+
+def _id_of(name: str) -> str:
+    """The element id of the number box of a request's field."""
+    return f"plan-{name.replace('_', '-')}"

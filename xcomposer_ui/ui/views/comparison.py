@@ -21,7 +21,7 @@ from xcomposer_ui.ui.views.batch_summary import batch_summary, name_of
 from xcomposer_ui.ui.views.charts import Bar, Curve, bars, depth, strip
 from xcomposer_ui.ui.views.downloads import batch_downloads, downloads
 from xcomposer_ui.ui.views.explanation import failure_card
-from xcomposer_ui.ui.views.run_status import loading_label, waiting_message
+from xcomposer_ui.ui.views.run_status import loading_label, optional_facts, waiting_message
 
 CHARTS = {"latency_sec": "compare.chart.latency", "peak_memory_bytes": "compare.chart.memory"}
 """The metrics that are drawn as bars -> the text code of the title."""
@@ -35,6 +35,7 @@ def comparison_view(session: CompareSession, language: str, link: str = "") -> M
         "comparison",
         language,
         stage=_stage(session, language),
+        facts=" · ".join(optional_facts(session.request.question, language)) if session.request else "",
         batch=_batch(session, language) if batch else None,
         results=_results(comparison, language) if comparison is not None and has_runs else None,
         downloads=downloads(session.document, "comparison", link, language)
@@ -171,7 +172,7 @@ def _marked(answer: str, entry: Divergence | None, language: str) -> dict[str, A
     return {
         "before": "".join(entry.tokens[:n]),
         "token": token if token.strip() else token + text("compare.end", language),
-        "index": n,
+        "number": n + 1,
         "after": "".join(entry.tokens[n + 1 :]),
     }
 

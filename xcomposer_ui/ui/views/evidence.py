@@ -76,7 +76,7 @@ def number_text(value: float) -> str:
 def exact_text(value: float) -> str:
     """All digits of a finite value."""
     if value == int(value):
-        return f"{int(value)}".replace("-", "−")
+        return f"{value:.0f}".replace("-", "−")
     return f"{Decimal(value):f}".replace("-", "−")
 
 

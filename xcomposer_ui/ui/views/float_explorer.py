@@ -25,19 +25,25 @@ TICKS = range(-40, 40, 10)
 """Powers of ten that are marked on it."""
 
 
-def explorer_view(calculation: Calculation, language: str, link: str, notice: UserError | None = None) -> Markup:
-    """`calculation` in every format, and the number line. notice: why the fields' calculation is not shown."""
+def explorer_view(calculation: Calculation, language: str, link: str) -> Markup:
+    """`calculation` in every format, and the number line."""
     rows = explored(calculation)
     return render(
         "float_explorer",
         language,
-        notice=notice.message if notice else None,
+        notice=None,
         calculation=calculation,
         presets=[preset.text for preset in PRESETS],
         rows=[_row(held, clickable=not calculation.operation) for held in rows],
         line=number_line(rows),
         link=link,
     )
+
+
+def explorer_mistake(mistake: UserError, language: str) -> Markup:
+    """Why the fields' calculation is not shown, and the offered ones."""
+    presets = [preset.text for preset in PRESETS]
+    return render("float_explorer", language, notice=mistake.message, calculation=None, presets=presets)
 
 
 def _row(held: Held, *, clickable: bool) -> dict[str, Any]:

@@ -146,10 +146,11 @@ def _answer(result: StepResult, chosen: str, language: str) -> dict[str, Any]:
     else:
         verdict = text("lesson.incorrect", language, answer=step_text(step, f"choice.{right}", language))
     tempting = right is not None and chosen != right and chosen != step.expected
+    reason = step_text(step, f"tempting.{chosen}", language, facts) if tempting else ""
     return {
         "mark": "right" if chosen == right else "wrong",
         "verdict": verdict,
-        "tempting": step_text(step, f"tempting.{chosen}", language, facts) if tempting else "",
+        "tempting": text("lesson.tempting", language, reason=reason) if tempting else "",
         "evidence": evidence_view(result, language),
         "showed": showed(result, language),
         "why": step_text(step, "why", language, facts),

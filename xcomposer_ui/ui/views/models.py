@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from xcomposer_ui.core.events import Status
 from xcomposer_ui.core.messages import Message, sentences
+from xcomposer_ui.core.settings import is_hub_id
 from xcomposer_ui.core.strategies import HALF_WEIGHTS, STRATEGIES, WeightsFormat, strategy_name, weights_formats
 from xcomposer_ui.core.units import UNKNOWN, joined, memory
 from xcomposer_ui.planning.catalogue import TEXT_TOKENS, Entry
@@ -29,7 +30,8 @@ def models_table(entries: Sequence[Entry], status: Status, fitting: Fitting, lan
     for entry in entries:
         sizes = (entry.disk_bytes, *(entry.needed_bytes(weights) for weights in formats))
         loaded = [dtype for model, dtype in status.loaded if model == entry.name]
-        rows.append((entry, [joined(memory(size)) for size in sizes], _fits(fitting.get(entry.name), language), loaded))
+        figures = [joined(memory(size)) for size in sizes]
+        rows.append((entry, figures, _fits(fitting.get(entry.name), language), loaded, _state(entry)))
     needs = [_needs(weights) for weights in formats]
     heads = [Message("models.name"), Message("models.disk"), *needs, Message("models.fits"), Message("models.state")]
     return render("models", language, heads=heads, rows=rows, notes=Message("models.note", tokens=TEXT_TOKENS))
@@ -38,6 +40,13 @@ def models_table(entries: Sequence[Entry], status: Status, fitting: Fitting, lan
 def _needs(weights: WeightsFormat) -> Message:
     key = f"models.{weights.name}"
     return Message(key) if key in sentences("en") else Message("models.needs", weights=weights.name)
+
+
+def _state(entry: Entry) -> Message:
+    """Where the weights are: on this machine, on the hub, or, where the name is no hub id, nowhere."""
+    if entry.is_local:
+        return Message("models.here")
+    return Message("models.away" if is_hub_id(entry.name) else "models.missing")
 
 
 def _fits(fitting: tuple[str, ...] | None, language: str) -> Message | str:

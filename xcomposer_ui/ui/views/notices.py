@@ -28,8 +28,10 @@ def notice(error: UserError | None, language: str) -> Markup:
 
 def field_of(error: UserError) -> str | None:
     """The element id of the control that `error` is about, without the tab's prefix; None where there is none."""
-    if error.code == "out_of_range":
-        return str(error.facts["name"]).replace("_", "-")
+    if error.code in ("out_of_range", "not_whole"):
+        return str(error.facts["name"]).partition(" ")[0].replace("_", "-")
+    if error.code == "bad_picture_size":
+        return "image"
     if error.code == "no_picture" or error.code.startswith("picture_"):
         return "picture"
     return "question" if error.code in ABOUT_QUESTION else None

@@ -6,11 +6,11 @@ from markupsafe import Markup
 
 from xcomposer_ui.core.events import Loading, Waiting
 from xcomposer_ui.core.messages import Message, sentences, text, worded
-from xcomposer_ui.core.request import OPTIONAL_SETTINGS
+from xcomposer_ui.core.request import OPTIONAL_SETTINGS, Request
 from xcomposer_ui.core.result import RunResult
 from xcomposer_ui.core.strategies import STRATEGIES, strategy_name
 from xcomposer_ui.core.units import joined, seconds
-from xcomposer_ui.ui.html import macro, render
+from xcomposer_ui.ui.html import macro, render, short_name
 from xcomposer_ui.ui.session import CheckingFit, Session
 from xcomposer_ui.ui.views.explanation import failure_card
 
@@ -48,7 +48,7 @@ def loading_label(loading: Loading, language: str) -> str:
         return text("status.card", language)
     if loading.stage == "download":
         return text("status.downloading", language, model=loading.model)
-    return text("status.loading", language, model=loading.model, dtype=loading.dtype)
+    return text("status.loading", language, model=short_name(loading.model), dtype=loading.dtype)
 
 
 def answered(result: RunResult, with_picture: bool, language: str) -> Markup:
@@ -94,16 +94,23 @@ def _stage(stage: Waiting | CheckingFit | Loading | None, language: str, strateg
     return macro("stage", language, Message("status.running", strategy=strategy_name(strategy, language)))
 
 
+def optional_facts(request: Request, language: str) -> list[str]:
+    """The settings of `request` that are not the model's own, such as a stress of the range."""
+    given = {name: getattr(request, name) for name in OPTIONAL_SETTINGS}
+    return [text(f"facts.{name}", language, n=n) for name, n in given.items() if n]
+
+
 def _facts(result: RunResult, language: str) -> list[str]:
     m = result.measurement
-    facts = [result.model, result.device]
+    facts = [short_name(result.model), result.device]
     if workers := result.reasons.get("workers"):
         facts.append(worded(workers, language))
     counts = {
         "prompt": m.prompt_tokens, "reused": m.reused_tokens or None, "reused_picture": m.reused_picture or None,
-        "new": m.new_tokens, **{name: getattr(result.request, name) or None for name in OPTIONAL_SETTINGS},
+        "new": m.new_tokens,
     }  # fmt: skip
     facts += [text(f"facts.{name}", language, n=n) for name, n in counts.items() if n is not None]
+    facts += optional_facts(result.request, language)
     if m.decoder is not None and result.device == "cuda":  # elsewhere there is one way
         why = worded(result.reasons.get("decoder", ""), language)
         facts.append(text(f"facts.decoder.{m.decoder}", language, why=why))

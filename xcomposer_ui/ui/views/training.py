@@ -66,7 +66,7 @@ def _results(found: Finetuning, language: str) -> dict[str, Any]:
             if (sentence := verdict(r, found)) is not None
         ],
         "histograms": gradient_histograms(found.recipes, language),
-        "curves": [_losses(found, language), _norms(found, language)],
+        "curves": [_losses(found, language), _norms(found, language)] if any(r.losses for r in found.recipes) else [],
         "heads": [text("train.recipe", language), *(text(metric.label, language) for metric in FIGURES)],
         "rows": [(_name(r, language), r.method.computed_dtype, _figures(r, language)) for r in found.recipes],
         "ranges": _ranges(found, language),

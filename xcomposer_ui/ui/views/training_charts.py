@@ -21,7 +21,7 @@ from xcomposer_ui.ui.html import colour_name, render
 from xcomposer_ui.ui.views.axis import Axis, LogAxis, curve_class, number_axis, unbroken_lines
 
 WIDTH, HEIGHT = 420, 210
-LEFT, RIGHT, TOP, BOTTOM = 44, 410, 10, 186
+LEFT, RIGHT, TOP, BOTTOM = 60, 410, 10, 186
 """Of the SVG and of the plot's area in it, in pixels."""
 
 AXIS = LogAxis(-14, 6)
