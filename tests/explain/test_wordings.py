@@ -618,3 +618,22 @@ def test_a_traceback_tells_that_the_operands_are_a_convolution_s(traceback: str,
 )
 def test_a_line_that_may_have_failed_elsewhere_tells_no_convolution(code: str) -> None:
     assert explain(OWN.format(code).format(WITHOUT_KERNELS)).family == "operand_dtype_mismatch"
+
+
+@pytest.mark.parametrize(
+    ("code", "cures"),
+    [
+        ('torch.einsum("bhqd,bhkd->bhqk", q, k)', True),
+        ("F.grid_sample(features, grid)", True),
+        ("F.cross_entropy(scores, targets, weight=weight)", True),
+        ("q @ k.transpose(-1, -2)", True),
+        ("(attn @ v).transpose(1, 2).reshape(x.size(0), -1, width)", True),
+        ("q @ torch.eye(4)", None),
+        ("self.table(x) @ k", None),  # either may have raised
+        ("torch.softmax(q @ k, dim=-1)", None),
+    ],
+)
+def test_a_source_line_tells_the_operation_that_autocast_casts(code: str, cures: bool | None) -> None:
+    explanation = explain(OWN.format(code).format("expected scalar type Half but found Float"))
+    assert explanation.family == "operand_dtype_mismatch"
+    assert {fix.strategy: fix.cures for fix in explanation.fixes}["autocast"] is cures
