@@ -110,7 +110,7 @@ TRIED = [
 @pytest.mark.parametrize("call", TRIED)
 def test_autocast_does_what_the_verdict_says(call: Callable[[], Any]) -> None:
     """Of the message alone, and of its traceback, whose source lines name operations."""
-    with pytest.raises(Exception) as caught:  # noqa: PT011
+    with pytest.raises(Exception) as caught:
         call()
     outcomes = set()
     for half in (torch.float16, torch.bfloat16):

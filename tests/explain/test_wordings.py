@@ -234,7 +234,14 @@ WORDINGS = [
         "AssertionError: First input (fp16) and second input (fp32) must have the same dtype!",
         "matmul_dtype_mismatch",
         ("float16", "float32"),
-        True,
+        False,
+    ),
+    (
+        "triton.compiler.errors.CompilationError: at 33:15:\n    acc += tl.dot(a, b)\n           ^\n"
+        "AssertionError('Both operands must be same dtype. Got fp16 and fp32')",
+        "matmul_dtype_mismatch",
+        ("float16", "float32"),
+        False,
     ),
     # torch.compile wraps the operation's own message
     (
@@ -618,6 +625,21 @@ def test_a_traceback_tells_that_the_operands_are_a_convolution_s(traceback: str,
 )
 def test_a_line_that_may_have_failed_elsewhere_tells_no_convolution(code: str) -> None:
     assert explain(OWN.format(code).format(WITHOUT_KERNELS)).family == "operand_dtype_mismatch"
+
+
+def test_the_order_of_the_operands_is_told_only_where_the_message_has_it() -> None:
+    def cause(message: str) -> str:
+        return str(explain(f"RuntimeError: {message}").cause)
+
+    assert "the input's dtype first" in cause("mat1 and mat2 must have the same dtype, but got Float and Half")
+    for message in (
+        "mat1 and mat2 must have the same dtype",
+        "mat1 and mat2 must have the same dtype, but got Long and Float",
+        "self and mat2 must have the same dtype, but got Float and Half",  # the bias comes first
+        "Expected object of scalar type Float but got scalar type Double for argument #2 'mat1' in call to _th_addmm",
+    ):
+        assert "first" not in cause(message)
+        assert "picture" not in cause(message)
 
 
 @pytest.mark.parametrize(
