@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from xcomposer_ui.core.messages import Message
+from xcomposer_ui.core.messages import Message, worded
 from xcomposer_ui.explain import explain
 
 WORDINGS = [
@@ -184,9 +184,9 @@ WORDINGS = [
     (
         "RuntimeError: cuFFT only supports dimensions whose sizes are powers of two when computing in half precision, "
         "but got a signal size of[100]",
-        "not_implemented_for_half",
+        "half_fft_size",
         ("float16",),
-        None,
+        False,
     ),
     # CUDA losses
     (
@@ -296,6 +296,13 @@ WORDINGS = [
         (),
         None,
     ),
+    (
+        "[2026-11-28 10:32:45,123] [INFO] [loss_scaler.py:190:update_scale] [deepspeed] OVERFLOW! Rank 0 Skipping "
+        "step. Attempted loss scale: 65536, reducing to 32768",
+        "loss_scale_lowered",
+        (),
+        None,
+    ),
     # pytorch on CUDA: LayerNorm, half input and float32 weights
     ("RuntimeError: expected scalar type Half but found Float", "operand_dtype_mismatch", ("float16", "float32"), None),
     # xformers
@@ -371,9 +378,9 @@ WORDINGS = [
     # pytorch#110758: a fused optimizer
     (
         "RuntimeError: params, grads, exp_avgs, and exp_avg_sqs must have same dtype, device, and layout",
-        "backward_dtype_mismatch",
+        "optimizer_state_dtype_mismatch",
         (),
-        None,
+        False,
     ),
     # SuperGlue_PyTorch_MultiGPU_implementation#1: pytorch 1.3
     (
@@ -659,3 +666,28 @@ def test_a_source_line_tells_the_operation_that_autocast_casts(code: str, cures:
     explanation = explain(OWN.format(code).format("expected scalar type Half but found Float"))
     assert explanation.family == "operand_dtype_mismatch"
     assert {fix.strategy: fix.cures for fix in explanation.fixes}["autocast"] is cures
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "RuntimeError: quantile() input tensor must be either float or double dtype",
+        "RuntimeError: linalg.inv: Low precision dtypes not supported. Got Half",
+    ],
+)
+def test_the_other_half_type_is_not_advised_where_it_has_no_kernel_either(message: str) -> None:
+    reasons = {fix.strategy: str(fix.why) for fix in explain(message).fixes}
+    assert reasons["unified"].startswith("Neither half type")
+
+
+def test_a_gpu_without_bfloat16_is_told_what_float16_does_under_each_strategy() -> None:
+    text = (
+        "ValueError: Bfloat16 is only supported on GPUs with compute capability of at least 8.0. Your Tesla T4 GPU has "
+        "compute capability 7.5."
+    )
+    explanation = explain(text)
+    reasons = {fix.strategy: str(fix.why) for fix in explanation.fixes}
+    assert "clashes" in reasons["as_is"]
+    assert "this strategy runs" in reasons["autocast"]
+    assert worded(explanation.cause, "en").endswith("Tesla T4, has 7.5.")
+    assert worded(explanation.cause, "zh").endswith("Tesla T4 为 7.5。")
