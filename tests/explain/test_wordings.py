@@ -691,3 +691,30 @@ def test_a_gpu_without_bfloat16_is_told_what_float16_does_under_each_strategy() 
     assert "this strategy runs" in reasons["autocast"]
     assert worded(explanation.cause, "en").endswith("Tesla T4, has 7.5.")
     assert worded(explanation.cause, "zh").endswith("Tesla T4 为 7.5。")
+
+
+@pytest.mark.parametrize(
+    ("text", "dtypes", "autocast"),
+    [
+        ("RuntimeError: mat1 and mat2 must have the same dtype, but g", (), True),
+        ("mat1 and mat2 must have the same dtype, but got", (), True),
+        ("mat1 and mat2 must have the same dtype, but got Fl", (), True),
+        ("mat1 and mat2 must have the same dtype, but got Float an", ("float32",), None),
+        ("mat1 and mat2 must have the same dtype, but got Float and B", ("float32",), None),  # BFloat16, Bool or Byte
+        ("mat1 and mat2 must have the same dtype, but got Long an", ("int64",), False),
+        ("mat1 and mat2 must have the same dtype, but got Float and Ha...", ("float32", "float16"), True),
+        ("mat1 and mat2 must have the same dtype, but got Float and BF", ("float32", "bfloat16"), True),
+        ("mat2 must have the same dtype, but got Float and Half", ("float32", "float16"), None),  # mat1, or self
+        ("2 must have the same dtype, but got Float and Half", ("float32", "float16"), None),
+        ("m2 to have the same dtype, but got: float != c10::Half", ("float32", "float16"), True),
+        ("expected m1 and m2 to have the same dtype, but got: float != c10::Ha", ("float32", "float16"), True),
+        ("scalar type Float but found Half", ("float32", "float16"), None),
+        ("expected scalar type Float but found Ha", ("float32", "float16"), None),
+        ("Input type (float) and bias type (c10::Half) sho", ("float32", "float16"), True),
+        ("type (float) and bias type (c10::Half) should be the same", ("float32", "float16"), True),
+    ],
+)
+def test_a_message_that_is_cut_is_recognised(text: str, dtypes: tuple[str, ...], autocast: bool | None) -> None:
+    explanation = explain(text)
+    assert (explanation.recognised, explanation.dtypes) == (True, dtypes)
+    assert {fix.strategy: fix.cures for fix in explanation.fixes}["autocast"] is autocast

@@ -7,7 +7,7 @@ import re
 from xcomposer_ui.core.messages import Text
 from xcomposer_ui.explain.dtype_names import HALVES
 from xcomposer_ui.explain.references import AUTOCAST, MPS, xcomposer
-from xcomposer_ui.explain.rule import DTYPE, Facts, Rule, Verdicts
+from xcomposer_ui.explain.rule import DTYPE, Facts, Rule, Verdicts, cut
 from xcomposer_ui.explain.traceback_parser import Frame
 from xcomposer_ui.explain.verdicts import (
     ALL_FLOAT32,
@@ -34,13 +34,13 @@ _BIAS_OR_IN_PLACE = Text(
 
 def _product(facts: Facts) -> Verdicts:
     found = clash(facts)
-    unclear = not facts.call and facts.match[0].startswith("self and mat")
+    unclear = not facts.call and re.match("self and mat|(?:mat)?2 must", facts.match[0])
     return where_cast(found, None, _BIAS_OR_IN_PLACE) if unclear else found
 
 
 _INPUT_AND_WEIGHT = (
     rf"mat1 and mat2 must have the same dtype, but got {DTYPE} and {DTYPE}",
-    rf"expected (?:m1|mat1) and (?:m2|mat2) to have the same dtype, but got: ?{DTYPE}\s*!=\s*{DTYPE}",
+    rf"\b(?:m2|mat2) to have the same dtype, but got: ?{DTYPE}\s*!=\s*{DTYPE}",
 )
 PICTURE_MATMUL = Rule(
     family="matmul_dtype_mismatch",
@@ -58,6 +58,36 @@ PICTURE_MATMUL = Rule(
     references=(AUTOCAST, xcomposer(317)),
 )
 
+_IF_FLOAT = Text(
+    "Cured if the dtype that is missing here is a half type or float32; not if it is an integer type or float64.",
+    "若此处缺失的 dtype 是半精度或 float32 则可解决；若是整数或 float64 则不能。",
+)
+
+
+def _with_one_missing(facts: Facts) -> Verdicts:
+    found = clash(facts)
+    missing = dict.fromkeys(("autocast", "unified", "full"), (None, _IF_FLOAT))
+    return {**found, **missing} if found["autocast"][0] else found
+
+
+CUT_MATMUL = Rule(
+    family="matmul_dtype_mismatch",
+    title=_PRODUCT,
+    cause=Text(
+        "A linear layer or a matrix product got {dtypes} and a second dtype, which this text does not tell; PyTorch "
+        "multiplies only what has one dtype.",
+        "线性层或矩阵乘法收到了 {dtypes} 和另一种 dtype，此处的文字没有写明后者；PyTorch 只计算 dtype 相同的乘法。",
+    ),
+    verdicts=_with_one_missing,
+    patterns=_INPUT_AND_WEIGHT,
+    whole=(
+        rf"mat1 and mat2 must have the same dtype, but got {DTYPE}{cut(' and ')}",
+        rf"expected (?:m1|mat1) and (?:m2|mat2) to have the same dtype, but got: ?{DTYPE}{cut(' != ')}",
+    ),
+    applies=lambda facts: len(facts.dtypes) == 1,
+    references=(AUTOCAST, xcomposer(317)),
+)
+
 MATMUL = Rule(
     family="matmul_dtype_mismatch",
     title=_PRODUCT,
@@ -66,11 +96,12 @@ MATMUL = Rule(
     patterns=(
         *_INPUT_AND_WEIGHT,
         rf"(?:self|mat2) and mat[12] must have the same dtype, but got {DTYPE} and {DTYPE}",
+        rf"(?<![\w.])(?:mat)?2 must have the same dtype, but got {DTYPE} and {DTYPE}",  # its beginning is cut
         rf"Input dtypes must be the same, got: input {DTYPE}, batch1: {DTYPE}, batch2: {DTYPE}",
         # PyTorch 1.0 to 1.6
         rf"Expected object of scalar type {DTYPE} but got scalar type {DTYPE} for argument #\d+ '(?:mat|batch|vec)\d?'",
     ),
-    whole=("mat1 and mat2 must have the same dtype",),
+    whole=(rf"mat1 and mat2 must have the same dtype(?:{cut(', but got ')}|, but got [A-Z]\w{{0,20}})",),
     references=(AUTOCAST, xcomposer(317)),
 )
 
@@ -180,7 +211,8 @@ CONVOLUTION = Rule(
     cause=_CONVOLUTION_CAUSE,
     verdicts=clash,
     patterns=(
-        rf"Input type \({DTYPE}\) and (?:weight|bias) type \({DTYPE}\) should be (?:the )?same",
+        rf"\({DTYPE}\) and (?:weight|bias) type \({DTYPE}\) "
+        rf"(?:should be (?:the )?same|{cut('should be the same')}\W*$)",
         rf"Expected object of scalar type {DTYPE} but got scalar type {DTYPE} for argument #\d+ '(?:weight|input)' "
         r"in call to _thnn_conv\w*",
     ),
@@ -210,7 +242,7 @@ IN_A_CONVOLUTION = Rule(
     title=_CONVOLUTION,
     cause=_CONVOLUTION_CAUSE,
     verdicts=clash,
-    patterns=(rf"expected scalar type {DTYPE} but found {DTYPE}",),
+    patterns=(rf"\bscalar type {DTYPE} but found {DTYPE}",),
     applies=lambda facts: len(facts.dtypes) == 2 and any(map(_is_a_convolution, facts.frames[-2:])),
     references=(AUTOCAST,),
 )
@@ -257,6 +289,6 @@ NO_LSTM = Rule(
 )
 
 RULES = (
-    PICTURE_MATMUL, MATMUL, TRITON, OTHER_PRODUCTS, MATMUL_ON_MPS, VECTORS, BILINEAR, CONVOLUTION, IN_A_CONVOLUTION,
-    RECURRENT, NO_LSTM,
+    PICTURE_MATMUL, CUT_MATMUL, MATMUL, TRITON, OTHER_PRODUCTS, MATMUL_ON_MPS, VECTORS, BILINEAR, CONVOLUTION,
+    IN_A_CONVOLUTION, RECURRENT, NO_LSTM,
 )  # fmt: skip
