@@ -328,7 +328,6 @@ PROVOCATIONS: dict[str, dict[str, Provocation]] = {
     "not_implemented_for_half": {
         "fft": (lambda: torch.fft.rfft(t(8, dtype=H)), ("float16",)),
         "fft in bfloat16": (lambda: torch.fft.rfft(t(8, dtype=B)), ("bfloat16",)),
-        "inv": (lambda: torch.linalg.inv(torch.eye(2, dtype=H)), ("float16",)),
         "cholesky": (lambda: torch.linalg.cholesky(torch.eye(2, dtype=B)), ("bfloat16",)),
         "stft": (
             lambda: torch.stft(t(64, dtype=H), 16, window=t(16, dtype=H), return_complex=True),
@@ -338,6 +337,7 @@ PROVOCATIONS: dict[str, dict[str, Provocation]] = {
         "polar": (lambda: torch.polar(t(2, dtype=B), t(2, dtype=B)), ("bfloat16",)),
     },
     "float32_required": {
+        "inv": (lambda: torch.linalg.inv(torch.eye(2, dtype=H)), ("float16",)),
         "quantile": (lambda: torch.quantile(t(2, dtype=H), 0.5), ("float32", "float64")),
         "quantize": (lambda: torch.quantize_per_tensor(t(2, dtype=H), 1.0, 0, torch.qint8), ("float16",)),
     },

@@ -47,6 +47,17 @@ LAUNCHER = (
     PLAIN + '\nTraceback (most recent call last):\n  File "/bin/torchrun", line 8, in <module>\n    sys.exit(main())\n'
     "torch.distributed.elastic.multiprocessing.errors.ChildFailedError: \nask.py FAILED"
 )
+TWO_RANKS = "\n".join(f"[rank{rank}]: {line}" for line in PLAIN.splitlines()[1:] for rank in (0, 1))
+JOURNAL = "\n".join(f"Nov 28 10:00:01 gpu1 python[4121]: {line}" for line in PLAIN.splitlines())
+JSON_LOG = "\n".join(json.dumps(entry) for entry in ({"message": "started"}, {"level": "error", "exc_info": PLAIN}))
+GROUP = (
+    "  + Exception Group Traceback (most recent call last):\n"
+    '  |   File "/home/me/work/serve.py", line 5, in main\n  |     await tasks\n'
+    "  | ExceptionGroup: unhandled errors in a TaskGroup (1 sub-exception)\n"
+    "  +-+---------------- 1 ----------------\n"
+    + "\n".join(f"    | {line}" for line in PLAIN.splitlines()[1:])
+    + "\n    +------------------------------------"
+)
 CHAINED = (
     PLAIN + "\nDuring handling of the above exception, another exception occurred:\n\n"
     'Traceback (most recent call last):\n  File "/home/me/work/app.py", line 3, in show\n    raise ValueError(error)\n'
@@ -95,6 +106,10 @@ PASTES = {
     "quoted": "\n".join(f"> {line}" for line in PLAIN.splitlines()),
     "from a container": "\n".join(f"demo-1  | {line}" for line in PLAIN.splitlines()),
     "several ranks": RANKS,
+    "two ranks that write over one another": TWO_RANKS,
+    "a journal": JOURNAL,
+    "a log in JSON": JSON_LOG,
+    "a group of exceptions": GROUP,
     "a launcher": LAUNCHER,
     "chained": CHAINED,
     "a notebook": NOTEBOOK,
@@ -121,7 +136,13 @@ def test_the_message_is_found(text: str) -> None:
     assert explanation.dtypes == ("float32", "float16")
 
 
-@pytest.mark.parametrize("name", ["a traceback", "several ranks", "a launcher", "chained", "indented"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("a traceback", "several ranks", "two ranks that write over one another", "a launcher", "chained", "indented"),
+        *("a journal", "a log in JSON", "a group of exceptions"),
+    ],
+)
 def test_the_model_s_own_frame_and_the_module_are_named(name: str) -> None:
     where = where_in(PASTES[name])
     assert where.startswith("vl/modeling_internlm_xcomposer2.py, line 155, in img2emb")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from xcomposer_ui.core.messages import Message
+from xcomposer_ui.core.messages import Message, worded
 from xcomposer_ui.explain import explain
 
 WORDINGS = [
@@ -184,9 +184,9 @@ WORDINGS = [
     (
         "RuntimeError: cuFFT only supports dimensions whose sizes are powers of two when computing in half precision, "
         "but got a signal size of[100]",
-        "not_implemented_for_half",
+        "half_fft_size",
         ("float16",),
-        None,
+        False,
     ),
     # CUDA losses
     (
@@ -234,7 +234,14 @@ WORDINGS = [
         "AssertionError: First input (fp16) and second input (fp32) must have the same dtype!",
         "matmul_dtype_mismatch",
         ("float16", "float32"),
-        True,
+        False,
+    ),
+    (
+        "triton.compiler.errors.CompilationError: at 33:15:\n    acc += tl.dot(a, b)\n           ^\n"
+        "AssertionError('Both operands must be same dtype. Got fp16 and fp32')",
+        "matmul_dtype_mismatch",
+        ("float16", "float32"),
+        False,
     ),
     # torch.compile wraps the operation's own message
     (
@@ -286,6 +293,13 @@ WORDINGS = [
     (
         "Exception: Current loss scale already at minimum - cannot decrease scale anymore. Exiting run.",
         "loss_scale_exhausted",
+        (),
+        None,
+    ),
+    (
+        "[2026-11-28 10:32:45,123] [INFO] [loss_scaler.py:190:update_scale] [deepspeed] OVERFLOW! Rank 0 Skipping "
+        "step. Attempted loss scale: 65536, reducing to 32768",
+        "loss_scale_lowered",
         (),
         None,
     ),
@@ -364,9 +378,9 @@ WORDINGS = [
     # pytorch#110758: a fused optimizer
     (
         "RuntimeError: params, grads, exp_avgs, and exp_avg_sqs must have same dtype, device, and layout",
-        "backward_dtype_mismatch",
+        "optimizer_state_dtype_mismatch",
         (),
-        None,
+        False,
     ),
     # SuperGlue_PyTorch_MultiGPU_implementation#1: pytorch 1.3
     (
@@ -618,3 +632,89 @@ def test_a_traceback_tells_that_the_operands_are_a_convolution_s(traceback: str,
 )
 def test_a_line_that_may_have_failed_elsewhere_tells_no_convolution(code: str) -> None:
     assert explain(OWN.format(code).format(WITHOUT_KERNELS)).family == "operand_dtype_mismatch"
+
+
+def test_the_order_of_the_operands_is_told_only_where_the_message_has_it() -> None:
+    def cause(message: str) -> str:
+        return str(explain(f"RuntimeError: {message}").cause)
+
+    assert "the input's dtype first" in cause("mat1 and mat2 must have the same dtype, but got Float and Half")
+    for message in (
+        "mat1 and mat2 must have the same dtype",
+        "mat1 and mat2 must have the same dtype, but got Long and Float",
+        "self and mat2 must have the same dtype, but got Float and Half",  # the bias comes first
+        "Expected object of scalar type Float but got scalar type Double for argument #2 'mat1' in call to _th_addmm",
+    ):
+        assert "first" not in cause(message)
+        assert "picture" not in cause(message)
+
+
+@pytest.mark.parametrize(
+    ("code", "cures"),
+    [
+        ('torch.einsum("bhqd,bhkd->bhqk", q, k)', True),
+        ("F.grid_sample(features, grid)", True),
+        ("F.cross_entropy(scores, targets, weight=weight)", True),
+        ("q @ k.transpose(-1, -2)", True),
+        ("(attn @ v).transpose(1, 2).reshape(x.size(0), -1, width)", True),
+        ("q @ torch.eye(4)", None),
+        ("self.table(x) @ k", None),  # either may have raised
+        ("torch.softmax(q @ k, dim=-1)", None),
+    ],
+)
+def test_a_source_line_tells_the_operation_that_autocast_casts(code: str, cures: bool | None) -> None:
+    explanation = explain(OWN.format(code).format("expected scalar type Half but found Float"))
+    assert explanation.family == "operand_dtype_mismatch"
+    assert {fix.strategy: fix.cures for fix in explanation.fixes}["autocast"] is cures
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "RuntimeError: quantile() input tensor must be either float or double dtype",
+        "RuntimeError: linalg.inv: Low precision dtypes not supported. Got Half",
+    ],
+)
+def test_the_other_half_type_is_not_advised_where_it_has_no_kernel_either(message: str) -> None:
+    reasons = {fix.strategy: str(fix.why) for fix in explain(message).fixes}
+    assert reasons["unified"].startswith("Neither half type")
+
+
+def test_a_gpu_without_bfloat16_is_told_what_float16_does_under_each_strategy() -> None:
+    text = (
+        "ValueError: Bfloat16 is only supported on GPUs with compute capability of at least 8.0. Your Tesla T4 GPU has "
+        "compute capability 7.5."
+    )
+    explanation = explain(text)
+    reasons = {fix.strategy: str(fix.why) for fix in explanation.fixes}
+    assert "clashes" in reasons["as_is"]
+    assert "this strategy runs" in reasons["autocast"]
+    assert worded(explanation.cause, "en").endswith("Tesla T4, has 7.5.")
+    assert worded(explanation.cause, "zh").endswith("Tesla T4 为 7.5。")
+
+
+@pytest.mark.parametrize(
+    ("text", "dtypes", "autocast"),
+    [
+        ("RuntimeError: mat1 and mat2 must have the same dtype, but g", (), True),
+        ("mat1 and mat2 must have the same dtype, but got", (), True),
+        ("mat1 and mat2 must have the same dtype, but got Fl", (), True),
+        ("mat1 and mat2 must have the same dtype, but got Float an", ("float32",), None),
+        ("mat1 and mat2 must have the same dtype, but got Float and B", ("float32",), None),  # BFloat16, Bool or Byte
+        ("mat1 and mat2 must have the same dtype, but got Long an", ("int64",), False),
+        ("mat1 and mat2 must have the same dtype, but got Float and Ha...", ("float32", "float16"), True),
+        ("mat1 and mat2 must have the same dtype, but got Float and BF", ("float32", "bfloat16"), True),
+        ("mat2 must have the same dtype, but got Float and Half", ("float32", "float16"), None),  # mat1, or self
+        ("2 must have the same dtype, but got Float and Half", ("float32", "float16"), None),
+        ("m2 to have the same dtype, but got: float != c10::Half", ("float32", "float16"), True),
+        ("expected m1 and m2 to have the same dtype, but got: float != c10::Ha", ("float32", "float16"), True),
+        ("scalar type Float but found Half", ("float32", "float16"), None),
+        ("expected scalar type Float but found Ha", ("float32", "float16"), None),
+        ("Input type (float) and bias type (c10::Half) sho", ("float32", "float16"), True),
+        ("type (float) and bias type (c10::Half) should be the same", ("float32", "float16"), True),
+    ],
+)
+def test_a_message_that_is_cut_is_recognised(text: str, dtypes: tuple[str, ...], autocast: bool | None) -> None:
+    explanation = explain(text)
+    assert (explanation.recognised, explanation.dtypes) == (True, dtypes)
+    assert {fix.strategy: fix.cures for fix in explanation.fixes}["autocast"] is autocast

@@ -19,8 +19,18 @@ _ALIASES = {
     "scaled_dot_product": "scaled_dot_product_attention",
     "thnn_fused_lstm_cell": "lstm_cell",
     "thnn_fused_gru_cell": "gru_cell",
+    # What these call is cast on each device, though they themselves have no kernel on one of them.
+    "einsum": "bmm",
+    "cross_entropy": "nll_loss",
+    "cross_entropy_loss": "nll_loss",
+    "grid_sample": "grid_sampler",
 }
-_NAMED = re.compile(r"\b(?:F|functional|torch(?:\.nn\.functional)?)\.([a-z]\w*)\(")
+_NAMED = re.compile(r"\b(?:F|functional|torch(?:\.nn\.functional)?)\.((?:linalg\.)?[a-z]\w*)\(")
+_MAKES = re.compile(r"(?:arange|as_tensor|empty|eye|from_numpy|full|linspace|ones|randn?|tensor|zeros)(?:_like)?")
+_SHAPES = re.compile(
+    r"\.(?:transpose|permute|view|reshape|contiguous|unsqueeze|squeeze|expand|flatten|swapaxes|t|size|dim)\([^()]*\)"
+)
+_AT = re.compile(r"[\w\])]\s*@\s*[\w(]")
 _FILES = {
     "linear.py": "linear",
     "conv.py": "conv2d",
@@ -48,12 +58,20 @@ def casts(operation: str, device: str | None) -> bool | None:
 
 def operation_in(code: str, file: str) -> str | None:
     """The one torch operation that a source line calls, or that the layers in a file of torch.nn call."""
-    named = _NAMED.findall(code)
-    if len(named) == 1:
+    named = [name for name in _NAMED.findall(code) if not _MAKES.fullmatch(name)]
+    multiplies = _AT.search(code) is not None
+    if len(named) == 1 and not multiplies:
         return str(named[0])
-    if not named and " @ " in code and "(" not in code:
+    if not named and multiplies and not _calls(code):
         return "matmul"
     return _FILES.get(re.split(r"[/\\]", file)[-1]) if "modules" in file else None
+
+
+def _calls(code: str) -> bool:
+    """Whether `code` calls anything that may raise a dtype error; methods that change a tensor's shape do not."""
+    while (shorter := _SHAPES.sub("", code)) != code:
+        code = shorter
+    return re.search(r"[\w\])]\(", code) is not None
 
 
 def operation_named(message: str) -> str | None:
@@ -64,7 +82,7 @@ def operation_named(message: str) -> str | None:
 
 
 def _plain(operation: str) -> str:
-    name = operation.removeprefix("aten.").removeprefix("torch.").removeprefix("_")
+    name = operation.removeprefix("aten.").removeprefix("torch.").removeprefix("_").replace(".", "_")
     name = re.sub(r"^(?:native|cudnn|miopen|mps|mkldnn)_", "", name)
     if name.startswith("scaled_dot_product"):
         return "scaled_dot_product_attention"

@@ -94,6 +94,13 @@ def dtypes_in(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(map(_torch_spelling, _spelling().finditer(text))))
 
 
+def completed(name: str) -> str | None:
+    """The dtype whose ScalarType name begins with `name`, as in a message that is cut: "Ha". None if several do."""
+    begun = name.rstrip(".").rpartition("::")[2]
+    found = {dtype for whole, dtype in SCALAR_TYPES.items() if begun and whole.startswith(begun)}
+    return found.pop() if len(found) == 1 else None
+
+
 def _torch_spelling(match: re.Match[str]) -> str:
     kind, name = match.lastgroup, match.group(match.lastgroup or 0)
     if kind == "complex":

@@ -9,7 +9,7 @@ from xcomposer_ui.core.messages import Message, Sentence, Text, text
 from xcomposer_ui.core.result import Explanation, Fix
 from xcomposer_ui.core.strategies import HALF_DTYPES, STRATEGIES
 from xcomposer_ui.explain.autocast_operations import operation_in, operation_named
-from xcomposer_ui.explain.dtype_names import dtypes_in
+from xcomposer_ui.explain.dtype_names import completed, dtypes_in
 from xcomposer_ui.explain.locate import place
 from xcomposer_ui.explain.references import DTYPES
 from xcomposer_ui.explain.remedy_code import remedy_code
@@ -66,7 +66,7 @@ def _explained(error: list[Raised], pasted: Pasted, device: str | None, operatio
         for rule in RULES:
             # A rule may decline one place of a long text and accept another: ask for each.
             for match in rule.matches(message, raised.text):
-                dtypes = dtypes_in(_named(match)) if rule.names_dtypes else ()
+                dtypes = _dtypes(match) if rule.names_dtypes else ()
                 facts = Facts(match, message, dtypes, raised.frames, on, called)
                 if rule.applies is None or rule.applies(facts):
                     return _explanation(rule, facts)
@@ -80,6 +80,16 @@ def _candidates(error: list[Raised], pasted: Pasted) -> list[Raised]:
     if _ASSERT.search(error[0].message):
         return [*error, Raised("", pasted.text, error[0].frames)]
     return error
+
+
+def _dtypes(match: re.Match[str]) -> tuple[str, ...]:
+    """The dtypes that the match names, a last one that the end of the text cuts too if only one begins so."""
+    found = dtypes_in(_named(match))
+    rest = match.string[match.end() :]
+    last = match.group(match.lastindex or 0)
+    if len(found) == 1 and not rest.strip(" .…") and not dtypes_in(last) and (dtype := completed(last)):
+        return (*found, dtype)
+    return found
 
 
 def _named(match: re.Match[str]) -> str:

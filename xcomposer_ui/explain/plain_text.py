@@ -17,13 +17,15 @@ _ANSI = re.compile(
     r"|\[(?:\d{1,3};)*\d{1,3}m"  # colours whose escape character was lost on the way
 )
 _QUOTES = str.maketrans({"‘": "'", "’": "'", "“": '"', "”": '"', "\u00a0": " ", "\u2028": "\n", "\r": "\n"})
-_SOURCE = r"(?:\[[\w:.-]+\]:\s?|\([\w .=-]+pid=[^)]*\)\s?|[\w.-]+\s*\|\s(?=\S| ))"
-"""Who printed a line: "[rank0]: ", "(EngineCore pid=12) ", "worker-1  | "."""
+_SOURCE = r"(?:\[default\d+\]:|\[[\w:.-]+\]:\s?|\([\w .=-]+pid=[^)]*\)\s?|[\w.-]+\s*\|\s(?=\S| ))"
+"""Who printed a line: "[rank0]: ", torchrun's "[default0]:", "(EngineCore pid=12) ", "worker-1  | "."""
 _PREFIX = re.compile(
     rf"^(?:{_SOURCE}"
     r"|>\s?"  # a quotation
     r"|E(?=\s{3})\s{3}"  # pytest
     r"|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d\S*\s(?:std(?:err|out)\s[FP]\s)?"
+    r"|[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d [\w.-]+ [\w./@-]+(?:\[\d+\])?: ?"  # journald, syslog
+    r"|\s*\| |\s*\+-[-+]*(?: \d+ -+)?$"  # an ExceptionGroup's frames and rulers
     r"|(?:DEBUG|INFO|WARNING|ERROR|CRITICAL)\s+(?:[\d-]+\s[\d:.,]+\s)?(?:\[?[\w./-]+\.py:\d+\]\s?|(?=\d{4}-))"
     r"|[\w.-]{1,40}:\s(?=Traceback \(|\s{2,}File \"|(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception):)"
     r"|\s*[-*+]\s+(?:\*\*[^*]{1,40}\*\*\s*)?(?=\S)(?![-*+\s>])"  # a list, with a bold label
@@ -87,7 +89,7 @@ def _by_source(lines: list[str]) -> list[str]:
         elif line.strip():
             source = ""
         sources.setdefault(source, []).append(line)
-    return [line for group in sources.values() for line in group] if len(sources) > 2 else lines
+    return [line for group in sources.values() for line in group] if len(sources.keys() - {""}) > 1 else lines
 
 
 def _dedented(lines: list[str]) -> list[str]:
@@ -115,12 +117,16 @@ def _from_page(text: str) -> str:
 
 
 def _from_notebook(text: str) -> str:
-    """The tracebacks of a notebook file or of a piece of one; any other text as it is."""
+    """The tracebacks of a notebook file, of a piece of one or of a log in JSON; any other text as it is."""
     if text.lstrip()[:1] in ("{", "[") and text.rstrip()[-1:] in ("}", "]"):
-        try:
-            return "\n".join(_tracebacks(json.loads(text))) or text
-        except (ValueError, RecursionError):
-            pass  # no JSON, or a piece of it, or nested without end: read line by line below
+        for documents in ([text], text.split("\n")):
+            try:
+                found = [
+                    line for document in documents if document.strip() for line in _tracebacks(json.loads(document))
+                ]
+                return "\n".join(found) or text
+            except (ValueError, RecursionError):
+                pass  # no JSON, or a piece of it, or nested without end: read line by line below
     text = text[-4 * LONGEST :]
     if "\\u001b[" not in text and '"ename"' not in text:
         return text
@@ -136,4 +142,6 @@ def _tracebacks(node: Any) -> list[str]:
         return [line for value in node.values() for line in _tracebacks(value)]
     if isinstance(node, list):
         return [line for value in node for line in _tracebacks(value)]
+    if isinstance(node, str) and "Traceback (most recent call last)" in node and "\n" in node.strip():
+        return node.split("\n")
     return []

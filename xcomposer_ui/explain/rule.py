@@ -15,6 +15,12 @@ from xcomposer_ui.explain.traceback_parser import Frame
 DTYPE = r"((?:(?:struct|class) )?(?:(?:unsigned|signed) )?[A-Za-z_][\w:.]*(?:<[\w: .]+>)?(?: long| int| char)*)"
 """A pattern for one dtype in any spelling, as a group."""
 
+
+def cut(text: str) -> str:
+    """A pattern for `text` and for every beginning of it, the empty one too."""
+    return "".join(f"(?:{re.escape(letter)}" for letter in text) + ")?" * len(text)
+
+
 CLASS = r"(?:[A-Za-z_][\w.]*(?:Error|Exception|Warning)[ \t]*:[ \t]*)?"
 
 

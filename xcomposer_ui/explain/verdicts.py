@@ -75,6 +75,19 @@ FLOATS_CLASH = verdicts((False, AS_IS), (True, CASTS), (True, ONE_HALF), (True, 
 INTEGERS_CLASH = verdicts((False, AS_IS), (False, ONLY_FLOATS), (None, IF_PICTURE), (None, IF_PICTURE))
 DOUBLES_CLASH = verdicts((False, AS_IS), (False, NO_DOUBLE), (None, IF_PICTURE), (None, IF_PICTURE))
 
+_FLOAT16_INSTEAD = Text(
+    "With bfloat16 it stays; with float16 as the half type this strategy runs.",
+    "用 bfloat16 时依旧如此；改用 float16 则可以运行。",
+)
+_FLOAT16_UNCAST = Text(
+    "With bfloat16 it stays. With float16 it goes, but nothing is cast: a float32 picture clashes with half weights.",
+    "用 bfloat16 时依旧如此。改用 float16 后不再出现，但不做任何转换：float32 的图片会与半精度权重冲突。",
+)
+FLOAT32_RUNS = Text("float32 runs everywhere, at twice the memory.", "float32 处处可用，但内存占用翻倍。")
+WITHOUT_BFLOAT16 = verdicts(
+    (None, _FLOAT16_UNCAST), (None, _FLOAT16_INSTEAD), (None, _FLOAT16_INSTEAD), (True, FLOAT32_RUNS)
+)
+
 QUANTISED = Text(
     "The weight is stored quantised: its own layer must unpack it, no cast does.",
     "权重以量化形式存储：须由它自己的层来解包，转换 dtype 无济于事。",

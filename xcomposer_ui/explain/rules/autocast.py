@@ -127,15 +127,41 @@ BACKWARD = Rule(
     patterns=(
         rf"Found dtype {DTYPE} but expected {DTYPE}",
         rf"expected dtype {DTYPE} but got dtype {DTYPE}",  # PyTorch 1.5
-        # fused and foreach optimizers
-        r"params, grads, exp_avgs, and exp_avg_sqs must have same dtype",
-        r"Tensors of the same index must be on the same device and the same dtype",
         rf"assign a gradient with dtype '{DTYPE}' to a tensor with (?:grad_)?dtype '{DTYPE}'",  # none in PyTorch 2.8
         r"assigned grad has data of a different type",
         rf"expected input and grad types to match, or input to be {DTYPE} and grad to be {DTYPE}",
         r"returned an invalid gradient at index \d+ - expected type ([\w.]+) but got ([\w.]+)",
     ),
     applies=lambda facts: "invalid gradient" not in facts.match[0] or len(facts.dtypes) == 2,
+    references=(AUTOCAST,),
+)
+
+_STATE_STAYS = Text(
+    "It casts what operations compute with; weights, gradients and the optimizer's state keep their dtypes.",
+    "它转换的是运算的操作数；权重、梯度和优化器状态的 dtype 不变。",
+)
+_MADE_AFTERWARDS = Text(
+    "Cured if the optimizer is made after the weights have this dtype, and its state is loaded in it.",
+    "若在权重转换为该 dtype 之后再创建优化器，并以同一 dtype 加载其状态，则可解决。",
+)
+OPTIMIZER_STATE = Rule(
+    family="optimizer_state_dtype_mismatch",
+    title=Text(
+        "The optimizer's state has another dtype or device than its weights", "优化器状态与权重的 dtype 或设备不同"
+    ),
+    cause=Text(
+        "A fused or foreach optimizer steps many tensors at once: weights, gradients and its averages must have one "
+        "dtype and one device. The usual causes are a model that was cast or moved after the optimizer was made, and "
+        "a state that was loaded from a training in another dtype. Make the optimizer last, or cast its state.",
+        "fused 或 foreach 优化器一次更新许多张量：权重、梯度与其平均值须为同一种 dtype，并在同一设备上。"
+        "常见原因是创建优化器之后又转换或移动了模型，或加载了以另一种 dtype 训练的状态。"
+        "请最后创建优化器，或转换其状态。",
+    ),
+    verdicts=verdicts((False, AS_IS), (False, _STATE_STAYS), (None, _MADE_AFTERWARDS), (None, _MADE_AFTERWARDS)),
+    patterns=(
+        r"params, grads, exp_avgs, and exp_avg_sqs must have same dtype",
+        r"Tensors of the same index must be on the same device and the same dtype",
+    ),
     references=(AUTOCAST,),
 )
 
@@ -213,6 +239,26 @@ LOSS_SCALE = Rule(
     references=(NUMERICS,),
 )
 
-RULES = (
-    *(MIXED_HALVES, UNSUPPORTED, UNSAFE_LOSS, HALF_GRADIENTS, BACKWARD, FLATTENED, EXCHANGED, NOT_FINITE, LOSS_SCALE),
+_SCALE_SETTLES = Text(
+    "Nothing is to be cured while the scale settles. bfloat16 and float32 need no loss scaling.",
+    "缩放系数调整期间无需处理。bfloat16 和 float32 不需要损失缩放。",
 )
+STEP_SKIPPED = Rule(
+    family="loss_scale_lowered",
+    title=Text("A training step was skipped to lower the loss scale", "为降低损失缩放系数跳过了一步训练"),
+    cause=Text(
+        "The loss scale begins high; where the scaled gradients overflow float16, the step is left out and the scale "
+        "lowered. That is normal in the first steps and now and then later. Only if it goes on step after step is some "
+        "gradient infinite or NaN whatever the scale.",
+        "损失缩放系数从高处开始；缩放后的梯度超出 float16 的范围时，跳过这一步并降低系数。"
+        "训练之初以及之后偶尔出现都属正常。只有每一步都如此，才说明无论如何缩放总有梯度是无穷或 NaN。",
+    ),
+    verdicts=same_for_all(None, _SCALE_SETTLES),
+    patterns=(r"OVERFLOW! (?:Rank \d+ )?Skipping step\. Attempted loss scale",),
+    references=(NUMERICS,),
+)
+
+RULES = (
+    MIXED_HALVES, UNSUPPORTED, UNSAFE_LOSS, HALF_GRADIENTS, BACKWARD, OPTIMIZER_STATE, FLATTENED, EXCHANGED, NOT_FINITE,
+    LOSS_SCALE, STEP_SKIPPED,
+)  # fmt: skip

@@ -6,7 +6,16 @@ from xcomposer_ui.core.messages import Text
 from xcomposer_ui.explain.dtype_names import HALVES
 from xcomposer_ui.explain.references import AUTOCAST, NUMERICS, xcomposer
 from xcomposer_ui.explain.rule import Facts, Rule, Verdicts
-from xcomposer_ui.explain.verdicts import AS_IS, IF_PICTURE, INTEGERS_UNCHANGED, NO_DOUBLE, same_for_all, verdicts
+from xcomposer_ui.explain.verdicts import (
+    AS_IS,
+    FLOAT32_RUNS,
+    IF_PICTURE,
+    INTEGERS_UNCHANGED,
+    NO_DOUBLE,
+    WITHOUT_BFLOAT16,
+    same_for_all,
+    verdicts,
+)
 
 _STAYS_HALF = Text(
     "The weights stay half and the kernel stays missing. The other half type may have it.",
@@ -49,12 +58,10 @@ NO_HALF_KERNEL = Rule(
     patterns=(
         _NOT_IMPLEMENTED,
         *_OLDER,
-        r"Low precision dtypes not supported\. Got (\w+)",
         r"Unsupported dtype (Half|BFloat16)\b",
         r"MKL FFT doesn't support tensors of type: (\w+)",
         r"cuFFT doesn't support tensor of type: (\w+)",
         r"^(?:RuntimeError: )?(Half|BFloat16)Tensor is not supported",
-        r"cuFFT only supports dimensions whose sizes are powers of two when computing in (half) precision",
         r"linalg\.\w+\((Half|BFloat16)\{[^}]{0,80}\}\): expected a tensor with 2 or more dimensions of float",
         r"linalg\.vander supports floating point, complex, and integer tensors, but got (\w+)",
         r"only supported for half, float and double tensors, but got a tensor of scalar type: (BFloat16)",
@@ -65,6 +72,30 @@ NO_HALF_KERNEL = Rule(
     references=(AUTOCAST, xcomposer(141), xcomposer(185)),
 )
 
+_SIZE_STAYS = Text(
+    "The transform stays in float16, and its size no power of two.",
+    "变换仍以 float16 计算，尺寸依旧不是 2 的幂。",
+)
+_NO_FFT_ON_CUDA = Text(
+    "On CUDA torch.autocast has no rule for FFTs: a float16 input stays one.",
+    "在 CUDA 上 torch.autocast 没有 FFT 的规则：float16 的输入保持不变。",
+)
+_ANY_SIZE = Text("In float32 cuFFT takes every size.", "cuFFT 以 float32 计算时接受任意尺寸。")
+HALF_FFT = Rule(
+    family="half_fft_size",
+    title=Text("cuFFT takes other sizes in half precision", "cuFFT 的半精度变换只接受特定尺寸"),
+    cause=Text(
+        "In {dtypes} cuFFT transforms only dimensions whose sizes are powers of two. Pad the signal to one, or compute "
+        "this part in float32 (`x.float()`) and halve afterwards.",
+        "以 {dtypes} 计算时，cuFFT 只变换尺寸为 2 的幂的维度。请补齐到 2 的幂，"
+        "或以 float32（`x.float()`）计算这一步之后再转半精度。",
+    ),
+    verdicts=verdicts((False, AS_IS), (False, _NO_FFT_ON_CUDA), (False, _SIZE_STAYS), (True, _ANY_SIZE)),
+    patterns=(r"cuFFT only supports dimensions whose sizes are powers of two when computing in (half) precision",),
+    references=(AUTOCAST,),
+)
+
+_NEITHER_HALF = Text("Neither half type has this kernel.", "两种半精度类型都没有这个内核。")
 ONLY_FLOAT32 = Rule(
     family="float32_required",
     title=Text("This operation takes float32 or float64 only", "该运算只接受 float32 或 float64"),
@@ -72,8 +103,9 @@ ONLY_FLOAT32 = Rule(
         "A routine that exists for float32 and float64 got something else, usually a half type.",
         "一个只支持 float32 和 float64 的例程收到了别的类型，通常是半精度。",
     ),
-    verdicts=verdicts((False, AS_IS), (None, _SOME_CAST), (False, _STAYS_HALF), (True, _HAS_FLOAT32)),
+    verdicts=verdicts((False, AS_IS), (None, _SOME_CAST), (False, _NEITHER_HALF), (True, _HAS_FLOAT32)),
     patterns=(
+        r"Low precision dtypes not supported\. Got (\w+)",
         r"quantile\(\) input tensor must be either (float) or (double) dtype",
         r"This function doesn't handle types other than (float) and (double)",
         r"Quantize only works on Float Tensor, got (\w+)",
@@ -118,10 +150,6 @@ NO_KERNEL = Rule(
     ),
 )
 
-_NO_BFLOAT16 = Text(
-    "With bfloat16 it stays; with float16 this strategy runs.", "用 bfloat16 时依旧如此；改用 float16 则可以运行。"
-)
-_FLOAT32_RUNS = Text("float32 runs everywhere, at twice the memory.", "float32 处处可用，但内存占用翻倍。")
 NO_BFLOAT16 = Rule(
     family="bfloat16_unsupported",
     title=Text("This device has no bfloat16", "该设备不支持 bfloat16"),
@@ -131,11 +159,11 @@ NO_BFLOAT16 = Rule(
         "bfloat16 需要计算能力 8.0（Ampere）或更新的 NVIDIA GPU；V100、T4 及更早的型号没有，"
         "部分 CPU 和旧版 macOS 也没有。请选择 float16。",
     ),
-    verdicts=verdicts((None, _NO_BFLOAT16), (None, _NO_BFLOAT16), (None, _NO_BFLOAT16), (True, _FLOAT32_RUNS)),
+    verdicts=WITHOUT_BFLOAT16,
     patterns=(
         r"Current CUDA Device does not support (bfloat16)",
         r"(Bfloat16) is only supported on GPUs with compute capability of at least [\d.]+\. "
-        r"Your (?P<gpu>.{1,60}?) GPU has compute capability (?P<capability>[\d.]+)",
+        r"Your (?P<gpu>.{1,60}?) GPU has compute capability (?P<capability>\d+(?:\.\d+)?)",
         r"(Bfloat16) is only supported on GPUs with compute capability",
         r"Your setup doesn't support (bf16)/(?:gpu|cpu)",
         r"(?:(bf16|bfloat16|BFloat16) is not supported on|[Yy]our (?:GPU|device) does not support (?:bf16|bfloat16))",
@@ -159,7 +187,7 @@ NO_FP16_HERE = Rule(
         "A trainer or a library refuses float16 on this device. On the CPU choose bfloat16, or float32.",
         "训练器或库拒绝在该设备上使用 float16。在 CPU 上请选 bfloat16 或 float32。",
     ),
-    verdicts=verdicts((None, _HALF_AMP), (None, _HALF_AMP), (None, _HALF_AMP), (True, _FLOAT32_RUNS)),
+    verdicts=verdicts((None, _HALF_AMP), (None, _HALF_AMP), (None, _HALF_AMP), (True, FLOAT32_RUNS)),
     patterns=(
         r"FP16 Mixed precision training with AMP or APEX .{0,120}can only be used on CUDA",
         r"fp16 mixed precision requires a (?:GPU|CUDA)",
@@ -168,4 +196,4 @@ NO_FP16_HERE = Rule(
     references=(AUTOCAST,),
 )
 
-RULES = (NO_HALF_KERNEL, ONLY_FLOAT32, NO_KERNEL, NO_BFLOAT16, NO_FP16_HERE)
+RULES = (NO_HALF_KERNEL, HALF_FFT, ONLY_FLOAT32, NO_KERNEL, NO_BFLOAT16, NO_FP16_HERE)

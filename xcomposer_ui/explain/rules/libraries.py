@@ -13,6 +13,7 @@ from xcomposer_ui.explain.verdicts import (
     NO_FLOAT64,
     NOT_LISTED,
     ONE_HALF,
+    WITHOUT_BFLOAT16,
     same_for_all,
     verdicts,
 )
@@ -55,18 +56,9 @@ HALF_ATTENTION = Rule(
     references=(FLASH_ATTENTION,),
 )
 
-_FLOAT16_INSTEAD = Text(
-    "With bfloat16 it stays; with float16 as the half type this strategy runs.",
-    "用 bfloat16 时依旧如此；改用 float16 则可以运行。",
-)
-_FLOAT32_RUNS = Text("float32 runs there, at twice the memory.", "float32 可以运行，但内存加倍。")
-_NO_BFLOAT16 = verdicts(
-    (None, _FLOAT16_INSTEAD), (None, _FLOAT16_INSTEAD), (None, _FLOAT16_INSTEAD), (True, _FLOAT32_RUNS)
-)
-
 
 def _bfloat16_rule(title: Text, cause: Text, *patterns: str, references: tuple[Reference, ...] = (AUTOCAST,)) -> Rule:
-    return Rule("bfloat16_unsupported", title, cause, _NO_BFLOAT16, patterns, references=references)
+    return Rule("bfloat16_unsupported", title, cause, WITHOUT_BFLOAT16, patterns, references=references)
 
 
 XFORMERS_BFLOAT16 = _bfloat16_rule(
@@ -254,7 +246,6 @@ NOT_FINITE = Rule(
         r"\bA tensor with (?:all )?NaNs was produced in (?:Unet|VAE|\w+)",
         r"\bNansException\b",
         r"\b[Ll]oss is (?:nan|NaN|inf)\b, stopping training",
-        r"OVERFLOW! (?:Rank \d+ )?Skipping step\. Attempted loss scale",
     ),
     names_dtypes=False,
     references=(NUMERICS,),

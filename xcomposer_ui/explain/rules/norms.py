@@ -87,7 +87,7 @@ IN_A_NORM = Rule(
         "归一化层收到了 {dtypes}：输入与权重须为同一种 dtype。CPU 接受半精度输入配 float32 权重，CUDA 不接受。",
     ),
     verdicts=_by_device,
-    patterns=(rf"expected scalar type {DTYPE} but found {DTYPE}",),
+    patterns=(rf"\bscalar type {DTYPE} but found {DTYPE}",),
     applies=lambda facts: bool(_norms(facts)),
     references=(AUTOCAST,),
 )

@@ -58,7 +58,7 @@ OPERANDS = Rule(
     ),
     verdicts=_listed,
     patterns=(
-        rf"expected scalar type {DTYPE} but found {DTYPE}",
+        rf"\bscalar type {DTYPE} but found {DTYPE}",
         rf"Expected object of scalar type {DTYPE} but got scalar type {DTYPE} for (?:argument|sequence element)",
         r"Expected object of type ([\w.]+Tensor) but found type ([\w.]+Tensor) for (?:argument|sequence element)",
         r"Expected object of data type \w+ but got data type \w+",

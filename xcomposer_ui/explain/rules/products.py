@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 
 from xcomposer_ui.core.messages import Text
+from xcomposer_ui.explain.dtype_names import HALVES
 from xcomposer_ui.explain.references import AUTOCAST, MPS, xcomposer
-from xcomposer_ui.explain.rule import DTYPE, Facts, Rule, Verdicts
+from xcomposer_ui.explain.rule import DTYPE, Facts, Rule, Verdicts, cut
 from xcomposer_ui.explain.traceback_parser import Frame
 from xcomposer_ui.explain.verdicts import (
     ALL_FLOAT32,
@@ -20,11 +21,8 @@ from xcomposer_ui.explain.verdicts import (
 
 _PRODUCT = Text("A matrix product was given two dtypes", "矩阵乘法收到了两种 dtype")
 _PRODUCT_CAUSE = Text(
-    "A linear layer or a matrix product got {dtypes}; PyTorch multiplies only what has one dtype. With half weights "
-    "this is usually a float32 picture, or features that some module cast back to float32, meeting the next weight. "
-    "The message names the input's dtype first and the weight's second.",
-    "线性层或矩阵乘法收到了 {dtypes}；PyTorch 只计算 dtype 相同的乘法。使用半精度权重时，通常是 float32 的图片，"
-    "或被某个模块转回 float32 的特征，遇到了下一层的权重。先出现的是输入的 dtype，后出现的是权重的。",
+    "A linear layer or a matrix product got {dtypes}; PyTorch multiplies only what has one dtype.",
+    "线性层或矩阵乘法收到了 {dtypes}；PyTorch 只计算 dtype 相同的乘法。",
 )
 
 _BIAS_OR_IN_PLACE = Text(
@@ -36,9 +34,59 @@ _BIAS_OR_IN_PLACE = Text(
 
 def _product(facts: Facts) -> Verdicts:
     found = clash(facts)
-    unclear = not facts.call and facts.match[0].startswith("self and mat")
+    unclear = not facts.call and re.match("self and mat|(?:mat)?2 must", facts.match[0])
     return where_cast(found, None, _BIAS_OR_IN_PLACE) if unclear else found
 
+
+_INPUT_AND_WEIGHT = (
+    rf"mat1 and mat2 must have the same dtype, but got {DTYPE} and {DTYPE}",
+    rf"\b(?:m2|mat2) to have the same dtype, but got: ?{DTYPE}\s*!=\s*{DTYPE}",
+)
+PICTURE_MATMUL = Rule(
+    family="matmul_dtype_mismatch",
+    title=_PRODUCT,
+    cause=Text(
+        "A linear layer or a matrix product got {dtypes}; PyTorch multiplies only what has one dtype. With half "
+        "weights this is usually a float32 picture, or features that some module cast back to float32, meeting the "
+        "next weight. The message names the input's dtype first and the weight's second.",
+        "线性层或矩阵乘法收到了 {dtypes}；PyTorch 只计算 dtype 相同的乘法。使用半精度权重时，通常是 float32 的图片，"
+        "或被某个模块转回 float32 的特征，遇到了下一层的权重。先出现的是输入的 dtype，后出现的是权重的。",
+    ),
+    verdicts=clash,
+    patterns=_INPUT_AND_WEIGHT,
+    applies=lambda facts: len(HALVES.intersection(facts.dtypes)) == 1 and "float32" in facts.dtypes,
+    references=(AUTOCAST, xcomposer(317)),
+)
+
+_IF_FLOAT = Text(
+    "Cured if the dtype that is missing here is a half type or float32; not if it is an integer type or float64.",
+    "若此处缺失的 dtype 是半精度或 float32 则可解决；若是整数或 float64 则不能。",
+)
+
+
+def _with_one_missing(facts: Facts) -> Verdicts:
+    found = clash(facts)
+    missing = dict.fromkeys(("autocast", "unified", "full"), (None, _IF_FLOAT))
+    return {**found, **missing} if found["autocast"][0] else found
+
+
+CUT_MATMUL = Rule(
+    family="matmul_dtype_mismatch",
+    title=_PRODUCT,
+    cause=Text(
+        "A linear layer or a matrix product got {dtypes} and a second dtype, which this text does not tell; PyTorch "
+        "multiplies only what has one dtype.",
+        "线性层或矩阵乘法收到了 {dtypes} 和另一种 dtype，此处的文字没有写明后者；PyTorch 只计算 dtype 相同的乘法。",
+    ),
+    verdicts=_with_one_missing,
+    patterns=_INPUT_AND_WEIGHT,
+    whole=(
+        rf"mat1 and mat2 must have the same dtype, but got {DTYPE}{cut(' and ')}",
+        rf"expected (?:m1|mat1) and (?:m2|mat2) to have the same dtype, but got: ?{DTYPE}{cut(' != ')}",
+    ),
+    applies=lambda facts: len(facts.dtypes) == 1,
+    references=(AUTOCAST, xcomposer(317)),
+)
 
 MATMUL = Rule(
     family="matmul_dtype_mismatch",
@@ -46,17 +94,39 @@ MATMUL = Rule(
     cause=_PRODUCT_CAUSE,
     verdicts=_product,
     patterns=(
-        rf"(?:mat1|self|mat2) and mat[12] must have the same dtype, but got {DTYPE} and {DTYPE}",
-        rf"expected (?:m1|mat1) and (?:m2|mat2) to have the same dtype, but got: ?{DTYPE}\s*!=\s*{DTYPE}",
+        *_INPUT_AND_WEIGHT,
+        rf"(?:self|mat2) and mat[12] must have the same dtype, but got {DTYPE} and {DTYPE}",
+        rf"(?<![\w.])(?:mat)?2 must have the same dtype, but got {DTYPE} and {DTYPE}",  # its beginning is cut
         rf"Input dtypes must be the same, got: input {DTYPE}, batch1: {DTYPE}, batch2: {DTYPE}",
         # PyTorch 1.0 to 1.6
         rf"Expected object of scalar type {DTYPE} but got scalar type {DTYPE} for argument #\d+ '(?:mat|batch|vec)\d?'",
-        # torch.compile's kernels, and vLLM's: Triton
+    ),
+    whole=(rf"mat1 and mat2 must have the same dtype(?:{cut(', but got ')}|, but got [A-Z]\w{{0,20}})",),
+    references=(AUTOCAST, xcomposer(317)),
+)
+
+_IN_A_KERNEL = Text(
+    "torch.autocast does not reach into a Triton kernel.",
+    "torch.autocast 不作用于 Triton 内核内部。",
+)
+_IF_LOADED = Text(
+    "Cured if the kernel's arguments have two dtypes; not if the kernel itself converts one operand.",
+    "若两种 dtype 来自内核的参数则可解决；若是内核自身转换了一个操作数则不能。",
+)
+TRITON = Rule(
+    family="matmul_dtype_mismatch",
+    title=Text("A product in a Triton kernel was given two dtypes", "Triton 内核中的乘法收到了两种 dtype"),
+    cause=Text(
+        "`tl.dot` got {dtypes}: two arguments of the kernel differ, or the kernel computes one operand in float32 "
+        "itself. Cast it in the kernel (`p.to(v.dtype)`).",
+        "`tl.dot` 收到了 {dtypes}：内核的两个参数不同，或内核自身以 float32 计算了一个操作数。"
+        "请在内核中转换（`p.to(v.dtype)`）。",
+    ),
+    verdicts=verdicts((False, AS_IS), (False, _IN_A_KERNEL), (None, _IF_LOADED), (None, _IF_LOADED)),
+    patterns=(
         rf"First input \({DTYPE}\) and second input \({DTYPE}\) must have the same dtype",
         rf"Both operands must be same dtype\. Got {DTYPE} and {DTYPE}",
     ),
-    whole=("mat1 and mat2 must have the same dtype",),
-    references=(AUTOCAST, xcomposer(317)),
 )
 
 OTHER_PRODUCTS = Rule(
@@ -141,7 +211,8 @@ CONVOLUTION = Rule(
     cause=_CONVOLUTION_CAUSE,
     verdicts=clash,
     patterns=(
-        rf"Input type \({DTYPE}\) and (?:weight|bias) type \({DTYPE}\) should be (?:the )?same",
+        rf"\({DTYPE}\) and (?:weight|bias) type \({DTYPE}\) "
+        rf"(?:should be (?:the )?same|{cut('should be the same')}\W*$)",
         rf"Expected object of scalar type {DTYPE} but got scalar type {DTYPE} for argument #\d+ '(?:weight|input)' "
         r"in call to _thnn_conv\w*",
     ),
@@ -171,7 +242,7 @@ IN_A_CONVOLUTION = Rule(
     title=_CONVOLUTION,
     cause=_CONVOLUTION_CAUSE,
     verdicts=clash,
-    patterns=(rf"expected scalar type {DTYPE} but found {DTYPE}",),
+    patterns=(rf"\bscalar type {DTYPE} but found {DTYPE}",),
     applies=lambda facts: len(facts.dtypes) == 2 and any(map(_is_a_convolution, facts.frames[-2:])),
     references=(AUTOCAST,),
 )
@@ -217,4 +288,7 @@ NO_LSTM = Rule(
     references=(AUTOCAST,),
 )
 
-RULES = (MATMUL, OTHER_PRODUCTS, MATMUL_ON_MPS, VECTORS, BILINEAR, CONVOLUTION, IN_A_CONVOLUTION, RECURRENT, NO_LSTM)
+RULES = (
+    PICTURE_MATMUL, CUT_MATMUL, MATMUL, TRITON, OTHER_PRODUCTS, MATMUL_ON_MPS, VECTORS, BILINEAR, CONVOLUTION,
+    IN_A_CONVOLUTION, RECURRENT, NO_LSTM,
+)  # fmt: skip
