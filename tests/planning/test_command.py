@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.checkpoints import tiny_config
+from tests.planning.scripted import a_plan
 from xcomposer_ui.__main__ import main
+from xcomposer_ui.cli import plan as command
 from xcomposer_ui.core.strategies import PLANNED
+from xcomposer_ui.planning.plan import Plan, PlanRequest
+from xcomposer_ui.planning.planner_process import compute_in_one_thread
 
 
 @pytest.mark.slow
@@ -24,6 +30,24 @@ def test_a_plan_is_one_json_line_and_a_table_beside_it(tmp_path: Path, capsys: p
     assert told["memory_bytes"] == int(0.002 * (1 << 30))
     for name in PLANNED:
         assert name in said.err
+
+
+def test_the_table_is_planned_with_a_runs_threads_and_names_the_type(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def plan_request(request: PlanRequest) -> Plan:
+        assert os.environ["OMP_NUM_THREADS"] == "1"
+        return replace(a_plan(request), parameters=2_021_000)
+
+    monkeypatch.setattr(os, "environ", {**os.environ, "OMP_NUM_THREADS": "2"})
+    compute_in_one_thread()
+    assert os.environ["OMP_NUM_THREADS"] == "2"  # a run takes as many too
+    del os.environ["OMP_NUM_THREADS"]
+    monkeypatch.setattr(command, "plan_request", plan_request)
+    assert main(["plan", "--half", "bfloat16"]) == 0
+    head = capsys.readouterr().out.splitlines()[0]
+    assert "2.02 million parameters" in head
+    assert "bfloat16" in head
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,8 @@ from xcomposer_ui.core.strategies import HALF_DTYPES
 from xcomposer_ui.core.units import GIB, joined, memory
 from xcomposer_ui.finetuning.recipes import OPTIMIZERS
 from xcomposer_ui.planning.fit import advise
-from xcomposer_ui.planning.plan import Plan, PlanRequest, StrategyPlan, picture_size, plan_as_json
-from xcomposer_ui.planning.planner_process import plan_request, plan_training_request
+from xcomposer_ui.planning.plan import Plan, PlanRequest, StrategyPlan, parameter_count, picture_size, plan_as_json
+from xcomposer_ui.planning.planner_process import compute_in_one_thread, plan_request, plan_training_request
 from xcomposer_ui.planning.predictions import PredictionError, prediction_error_as_json
 from xcomposer_ui.planning.training_answer import answers, method_name
 from xcomposer_ui.planning.training_plan import RecipePlan, TrainingPlan, TrainingPlanRequest, training_plan_as_json
@@ -58,6 +58,7 @@ def execute(arguments: argparse.Namespace) -> int:
     request = request_from(arguments)
     if arguments.calibrate:
         return calibrated(request, arguments.json)
+    compute_in_one_thread()
     if isinstance(request, TrainingPlanRequest):
         training = plan_training_request(request)
         document, shown = training_plan_as_json(training), training_as_text(training)
@@ -112,8 +113,9 @@ def calibrated(request: PlanRequest, as_json: bool) -> int:
 
 def as_text(plan: Plan) -> str:
     lines = [
-        f"{plan.model}: {plan.parameters / 1e9:.2f} billion parameters; {plan.prompt_tokens} prompt tokens "
-        f"({plan.image_tokens} of the picture), {plan.request.new_tokens} new ones, batch {plan.request.batch}",
+        f"{plan.model}: {parameter_count(plan.parameters, 'en')}; {plan.prompt_tokens} prompt tokens "
+        f"({plan.image_tokens} of the picture), {plan.request.new_tokens} new ones, batch {plan.request.batch}, "
+        f"16 bits in {plan.request.half}",
         f"{'strategy':<30}{'weights':>10}{'cache':>10}{'activations':>13}{'total':>10}  {'peak in':<8}{'on card':>10}"
         f"{'batch':>7}  smallest card",
         *(_line(strategy) for strategy in plan.strategies),
@@ -150,7 +152,7 @@ def training_as_text(plan: TrainingPlan) -> str:
     request = plan.request
     tower = "trained" if request.trains_tower else "frozen"
     lines = [
-        f"{plan.model}: {plan.parameters / 1e9:.2f} billion parameters; {plan.sequence_tokens} tokens an example "
+        f"{plan.model}: {parameter_count(plan.parameters, 'en')}; {plan.sequence_tokens} tokens an example "
         f"({plan.image_tokens} of the picture), batch {request.batch}, {request.optimizer}, vision tower {tower}",
         "",
         *(f"{answer.memory}: {answer.sentence}" for answer in answers(plan, "en")),
