@@ -41,6 +41,16 @@ def test_the_script_runs_on_the_device_that_was_measured(device: str, named: str
     assert f"DEVICE = '{named}'" in script(found)
 
 
+def test_full_precision_is_called_float32_and_one_run_has_no_median() -> None:
+    found = document()
+    texts = markdown(found), bug_report(found), script(found), as_table(found)
+    assert not any("full (float16)" in text or "full,float16" in text for text in texts)
+    assert all("full (float32)" in text or "full,float32" in text for text in texts)
+    assert found["runs"][-1]["half"] == "float16"  # the field's name is for the 16-bit dtype
+    assert "; medians of the repeats." in texts[0]
+    assert "medians" not in markdown(document_of_run(result_of("full", MEASURED, answer="I.")))
+
+
 def test_report_and_script_take_the_threads_of_the_run() -> None:
     threads = Message("reason.threads.measured", threads=1, most=2, ratio="0.90")
     found = document_of_run(result_of("full", MEASURED, text="Who?", answer="I.", reasons={"threads": threads}))

@@ -130,7 +130,7 @@ def script(document: Mapping[str, Any]) -> str:
 def _run(run: Mapping[str, Any]) -> tuple[str, str, str, str | None]:
     strategy = STRATEGIES[run["strategy"]]
     half = next((h for h in HALF_DTYPES if h == run.get("half")), HALF_DTYPES[0])
-    name = f"{strategy.name} ({half})"
+    name = f"{strategy.name} ({strategy.dtype(half)})"
     return name, strategy.weights_dtype(half), strategy.image_dtype(half), half if strategy.autocast else None
 
 
