@@ -14,8 +14,10 @@ from tests.planning.scripted import a_plan
 from xcomposer_ui.__main__ import main
 from xcomposer_ui.cli import plan as command
 from xcomposer_ui.core.strategies import PLANNED
-from xcomposer_ui.planning.plan import Plan, PlanRequest
+from xcomposer_ui.planning.plan import MOST_BATCH, Plan, PlanRequest
 from xcomposer_ui.planning.planner_process import compute_in_one_thread
+from xcomposer_ui.ui.plan_handlers import PlanSession
+from xcomposer_ui.ui.views.plan import plan_view
 
 
 @pytest.mark.slow
@@ -52,10 +54,31 @@ def test_the_table_is_planned_with_a_runs_threads_and_names_the_type(
 
 @pytest.mark.parametrize(
     "wrong",
-    [["--image", "big"], ["--batch", "0"], ["--half", "float8"], ["--device", "tpu"], ["--model", "no such thing"]],
+    [
+        ["--lora-rank", "8"],
+        ["--optimizer", "sgd"],
+        ["--image", "big"],
+        ["--batch", "0"],
+        ["--half", "float8"],
+        ["--device", "tpu"],
+        ["--model", "no such thing"],
+    ],
 )
 def test_a_mistake_is_one_line(wrong: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", *wrong]) == 2
     said = capsys.readouterr()
     assert said.out == ""
     assert len(said.err.strip().splitlines()) == 1
+
+
+def test_a_batch_at_the_bound_of_planning_is_not_called_the_largest() -> None:
+    plan = a_plan(PlanRequest("embedded"))
+    strategies = (
+        replace(plan.strategies[0], largest_batch=MOST_BATCH),
+        *(replace(s, largest_batch=7) for s in plan.strategies[1:]),
+    )
+    first, second = command.as_text(replace(plan, strategies=strategies)).splitlines()[2:4]
+    assert "≥ 4096 " in first
+    assert "  7  " in second and "≥" not in second
+    shown = str(plan_view(PlanSession(plan=replace(plan, strategies=strategies)), "en"))
+    assert "≥ 4096" in shown

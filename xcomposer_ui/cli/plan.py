@@ -19,7 +19,16 @@ from xcomposer_ui.core.strategies import HALF_DTYPES
 from xcomposer_ui.core.units import GIB, joined, memory
 from xcomposer_ui.finetuning.recipes import OPTIMIZERS
 from xcomposer_ui.planning.fit import advise
-from xcomposer_ui.planning.plan import Plan, PlanRequest, StrategyPlan, parameter_count, picture_size, plan_as_json
+from xcomposer_ui.planning.plan import (
+    MOST_BATCH,
+    Plan,
+    PlanRequest,
+    StrategyPlan,
+    largest_shown,
+    parameter_count,
+    picture_size,
+    plan_as_json,
+)
 from xcomposer_ui.planning.planner_process import compute_in_one_thread, plan_request, plan_training_request
 from xcomposer_ui.planning.predictions import PredictionError, prediction_error_as_json
 from xcomposer_ui.planning.training_answer import answers, method_name
@@ -42,7 +51,7 @@ def add_to(commands: Any) -> None:
     parser.add_argument("--half", metavar="|".join(HALF_DTYPES), help="the 16-bit type")
     parser.add_argument("--device", metavar="|".join(DEVICES))
     parser.add_argument("--train", action="store_true", help="plan fine-tuning: every recipe, in full and by LoRA")
-    parser.add_argument("--optimizer", default="adamw", metavar="|".join(OPTIMIZERS), help="with --train")
+    parser.add_argument("--optimizer", metavar="|".join(OPTIMIZERS), help="with --train (default adamw)")
     parser.add_argument(
         "--train-tower", action="store_true", help="with --train: full fine-tuning trains the vision tower too"
     )
@@ -82,10 +91,17 @@ def request_from(arguments: argparse.Namespace) -> PlanRequest:
         "memory_bytes": None if arguments.memory is None else int(arguments.memory * GIB),
     }
     if not arguments.train:
+        for flag, given in (
+            ("--lora-rank", arguments.lora_rank is not None),
+            ("--optimizer", arguments.optimizer is not None),
+            ("--train-tower", arguments.train_tower),
+        ):
+            if given:
+                raise UserError("only_with_train", flag=flag)
         return PlanRequest(**fields, **settings_given(arguments, PlanRequest))
     if arguments.calibrate:
         raise UserError("calibrated_training")
-    more: dict[str, Any] = {"optimizer": arguments.optimizer, "trains_tower": arguments.train_tower}
+    more: dict[str, Any] = {"optimizer": arguments.optimizer or "adamw", "trains_tower": arguments.train_tower}
     return TrainingPlanRequest(**fields, **more, **settings_given(arguments, TrainingPlanRequest))
 
 
@@ -132,7 +148,7 @@ def as_text(plan: Plan) -> str:
 
 
 def _line(plan: StrategyPlan) -> str:
-    batch = "—" if plan.largest_batch is None else str(plan.largest_batch)
+    batch = largest_shown(plan.largest_batch, MOST_BATCH)
     ending = f"  (dtypes clash in the {plan.fails_in})" if plan.fails_in else ""
     sizes = (
         plan.weights_bytes, plan.kv_cache_bytes, plan.activation_peak_bytes, plan.total_bytes, plan.on_card.total_bytes,

@@ -24,7 +24,7 @@ from xcomposer_ui.core.request import (
 )
 from xcomposer_ui.core.settings import DEVICES
 from xcomposer_ui.core.strategies import checked_half
-from xcomposer_ui.core.units import GIB, significant
+from xcomposer_ui.core.units import GIB, UNKNOWN, significant
 
 LONGEST_SIDE = 100_000
 
@@ -216,3 +216,8 @@ def parameter_count(parameters: int, language: str) -> str:
     unit = (1e6 if small else 1e9) if language == "en" else (1e4 if small else 1e8)
     count = Message("plan.parameters.small" if small else "plan.parameters", n=significant(parameters / unit))
     return count.in_language(language)
+
+
+def largest_shown(count: int | None, bound: int) -> str:
+    """The largest batch or number of tiles that fits, for people: at `bound`, where planning ends, it is "≥ 4096"."""
+    return UNKNOWN if count is None else f"≥ {count}" if count >= bound else str(count)

@@ -8,10 +8,11 @@ from markupsafe import Markup
 
 from xcomposer_ui.core.memory_timeline import PHASES
 from xcomposer_ui.core.messages import Message, text
+from xcomposer_ui.core.request import MOST_TILES
 from xcomposer_ui.core.strategies import STRATEGIES, strategy_name
-from xcomposer_ui.core.units import UNKNOWN, joined, memory, seconds
+from xcomposer_ui.core.units import joined, memory, seconds
 from xcomposer_ui.planning.hardware import Check
-from xcomposer_ui.planning.plan import Plan, StrategyPlan, parameter_count
+from xcomposer_ui.planning.plan import MOST_BATCH, Plan, StrategyPlan, largest_shown, parameter_count
 from xcomposer_ui.planning.predictions import PredictionError
 from xcomposer_ui.planning.training_answer import memory_name
 from xcomposer_ui.planning.training_plan import TrainingPlan
@@ -169,12 +170,13 @@ def _line(plan: Plan | TrainingPlan, language: str) -> tuple[int, str] | None:
 
 def _figures(plan: StrategyPlan, tiled: bool) -> list[str | Message]:
     phases = [plan.phases[phase].activation_bytes if phase in plan.phases else None for phase in PHASES]
-    counts = [plan.largest_batch, *([plan.largest_tiles] if tiled else [])]
+    tiles = (largest_shown(plan.largest_tiles, MOST_TILES),) if tiled else ()
     return [
         *(joined(memory(size)) for size in (plan.weights_bytes, plan.kv_cache_bytes, *phases, plan.total_bytes)),
         Message(f"plan.column.{plan.peak_phase}"),
         joined(memory(plan.on_card.total_bytes)),
-        *(UNKNOWN if count is None else str(count) for count in counts),
+        largest_shown(plan.largest_batch, MOST_BATCH),
+        *tiles,
     ]
 
 
