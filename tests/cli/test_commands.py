@@ -15,6 +15,8 @@ from PIL import Image
 from tests.checkpoints import tiny_model, write_checkpoint
 from tests.planning.test_fit import Planned
 from xcomposer_ui.__main__ import main
+from xcomposer_ui.cli.batch import BatchProgress
+from xcomposer_ui.core.jsonl import Recorded
 from xcomposer_ui.planning.fit import MemoryBudget
 from xcomposer_ui.planning.planner_process import PlannerProcess
 from xcomposer_ui.runtime.runner import Runner
@@ -129,6 +131,15 @@ def test_what_will_not_fit_is_refused_unless_it_is_asked_for_anyway(
     asked = len(plans.asked)
     assert main([*asking, "--strategy", "full", "--anyway"]) == 0
     assert len(plans.asked) == asked
+
+
+def test_a_batch_keeps_no_more_of_a_record_than_its_end_needs() -> None:
+    records = [{"answer": "long", "failure": None}, {"answer": None, "failure": {"type": "RuntimeError"}}]
+    progress = BatchProgress(lambda record: "", keep=lambda record: record["failure"] is not None)
+    progress.follow(Recorded(n, record, resumed=n == 1) for n, record in enumerate(records, 1))
+    assert progress.kept == [False, True]
+    assert progress.resumed == 1
+    assert not any("long" in str(held) for held in vars(progress).values())
 
 
 def test_a_batch_is_judged_by_the_first_question_that_is_left(

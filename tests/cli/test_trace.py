@@ -96,3 +96,8 @@ def test_a_mistake_exits_2(
     assert captured.out == ""
     assert sentence in captured.err
     assert str(Path("/nowhere")) not in captured.err
+
+
+def test_a_depth_below_the_stages_is_a_mistake(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main("trace --question x --model nowhere --strategy full --depth -1".split()) == 2
+    assert "--depth is -1" in capsys.readouterr().err

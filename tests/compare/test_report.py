@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from tests.compare.scripted import ScriptedRunner
-from tests.requests import under
+from tests.requests import result_of, under
+from tests.ui.scripted import MEASURED
 from xcomposer_ui.compare.bug_report import bug_report
 from xcomposer_ui.compare.comparison import comparison_as_json
 from xcomposer_ui.compare.document import context_as_json, document_of_run, picture_as_json, run_as_json
@@ -19,6 +20,7 @@ from xcomposer_ui.compare.execution import ComparisonSettings, compare
 from xcomposer_ui.compare.report import as_document, as_json, as_table, markdown
 from xcomposer_ui.compare.script import script
 from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.messages import Message
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.result import result_as_json
 
@@ -37,6 +39,26 @@ def test_the_script_runs_on_the_device_that_was_measured(device: str, named: str
     found = document()
     found["runs"][0]["device"] = device
     assert f"DEVICE = '{named}'" in script(found)
+
+
+def test_full_precision_is_called_float32_and_one_run_has_no_median() -> None:
+    found = document()
+    texts = markdown(found), bug_report(found), script(found), as_table(found)
+    assert not any("full (float16)" in text or "full,float16" in text for text in texts)
+    assert all("full (float32)" in text or "full,float32" in text for text in texts)
+    assert found["runs"][-1]["half"] == "float16"  # the field's name is for the 16-bit dtype
+    assert "; medians of the repeats." in texts[0]
+    assert "medians" not in markdown(document_of_run(result_of("full", MEASURED, answer="I.")))
+
+
+def test_report_and_script_take_the_threads_of_the_run() -> None:
+    threads = Message("reason.threads.measured", threads=1, most=2, ratio="0.90")
+    found = document_of_run(result_of("full", MEASURED, text="Who?", answer="I.", reasons={"threads": threads}))
+    assert "\n- threads: 1\n" in markdown(found)
+    text = script(found)
+    assert "\nTHREADS = 1 " in text
+    assert "torch.set_num_threads(THREADS)" in text
+    assert "\nTHREADS = None " in script(document())
 
 
 def test_markdown_holds_question_hash_figures_with_units_versions_and_the_script() -> None:

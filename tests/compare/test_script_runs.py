@@ -39,7 +39,7 @@ def test_a_script_runs_from_anywhere_once_the_lab_is_installed(tmp_path: Path) -
     text = script(document_of_run(result_of("full", MEASURED, text="Who are you?")))
     assert ".venv/bin/python run.py" in text
     (tmp_path / "elsewhere" / "run.py").write_text(text, "utf-8")
-    assert run(python, "run.py", cwd=tmp_path / "elsewhere").startswith("full (float16): ")
+    assert run(python, "run.py", cwd=tmp_path / "elsewhere").startswith("full (float32): ")
 
 
 def test_make_installs_the_lab_itself() -> None:

@@ -208,7 +208,9 @@ def test_a_folder_a_pipe_and_a_missing_file(tmp_path: Path) -> None:
     assert refusal(tmp_path).code == "picture_folder"
     assert refusal(tmp_path / "pipe").code == "picture_no_file"
     assert refusal("/dev/zero").code == "picture_no_file"
-    assert str(refusal(tmp_path / "cat.png")) == "There is no file “cat.png”. Choose the picture again."
+    assert (
+        str(refusal(tmp_path / "cat.png")) == "There is no file “cat.png”. Check its path, or choose the picture again."
+    )
     assert refusal(str(tmp_path / "cat.png") + "/deeper.png").code == "picture_missing"
     assert refusal("nul\0byte.png").code == "picture_missing"
     assert refusal("a" * 5000).code == "picture_missing"

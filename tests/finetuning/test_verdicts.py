@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.finetuning.scripted import FAILURE, finished
 from tests.planning.machines import facts
 from xcomposer_ui.core.messages import LANGUAGES
+from xcomposer_ui.core.metrics import metric_of
 from xcomposer_ui.finetuning.request import FinetuningRequest
-from xcomposer_ui.finetuning.result import Finetuning, RecipeResult
+from xcomposer_ui.finetuning.result import AVERAGED_LOSSES, Finetuning, RecipeResult
 from xcomposer_ui.finetuning.verdicts import emulation_notes, verdict
 from xcomposer_ui.planning.hardware import checked
 
@@ -32,6 +35,21 @@ def test_a_recipe_is_compared_with_float32(after: float, part: str) -> None:
 def test_without_float32_there_is_no_comparison() -> None:
     assert said(finished("bfloat16")).startswith("90 of 100")
     assert said(finished("float32")).startswith("90 of 100")
+
+
+def test_where_float32_did_not_learn_nothing_is_as_good_as_float32() -> None:
+    assert "Learned little or nothing, as did float32: 0 of 100" in said(
+        finished("bfloat16", 0.0), finished("float32", 0.0)
+    )
+    assert "Learned little or nothing: 5 of 100" in said(finished("float32", 0.05))
+    assert "more than float32" in said(finished("bfloat16", 0.5), finished("float32", 0.0))
+
+
+def test_the_loss_says_what_it_is_the_mean_of() -> None:
+    assert "mean loss of the last 2 steps 2.01" in said(finished("float32"))
+    long = replace(finished("float32"), losses=(9.0, *(2.0,) * AVERAGED_LOSSES))
+    assert "mean loss of the last 5 steps 2.00" in said(long)
+    assert str(AVERAGED_LOSSES) in metric_of("final_loss").heading
 
 
 def test_underflow_and_swallowed_updates_are_named_where_they_matter() -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
+import httpx
 import pytest
 
 from tests.planning.scripted import a_plan
@@ -23,6 +26,32 @@ def test_a_taken_port_is_the_users_to_mend() -> None:
         port = taken.getsockname()[1]
         with pytest.raises(UserError, match=str(port)):
             serve.serve(Settings(port=port))
+
+
+@pytest.mark.parametrize("others", [{}, {"no_proxy": "intranet"}, {"NO_PROXY": "intranet"}])
+def test_a_proxy_of_the_environment_does_not_catch_the_labs_own_address(
+    others: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    os.environ.update(others, http_proxy="http://127.0.0.1:9")
+    answered: list[int] = []
+
+    def launch(*_: object) -> None:
+        with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+            threading.Thread(target=server.handle_request).start()
+            answered.append(httpx.get(f"http://127.0.0.1:{server.server_port}").status_code)
+        httpx.get("http://192.0.2.1")  # what is not loopback goes through the proxy
+
+    monkeypatch.setattr(serve, "Runner", lambda settings, visitor: ScriptedRunner())
+    monkeypatch.setattr(serve, "launch", launch)
+    with pytest.raises(UserError, match="NO_PROXY"):
+        serve.serve(Settings(port=0))
+    assert answered == [501]
+    assert all(name in os.environ["no_proxy"] for name in others.values())
+    assert os.environ["no_proxy"] == os.environ["NO_PROXY"]
 
 
 def test_the_model_loads_once_the_page_is_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,13 +34,16 @@ def pool_from(runner: Runner, arguments: argparse.Namespace) -> AbstractContextM
 class BatchProgress:
     """The lines of a batch that are done. outcome: what is printed of a record after its line's number.
 
+    keep: takes of a record what is needed at the end, so that a long batch is not held in memory. kept: what it took.
+    resumed: how many lines an earlier batch had done.
     fitted: requests that fit into memory at once; None where the requested number did.
     """
 
-    def __init__(self, outcome: Callable[[Mapping[str, Any]], str]) -> None:
-        self._outcome = outcome
+    def __init__(self, outcome: Callable[[Mapping[str, Any]], str], keep: Callable[[Mapping[str, Any]], Any]) -> None:
+        self._outcome, self._keep = outcome, keep
         self._loading = ""
-        self.recorded: list[Recorded] = []
+        self.kept: list[Any] = []
+        self.resumed = 0
         self.skipped: list[Skipped] = []
         self.fitted: int | None = None
         self.interrupted = False
@@ -59,7 +62,8 @@ class BatchProgress:
             self.skipped.append(event)
             note(f"line {event.line} skipped: {event.reason}")
         elif isinstance(event, Recorded):
-            self.recorded.append(event)
+            self.kept.append(self._keep(event.record))
+            self.resumed += event.resumed
             note(f"line {event.line}{' was done before' if event.resumed else self._outcome(event.record)}")
         elif isinstance(event, Halved):
             self.fitted = event.fitted
@@ -74,7 +78,7 @@ class BatchProgress:
     def summary(self) -> dict[str, Any]:
         """The counts that both commands' JSON has."""
         return {
-            "resumed": sum(event.resumed for event in self.recorded),
+            "resumed": self.resumed,
             "skipped": [vars(skipped) for skipped in self.skipped],
         }
 

@@ -138,11 +138,11 @@ def _batch(runner: Runner, arguments: argparse.Namespace) -> int:
     results = Results(stem, shared_settings(settings, defaults, lab.model, lab.device, runner.half()))
     if first := first_request(file, defaults, results):
         refuse_what_does_not_fit(runner, arguments, memory_queries(runner, first, settings))
-    progress = BatchProgress(lambda record: " done")
+    progress = BatchProgress(lambda record: " done", keep=lambda record: record)
     with pool_from(runner, arguments) as pool:
         compare_lines = partial(compare_file, runner) if pool is None else partial(compare_file_in, pool)
         progress.follow(compare_lines(file, results, settings, defaults))
-    variants = summarize(event.record for event in progress.recorded)
+    variants = summarize(progress.kept)
     for entry in variants:
         rate = entry["agreement_rate"]
         agrees = "—" if rate is None else f"{rate:.1%} as full precision"
@@ -150,5 +150,5 @@ def _batch(runner: Runner, arguments: argparse.Namespace) -> int:
     tell(f"{results.file}, {results.csv}", as_json=arguments.json)
     if arguments.json:
         files = {"jsonl": str(results.file), "csv": str(results.csv)}
-        print_json({"questions": len(progress.recorded), **progress.summary(), "variants": variants, **files})
-    return progress.status(bool(progress.recorded))
+        print_json({"questions": len(progress.kept), **progress.summary(), "variants": variants, **files})
+    return progress.status(bool(progress.kept))

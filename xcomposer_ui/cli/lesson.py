@@ -28,7 +28,14 @@ def add_to(commands: Any) -> None:
     parser.add_argument("--check", action="store_true", help="run every step, and compare with its expected answer")
     parser.add_argument("--answers", metavar="FILE", help="write the teacher's page, with the figures of --check")
     parser.add_argument("--worksheet", metavar="FILE", help="write the worksheet without answers")
-    parser.add_argument("--language", choices=LANGUAGES, default="en", help="of the papers and of what is printed")
+    parser.add_argument(
+        "--lang",
+        "--language",
+        dest="language",
+        choices=LANGUAGES,
+        default="en",
+        help="of the papers and of what is printed",
+    )
     add_options(parser, ("half", "model", "device"))
     add_json_flag(parser)
     parser.set_defaults(execute=execute)

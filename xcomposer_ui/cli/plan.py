@@ -19,8 +19,17 @@ from xcomposer_ui.core.strategies import HALF_DTYPES
 from xcomposer_ui.core.units import GIB, joined, memory
 from xcomposer_ui.finetuning.recipes import OPTIMIZERS
 from xcomposer_ui.planning.fit import advise
-from xcomposer_ui.planning.plan import Plan, PlanRequest, StrategyPlan, picture_size, plan_as_json
-from xcomposer_ui.planning.planner_process import plan_request, plan_training_request
+from xcomposer_ui.planning.plan import (
+    MOST_BATCH,
+    Plan,
+    PlanRequest,
+    StrategyPlan,
+    largest_shown,
+    parameter_count,
+    picture_size,
+    plan_as_json,
+)
+from xcomposer_ui.planning.planner_process import compute_in_one_thread, plan_request, plan_training_request
 from xcomposer_ui.planning.predictions import PredictionError, prediction_error_as_json
 from xcomposer_ui.planning.training_answer import answers, method_name
 from xcomposer_ui.planning.training_plan import RecipePlan, TrainingPlan, TrainingPlanRequest, training_plan_as_json
@@ -42,7 +51,7 @@ def add_to(commands: Any) -> None:
     parser.add_argument("--half", metavar="|".join(HALF_DTYPES), help="the 16-bit type")
     parser.add_argument("--device", metavar="|".join(DEVICES))
     parser.add_argument("--train", action="store_true", help="plan fine-tuning: every recipe, in full and by LoRA")
-    parser.add_argument("--optimizer", default="adamw", metavar="|".join(OPTIMIZERS), help="with --train")
+    parser.add_argument("--optimizer", metavar="|".join(OPTIMIZERS), help="with --train (default adamw)")
     parser.add_argument(
         "--train-tower", action="store_true", help="with --train: full fine-tuning trains the vision tower too"
     )
@@ -58,6 +67,7 @@ def execute(arguments: argparse.Namespace) -> int:
     request = request_from(arguments)
     if arguments.calibrate:
         return calibrated(request, arguments.json)
+    compute_in_one_thread()
     if isinstance(request, TrainingPlanRequest):
         training = plan_training_request(request)
         document, shown = training_plan_as_json(training), training_as_text(training)
@@ -81,10 +91,17 @@ def request_from(arguments: argparse.Namespace) -> PlanRequest:
         "memory_bytes": None if arguments.memory is None else int(arguments.memory * GIB),
     }
     if not arguments.train:
+        for flag, given in (
+            ("--lora-rank", arguments.lora_rank is not None),
+            ("--optimizer", arguments.optimizer is not None),
+            ("--train-tower", arguments.train_tower),
+        ):
+            if given:
+                raise UserError("only_with_train", flag=flag)
         return PlanRequest(**fields, **settings_given(arguments, PlanRequest))
     if arguments.calibrate:
         raise UserError("calibrated_training")
-    more: dict[str, Any] = {"optimizer": arguments.optimizer, "trains_tower": arguments.train_tower}
+    more: dict[str, Any] = {"optimizer": arguments.optimizer or "adamw", "trains_tower": arguments.train_tower}
     return TrainingPlanRequest(**fields, **more, **settings_given(arguments, TrainingPlanRequest))
 
 
@@ -112,8 +129,9 @@ def calibrated(request: PlanRequest, as_json: bool) -> int:
 
 def as_text(plan: Plan) -> str:
     lines = [
-        f"{plan.model}: {plan.parameters / 1e9:.2f} billion parameters; {plan.prompt_tokens} prompt tokens "
-        f"({plan.image_tokens} of the picture), {plan.request.new_tokens} new ones, batch {plan.request.batch}",
+        f"{plan.model}: {parameter_count(plan.parameters, 'en')}; {plan.prompt_tokens} prompt tokens "
+        f"({plan.image_tokens} of the picture), {plan.request.new_tokens} new ones, batch {plan.request.batch}, "
+        f"16 bits in {plan.request.half}",
         f"{'strategy':<30}{'weights':>10}{'cache':>10}{'activations':>13}{'total':>10}  {'peak in':<8}{'on card':>10}"
         f"{'batch':>7}  smallest card",
         *(_line(strategy) for strategy in plan.strategies),
@@ -130,7 +148,7 @@ def as_text(plan: Plan) -> str:
 
 
 def _line(plan: StrategyPlan) -> str:
-    batch = "—" if plan.largest_batch is None else str(plan.largest_batch)
+    batch = largest_shown(plan.largest_batch, MOST_BATCH)
     ending = f"  (dtypes clash in the {plan.fails_in})" if plan.fails_in else ""
     sizes = (
         plan.weights_bytes, plan.kv_cache_bytes, plan.activation_peak_bytes, plan.total_bytes, plan.on_card.total_bytes,
@@ -150,7 +168,7 @@ def training_as_text(plan: TrainingPlan) -> str:
     request = plan.request
     tower = "trained" if request.trains_tower else "frozen"
     lines = [
-        f"{plan.model}: {plan.parameters / 1e9:.2f} billion parameters; {plan.sequence_tokens} tokens an example "
+        f"{plan.model}: {parameter_count(plan.parameters, 'en')}; {plan.sequence_tokens} tokens an example "
         f"({plan.image_tokens} of the picture), batch {request.batch}, {request.optimizer}, vision tower {tower}",
         "",
         *(f"{answer.memory}: {answer.sentence}" for answer in answers(plan, "en")),

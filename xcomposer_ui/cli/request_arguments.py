@@ -32,7 +32,8 @@ def add_request_arguments(
 def add_settings(parser: argparse.ArgumentParser, record: type) -> None:
     for s in settings_of(record, flagged=True):
         metavar = "N" if s.kind is int else "X"
-        parser.add_argument(str(s.flag), dest=s.name, type=s.kind, default=s.default, metavar=metavar, help=s.help)
+        shown = s.help if s.default is None else f"{s.help} (default {s.default:g})".lstrip()
+        parser.add_argument(str(s.flag), dest=s.name, type=s.kind, default=s.default, metavar=metavar, help=shown)
 
 
 def runner_from(arguments: argparse.Namespace) -> Runner:

@@ -115,13 +115,13 @@ def _batch(runner: Runner, arguments: argparse.Namespace) -> int:
     shared = {"strategy": arguments.strategy, "half": arguments.half, **given}
     if first := first_request(file, shared, results):
         refuse_what_does_not_fit(runner, arguments, [runner.resolved(first).memory_query()])
-    progress = BatchProgress(_outcome)
+    progress = BatchProgress(_outcome, keep=lambda record: record["failure"] is not None)
     with pool_from(runner, arguments) as pool:
         run_lines = partial(run_file, runner) if pool is None else partial(run_file_in, pool)
         progress.follow(run_lines(file, results, shared, arguments.batch_size))
     summary = progress.summary()
-    failed = sum(event.record["failure"] is not None for event in progress.recorded)
-    answered = len(progress.recorded) - failed
+    failed = sum(progress.kept)
+    answered = len(progress.kept) - failed
     note(f"{answered} answered ({summary['resumed']} before), {failed} failed, {len(progress.skipped)} skipped")
     if arguments.json:
         print_json(

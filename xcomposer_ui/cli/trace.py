@@ -16,11 +16,15 @@ from xcomposer_ui.cli.request_arguments import (
     request_given,
     runner_from,
 )
+from xcomposer_ui.core.errors import check_range
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.strategies import STRATEGIES, strategy_named
 from xcomposer_ui.runtime.runner import TRACED_TOKENS, Runner
 from xcomposer_ui.tracing.dtype_flow import Traced, flow_as_json
 from xcomposer_ui.tracing.dtype_path import PathStep, path, paths_aligned, step_as_json
+
+DEEPEST = 99
+"""Deeper than the modules of any model are nested."""
 
 BETWEEN = {
     "pixels": "(pixels)",
@@ -36,13 +40,16 @@ def add_to(commands: Any) -> None:
     names = "|".join(STRATEGIES)
     parser.add_argument("--strategy", required=True, metavar=names, help="how dtypes are handled")
     parser.add_argument("--against", metavar=names, help="trace this strategy too, side by side")
-    parser.add_argument("--depth", type=int, default=1, metavar="N", help="of the table: 0 stages, 1 their parts, …")
+    parser.add_argument(
+        "--depth", type=int, default=1, metavar="N", help="of the table: 0 stages, 1 their parts (default), …"
+    )
     parser.set_defaults(execute=execute)
 
 
 def execute(arguments: argparse.Namespace) -> int:
     for name in filter(None, (arguments.strategy, arguments.against)):
         strategy_named(name)  # before anything is loaded
+    check_range("--depth", arguments.depth, 0, DEEPEST)
     runner = runner_from(arguments)
     request = request_given(arguments, strategy=arguments.strategy)
     against = replace(request, strategy=arguments.against) if arguments.against else None

@@ -7,6 +7,7 @@ import hashlib
 import io
 import os
 import platform
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +16,15 @@ from xcomposer_ui.compare.comparison import Comparison
 from xcomposer_ui.compare.report import as_document
 from xcomposer_ui.compare.verdict import host_bound, verdict
 from xcomposer_ui.core.hardware_names import nvidia_card, processor_name
-from xcomposer_ui.core.messages import LANGUAGES, Sentence
+from xcomposer_ui.core.messages import LANGUAGES, Message, Sentence
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.result import RunResult, result_as_json
 from xcomposer_ui.core.versions import installed
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+NO_REASONS: Mapping[str, Sentence] = {}
 
 LIBRARIES = ("torch", "transformers", "gradio")
 
@@ -32,10 +35,10 @@ def context_as_json(request: Request, comparison: Comparison, *, with_picture: b
     with_picture: whether to include the picture itself.
     """
     device = comparison.runs[0].result.device if comparison.runs else None
-    reasons = dict(comparison.runs[0].result.reasons) if comparison.runs else {}
+    reasons = comparison.runs[0].result.reasons if comparison.runs else {}
     return {
         "question": question_as_json(request, with_picture=with_picture),
-        "environment": environment(device, reasons.get("device")),
+        "environment": environment(device, reasons),
         "verdict": {language: verdict(comparison, language) for language in LANGUAGES},
         "host_bound": host_bound(comparison) or None,
     }
@@ -46,7 +49,7 @@ def run_as_json(result: RunResult) -> dict[str, Any]:
     return {
         **result_as_json(result),
         "question": question_as_json(result.request),
-        "environment": environment(result.device, result.reasons.get("device")),
+        "environment": environment(result.device, result.reasons),
     }
 
 
@@ -84,8 +87,12 @@ def picture_as_json(image: Image, file: str | Path | None = None, with_picture: 
     return found
 
 
-def environment(device: str | None, device_reason: Sentence | None = None) -> dict[str, Any]:
-    """Versions, processor, GPU and for CUDA its driver; None for what is unknown."""
+def environment(device: str | None, reasons: Mapping[str, Sentence]) -> dict[str, Any]:
+    """Versions, processor, GPU and for CUDA its driver; None for what is unknown.
+
+    reasons: of a run's result, which say how many threads computed it where it ran on the CPU.
+    """
+    device_reason, threads = reasons.get("device"), reasons.get("threads")
     return {
         "xcomposer_ui": __version__,
         "python": platform.python_version(),
@@ -93,6 +100,7 @@ def environment(device: str | None, device_reason: Sentence | None = None) -> di
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "processor": processor_name(),
         "cores": os.cpu_count(),
+        "threads": threads.facts["threads"] if isinstance(threads, Message) else None,
         "device": device,
         "device_reason": None if device_reason is None else str(device_reason),
         **_card(device),

@@ -12,6 +12,7 @@ from xcomposer_ui.compare.script import script
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.metrics import Metric, metrics
 from xcomposer_ui.core.request import OPTIONAL_SETTINGS, Request, settings_of
+from xcomposer_ui.core.strategies import STRATEGIES
 from xcomposer_ui.core.units import UNKNOWN
 
 CONTEXT = ("question", "environment")
@@ -90,7 +91,7 @@ def csv_rows(document: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _csv_row(run: Mapping[str, Any], divergence: Mapping[str, Any]) -> dict[str, Any]:
-    row = {**run, "failure": failure_line(run.get("failure"))}
+    row = {**run, "half": _dtype(run), "failure": failure_line(run.get("failure"))}
     for metric in metrics("csv"):
         row[metric.field] = metric.value(run)
         if metric.spread:
@@ -161,9 +162,10 @@ def _figures(document: Mapping[str, Any]) -> str:
             columns.append([_range(metric, run) for run in runs])
     heads.append("like full precision")
     columns.append([{True: "yes", False: "no"}.get(run.get("same_as_full"), UNKNOWN) for run in runs])
+    medians = "; medians of the repeats" if any(run.get("repeats", 1) > 1 for run in runs) else ""
     kinds = {run.get("peak_memory_kind") for run in runs} - {None}
     return (
-        f"## Figures\n\n{runs[0].get('model')} on {runs[0].get('device')}; medians of the repeats. "
+        f"## Figures\n\n{runs[0].get('model')} on {runs[0].get('device')}{medians}. "
         f"Memory: {', '.join(sorted(kinds)) or UNKNOWN}.\n\n{table(heads, zip(*columns, strict=True))}"
     )
 
@@ -210,8 +212,13 @@ def environment_section(environment: Mapping[str, Any] | None) -> str:
 
 
 def variant(entry: Mapping[str, Any]) -> str:
-    """The strategy and the 16-bit dtype of a run or a divergence: "autocast (float16)"."""
-    return f"{entry['strategy']} ({entry.get('half')})"
+    """The strategy and the dtype of a run or a divergence: "autocast (float16)", "full (float32)"."""
+    return f"{entry['strategy']} ({_dtype(entry)})"
+
+
+def _dtype(entry: Mapping[str, Any]) -> str | None:
+    strategy, half = STRATEGIES.get(entry["strategy"]), entry.get("half")
+    return half if strategy is None or half is None else strategy.dtype(half)
 
 
 def _spread(metric: Metric, run: Mapping[str, Any]) -> tuple[float | None, float | None]:

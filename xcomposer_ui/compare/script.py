@@ -35,6 +35,7 @@ from xcomposer_ui.core.images import open_picture
 
 CHECKPOINT = {checkpoint}
 DEVICE = {device}
+THREADS = {threads}  # of the CPU
 QUESTION = {question}
 HISTORY = {history}
 SEED = {seed}
@@ -74,6 +75,8 @@ def ask(model, tokenizer, image, image_dtype, autocast):
 
 
 def main():
+    if THREADS is not None:
+        torch.set_num_threads(THREADS)
     image = picture()
     tokenizer = AutoTokenizer.from_pretrained(CHECKPOINT)
     for name, weights, image_dtype, autocast in RUNS:
@@ -110,6 +113,7 @@ def script(document: Mapping[str, Any]) -> str:
         imports="from xcomposer_ui.core.settings import EMBEDDED_PATH\n" if embedded else "",
         checkpoint="str(EMBEDDED_PATH)" if embedded else _literal(runs[0]["model"]),
         device=_literal(runs[0]["device"] if runs[0].get("device") in DEVICES[1:] else "cpu"),
+        threads=_whole((document.get("environment") or {}).get("threads")),
         question=_literal(question.get("text", "")),
         history=repr([(str(asked), str(answered)) for asked, answered in question.get("history") or ()]),
         seed=int(question.get("seed", runs[0].get("seed") or 0)),
@@ -126,7 +130,7 @@ def script(document: Mapping[str, Any]) -> str:
 def _run(run: Mapping[str, Any]) -> tuple[str, str, str, str | None]:
     strategy = STRATEGIES[run["strategy"]]
     half = next((h for h in HALF_DTYPES if h == run.get("half")), HALF_DTYPES[0])
-    name = f"{strategy.name} ({half})"
+    name = f"{strategy.name} ({strategy.dtype(half)})"
     return name, strategy.weights_dtype(half), strategy.image_dtype(half), half if strategy.autocast else None
 
 

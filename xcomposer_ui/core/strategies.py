@@ -64,6 +64,10 @@ class Strategy:
         """Whether the 16-bit dtype makes a difference."""
         return HALF in (self.weights.dtype, self.image) or self.autocast
 
+    def dtype(self, half: str) -> str:
+        """The dtype that names a run of the strategy: `half`, or the weights' where the 16-bit dtype plays no part."""
+        return half if self.uses_half else self.weights_dtype(half)
+
     def key(self, pattern: str = "strategy.{name}") -> str:
         """The locales' key of a text about the strategy; the strategy's name where there is no such text."""
         key = pattern.format(name=self.name)

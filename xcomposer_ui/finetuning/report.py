@@ -36,7 +36,7 @@ def document_of(finetuning: Finetuning) -> dict[str, Any]:
             language: {name: found.in_language(language) for name, found in verdicts.items() if found is not None}
             for language in LANGUAGES
         },
-        "environment": environment(finetuning.device),
+        "environment": environment(finetuning.device, {}),
     }
 
 

@@ -7,13 +7,14 @@ from xcomposer_ui.core.strategies import HALF_DTYPES
 from xcomposer_ui.core.units import joined, memory, share, significant
 from xcomposer_ui.finetuning.recipes import REFERENCE, recipe_named
 from xcomposer_ui.finetuning.request import HELD_OUT_QUESTIONS, FinetuningRequest
-from xcomposer_ui.finetuning.result import MEMORY_FIGURES, Finetuning, RecipeResult
+from xcomposer_ui.finetuning.result import AVERAGED_LOSSES, MEMORY_FIGURES, Finetuning, RecipeResult
 from xcomposer_ui.planning.default_choices import verdict_on
 from xcomposer_ui.planning.hardware import SLOW, Check
 
 DIFFERENT_QUESTIONS = 10
 """Of HELD_OUT_QUESTIONS, by which two accuracies must differ for one recipe to have learned less: twice the standard
-deviation of a difference of two shares near 0.9 is 8.5 questions."""
+deviation of a difference of two shares near 0.9 is 8.5 questions. A recipe that
+gains fewer by training has not learned."""
 
 MENTIONED_SHARE = 0.01
 """Shares of underflow and of swallowed updates from here on are part of the verdict."""
@@ -34,14 +35,21 @@ def _learned(result: RecipeResult, reference: RecipeResult | None) -> Message:
         "right": _questions(result.accuracy_after),
         "before": _questions(result.accuracy_before),
         "total": HELD_OUT_QUESTIONS,
+        "averaged": min(AVERAGED_LOSSES, len(result.losses)),
         "loss": "—" if result.final_loss is None else significant(result.final_loss),
     }
     if reference is None or reference is result or reference.accuracy_after is None:
-        return Message("train.verdict.alone", **facts)
+        return Message("train.verdict.alone" if _learns(result) else "train.verdict.nothing", **facts)
     difference = _questions(result.accuracy_after) - _questions(reference.accuracy_after)
     facts["reference"] = _questions(reference.accuracy_after)
     case = "less" if difference <= -DIFFERENT_QUESTIONS else "more" if difference >= DIFFERENT_QUESTIONS else "same"
+    if case == "same" and not _learns(reference):
+        case = "neither"
     return Message(f"train.verdict.{case}", **facts)
+
+
+def _learns(result: RecipeResult) -> bool:
+    return _questions(result.accuracy_after) - _questions(result.accuracy_before) >= DIFFERENT_QUESTIONS
 
 
 def _why(result: RecipeResult) -> Message:

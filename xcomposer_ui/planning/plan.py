@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from xcomposer_ui.core.errors import UserError, check_choice, check_range
+from xcomposer_ui.core.messages import Message
 from xcomposer_ui.core.records import record_as_data
 from xcomposer_ui.core.request import (
     MOST_TILES,
@@ -23,7 +24,7 @@ from xcomposer_ui.core.request import (
 )
 from xcomposer_ui.core.settings import DEVICES
 from xcomposer_ui.core.strategies import checked_half
-from xcomposer_ui.core.units import GIB
+from xcomposer_ui.core.units import GIB, UNKNOWN, significant
 
 LONGEST_SIDE = 100_000
 
@@ -211,3 +212,17 @@ def picture_size(text: str) -> tuple[int, int] | None:
     if found is None:
         raise UserError("bad_picture_size", text=text[:40])
     return int(found[1]), int(found[2])
+
+
+def parameter_count(parameters: int, language: str) -> str:
+    """A model's number of parameters in words: "2.02 million parameters"."""
+    small = parameters < 1e8
+    # Chinese counts in hundreds of millions, and in tens of thousands.
+    unit = (1e6 if small else 1e9) if language == "en" else (1e4 if small else 1e8)
+    count = Message("plan.parameters.small" if small else "plan.parameters", n=significant(parameters / unit))
+    return count.in_language(language)
+
+
+def largest_shown(count: int | None, bound: int) -> str:
+    """The largest batch or number of tiles that fits, for people: at `bound`, where planning ends, it is "≥ 4096"."""
+    return UNKNOWN if count is None else f"≥ {count}" if count >= bound else str(count)

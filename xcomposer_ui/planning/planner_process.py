@@ -41,6 +41,14 @@ AnyRequest = TypeVar("AnyRequest", bound=PlanRequest)
 Result = TypeVar("Result")
 
 
+def compute_in_one_thread() -> None:
+    """Have PyTorch, which is imported later, plan in one thread where OMP_NUM_THREADS does not say otherwise.
+
+    A run of a small model takes as many, and the scratch memory of its kernels depends on them.
+    """
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
 def plan_request(request: PlanRequest) -> Plan:
     """The plan of `request`, computed in this process. Imports torch."""
     from xcomposer_ui.backends.planning.planner import plan
@@ -213,7 +221,7 @@ def _guarded(compute: Callable[[Argument], Result], argument: Argument) -> Resul
 
 def _prepare() -> None:
     """Set up the process: one thread, low priority, stdout (the parent's JSON) to stderr, end with the parent."""
-    os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is imported, which is later
+    compute_in_one_thread()
     if hasattr(os, "nice"):
         os.nice(NICENESS)
     os.dup2(2, 1)

@@ -8,10 +8,12 @@ import signal
 import socket
 import sys
 import threading
+import urllib.request
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import gradio as gr
+import httpx
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 
@@ -43,11 +45,16 @@ MOST_WAITING = 256
 THREADS = MOST_COMPUTING + 32
 """Each call that runs, or waits for the model, has a thread; the rest is for all other events."""
 
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
 LARGEST_UPLOAD = "50mb"
 
 
 def serve(settings: Settings) -> None:
-    """Serve the page until the process is interrupted. Raises UserError where its port is taken, or as PooledRunner."""
+    """Serve the page until the process is interrupted.
+
+    Raises UserError where its port is taken or its own address cannot be reached, or as PooledRunner.
+    """
     _check_port(settings.host, settings.port)
     if settings.workers:
         runner: Runner = PooledRunner(settings, settings.workers, visitor=current_session)
@@ -56,10 +63,12 @@ def serve(settings: Settings) -> None:
     plans = PlannerProcess(card=runner.memory_budget if settings.on_zero_gpu else None)
     if settings.on_zero_gpu:
         _place(runner)
-    app, address, _ = launch(settings, runner, plans)
-    print(f"The lab is at {address}", flush=True)
-    threading.Thread(target=_warm_up, args=(runner, plans), name="warm-up", daemon=True).start()
+    _except_loopback_from_proxies()
     try:
+        with _own_address_reached():
+            app, address, _ = launch(settings, runner, plans)
+        print(f"The lab is at {address}", flush=True)
+        threading.Thread(target=_warm_up, args=(runner, plans), name="warm-up", daemon=True).start()
         with _ended_by_sigterm(plans.close, runner.close):
             app.block_thread()
     finally:
@@ -127,6 +136,25 @@ def _check_port(host: str, port: int) -> None:
             probe.bind((host, port))
         except OSError as error:
             raise UserError("port_taken", host=host, port=port, reason=error.strerror) from None
+
+
+def _except_loopback_from_proxies() -> None:
+    """Let this process reach itself although its environment names a proxy: Gradio asks its own address at launch."""
+    proxies = urllib.request.getproxies_environment()
+    if proxies:  # without a variable, NO_PROXY would hide the proxies of the system's settings
+        hosts = ",".join(filter(None, (proxies.get("no"), *LOOPBACK)))
+        os.environ.update(no_proxy=hosts, NO_PROXY=hosts)
+
+
+@contextlib.contextmanager
+def _own_address_reached() -> Iterator[None]:
+    """A context in which Gradio's failure to reach its own address is a UserError."""
+    try:
+        yield
+    except Exception as error:
+        if not isinstance(error, httpx.HTTPError) and "proxy settings" not in str(error):
+            raise
+        raise UserError("own_address", reason=str(error)) from error
 
 
 def _place(runner: Runner) -> None:

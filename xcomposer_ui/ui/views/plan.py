@@ -8,10 +8,11 @@ from markupsafe import Markup
 
 from xcomposer_ui.core.memory_timeline import PHASES
 from xcomposer_ui.core.messages import Message, text
+from xcomposer_ui.core.request import MOST_TILES
 from xcomposer_ui.core.strategies import STRATEGIES, strategy_name
-from xcomposer_ui.core.units import UNKNOWN, joined, memory, seconds, significant
+from xcomposer_ui.core.units import joined, memory, seconds
 from xcomposer_ui.planning.hardware import Check
-from xcomposer_ui.planning.plan import Plan, StrategyPlan
+from xcomposer_ui.planning.plan import MOST_BATCH, Plan, StrategyPlan, largest_shown, parameter_count
 from xcomposer_ui.planning.predictions import PredictionError
 from xcomposer_ui.planning.training_answer import memory_name
 from xcomposer_ui.planning.training_plan import TrainingPlan
@@ -32,7 +33,7 @@ def plan_view(session: PlanSession, language: str) -> Markup:
     plan = session.plan
     if isinstance(plan, TrainingPlan):
         line = _line(plan, language) if _on_cpu(plan) else None
-        return training_plan_view(plan, _parameters(plan, language), line, language)
+        return training_plan_view(plan, parameter_count(plan.parameters, language), line, language)
     tiled = any(strategy.largest_tiles is not None for strategy in plan.strategies)
     more = ("tiles",) if tiled else ()
     columns = ("strategy", "weights", "cache", *PHASES, "total", "peak", "card", "batch", *more)
@@ -113,16 +114,8 @@ def _names(strategies: Sequence[StrategyPlan], plan: Plan, language: str) -> str
     )
 
 
-def _parameters(plan: Plan | TrainingPlan, language: str) -> str:
-    small = plan.parameters < 1e8
-    # Chinese counts in hundreds of millions, and in tens of thousands.
-    unit = (1e6 if small else 1e9) if language == "en" else (1e4 if small else 1e8)
-    key = "plan.parameters.small" if small else "plan.parameters"
-    return text(key, language, n=significant(plan.parameters / unit))
-
-
 def _about(plan: Plan, language: str) -> str:
-    about = f"{_parameters(plan, language)} · " + text(
+    about = f"{parameter_count(plan.parameters, language)} · " + text(
         "plan.summary",
         language,
         prompt=plan.prompt_tokens,
@@ -177,12 +170,13 @@ def _line(plan: Plan | TrainingPlan, language: str) -> tuple[int, str] | None:
 
 def _figures(plan: StrategyPlan, tiled: bool) -> list[str | Message]:
     phases = [plan.phases[phase].activation_bytes if phase in plan.phases else None for phase in PHASES]
-    counts = [plan.largest_batch, *([plan.largest_tiles] if tiled else [])]
+    tiles = (largest_shown(plan.largest_tiles, MOST_TILES),) if tiled else ()
     return [
         *(joined(memory(size)) for size in (plan.weights_bytes, plan.kv_cache_bytes, *phases, plan.total_bytes)),
         Message(f"plan.column.{plan.peak_phase}"),
         joined(memory(plan.on_card.total_bytes)),
-        *(UNKNOWN if count is None else str(count) for count in counts),
+        largest_shown(plan.largest_batch, MOST_BATCH),
+        *tiles,
     ]
 
 
