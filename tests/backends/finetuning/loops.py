@@ -10,6 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from xcomposer_ui.backends.checkpoint import load
+from xcomposer_ui.core.settings import EMBEDDED_PATH
 from xcomposer_ui.backends.finetuning.data import FinetuningData
 from xcomposer_ui.backends.finetuning.execution import finetuning_steps
 from xcomposer_ui.finetuning.request import FinetuningRequest
@@ -21,7 +22,7 @@ SMALL: dict[str, Any] = {"steps": 3, "batch": 1, "with_accuracy": False}
 
 def embedded(dtype: torch.dtype) -> Any:
     """The embedded model in training mode, its tower frozen."""
-    model = load("embedded", "float32", "cpu", lambda fraction: None)[0].float()
+    model = load(EMBEDDED_PATH, "float32", "cpu", lambda fraction: None, "embedded")[0].float()
     with torch.no_grad():  # its weights may be mapped from the file
         for parameter in model.parameters():
             parameter.data = parameter.clone().to(dtype)
