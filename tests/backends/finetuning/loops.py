@@ -10,9 +10,9 @@ import torch
 from torch.nn import functional as F
 
 from xcomposer_ui.backends.checkpoint import load
-from xcomposer_ui.core.settings import EMBEDDED_PATH
 from xcomposer_ui.backends.finetuning.data import FinetuningData
 from xcomposer_ui.backends.finetuning.execution import finetuning_steps
+from xcomposer_ui.core.settings import EMBEDDED_PATH
 from xcomposer_ui.finetuning.request import FinetuningRequest
 from xcomposer_ui.finetuning.result import Finetuning
 from xcomposer_ui.training.batching import answer_logits, picture_cache
