@@ -92,7 +92,7 @@ def test_the_report_repeats_what_was_measured(document: dict, folder: Path, caps
     lines = out.stdout.splitlines()
     assert "mat1 and mat2 must have the same dtype" in lines[0]
     for run, line in zip(document["runs"][1:], lines[1:], strict=True):
-        assert line.startswith(f"{run['strategy']} ({run['half']}): {run['answer']!r} in ")
+        assert line.startswith(f"{run['strategy']} ({run['weights_dtype']}): {run['answer']!r} in ")
 
 
 @pytest.mark.parametrize(
