@@ -219,33 +219,6 @@ def test_a_prediction_ends_when_its_page_is_closed(picture: str) -> None:
     served.close()
 
 
-class Deaf(Visitor):
-    """A page that is closed before it reads its first message."""
-
-    async def _dispatch(self) -> None:
-        await asyncio.Event().wait()
-
-
-def test_a_prediction_ends_when_its_page_is_closed_before_it_reads_a_message(picture: str) -> None:
-    plans, runner = Endless(), ScriptedRunner(before=(MemorySoFar(COURSE),), held_at=1)
-    served, address, _ = launch(Settings(port=0), runner, plans)  # type: ignore[arg-type]  # the doubles fit
-
-    async def visit() -> None:
-        async with httpx.AsyncClient(base_url=address) as client:
-            config = (await client.get("/config")).json()
-        async with Deaf(address, config) as visitor:
-            visitor.set(picture=await visitor.upload(Path(picture)), question="What?")
-            pressed = asyncio.ensure_future(anext(visitor.press("run")))
-            assert await asyncio.to_thread(plans.begun.wait, 60)
-            assert not plans.given_up.is_set()
-            pressed.cancel()
-
-    awaited(visit())
-    assert plans.given_up.wait(60)
-    runner.go.set()
-    served.close()
-
-
 class Asked(ScriptedPlans):
     """left: whether the caller of each prediction had left."""
 

@@ -119,8 +119,7 @@ def caller_gone() -> Gone:
         return lambda: False
     app: Any = request.request.scope["app"]
     event = app.get_blocks()._queue.event_ids_to_events.get(LocalContext.event_id.get(None))
-    # A page that is closed before it reads its first message ends with its heartbeat: the event is closed, but alive.
-    return lambda: event is not None and (event.closed or not event.alive)
+    return lambda: event is not None and not event.alive
 
 
 def calls_in(blocks: Any, queue: str) -> int:
