@@ -26,7 +26,7 @@ from PIL import Image, ImageDraw
 
 from tests.benchmarks.measure import median, report
 from tests.ui.calls import values
-from tests.ui.visitor import Visitor, served
+from tests.ui.visitor import Visitor, config_of, served
 from xcomposer_ui.core.events import Finished
 from xcomposer_ui.core.images import open_picture
 from xcomposer_ui.core.request import Request
@@ -184,8 +184,7 @@ async def crowd(address: str, count: int) -> tuple[int, Counter[str]]:
 
 
 async def visit(arguments: argparse.Namespace, class_: list[Pupil], address: str) -> None:
-    async with httpx.AsyncClient(base_url=address, timeout=600) as client:
-        config = (await client.get("/config")).json()
+    config = await config_of(address)
     first = Pupil(class_[0].picture, class_[0].question, class_[0].answer)
     await attend(0, first, address, config, time.monotonic() + 1, Lesson())  # the model is loaded
     lesson, began = Lesson(Counter(dict.fromkeys(range(len(class_)), 0))), time.monotonic()

@@ -18,10 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from tests.benchmarks.measure import median, report
-from tests.ui.visitor import Visitor, served
+from tests.ui.visitor import Visitor, config_of, served
 from xcomposer_ui.core.messages import text
 from xcomposer_ui.lesson.step import Step, lesson
 
@@ -75,8 +73,7 @@ async def explore(address: str, config: dict[str, Any]) -> list[float]:
 
 
 async def visits(address: str, count: int, *, apart: bool) -> tuple[Waits, list[float]]:
-    async with httpx.AsyncClient(base_url=address, timeout=600) as client:
-        config = (await client.get("/config")).json()
+    config = await config_of(address)
     waits, steps = Waits(), list(lesson())
     orders = [steps[n % len(steps) :] + steps[: n % len(steps)] if apart else steps for n in range(count)]
     await asyncio.gather(*(attend(address, config, order, waits) for order in orders))

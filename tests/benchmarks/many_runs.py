@@ -21,7 +21,7 @@ import psutil
 from tests.benchmarks.class_of_fifty import Pupil, pupils
 from tests.benchmarks.measure import report
 from tests.ui.calls import values
-from tests.ui.visitor import FRESH, Visitor, served
+from tests.ui.visitor import FRESH, Visitor, config_of, served
 
 MIB = 1 << 20
 AT_ONCE, RUNS_EACH, PICTURES, SAMPLES = 4, 10, 30, 10
@@ -77,8 +77,7 @@ async def visit(address: str, config: dict[str, Any], pupil: Pupil, watch: Watch
 
 async def visits(address: str, class_: Iterator[Pupil], count: int, watch: Watch) -> None:
     """`count` visits, AT_ONCE of them at a time."""
-    async with httpx.AsyncClient(base_url=address, timeout=600) as client:
-        config = (await client.get("/config")).json()
+    config = await config_of(address)
     left = iter(range(count))
 
     async def some() -> None:

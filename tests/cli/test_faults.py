@@ -14,14 +14,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import httpx
 import psutil
 import pytest
 from PIL import Image
 
 from tests.checkpoints import write_checkpoint, write_questions
 from tests.ui.calls import awaited
-from tests.ui.visitor import Visitor, served
+from tests.ui.visitor import Visitor, config_of, served
 from xcomposer_ui.__main__ import main
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.events import Finished
@@ -131,9 +130,7 @@ def test_sigterm_during_a_run_ends_the_lab_and_its_children(lab: tuple[str, psut
     address, process = lab
 
     async def visit() -> list[psutil.Process]:
-        async with httpx.AsyncClient(base_url=address, timeout=WAIT_SEC) as client:
-            config = (await client.get("/config")).json()
-        async with Visitor(address, config) as visitor:
+        async with Visitor(address, await config_of(address)) as visitor:
             picture = await visitor.upload(folder / "a.png")
             visitor.set(picture=picture, question="Describe the image.", temperature=5, top_p=1, max_new_tokens=4000)
             async for _ in visitor.press("run"):

@@ -13,7 +13,7 @@ import pytest
 from tests.planning.scripted import ScriptedPlans
 from tests.runtime.test_runner import ScriptedBackend
 from tests.ui.calls import awaited, compare_values, values
-from tests.ui.visitor import Visitor
+from tests.ui.visitor import Visitor, config_of
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.result import Measurement
 from xcomposer_ui.core.settings import Settings
@@ -56,9 +56,7 @@ def address(silent: Silent) -> Iterator[str]:
 
 def test_a_run_ends_when_its_page_is_closed_before_the_first_token(silent: Silent, address: str, picture: str) -> None:
     async def visit() -> None:
-        async with httpx.AsyncClient(base_url=address) as client:
-            config = (await client.get("/config")).json()
-        async with Visitor(address, config) as visitor:
+        async with Visitor(address, await config_of(address)) as visitor:
             visitor.set(picture=await visitor.upload(Path(picture)), question="What?")
             async for _ in visitor.press("run"):
                 if silent.begun.is_set():

@@ -12,13 +12,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from tests.planning.scripted import GIB, ScriptedPlans, a_plan
 from tests.ui.calls import awaited
 from tests.ui.scripted import ScriptedRunner
-from tests.ui.visitor import Visitor
+from tests.ui.visitor import Visitor, config_of
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.events import MemorySoFar, Status
 from xcomposer_ui.core.memory_timeline import MemorySample, MemoryTimeline
@@ -205,9 +204,7 @@ def test_a_prediction_ends_when_its_page_is_closed(picture: str) -> None:
     served, address, _ = launch(Settings(port=0), ScriptedRunner(), plans)  # type: ignore[arg-type]  # the doubles fit
 
     async def visit() -> None:
-        async with httpx.AsyncClient(base_url=address) as client:
-            config = (await client.get("/config")).json()
-        async with Visitor(address, config) as visitor:
+        async with Visitor(address, await config_of(address)) as visitor:
             visitor.set(picture=await visitor.upload(Path(picture)), question="What?")
             async for _ in visitor.press("run"):
                 pass
@@ -238,9 +235,7 @@ def test_a_step_of_the_lesson_does_not_end_with_the_visitor_who_was_first(monkey
     served, address, _ = launch(Settings(port=0), ScriptedRunner(), plans)  # type: ignore[arg-type]  # the doubles fit
 
     async def visit() -> str:
-        async with httpx.AsyncClient(base_url=address) as client:
-            config = (await client.get("/config")).json()
-        async with Visitor(address, config) as visitor:
+        async with Visitor(address, await config_of(address)) as visitor:
             async for _ in visitor.press("lesson", "select", sent={"go": "memory"}):
                 pass
             async for _ in visitor.press("lesson", "submit", sent={"choice": "half"}):

@@ -62,6 +62,12 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+async def config_of(address: str) -> dict[str, Any]:
+    """The components and events of the page at `address`, which its visitors share."""
+    async with httpx.AsyncClient(base_url=address, timeout=600) as client:
+        return dict((await client.get("/config")).raise_for_status().json())
+
+
 class Visitor:
     """One page of one browser, open within its context. values: of the page's components, by id.
 
