@@ -29,6 +29,10 @@ ARGUMENTS = (
 expect.set_options(timeout=60_000)  # a busy machine is not a failure
 LOCAL = {"127.0.0.1", "localhost", ""}
 
+LEAVES = "leaves the page"
+GIVEN_UP = ("AbortError: signal is aborted", "Unexpected error Connection errored out")
+"""What Gradio's client logs about the events under way when their page is left."""
+
 Serve = Callable[..., str]
 Open = Callable[..., Page]
 
@@ -110,10 +114,13 @@ def windows(browser: Browser) -> Iterator[Callable[..., BrowserContext]]:
 def open_page(windows: Callable[..., BrowserContext]) -> Iterator[Open]:
     """Open an address; at the end of the test no page may have complained."""
     pages: list[Page] = []
+    left: set[Page | None] = set()
     complaints: list[str] = []
 
     def told(message: ConsoleMessage) -> None:
-        if message.type == "error":
+        if message.text == LEAVES:
+            left.add(message.page)
+        elif message.type == "error" and not (message.page in left and message.text.startswith(GIVEN_UP)):
             complaints.append(f"console: {message.text}")
 
     def asked(request: Request) -> None:
@@ -126,6 +133,8 @@ def open_page(windows: Callable[..., BrowserContext]) -> Iterator[Open]:
         pages.append(page)
         # The window's pages share what the browser keeps; each begins with nothing, and keeps its own at a reload.
         page.add_init_script("if (!sessionStorage.visit) { localStorage.clear(); sessionStorage.visit = 1; }")
+        page.add_init_script(f"addEventListener('beforeunload', () => console.debug('{LEAVES}'))")
+        page.on("domcontentloaded", lambda loaded: left.discard(loaded))
         page.on("pageerror", lambda error: complaints.append(f"script error: {error}"))
         page.on("console", told)
         page.on("request", asked)

@@ -164,6 +164,20 @@ def test_a_reload_loses_nothing_but_the_visitors_own_picture(lab: Lab, open_page
     expect(page.locator("#tiles")).to_contain_text("842")
 
 
+def test_a_reload_during_a_run_gives_it_up_and_the_page_is_ready(lab: Lab, open_page: Open, picture: str) -> None:
+    lab.runner.held_at = 1
+    page = open_page(lab.address)
+    show(page, picture)
+    ask(page, "one two three four")
+    expect(answers(page)).to_have_text(["You"])
+    page.reload()
+    expect(page.locator("#run")).to_have_text("Run")
+    lab.runner.reset()
+    show(page, picture)
+    ask(page, "one")
+    wait_for_runs(page, 1)
+
+
 def test_the_tab_is_in_the_address_and_back_stays_in_the_app(lab: Lab, open_page: Open) -> None:
     page = open_page(lab.address)
     page.get_by_role("tab", name="Explain").click()

@@ -209,6 +209,7 @@ def test_a_prediction_ends_when_its_page_is_closed(picture: str) -> None:
             async for _ in visitor.press("run"):
                 pass
             assert await asyncio.to_thread(plans.begun.wait, 60)
+            await asyncio.wait_for(visitor.connected.wait(), 60)
             assert not plans.given_up.is_set()
 
     awaited(visit())

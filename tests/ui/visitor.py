@@ -71,11 +71,13 @@ async def config_of(address: str) -> dict[str, Any]:
 class Visitor:
     """One page of one browser, open within its context. values: of the page's components, by id.
 
-    Closing the context closes the page: its streams end, whatever they wait for.
+    Closing the context closes the page: its streams end, whatever they wait for. connected: set while its stream of
+    messages is open; a server cannot notice the end of a page that closed before.
     """
 
     def __init__(self, address: str, config: dict[str, Any]) -> None:
         self.session = uuid.uuid4().hex[:11]
+        self.connected = asyncio.Event()
         self.values = {c["id"]: c["props"].get("value") for c in config["components"]}
         self._client = httpx.AsyncClient(base_url=address, timeout=600, limits=FRESH)
         self._names = {c["props"].get("elem_id"): c["id"] for c in config["components"]}
@@ -172,6 +174,7 @@ class Visitor:
         """Pass on the messages of the page's stream, one for all of its events, until the server ends it."""
         query = {"session_hash": self.session}
         async with self._client.stream("GET", f"{API}/queue/data", params=query) as stream:
+            self.connected.set()
             async for line in stream.aiter_lines():
                 message = json.loads(line.removeprefix("data: ")) if line.startswith("data: ") else {}
                 if event := message.get("event_id"):
@@ -179,6 +182,7 @@ class Visitor:
                 elif message.get("msg") == "unexpected_error":
                     for messages in self._messages.values():
                         messages.put_nowait(message)
+        self.connected.clear()
 
     def _show(self, event: dict[str, Any], data: list[Any]) -> None:
         for part, value in zip(event["outputs"], data, strict=True):
