@@ -49,6 +49,9 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 LARGEST_UPLOAD = "50mb"
 
+EVENT_RECORDS = "100"
+"""How many events Gradio keeps a record of, for a page of statistics that is not served; 10,000 by its own choice."""
+
 
 def serve(settings: Settings) -> None:
     """Serve the page until the process is interrupted.
@@ -80,6 +83,7 @@ def launch(
 ) -> tuple[gr.Blocks, str, Any]:
     """Serve the page in a thread; return (the app, its address, the server). more: arguments of Gradio's `launch`."""
     own_upload_folder()
+    os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", EVENT_RECORDS)
     app, i18n = build_app(settings, runner, plans)
     app.queue(max_size=MOST_WAITING)
     server, address, _ = app.launch(
