@@ -18,8 +18,9 @@ from xcomposer_ui.explain.verdicts import (
 )
 
 _STAYS_HALF = Text(
-    "The weights stay half and the kernel stays missing. The other half type may have it.",
-    "权重仍是半精度，内核依旧缺失。另一种半精度类型也许有。",
+    "The weights stay half and the kernel stays missing. The other half type may have it; on the CPU linear algebra "
+    "and FFTs have neither.",
+    "权重仍是半精度，内核依旧缺失。另一种半精度类型也许有；在 CPU 上，线性代数与 FFT 两种都没有。",
 )
 _SOME_CAST = Text(
     "It depends on the operation: torch.autocast runs some in float32 (on the CPU cubic resizing, FFTs and most "
