@@ -18,6 +18,12 @@ def niceness_of(shape: RunShape) -> int:
     return os.nice(0)
 
 
+def threads_of(shape: RunShape) -> int:
+    import torch
+
+    return torch.get_num_threads()
+
+
 def mistaken(request: PlanRequest) -> Plan:
     raise UserError("no_such_model", name=request.model)
 

@@ -12,7 +12,17 @@ from pathlib import Path
 import pytest
 
 from tests.checkpoints import tiny_config
-from tests.planning.computations import SHAPE, broken, endless, killed, mistaken, niceness_of, pid_of, without_memory
+from tests.planning.computations import (
+    SHAPE,
+    broken,
+    endless,
+    killed,
+    mistaken,
+    niceness_of,
+    pid_of,
+    threads_of,
+    without_memory,
+)
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.strategies import PLANNED
 from xcomposer_ui.planning.fit import MemoryBudget
@@ -48,6 +58,17 @@ def test_the_process_gives_way_to_runs() -> None:
     planner = PlannerProcess(predict=niceness_of)
     assert planner.predict(SHAPE) == min(19, os.nice(0) + NICENESS)
     planner.close()
+
+
+def test_a_run_s_threads_compute_where_they_are_known_and_else_one() -> None:
+    known: list[int | None] = [None, 3, 2]
+    planner = PlannerProcess(predict=threads_of, threads=lambda: known[0])
+    counts = []
+    while known:
+        counts.append(planner.predict(SHAPE))
+        known.pop(0)
+    planner.close()
+    assert counts == [int(os.environ.get("OMP_NUM_THREADS", 1)), 3, 2]
 
 
 def test_a_users_mistake_crosses_the_boundary() -> None:

@@ -82,7 +82,7 @@ class ScriptedBackend:
         return 0.1
 
     def compute(self, work: Work[Result], progress: Progress) -> Result:
-        return work(self, progress)
+        return work.function(self, progress, *work.arguments)
 
     def generate(self, request: Request, progress: Progress) -> CallResult:
         self.busy += 1

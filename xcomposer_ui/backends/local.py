@@ -124,7 +124,7 @@ class LocalBackend:
         return ModelRun.of(*self.weights(request.weights_dtype), request)
 
     def compute(self, work: Work[Result], progress: Progress) -> Result:
-        return work(self, progress)
+        return work.function(self, progress, *work.arguments)
 
     def generate(self, request: Request, progress: Progress) -> CallResult:
         check_prompt(self._run(request))

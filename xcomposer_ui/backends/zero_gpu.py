@@ -80,7 +80,7 @@ def compute_here(
     """
     backend = _host(model, decoder).local
     backend.reasons["device"] = card_lent()
-    job = Job(partial(work, backend))
+    job = Job(partial(backend.compute, work))
     thread = threading.Thread(target=job.work, args=(lambda: None,), name="worker", daemon=True)
     thread.start()
     try:

@@ -16,9 +16,9 @@ from xcomposer_ui.compare.comparison import Comparison
 from xcomposer_ui.compare.report import as_document
 from xcomposer_ui.compare.verdict import host_bound, verdict
 from xcomposer_ui.core.hardware_names import nvidia_card, processor_name
-from xcomposer_ui.core.messages import LANGUAGES, Message, Sentence
+from xcomposer_ui.core.messages import LANGUAGES, Sentence
 from xcomposer_ui.core.request import Request
-from xcomposer_ui.core.result import RunResult, result_as_json
+from xcomposer_ui.core.result import RunResult, result_as_json, threads_in
 from xcomposer_ui.core.versions import installed
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def environment(device: str | None, reasons: Mapping[str, Sentence]) -> dict[str
 
     reasons: of a run's result, which say how many threads computed it where it ran on the CPU.
     """
-    device_reason, threads = reasons.get("device"), reasons.get("threads")
+    device_reason = reasons.get("device")
     return {
         "xcomposer_ui": __version__,
         "python": platform.python_version(),
@@ -100,7 +100,7 @@ def environment(device: str | None, reasons: Mapping[str, Sentence]) -> dict[str
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "processor": processor_name(),
         "cores": os.cpu_count(),
-        "threads": threads.facts["threads"] if isinstance(threads, Message) else None,
+        "threads": threads_in(reasons),
         "device": device,
         "device_reason": None if device_reason is None else str(device_reason),
         **_card(device),

@@ -172,6 +172,12 @@ class AnswerTokens:
     log_probabilities: tuple[float, ...]
 
 
+def threads_in(reasons: Mapping[str, Sentence]) -> int | None:
+    """How many of the CPU's threads compute, from the reasons of a run or of a status; None on another device."""
+    reason = reasons.get("threads")
+    return int(str(reason.facts["threads"])) if isinstance(reason, Message) else None
+
+
 @dataclass(frozen=True)
 class RunResult:
     """The result of a run: an `answer`, or a `failure` (then `answer` is None).

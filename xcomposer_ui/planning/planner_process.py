@@ -92,6 +92,8 @@ class PlannerProcess:
     plan, predict: the functions that the process calls; picklable by name.
     card: returns the memory of a card that the process cannot see, because it is lent; plans for “cuda” on this machine
     are for that.
+    threads: returns how many of the CPU's threads a run takes, on which the scratch memory of its kernels depends; None
+    while that is unknown.
     """
 
     def __init__(
@@ -101,10 +103,11 @@ class PlannerProcess:
         predict: Callable[[RunShape], int] = predict_shape,
         longest_sec: float = LONGEST_SEC,
         card: Callable[[], MemoryBudget | None] | None = None,
+        threads: Callable[[], int | None] = lambda: None,
     ) -> None:
         self._idle_sec, self._longest_sec = idle_sec, longest_sec
         self._plan, self._predict = plan, predict
-        self._card = card
+        self._card, self._threads = card, threads
         self._lock = threading.Lock()
         self._executor: ProcessPoolExecutor | None = None
         self._pid: Future[int] | None = None
@@ -179,10 +182,10 @@ class PlannerProcess:
         if self._idle_timer is not None:
             self._idle_timer.cancel()
         try:
-            return self._started().submit(_guarded, compute, argument)
+            return self._started().submit(_guarded, compute, argument, self._threads())
         except BrokenExecutor:  # the process died while it was idle
             self._end()
-            return self._started().submit(_guarded, compute, argument)
+            return self._started().submit(_guarded, compute, argument, self._threads())
 
     def _started(self) -> ProcessPoolExecutor:
         if self._executor is None:
@@ -209,9 +212,13 @@ class PlannerProcess:
         self._executor = None
 
 
-def _guarded(compute: Callable[[Argument], Result], argument: Argument) -> Result:
+def _guarded(compute: Callable[[Argument], Result], argument: Argument, threads: int | None) -> Result:
     """`compute(argument)`; any exception but a UserError becomes one, because many exceptions cannot be pickled."""
     try:
+        if threads is not None:
+            from xcomposer_ui.backends.planning.kernels import measure_in  # imports torch
+
+            measure_in(threads)
         return compute(argument)
     except UserError:
         raise

@@ -118,9 +118,6 @@ class Work(Generic[Result]):
     runs: tuple[Request, ...] = ()
     steps: int = 0
 
-    def __call__(self, backend: Backend, progress: Progress) -> Result:
-        return self.function(backend, progress, *self.arguments)
-
 
 class ModelHost(Protocol):
     """One model on one device, wherever it is in memory: in this process, or in others that come and go.

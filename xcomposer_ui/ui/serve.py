@@ -19,6 +19,7 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.request import Request
+from xcomposer_ui.core.result import threads_in
 from xcomposer_ui.core.settings import ASSETS, Settings
 from xcomposer_ui.planning.fit import FitChecker
 from xcomposer_ui.planning.hardware import as_text
@@ -63,7 +64,10 @@ def serve(settings: Settings) -> None:
         runner: Runner = PooledRunner(settings, settings.workers, visitor=current_session)
     else:
         runner = Runner(settings, visitor=current_session)
-    plans = PlannerProcess(card=runner.memory_budget if settings.on_zero_gpu else None)
+    plans = PlannerProcess(
+        card=runner.memory_budget if settings.on_zero_gpu else None,
+        threads=lambda: threads_in(runner.status().reasons),
+    )
     if settings.on_zero_gpu:
         _place(runner)
     _except_loopback_from_proxies()

@@ -65,6 +65,11 @@ def kernel(func: Any, args: Any, kwargs: Any) -> Kernel | None:
     return Kernel(func, tuple(_described(a) for a in args), options)
 
 
+def measure_in(threads: int) -> None:
+    """Have kernels run in so many of the CPU's threads, in this process, from now on."""
+    torch.set_num_threads(threads)
+
+
 def scratch_bytes(kernel: Kernel) -> int:
     """Bytes that the CPU's kernel allocates and frees before it ends.
 
