@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from importlib import import_module
-from typing import Any
+from typing import Any, NoReturn
 
 from xcomposer_ui import __version__
 from xcomposer_ui.cli.output import note
@@ -16,9 +16,16 @@ COMMANDS = ("run", "compare", "explain", "plan", "train", "check", "check-dtypes
 USERS_MISTAKE = 2
 
 
+class _Parser(argparse.ArgumentParser):
+    """Words a mistake in one line, as a UserError is; --help has the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(USERS_MISTAKE, f"{message[:1].upper()}{message[1:]}. See {self.prog} --help.\n")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit status. The one place where the command line words the user's mistakes."""
-    parser = argparse.ArgumentParser(prog="xcomposer_ui", description=__doc__)
+    parser = _Parser(prog="xcomposer_ui", description=__doc__)
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     given = sys.argv[1:] if arguments is None else list(arguments)

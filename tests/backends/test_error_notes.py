@@ -110,6 +110,35 @@ def test_without_notes_the_message_carries_the_explanation(monkeypatch: pytest.M
     assert "A matrix product was given two dtypes" in str(error)
 
 
+def test_what_is_scripted_takes_no_hooks_and_the_rest_is_looked_into() -> None:
+    scripted = torch.jit.script(nn.Linear(4, 4))
+    model = nn.Sequential(scripted, nn.Linear(4, 3))
+    with explain_dtypes(model), explain_dtypes(scripted):
+        assert model(torch.rand(2, 4)).shape == (2, 3)
+    model[1].half()
+    with pytest.raises(RuntimeError) as caught, explain_dtypes(model):
+        model(torch.rand(2, 4))
+    assert "Where: 1, aten.addmm" in told(caught.value)
+
+
+@pytest.mark.parametrize("cause", [True, False], ids=["from", "while handling"])
+def test_an_error_that_a_clash_was_turned_into_is_explained(cause: bool) -> None:
+    model = nn.Linear(4, 3).half()
+    with pytest.raises(ValueError, match="bad input") as caught, explain_dtypes(model):
+        try:
+            model(torch.rand(2, 4))
+        except RuntimeError as error:
+            if cause:
+                raise ValueError("bad input") from error
+            raise ValueError("bad input")  # noqa: B904
+    assert "aten.addmm" in told(caught.value)
+
+
+def test_what_is_no_module_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"takes a torch\.nn\.Module, not str"), explain_dtypes("model"):  # type: ignore[arg-type]
+        pass
+
+
 def test_an_error_is_explained_once_by_the_innermost() -> None:
     inner = nn.Linear(2, 2).half()
     outer = nn.Sequential(inner)

@@ -70,6 +70,7 @@ def test_a_failing_strategy_exits_3_and_carries_the_failure(
         (["--strategy", "full", "--question", " "], "empty"),
         (["--strategy", "full", "--hd-num", "9"], "hd_num is for tiled models"),
         (["--strategy", "full", "--model", "no-such-folder"], "no-such-folder"),
+        (["--strategy", "full", "--workers", "2"], "add --batch FILE"),
     ],
 )
 def test_a_mistake_exits_2_with_one_line(
@@ -81,6 +82,21 @@ def test_a_mistake_exits_2_with_one_line(
     assert len(captured.err.strip().splitlines()) == 1
     assert sentence in captured.err
     assert "/nowhere" not in captured.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["run"], "The following arguments are required: --strategy. See xcomposer_ui run --help."),
+        (["plan", "--batch", "1e3"], "Argument --batch: invalid int value: '1e3'. See xcomposer_ui plan --help."),
+    ],
+)
+def test_a_mistake_of_the_flags_is_one_line(
+    arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert (ended.value.code, capsys.readouterr().err) == (2, f"{sentence}\n")
 
 
 @pytest.fixture(scope="module")

@@ -57,6 +57,8 @@ def test_the_table_is_planned_with_a_runs_threads_and_names_the_type(
     [
         ["--lora-rank", "8"],
         ["--optimizer", "sgd"],
+        ["--memory", "nan"],
+        ["--memory", "1e300"],
         ["--image", "big"],
         ["--batch", "0"],
         ["--half", "float8"],

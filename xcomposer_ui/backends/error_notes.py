@@ -23,20 +23,36 @@ def explain_dtypes(model: nn.Module, *, language: str = "en") -> Iterator[None]:
     the end of its message). An error that has nothing to do with dtypes passes through untouched. Calls in here run
     several times slower, so take it off again once the clash is found; what torch.compile or TorchScript compiled
     cannot be looked into. language: "en", "zh" or another that the lab has a file for; English for others.
+    Raises TypeError where `model` is not a module.
     """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"explain_dtypes takes a torch.nn.Module, not {type(model).__name__}")
     tracer = Tracer(model)
     try:
         with tracer:
             yield
     except Exception as error:
-        site = tracer.site(error)
-        explanation = explain(_message(error), device=_device(model), operation=site.operation)
-        if explanation.recognised and not _is_explained(error, explanation):
-            _add(error, _note(explanation, site, language_of(language)))
+        for raised in _with_causes(error):
+            site = tracer.site(raised)
+            explanation = explain(_message(raised), device=_device(model), operation=site.operation)
+            if explanation.recognised:
+                if not _is_explained(error, explanation):
+                    _add(error, _note(explanation, site, language_of(language)))
+                break
         raise
 
 
-def _message(error: Exception) -> str:
+def _with_causes(error: BaseException) -> Iterator[BaseException]:
+    """`error`, and what a traceback of it shows before it: what it was raised from, or while handling."""
+    seen: list[BaseException] = []
+    following: BaseException | None = error
+    while following is not None and following not in seen:
+        seen.append(following)
+        yield following
+        following = following.__cause__ or (None if following.__suppress_context__ else following.__context__)
+
+
+def _message(error: BaseException) -> str:
     try:
         return f"{type(error).__name__}: {error}"
     except Exception:  # an error that cannot say what it is must come out as it is

@@ -9,6 +9,7 @@ from typing import Any
 
 from xcomposer_ui.cli.output import FAILED, INTERRUPTED, loading_line, note
 from xcomposer_ui.compare.execution import ComparisonProgress
+from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.events import Loading
 from xcomposer_ui.core.jsonl import Recorded, Skipped
 from xcomposer_ui.runtime.batches import Halved
@@ -22,6 +23,13 @@ def add_pool_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ray", metavar="ADDRESS", help="of the batch: a running Ray cluster, in place of this machine"
     )
+
+
+def refuse_pool(arguments: argparse.Namespace) -> None:
+    """Raise UserError where one question, which one process computes, comes with flags of a batch."""
+    for flag, given in (("--workers", arguments.workers), ("--ray", arguments.ray), ("--output", arguments.output)):
+        if given is not None:
+            raise UserError("only_with_batch", flag=flag)
 
 
 def pool_from(runner: Runner, arguments: argparse.Namespace) -> AbstractContextManager[WorkerPool | None]:

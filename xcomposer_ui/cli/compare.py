@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from xcomposer_ui.cli.batch import BatchProgress, add_pool_flags, pool_from
+from xcomposer_ui.cli.batch import BatchProgress, add_pool_flags, pool_from, refuse_pool
 from xcomposer_ui.cli.output import FAILED, INTERRUPTED, figures, loading_line, note, print_json, tell
 from xcomposer_ui.cli.request_arguments import (
     add_request_arguments,
@@ -58,6 +58,7 @@ def execute(arguments: argparse.Namespace) -> int:
     runner = runner_from(arguments)
     if arguments.batch:
         return _batch(runner, arguments)
+    refuse_pool(arguments)
     comparison, document, interrupted = compared(runner, arguments)
     if arguments.json:
         print_json(document)

@@ -16,7 +16,7 @@ from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.messages import text
 from xcomposer_ui.core.settings import DEVICES, settings_from
 from xcomposer_ui.core.strategies import HALF_DTYPES
-from xcomposer_ui.core.units import GIB, joined, memory
+from xcomposer_ui.core.units import joined, memory
 from xcomposer_ui.finetuning.recipes import OPTIMIZERS
 from xcomposer_ui.planning.fit import advise
 from xcomposer_ui.planning.plan import (
@@ -25,6 +25,7 @@ from xcomposer_ui.planning.plan import (
     PlanRequest,
     StrategyPlan,
     largest_shown,
+    memory_bytes,
     parameter_count,
     picture_size,
     plan_as_json,
@@ -88,7 +89,7 @@ def request_from(arguments: argparse.Namespace) -> PlanRequest:
         "image": picture_size(arguments.image),
         "half": "float16" if settings.half == "auto" else settings.half,
         "device": settings.device,
-        "memory_bytes": None if arguments.memory is None else int(arguments.memory * GIB),
+        "memory_bytes": memory_bytes(arguments.memory),
     }
     if not arguments.train:
         for flag, given in (

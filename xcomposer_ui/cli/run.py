@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from xcomposer_ui.cli.batch import BatchProgress, add_pool_flags, pool_from
+from xcomposer_ui.cli.batch import BatchProgress, add_pool_flags, pool_from, refuse_pool
 from xcomposer_ui.cli.output import FAILED, figures, loading_line, note, print_json
 from xcomposer_ui.cli.request_arguments import (
     add_request_arguments,
@@ -51,6 +51,7 @@ def execute(arguments: argparse.Namespace) -> int:
     runner = runner_from(arguments)
     if arguments.batch:
         return _batch(runner, arguments)
+    refuse_pool(arguments)
     if arguments.question is None:
         raise UserError("no_question")
     request = request_given(arguments, strategy=arguments.strategy)

@@ -69,7 +69,7 @@ class PlanRequest:
         check_range("image width", width, 1, LONGEST_SIDE)
         check_range("image height", height, 1, LONGEST_SIDE)
         if self.memory_bytes is not None:
-            check_memory(self.memory_bytes / GIB)
+            _check_memory(self.memory_bytes / GIB)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,9 +198,16 @@ def strategy_as_json(plan: StrategyPlan) -> dict[str, Any]:
     }
 
 
-def check_memory(memory_gib: float) -> None:
-    """Raise UserError where a memory to fit, in GiB, is out of range."""
-    check_range("memory", memory_gib, 0.001, 1_000_000)
+def memory_bytes(gib: float | None) -> int | None:
+    """A memory to fit, in bytes; None for None. Raises UserError where it is out of range."""
+    if gib is None:
+        return None
+    _check_memory(gib)  # as it was given, before it is rounded to bytes
+    return int(gib * GIB)
+
+
+def _check_memory(gib: float) -> None:
+    check_range("memory", gib, 0.001, 1_000_000)
 
 
 def picture_size(text: str) -> tuple[int, int] | None:

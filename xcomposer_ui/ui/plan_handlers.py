@@ -12,9 +12,8 @@ from xcomposer_ui.core.families import published_names
 from xcomposer_ui.core.request import TILE_SETTINGS
 from xcomposer_ui.core.settings import Settings, is_hub_id
 from xcomposer_ui.core.strategies import HALF_DTYPES
-from xcomposer_ui.core.units import GIB
 from xcomposer_ui.planning.cards import CARDS, Card
-from xcomposer_ui.planning.plan import Plan, PlanRequest, check_memory, picture_size
+from xcomposer_ui.planning.plan import Plan, PlanRequest, memory_bytes, picture_size
 from xcomposer_ui.planning.training_plan import (
     TRAINING_FIELDS,
     TrainingPlan,
@@ -95,8 +94,7 @@ def plan_of(plans: CallersPlans, request: PlanRequest) -> Plan | TrainingPlan:
 
 def _memory_bytes(fields: Mapping[str, Any]) -> int | None:
     if (memory_gib := fields.get("memory_gib")) is not None:
-        check_memory(memory_gib)  # as it was typed, before it is rounded to bytes
-        return int(memory_gib * GIB)
+        return memory_bytes(memory_gib)
     card = card_named(fields.get("card"))
     return None if card is None else card.usable_bytes
 

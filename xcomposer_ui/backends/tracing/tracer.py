@@ -35,7 +35,11 @@ class Tracer:
 
     def __init__(self, model: nn.Module, on_cast: OnCast | None = None) -> None:
         # The model itself has an empty name in torch; its class's is used instead.
-        self.names = {module: name or type(model).__name__ for name, module in model.named_modules()}
+        self.names = {
+            module: name or type(model).__name__
+            for name, module in model.named_modules()
+            if not isinstance(module, torch.jit.ScriptModule)  # which takes no hooks
+        }
         self._origins = TensorOrigins(model)
         self._stack: list[str] = []
         self._on_cast = on_cast
