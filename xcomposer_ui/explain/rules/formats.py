@@ -16,13 +16,14 @@ COMPLEX = Rule(
     family="complex_unsupported",
     title=Text("This operation takes no complex numbers", "该运算不接受复数"),
     cause=Text(
-        "A complex tensor ({dtypes}) reached an operation that has no meaning for complex numbers, or was to become a "
+        "A complex tensor ({dtypes}) reached an operation that does not exist for complex numbers, or was to become a "
         "real one. An FFT, or rotary position embeddings kept as complex numbers, are the usual sources.",
-        "复数张量（{dtypes}）进入了对复数没有意义的运算，或要转换为实数。常见来源是 FFT，或以复数保存的旋转位置编码。",
+        "复数张量（{dtypes}）进入了不支持复数的运算，或要转换为实数。常见来源是 FFT，或以复数保存的旋转位置编码。",
     ),
     verdicts=same_for_all(False, _STAYS_COMPLEX),
     patterns=(
         r"(?:not|not yet) (?:supported|implemented) for (?:complex (?:inputs|types|tensors)|(Complex\w+))",
+        r"\"[^\"]{1,120}\" not implemented for '(ComplexFloat|ComplexDouble)'",
         r"(?:does not|do not|don't) support complex (?:inputs?|dtypes)",
         r"[Cc]omplex inputs not supported",
         r"expects a real(?:-valued)? input tensor, but got (Complex\w+)",
