@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from xcomposer_ui.core.messages import worded
 from xcomposer_ui.explain import explain
 
 YES, NO, MAYBE = True, False, None
@@ -75,6 +76,27 @@ def test_every_strategy_is_judged(message: str, family: str, dtypes: tuple[str, 
     explanation = explain(f"RuntimeError: {message}")
     assert (explanation.family, explanation.dtypes) == (family, dtypes)
     assert tuple(fix.cures for fix in explanation.fixes) == verdicts
+
+
+@pytest.mark.parametrize(
+    ("message", "says"),
+    [
+        ("maximum not implemented for complex tensors.", "A complex tensor reached"),
+        ("kl_div: Integral inputs not supported.", "got a dtype that it does not take"),
+        ("torch.finfo() requires a floating point input type", "got a dtype that it does not take"),
+        (
+            "~ (operator.invert) is only implemented on integer and Boolean-type tensors",
+            "a dtype that it does not take",
+        ),
+        ("mat1 and mat2 must have the same dtype", "two dtypes"),
+    ],
+)
+def test_a_message_that_names_no_dtype_is_not_said_to_have_got_two(message: str, says: str) -> None:
+    explanation = explain(f"RuntimeError: {message}")
+    assert explanation.dtypes == ()
+    assert says in worded(explanation.cause, "en")
+    assert ("two dtypes" in worded(explanation.cause, "en")) == ("两种 dtype" in worded(explanation.cause, "zh"))
+    assert "（）" not in worded(explanation.cause, "zh")
 
 
 @pytest.mark.parametrize(
