@@ -5,6 +5,7 @@ from __future__ import annotations
 from xcomposer_ui.core.messages import Text
 from xcomposer_ui.explain.references import BITSANDBYTES, DTYPES
 from xcomposer_ui.explain.rule import DTYPE, Rule
+from xcomposer_ui.explain.rules.wording import STATED
 from xcomposer_ui.explain.verdicts import ALL_FLOAT32, AS_IS, ONE_HALF, same_for_all, verdicts
 
 _FLOAT8 = r"(Float8_\w+)"
@@ -12,6 +13,7 @@ _STAYS_COMPLEX = Text(
     "No strategy changes a complex dtype: take `.real`, `.abs()` or `torch.view_as_real` where it is made.",
     "没有策略会改变复数 dtype：请在生成处取 `.real`、`.abs()` 或 `torch.view_as_real`。",
 )
+_NO_COMPLEX = r"[\w.]+(?:\(\))?:? (?:does not|do not|don't) support complex (?:inputs?|dtypes)"
 COMPLEX = Rule(
     family="complex_unsupported",
     title=Text("This operation takes no complex numbers", "该运算不接受复数"),
@@ -24,7 +26,7 @@ COMPLEX = Rule(
     patterns=(
         r"(?:not|not yet) (?:supported|implemented) for (?:complex (?:inputs|types|tensors)|(Complex\w+))",
         r"\"[^\"]{1,120}\" not implemented for '(ComplexFloat|ComplexDouble)'",
-        r"(?:does not|do not|don't) support complex (?:inputs?|dtypes)",
+        rf"{STATED}{_NO_COMPLEX}",
         r"[Cc]omplex inputs not supported",
         r"expects a real(?:-valued)? input tensor, but got (Complex\w+)",
         r"Only supports floating-point dtypes, but found: (Complex\w+)",
@@ -36,6 +38,7 @@ COMPLEX = Rule(
         r"view_as_complex is only supported for half, float and double tensors, but got a tensor of scalar type: "
         r"(Complex\w+)",
     ),
+    whole=(rf"{_NO_COMPLEX}(?: on \w+)?",),
     references=(DTYPES,),
 )
 

@@ -8,6 +8,7 @@ from xcomposer_ui.core.messages import Text
 from xcomposer_ui.explain.dtype_names import HALVES
 from xcomposer_ui.explain.references import AUTOCAST, NUMERICS, xcomposer
 from xcomposer_ui.explain.rule import Facts, Rule, Verdicts
+from xcomposer_ui.explain.rules.wording import STATED
 from xcomposer_ui.explain.verdicts import (
     AS_IS,
     FLOAT32_RUNS,
@@ -226,6 +227,7 @@ NO_KERNEL = Rule(
     ),
 )
 
+_DENIED = r"(?:(bf16|bfloat16|BFloat16) is not supported on|[Yy]our (?:GPU|device) does not support (?:bf16|bfloat16))"
 NO_BFLOAT16 = Rule(
     family="bfloat16_unsupported",
     title=Text("This device has no bfloat16", "该设备不支持 bfloat16"),
@@ -242,13 +244,14 @@ NO_BFLOAT16 = Rule(
         r"Your (?P<gpu>.{1,60}?) GPU has compute capability (?P<capability>\d+(?:\.\d+)?)",
         r"(Bfloat16) is only supported on GPUs with compute capability",
         r"Your setup doesn't support (bf16)/(?:gpu|cpu)",
-        r"(?:(bf16|bfloat16|BFloat16) is not supported on|[Yy]our (?:GPU|device) does not support (?:bf16|bfloat16))",
+        rf"{STATED}{_DENIED}",
         r"CUBLAS_STATUS_NOT_SUPPORTED when calling `cublasGemm\w{0,40}\([^`]{0,300}CUDA_R_(16BF)",
         r"BFloat16 type is not supported on MPS",
         r"MPS (BFloat16) is only supported on MacOS",
         # oneDNN on a CPU without the instructions
         r"mkldnn_(bf16)\w*: (?:mkldnn_\w+ )?bf16 path needs the cpu support",
     ),
+    whole=(rf"{_DENIED}[\w ()-]{{0,80}}",),
     references=(AUTOCAST,),
 )
 
