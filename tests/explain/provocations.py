@@ -197,6 +197,7 @@ PROVOCATIONS: dict[str, dict[str, Provocation]] = {
         "index_put_": (lambda: t(2, 2, dtype=H).index_put_((rows(),), t(2)), ("float16", "float32")),
         "masked_scatter": (lambda: t(2, dtype=H).masked_scatter(t(2) > 0, t(2)), ("float16", "float32")),
         "index_copy_": (lambda: t(2, 2, dtype=H).index_copy_(0, rows(), t(1, 2)), ("float16", "float32")),
+        "index_copy": (lambda: t(2, 2).index_copy(0, rows(), t(1, 2, dtype=L)), ("float32", "int64")),
         "index_add_": (lambda: t(2, 2, dtype=H).index_add_(0, rows(), t(1, 2)), ("float16", "float32")),
         "index_reduce_": (
             lambda: t(2, 2, dtype=H).index_reduce_(0, rows(), t(1, 2), "mean"),
@@ -252,8 +253,12 @@ PROVOCATIONS: dict[str, dict[str, Provocation]] = {
         "full": (lambda: torch.full((2,), 1e9, dtype=H), ("float16",)),
         "clamp": (lambda: t(2, dtype=H).clamp(min=-1e9), ("float16",)),
         "bytes": (lambda: t(2, dtype=BYTE).fill_(1e9), ("uint8",)),
+        "beyond float32": (lambda: t(2).masked_fill(t(2) > 0, 1e39), ("float32",)),
     },
-    "numpy_bfloat16": {"numpy": (lambda: t(2, dtype=B).numpy(), ("bfloat16",))},
+    "numpy_bfloat16": {
+        "numpy": (lambda: t(2, dtype=B).numpy(), ("bfloat16",)),
+        "8-bit floats": (lambda: t(2, dtype=F8).numpy(), ("float8_e4m3fn",)),
+    },
     "numpy_dtype": {
         "objects": (lambda: torch.from_numpy(np.array([object()])), ()),
         "narrowing": (lambda: np.add(np.ones(2), 1, out=np.ones(2, dtype=np.int32)), ("float64", "int32")),
@@ -262,6 +267,7 @@ PROVOCATIONS: dict[str, dict[str, Provocation]] = {
         "torch's for numpy": (lambda: np.zeros(2, dtype=H), ("float16",)),  # type: ignore[call-overload]
         "numpy's for torch": (lambda: torch.zeros(2, dtype=np.float16), ()),  # type: ignore[call-overload]
         "a name": (lambda: t(2).to("float16"), ("float16",)),
+        "a module to integers": (lambda: nn.Linear(2, 2).to(torch.int8), ("int8",)),
     },
     "result_dtype": {
         "in place": (lambda: t(2, dtype=L).add_(t(2)), ("float32", "int64")),
@@ -283,6 +289,7 @@ PROVOCATIONS: dict[str, dict[str, Provocation]] = {
         "cdist": (lambda: torch.cdist(t(2, 2, dtype=L), t(2, 2)), ("int64",)),
         "pinv": (lambda: torch.linalg.pinv(t(2, 2, dtype=L)), ("int64",)),
         "finfo": (lambda: torch.finfo(L), ()),
+        "affine_grid": (lambda: F.affine_grid(t(1, 2, 3, dtype=L), [1, 1, 2, 2], align_corners=False), ("int64",)),
     },
     "integer_required": {
         "invert": (lambda: ~t(2), ()),

@@ -9,6 +9,7 @@ from xcomposer_ui.explain import explain
 
 YES, NO, MAYBE = True, False, None
 Verdicts = tuple[bool | None, bool | None, bool | None, bool | None]
+OVERFLOW = "overflow_conversion"
 NONE_CURES: Verdicts = (NO, NO, NO, NO)
 
 # message, family, dtypes, verdicts on as_is, autocast, unified, full
@@ -64,6 +65,54 @@ CASES: list[tuple[str, str, tuple[str, ...], Verdicts]] = [
     ("Quantize only works on Float Tensor, got Long", "float32_required", ("int64",), (NO, NO, NO, MAYBE)),
     ("Quantize only works on Float Tensor, got Half", "float32_required", ("float16",), (NO, MAYBE, NO, YES)),
     ("Quantize only works on Float Tensor, got ComplexFloat", "float32_required", ("complex64",), NONE_CURES),
+    # values that do not fit: which half type holds them depends on the value
+    ("value cannot be converted to type c10::Half without overflow", OVERFLOW, ("float16",), (MAYBE,) * 3 + (YES,)),
+    ("value cannot be converted to type c10::BFloat16 without overflow", OVERFLOW, ("bfloat16",), (NO, NO, NO, YES)),
+    ("value cannot be converted to type float without overflow", OVERFLOW, ("float32",), NONE_CURES),
+    ("value cannot be converted to type uint8_t without overflow", OVERFLOW, ("uint8",), NONE_CURES),
+    # NumPy has float16, and no bfloat16
+    ("Got unsupported ScalarType BFloat16", "numpy_bfloat16", ("bfloat16",), (MAYBE,) * 3 + (YES,)),
+    ("Got unsupported ScalarType Float8_e4m3fn", "numpy_bfloat16", ("float8_e4m3fn",), (NO, MAYBE, MAYBE, YES)),
+    ("Got unsupported ScalarType ComplexHalf", "numpy_bfloat16", ("complex32",), NONE_CURES),
+    # writes whose message names no dtype: the values may be integers
+    (
+        "scatter(): Expected self.dtype to be equal to src.dtype",
+        "index_write_dtype_mismatch",
+        (),
+        (NO, NO, MAYBE, MAYBE),
+    ),
+    # GradScaler
+    (
+        "\"_amp_foreach_non_finite_check_and_unscale_cpu\" not implemented for 'Half'",
+        "half_gradients",
+        ("float16",),
+        (NO, NO, NO, YES),
+    ),
+    (
+        "\"_amp_foreach_non_finite_check_and_unscale_cuda\" not implemented for 'BFloat16'",
+        "half_gradients",
+        ("bfloat16",),
+        (MAYBE,) * 3 + (YES,),
+    ),
+    # casts
+    (
+        "nn.Module.to only accepts floating point or complex dtypes, but got desired dtype=torch.int8",
+        "dtype_argument",
+        ("int8",),
+        (MAYBE,) * 4,
+    ),
+    (
+        "Expected theta to have floating point type, but got torch.int64",
+        "floating_point_required",
+        ("int64",),
+        (NO, NO, MAYBE, MAYBE),
+    ),
+    (
+        "Trying to convert Float8_e4m3fn to the MPS backend but it does not have support for that dtype.",
+        "float8_arithmetic",
+        ("float8_e4m3fn",),
+        (NO, MAYBE, YES, YES),
+    ),
     # complex numbers
     ("\"max_pool2d\" not implemented for 'ComplexFloat'", "complex_unsupported", ("complex64",), NONE_CURES),
     ("\"lt_cpu\" not implemented for 'ComplexDouble'", "complex_unsupported", ("complex128",), NONE_CURES),
@@ -76,6 +125,42 @@ def test_every_strategy_is_judged(message: str, family: str, dtypes: tuple[str, 
     explanation = explain(f"RuntimeError: {message}")
     assert (explanation.family, explanation.dtypes) == (family, dtypes)
     assert tuple(fix.cures for fix in explanation.fixes) == verdicts
+
+
+COPIED = "index_copy_(): self and source expected to have the same dtype, but got (self) {} and (source) {}"
+
+
+@pytest.mark.parametrize(
+    ("call", "dtypes", "device", "family", "autocast"),
+    [
+        ("a.index_copy(0, rows, b)", ("Float", "Half"), "cpu", "index_write_dtype_mismatch", YES),
+        ("torch.index_copy(a, 0, rows, b)", ("Float", "BFloat16"), "cpu", "index_write_dtype_mismatch", YES),
+        ("a.index_copy(0, rows, b)", ("Float", "Half"), None, "index_write_dtype_mismatch", MAYBE),
+        ("a.index_copy(0, rows, b)", ("Half", "Float"), "cpu", "index_write_dtype_mismatch", MAYBE),
+        ("a.index_copy(0, rows, b)", ("Float", "Half"), "cuda", "autocast_index_write", NO),
+        ("a.index_copy_(0, rows, b)", ("Float", "Half"), "cpu", "autocast_index_write", NO),
+        ("a.index_copy(0, rows, b)", ("Long", "Float"), "cpu", "index_write_dtype_mismatch", NO),
+    ],
+)
+def test_autocast_knows_index_copy_without_an_underscore_on_the_cpu(
+    call: str, dtypes: tuple[str, str], device: str | None, family: str, autocast: bool | None
+) -> None:
+    """As tried on the CPU. Autocast in one half type refuses a tensor of the other one."""
+    frame = f'Traceback (most recent call last):\n  File "a.py", line 3, in write\n    {call}\n'
+    explanation = explain(f"{frame}RuntimeError: {COPIED.format(*dtypes)}", device=device)
+    assert explanation.family == family
+    assert {fix.strategy: fix.cures for fix in explanation.fixes}["autocast"] is autocast
+
+
+def test_a_verdict_s_reason_names_the_type_that_met() -> None:
+    reasons = " ".join(str(fix.why) for fix in explain("Got unsupported ScalarType Float8_e5m2").fixes)
+    assert "With bfloat16" not in reasons
+    half, bfloat = (
+        str(explain(f"\"_amp_foreach_non_finite_check_and_unscale_cpu\" not implemented for '{name}'").title)
+        for name in ("Half", "BFloat16")
+    )
+    assert half == bfloat
+    assert "bfloat16" not in half
 
 
 @pytest.mark.parametrize(

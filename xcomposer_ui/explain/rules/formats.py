@@ -89,6 +89,7 @@ FLOAT8 = Rule(
         rf"linalg\.vander supports floating point, complex, and integer tensors, but got {_FLOAT8}",
         r"torch\._scaled_mm is only supported on CUDA devices with compute capability",
         r"Expected \w+\.dtype\(\) == at::k(Float8_\w+)",
+        rf"Trying to convert {_FLOAT8} to the MPS backend but it does not have support for that dtype",
         r"Expected mat_[ab] to be (?:Float8 or Float4_x2|Float8) matrix got (\w+)",
     ),
     references=(DTYPES,),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from xcomposer_ui.core.messages import Text
-from xcomposer_ui.explain.dtype_names import HALVES
+from xcomposer_ui.explain.dtype_names import EIGHT_BITS, HALVES
 from xcomposer_ui.explain.references import AUTOCAST, NUMERICS, xcomposer
 from xcomposer_ui.explain.rule import Facts, Rule, Verdicts
 from xcomposer_ui.explain.rules.wording import STATED
@@ -189,9 +189,7 @@ INTEGER_KERNEL = Rule(
     ),
 )
 
-_STORED = frozenset(
-    {"complex32", "float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz", "float8_e8m0fnu"}
-)
+_STORED = EIGHT_BITS | {"complex32"}
 _STORAGE_ONLY = Text(
     "8-bit floats and complex halves are for storing; few operations compute in them. Cure: cast before computing.",
     "8 位浮点和半精度复数用于存储，很少有运算直接用它们计算。请在计算前转换。",
