@@ -102,6 +102,7 @@ NEAR_MISSES = [
     "bf16 is not supported on V100. I have an A100. My loss curve looks strange, what can it be?",
     "The docs say that torch.linalg.eig does not support complex inputs under vmap, is that so?",
     "torch.linalg.eig does not support complex inputs under vmap, is that so?",
+    "It does not support complex inputs.",
     "Our firewall: outgoing traffic has been disabled by the administrator since Monday",
     "ls: no file named cat.png in this folder",
     "OSError: There is no file named settings.yaml",

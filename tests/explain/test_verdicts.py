@@ -28,6 +28,8 @@ CASES: list[tuple[str, str, tuple[str, ...], Verdicts]] = [
         (NO, MAYBE, MAYBE, YES),
     ),
     ("\"cholesky_cpu\" not implemented for 'Half'", "not_implemented_for_half", ("float16",), (NO, MAYBE, NO, YES)),
+    ("\"inverse_cuda\" not implemented for 'Half'", "not_implemented_for_half", ("float16",), (NO, MAYBE, NO, YES)),
+    ("\"prelu_cpu\" not implemented for 'Half'", "not_implemented_for_half", ("float16",), (NO, MAYBE, MAYBE, YES)),
     ("MKL FFT doesn't support tensors of type: Half", "not_implemented_for_half", ("float16",), (NO, MAYBE, NO, YES)),
     (
         "view_as_complex is only supported for half, float and double tensors, but got a tensor of scalar type: "
@@ -65,6 +67,8 @@ CASES: list[tuple[str, str, tuple[str, ...], Verdicts]] = [
     ("Quantize only works on Float Tensor, got Long", "float32_required", ("int64",), (NO, NO, NO, MAYBE)),
     ("Quantize only works on Float Tensor, got Half", "float32_required", ("float16",), (NO, MAYBE, NO, YES)),
     ("Quantize only works on Float Tensor, got ComplexFloat", "float32_required", ("complex64",), NONE_CURES),
+    # quantised tensors
+    ("\"max_pool2d\" not implemented for 'QInt8'", "not_implemented_for_dtype", ("qint8",), NONE_CURES),
     # values that do not fit: which half type holds them depends on the value
     ("value cannot be converted to type c10::Half without overflow", OVERFLOW, ("float16",), (MAYBE,) * 3 + (YES,)),
     ("value cannot be converted to type c10::BFloat16 without overflow", OVERFLOW, ("bfloat16",), (NO, NO, NO, YES)),

@@ -13,7 +13,8 @@ _STAYS_COMPLEX = Text(
     "No strategy changes a complex dtype: take `.real`, `.abs()` or `torch.view_as_real` where it is made.",
     "没有策略会改变复数 dtype：请在生成处取 `.real`、`.abs()` 或 `torch.view_as_real`。",
 )
-_NO_COMPLEX = r"[\w.]+(?:\(\))?:? (?:does not|do not|don't) support complex (?:inputs?|dtypes)"
+_NO_PRONOUN = r"(?!(?:It|This|That|They|We|You|I)\b)"
+_NO_COMPLEX = rf"{_NO_PRONOUN}[\w.]+(?:\(\))?:? (?:does not|do not|don't) support complex (?:inputs?|dtypes)"
 COMPLEX = Rule(
     family="complex_unsupported",
     title=Text("This operation takes no complex numbers", "该运算不接受复数"),

@@ -55,8 +55,7 @@ def _is_half(facts: Facts) -> bool:
 
 # Linear algebra, and FFTs on the CPU: kernels that exist for float32 and float64 only.
 _LINEAR_ALGEBRA = re.compile(
-    r"(?i)linalg|cholesky|MKL FFT|\"(?:\w*_)?(?:lu|lstsq|ldl|svd|eigh?|geqrf|orgqr|ormqr|inverse|triangular_solve)\b"
-    r"|\"(?:lu|ldl|svd|eig|geqrf|orgqr|ormqr|linalg|lstsq|triangular_solve)_\w*\""
+    r"linalg|MKL FFT|\"(?:cholesky|eigh?|geqrf|inverse|ldl|lstsq|lu|orgqr|ormqr|svd|symeig|triangular_solve)(?:_\w*)?\""
 )
 
 
@@ -164,9 +163,19 @@ def _other_kernel(facts: Facts) -> Verdicts:
         return verdicts((False, AS_IS), (False, NO_DOUBLE), (None, IF_PICTURE), (None, IF_PICTURE))
     if facts.has_integers:
         return verdicts((False, AS_IS), INTEGERS_UNCHANGED["autocast"], (None, IF_PICTURE), (None, IF_PICTURE))
-    return same_for_all(None, _STORAGE_ONLY)
+    if any(dtype.startswith("q") for dtype in facts.dtypes):
+        return same_for_all(False, _QUANTISED)
+    return same_for_all(None, _CAST_BEFORE)
 
 
+_QUANTISED = Text(
+    "No strategy changes a quantised tensor: unpack it with `dequantize()` before.",
+    "没有策略会改变量化张量：请先用 `dequantize()` 解包。",
+)
+_CAST_BEFORE = Text(
+    "It depends on the dtype that it got: cast the tensor before this operation.",
+    "取决于它收到的 dtype：请在该运算之前转换张量。",
+)
 _WANTS_INTEGERS = Text(
     "The kernel is missing for float32 itself: it works on integers or masks. Cast its argument.",
     "连 float32 都没有这个内核：它处理的是整数或掩码。请转换它的参数。",

@@ -183,7 +183,7 @@ _NO_SCALER_NEEDED = Text("Float32 gradients can be unscaled.", "float32 的梯�
 
 def _unscaled(facts: Facts) -> Verdicts:
     if "float16" in facts.dtypes:
-        return same_for_all(False, _HALF_GRADIENTS) | {"full": (True, _NO_SCALER_NEEDED)}
+        return {**same_for_all(False, _HALF_GRADIENTS), "full": (True, _NO_SCALER_NEEDED)}
     return verdicts((None, _SCALER), (None, _SCALER), (None, _SCALER), (True, _NO_SCALER_NEEDED))
 
 
