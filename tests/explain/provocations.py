@@ -197,6 +197,7 @@ PROVOCATIONS: dict[str, dict[str, Provocation]] = {
         "index_put_": (lambda: t(2, 2, dtype=H).index_put_((rows(),), t(2)), ("float16", "float32")),
         "masked_scatter": (lambda: t(2, dtype=H).masked_scatter(t(2) > 0, t(2)), ("float16", "float32")),
         "index_copy_": (lambda: t(2, 2, dtype=H).index_copy_(0, rows(), t(1, 2)), ("float16", "float32")),
+        "index_copy": (lambda: t(2, 2).index_copy(0, rows(), t(1, 2, dtype=L)), ("float32", "int64")),
         "index_add_": (lambda: t(2, 2, dtype=H).index_add_(0, rows(), t(1, 2)), ("float16", "float32")),
         "index_reduce_": (
             lambda: t(2, 2, dtype=H).index_reduce_(0, rows(), t(1, 2), "mean"),
@@ -252,8 +253,12 @@ PROVOCATIONS: dict[str, dict[str, Provocation]] = {
         "full": (lambda: torch.full((2,), 1e9, dtype=H), ("float16",)),
         "clamp": (lambda: t(2, dtype=H).clamp(min=-1e9), ("float16",)),
         "bytes": (lambda: t(2, dtype=BYTE).fill_(1e9), ("uint8",)),
+        "beyond float32": (lambda: t(2).masked_fill(t(2) > 0, 1e39), ("float32",)),
     },
-    "numpy_bfloat16": {"numpy": (lambda: t(2, dtype=B).numpy(), ("bfloat16",))},
+    "numpy_bfloat16": {
+        "numpy": (lambda: t(2, dtype=B).numpy(), ("bfloat16",)),
+        "8-bit floats": (lambda: t(2, dtype=F8).numpy(), ("float8_e4m3fn",)),
+    },
     "numpy_dtype": {
         "objects": (lambda: torch.from_numpy(np.array([object()])), ()),
         "narrowing": (lambda: np.add(np.ones(2), 1, out=np.ones(2, dtype=np.int32)), ("float64", "int32")),
@@ -262,6 +267,7 @@ PROVOCATIONS: dict[str, dict[str, Provocation]] = {
         "torch's for numpy": (lambda: np.zeros(2, dtype=H), ("float16",)),  # type: ignore[call-overload]
         "numpy's for torch": (lambda: torch.zeros(2, dtype=np.float16), ()),  # type: ignore[call-overload]
         "a name": (lambda: t(2).to("float16"), ("float16",)),
+        "a module to integers": (lambda: nn.Linear(2, 2).to(torch.int8), ("int8",)),
     },
     "result_dtype": {
         "in place": (lambda: t(2, dtype=L).add_(t(2)), ("float32", "int64")),
@@ -283,6 +289,7 @@ PROVOCATIONS: dict[str, dict[str, Provocation]] = {
         "cdist": (lambda: torch.cdist(t(2, 2, dtype=L), t(2, 2)), ("int64",)),
         "pinv": (lambda: torch.linalg.pinv(t(2, 2, dtype=L)), ("int64",)),
         "finfo": (lambda: torch.finfo(L), ()),
+        "affine_grid": (lambda: F.affine_grid(t(1, 2, 3, dtype=L), [1, 1, 2, 2], align_corners=False), ("int64",)),
     },
     "integer_required": {
         "invert": (lambda: ~t(2), ()),
@@ -298,6 +305,8 @@ PROVOCATIONS: dict[str, dict[str, Provocation]] = {
         "scalar": (lambda: t(2).index_fill_(0, rows(), 1j), ()),
         "sign": (lambda: rotations().sign(), ()),
         "view_as_complex": (lambda: torch.view_as_complex(rotations().reshape(1, 2)), ("complex64",)),
+        "pooling": (lambda: F.max_pool2d(t(1, 1, 4, 4).to(torch.complex64), 2), ("complex64",)),
+        "comparison": (lambda: rotations() < rotations(), ("complex64",)),
     },
     "complex_required": {
         "view_as_real": (lambda: torch.view_as_real(t(2)), ()),
@@ -340,11 +349,16 @@ PROVOCATIONS: dict[str, dict[str, Provocation]] = {
         "inv": (lambda: torch.linalg.inv(torch.eye(2, dtype=H)), ("float16",)),
         "quantile": (lambda: torch.quantile(t(2, dtype=H), 0.5), ("float32", "float64")),
         "quantize": (lambda: torch.quantize_per_tensor(t(2, dtype=H), 1.0, 0, torch.qint8), ("float16",)),
+        "quantize integers": (lambda: torch.quantize_per_tensor(t(2, dtype=L), 1.0, 0, torch.qint8), ("int64",)),
     },
     "not_implemented_for_dtype": {
         "softmax": (lambda: torch.softmax(t(2, dtype=L), 0), ("int64",)),
         "gelu of bytes": (lambda: F.gelu(t(2, dtype=BYTE)), ("uint8",)),
         "bitwise and": (lambda: t(2) & t(2), ("float32",)),
+        "bitwise and of halves": (lambda: t(2, dtype=H) & t(2, dtype=H), ("float16",)),
+        "shift": (lambda: t(2, dtype=B) << t(2, dtype=B), ("bfloat16",)),
+        "gcd": (lambda: torch.gcd(t(2, dtype=D), t(2, dtype=D)), ("float64",)),
+        "scores of integers": (lambda: F.nll_loss(t(2, 3, dtype=L), rows(2)), ("int64",)),
         "8-bit float": (lambda: t(2).to(torch.float8_e4m3fn) + 1, ("float8_e4m3fn",)),
         "randn": (lambda: torch.randn(2, dtype=L), ("int64",)),
         "rms_norm": (lambda: nn.RMSNorm(4)(t(2, 4, dtype=L)), ("int64",)),

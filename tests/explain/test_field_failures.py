@@ -23,7 +23,7 @@ REPORTS = [
         "RuntimeError: \"compute_indices_weights_cubic\" not implemented for 'Half'",
         "not_implemented_for_half",
         ("float16",),
-        {"as_is": False, "autocast": None, "unified": False, "full": True},
+        {"as_is": False, "autocast": None, "unified": None, "full": True},
     ),
     (
         "#416",

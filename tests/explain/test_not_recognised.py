@@ -91,6 +91,25 @@ NEAR_MISSES = [
     "1 failed, 3 passed: test_half_and_float",
     "loss: nan accuracy: 0.1",
     "half of the float32 tests pass, and the bfloat16 ones are skipped",
+    "RuntimeError: The size of tensor a (64) must match the size of tensor b (65) at non-singleton dimension 3",
+    "RuntimeError: The size of tensor a (1025) must match the size of tensor b (1024) at non-singleton dimension 3",
+    "RuntimeError: Error(s) in loading state_dict for BertModel:\n\tsize mismatch for "
+    "bert.embeddings.position_embeddings.weight: copying a param with shape torch.Size([1024, 768]) from checkpoint",
+    "size mismatch for text_model.embeddings.position_embedding.weight: copying a param with shape torch.Size([77, 8])",
+    "I read that FlashAttention only supports fp16 and bf16, so I use SDPA. My model trains fine. How do I plot it?",
+    "FlashAttention only supports fp16 and bf16 data types, so I use SDPA. How do I plot the loss?",
+    "bf16 is not supported on V100, but I have an A100. My loss curve looks strange, what can it be?",
+    "bf16 is not supported on V100. I have an A100. My loss curve looks strange, what can it be?",
+    "The docs say that torch.linalg.eig does not support complex inputs under vmap, is that so?",
+    "torch.linalg.eig does not support complex inputs under vmap, is that so?",
+    "It does not support complex inputs.",
+    "Our firewall: outgoing traffic has been disabled by the administrator since Monday",
+    "ls: no file named cat.png in this folder",
+    "OSError: There is no file named settings.yaml",
+    "AttributeError: 'BertTokenizer' object has no attribute 'vocab'",
+    "AttributeError: 'MyTokenizer' object has no attribute 'tokenizer'",
+    "OutOfMemoryError: Java heap space",
+    "java.lang.OutOfMemoryError: GC overhead limit exceeded",
 ]
 
 

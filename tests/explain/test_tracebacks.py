@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import html
 import json
+import re
+import textwrap
 
 import pytest
 
@@ -155,6 +157,25 @@ def test_a_notebook_s_cell_is_named(name: str) -> None:
     where = where_in(PASTES[name])
     assert where.startswith("In[3], line 2")
     assert "model.chat(query=text)" in where
+
+
+def test_the_guides_of_rich_are_no_part_of_the_code() -> None:
+    deeper = RICH.replace("❱ 12 │   return model.chat(query=text)   ", "❱ 12 │   │   return self.vision_proj(feats)")
+    linear = "│ /env/site-packages/torch/nn/modules/linear.py:114 in forward      │\n╰──"
+    for text, code in (
+        (RICH, "return model.chat(query=text)"),
+        (deeper.replace("╰──", linear), "return self.vision_proj(feats)"),
+    ):
+        assert where_in(text).endswith(f": `{code}`.")
+    assert "`vision_proj` (a Linear layer)" in where_in(deeper.replace("╰──", linear))
+
+
+@pytest.mark.parametrize("indent", ["\t", " \t", "  "], ids=["tabs", "a blank and tabs", "blanks"])
+def test_a_traceback_may_be_indented_with_tabs(indent: str) -> None:
+    lines = (re.sub(r"^(  )+", lambda blanks: indent * (len(blanks[0]) // 2), line) for line in PLAIN.splitlines())
+    text = "\n".join(lines)
+    assert where_in(text) == where_in(PLAIN)
+    assert where_in(textwrap.indent(text, "\t")) == where_in(PLAIN)
 
 
 @pytest.mark.parametrize("name", ["<module>", "Demo.run.<locals>.<lambda>"])

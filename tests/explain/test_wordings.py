@@ -493,6 +493,39 @@ WORDINGS = [
         ("bfloat16",),
         None,
     ),
+    ("BFloat16 is not supported on this device.", "bfloat16_unsupported", ("bfloat16",), None),
+    ("I get `bf16 is not supported on V100` here, why?", "bfloat16_unsupported", ("bfloat16",), None),
+    ("ERROR demo - Flash Attention only supports fp16 and bf16", "flash_attention_dtype", None, True),
+    ("flash_attn only supports half and bfloat16 inputs", "flash_attention_dtype", None, True),
+    ("isposinf does not support complex inputs.", "complex_unsupported", (), False),
+    ("Sort does not support complex dtypes on CPU", "complex_unsupported", (), False),
+    ("IndexError: argmax(): does not support complex input", "complex_unsupported", (), False),
+    # ComfyUI
+    ("OutOfMemoryError: Allocation on device 0 would exceed allowed memory.", "out_of_memory", (), None),
+    ("torch.OutOfMemoryError: Allocation on device", "out_of_memory", (), None),
+    # diffusers, transformers, huggingface_hub
+    (
+        "OSError: Error no file named diffusion_pytorch_model.bin found in directory /models/vae.",
+        "checkpoint_incomplete",
+        (),
+        False,
+    ),
+    (
+        "LocalEntryNotFoundError: Cannot find an appropriate cached snapshot folder for the specified revision on the "
+        "local disk and outgoing traffic has been disabled. To enable repo look-ups and downloads online, pass "
+        "'local_files_only=False' as input.",
+        "offline_download",
+        (),
+        False,
+    ),
+    ("AttributeError: 'QWenTokenizer' object has no attribute 'tokenizer'", "remote_code_outdated", (), False),
+    (
+        "size mismatch for vit.vision_tower.vision_model.embeddings.position_embedding.weight: copying a param with "
+        "shape torch.Size([577, 1024]) from checkpoint, the shape in current model is torch.Size([1226, 1024]).",
+        "image_size_mismatch",
+        (),
+        False,
+    ),
     (
         "RuntimeError: MPS does not support cumsum op with int64 input",
         "not_implemented_for_dtype",
@@ -699,6 +732,8 @@ def test_a_gpu_without_bfloat16_is_told_what_float16_does_under_each_strategy() 
         ("RuntimeError: mat1 and mat2 must have the same dtype, but g", (), True),
         ("mat1 and mat2 must have the same dtype, but got", (), True),
         ("mat1 and mat2 must have the same dtype, but got Fl", (), True),
+        ("mat1 and mat2 must have the same dtype, but got Flo...", (), True),
+        ("mat1 and mat2 must have the same dtype, but g…", (), True),
         ("mat1 and mat2 must have the same dtype, but got Float an", ("float32",), None),
         ("mat1 and mat2 must have the same dtype, but got Float and B", ("float32",), None),  # BFloat16, Bool or Byte
         ("mat1 and mat2 must have the same dtype, but got Long an", ("int64",), False),

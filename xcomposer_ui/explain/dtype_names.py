@@ -65,6 +65,7 @@ ARRAY_CODES = {"f2": "float16", "f4": "float32", "f8": "float64", "i4": "int32",
 
 INTEGERS = frozenset({"int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool"})
 HALVES = frozenset(HALF_DTYPES)
+EIGHT_BITS = frozenset(name for name in NAMES if name.startswith("float8"))
 
 
 def _alternatives(names: dict[str, str]) -> str:

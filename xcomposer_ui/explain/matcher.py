@@ -19,6 +19,8 @@ from xcomposer_ui.explain.traceback_parser import Pasted, Raised, read
 
 NOT_KNOWN = Message("explain.not_known")
 # The kernel's own words reach the console before a CUDA exception that says nothing.
+_CUT_OFF = re.compile(r" ?(?:\.\.\.|…) ?$")
+"""What pages and trackers put after a message that they shorten."""
 _ASSERT = re.compile(r"CUDA error: device-side assert triggered")
 
 
@@ -59,13 +61,13 @@ def explain(text: str, *, device: str | None = None, operation: str | None = Non
 
 def _explained(error: list[Raised], pasted: Pasted, device: str | None, operation: str | None) -> Explanation | None:
     for raised in _candidates(error, pasted):
-        message = re.sub(r"\s+", " ", raised.text)
+        message = _CUT_OFF.sub("", re.sub(r"\s+", " ", raised.text))
         seen = (operation_in(frame.code, frame.file) for frame in reversed(raised.frames[-2:]))
         called = operation or operation_named(message) or next(filter(None, seen), None)
         on = device or _device(raised.text)
         for rule in RULES:
             # A rule may decline one place of a long text and accept another: ask for each.
-            for match in rule.matches(message, raised.text):
+            for match in rule.matches(message, _CUT_OFF.sub("", raised.text)):
                 dtypes = _dtypes(match) if rule.names_dtypes else ()
                 facts = Facts(match, message, dtypes, raised.frames, on, called)
                 if rule.applies is None or rule.applies(facts):
@@ -110,7 +112,7 @@ def _explanation(rule: Rule, facts: Facts) -> Explanation:
         recognised=True,
         family=rule.family,
         title=rule.title,
-        cause=_with_facts(rule.cause, facts),
+        cause=_with_facts(rule, facts),
         dtypes=facts.dtypes,
         fixes=_fixes(rule, facts),
         references=rule.references or ((DTYPES,) if facts.dtypes else ()),
@@ -131,13 +133,18 @@ def _fixes(rule: Rule, facts: Facts) -> tuple[Fix, ...]:
     return tuple(fixes)
 
 
-def _with_facts(cause: Text, facts: Facts) -> Text:
-    """`cause` with the dtypes that met, and with the card that the message names, if any."""
+def _with_facts(rule: Rule, facts: Facts) -> Text:
+    """The rule's cause with the dtypes that met, and with the card that the message names, if any."""
+    two_met = rule.family.endswith("mismatch") or rule.family == "result_dtype"
+    unnamed = "explain.two_dtypes" if two_met else "explain.one_dtype"
     card = {name: facts.match.groupdict().get(name) for name in ("gpu", "capability")}
 
     def filled(language: str) -> str:
-        dtypes = text("list.separator", language).join(facts.dtypes) or text("explain.two_dtypes", language)
+        cause = rule.cause.in_language(language)
+        if not facts.dtypes and not two_met:
+            cause = cause.replace(" ({dtypes})", "").replace("（{dtypes}）", "")
+        dtypes = text("list.separator", language).join(facts.dtypes) or text(unnamed, language)
         gpu = text("explain.gpu", language, **card) if all(card.values()) else ""
-        return cause.in_language(language).replace("{dtypes}", dtypes) + gpu
+        return cause.replace("{dtypes}", dtypes) + gpu
 
     return Text(filled("en"), filled("zh"))

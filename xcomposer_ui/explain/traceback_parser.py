@@ -30,7 +30,7 @@ _FRAMES = (
     re.compile(r"^(?P<file>\S+\.py):(?P<line>\d+): (?:[\w.]+)?$"),  # pytest
     re.compile(r"^(?P<file>\S+\.py)\((?P<line>\d+)\): (?P<function>\w+)$"),  # TorchScript
 )
-_ARROW = re.compile(r"^\s*(?:-+>|❱)\s*(?P<line>\d+)[\s│|]\s*(?P<code>.*)$")
+_ARROW = re.compile(r"^\s*(?:-+>|❱)\s*(?P<line>\d+)[\s│|]\s*(?:[│┃╎]\s*)*(?P<code>.*)$")  # rich draws guides
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def read(text: str) -> Pasted:
             unreadable = True  # its source line is not the frame's before it
         elif arrow := _ARROW.match(line):
             frames = [*frames[:-1], _with_code(frames[-1], arrow)] if frames and not unreadable else frames
-        elif frames and line.startswith("    ") and not frames[-1].code and line.strip(" ^~"):
+        elif frames and line.expandtabs(4).startswith("    ") and not frames[-1].code and line.strip(" ^~"):
             if not unreadable:
                 frames[-1] = Frame(frames[-1].file, frames[-1].line, frames[-1].function, line.strip())
         elif exception := _exception(lines, index, bool(frames)):

@@ -6,6 +6,7 @@ from xcomposer_ui.core.messages import Text
 from xcomposer_ui.explain.dtype_names import INTEGERS, dtypes_in
 from xcomposer_ui.explain.references import ATTENTION, AUTOCAST, FLASH_ATTENTION, xcomposer
 from xcomposer_ui.explain.rule import DTYPE, Facts, Rule, Verdicts
+from xcomposer_ui.explain.rules.wording import STATED
 from xcomposer_ui.explain.verdicts import ALL_FLOAT32, AS_IS, CASTS, NO_DOUBLE, ONE_HALF, clash, same_for_all, verdicts
 
 OPERANDS = Rule(
@@ -83,6 +84,11 @@ BIAS = Rule(
     references=(ATTENTION,),
 )
 
+# In a message it says no more; a person goes on: "…, so I use SDPA."
+_ONLY_HALVES = (
+    r"[Ff]lash[ _-]?(?:attn|[Aa]ttention).{0,60}only supports? (?:fp16|half|float16).{0,20}(?:bf16|bfloat16)"
+    r"(?!,? (?:so|and|but|which|while|because)\b)"
+)
 _FLASH_AS_IS = Text(
     "Its weights are half, but the float32 picture meets them before attention is reached.",
     "它的权重是半精度，但 float32 图片在到达注意力之前就会与之冲突。",
@@ -106,14 +112,16 @@ FLASH = Rule(
     verdicts=verdicts((False, _FLASH_AS_IS), (True, _FLASH_AUTOCAST), (True, ONE_HALF), (False, _FLASH_FULL)),
     patterns=(
         r"Flash ?Attention(?: 2(?:\.0)?)? only supports? [\w., ]{0,60}?(?:fp16|torch\.float16).{0,40}?"
-        r"(?:data types?|dtypes?)(?:, but the current dt?ype in \w+ is torch\.\w+)?",
+        r"(?:data types?|dtypes?)(?:, but the current dt?ype in \w+ is torch\.\w+|"
+        r"(?!s?,? (?:so|and|which|while|because|but (?!the current))\b))",
         r"Expected query, key and value to (?:all )?be of dtype: \{[^}]{0,80}\}\. "
         r"Got Query dtype: .{1,40}? Key dtype: .{1,40}? and Value dtype: .{1,40}? instead",
         r"`flshatt\w*@?[\w.]*` is not supported because:.{0,400}?dtype=torch\.float32 \(supported: \{[^}]{0,80}\}\)",
         r"attempting to use Flash Attention 2(?:\.0)? without specifying a torch dtype",
-        r"[Ff]lash[ _-]?(?:attn|[Aa]ttention).{0,60}only supports? (?:fp16|half|float16).{0,20}(?:bf16|bfloat16)",
+        rf"{STATED}{_ONLY_HALVES}",
         r"scaled_dot_product_attention_flash_attention: Expected data type in FP32, FP64, BF16, FP16, but got \w+",
     ),
+    whole=(rf"{_ONLY_HALVES}[\w ]{{0,40}}",),
     references=(FLASH_ATTENTION, AUTOCAST, xcomposer(416)),
 )
 

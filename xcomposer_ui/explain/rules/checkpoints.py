@@ -43,17 +43,32 @@ REMOTE_CODE = _rule(
     r"'InternLM\w*' object has no attribute '\w+'",
     r"'\w+(?:ForCausalLM|ForConditionalGeneration|ChatModel|LMHeadModel)' object has no attribute "
     r"'(?:generate|_extract_past_from_model_output|prepare_inputs_for_generation|all_tied_weights_keys)'",
-    r"'\w*Tokenizer' object has no attribute '(?:sp_model|vocab|tokenizer|_extra_special_tokens)'",
+    r"'(?P<tokenizer>\w*Tokenizer)' object has no attribute '(?:sp_model|vocab|tokenizer|_extra_special_tokens)'",
     r"'\w*FlashAttention2' object has no attribute '_flash_attention_forward'",
     r"'DynamicCache' object has no attribute '(?:seen_tokens|get_max_length|get_usable_length|to_legacy_cache)'",
     r"cannot import name '(?!\w*(?:ForCausalLM|ForConditionalGeneration|Processor|Config|Model)')\w+' from "
     r"'transformers(?:\.[\w.]+)?'",
     r"No module named 'transformers\.(?!_modules)\w[\w.]*'",
+    applies=lambda facts: _is_remote(facts),
     references=(xcomposer(33), Reference("ms-swift#4324", "https://github.com/modelscope/ms-swift/issues/4324")),
 )
 
+_REMOTE_TOKENIZERS = re.compile(
+    r"InternLM|QWen|ChatGLM|Baichuan|XVERSE|Orion|Aquila|Skywork|Yi|MiniCPM|Moonshot|TikToken"
+)
+"""Beginnings of the names of tokenizers that come with a checkpoint; the others are transformers' or somebody's own."""
+
+
+def _is_remote(facts: Facts) -> bool:
+    """Whether a tokenizer that lacks an attribute is a checkpoint's; of the other messages nothing is asked."""
+    name = facts.match.groupdict().get("tokenizer")
+    remote = any("transformers_modules" in frame.file for frame in facts.frames)
+    return name is None or remote or _REMOTE_TOKENIZERS.match(name) is not None
+
 
 _MODEL_CODE = re.compile(r"transformers_modules|modeling_\w+\.py$")
+_PICTURE_TOKENS = 1225
+"""Tokens of one picture in this family: a message without its traceback tells such a prompt by its length."""
 
 
 def _one_apart(facts: Facts) -> bool:
@@ -61,8 +76,10 @@ def _one_apart(facts: Facts) -> bool:
 
     In other code, sizes that differ by one have other causes, such as a picture with an odd side.
     """
-    apart = abs(int(facts.match[1]) - int(facts.match[2])) == 1
-    return apart and (not facts.frames or any(_MODEL_CODE.search(frame.file) for frame in facts.frames))
+    keys, mask = int(facts.match[1]), int(facts.match[2])
+    if not facts.frames:
+        return keys == mask + 1 and mask >= _PICTURE_TOKENS
+    return abs(keys - mask) == 1 and any(_MODEL_CODE.search(frame.file) for frame in facts.frames)
 
 
 MASK_LENGTH = _rule(
@@ -117,7 +134,8 @@ POSITION_SIZE = _rule(
         "本实验室自己的类会这样做。",
     ),
     r"Input image size \(\d+\*\d+\) doesn't match model \(\d+\*\d+\)",
-    r"size mismatch for \S*position_embedding\S*: copying a param with shape",
+    r"size mismatch for (?!\S*text_)\S*(?:vision|visual|vit|clip|image|img)\S*\.position_embedding\S*: "
+    r"copying a param with shape",
     references=(xcomposer(461),),
 )
 
@@ -164,7 +182,7 @@ OFFLINE_DOWNLOAD = _rule(
     r"[Cc]ouldn't connect to '?https://(?:huggingface\.co|hf-mirror\.com|www\.modelscope\.cn)",
     r"We have no connection or you passed local_files_only",
     r"Cannot find the requested files in the (?:disk cache|local cache)",
-    r"outgoing traffic has been disabled",
+    r"on the local disk and outgoing traffic has been disabled",
     r"HTTPSConnectionPool\(host='(?:huggingface\.co|cdn-lfs[\w.-]*)'",
     references=(xcomposer(206), OFFLINE),
 )
@@ -179,7 +197,8 @@ BROKEN_FILE = _rule(
     ),
     r"Error while deserializing header: ?\w+",
     r"does not appear to have (?:a file|files) named",
-    r"(?:Error no file named|no file named) \S+",
+    r"Error no file named \S+",
+    r"\b[Nn]o file named \S+\.(?:bin|safetensors|h5|ckpt|msgpack|pth?|index\.json)\b",
     r"unpickling stack underflow|PytorchStreamReader failed (?:reading zip archive|locating file)",
     references=(LOADING,),
 )

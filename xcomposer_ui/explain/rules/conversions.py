@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from xcomposer_ui.core.messages import Text
+from xcomposer_ui.explain.dtype_names import EIGHT_BITS, HALVES
 from xcomposer_ui.explain.references import DTYPES, NUMERICS
 from xcomposer_ui.explain.rule import DTYPE, Facts, Rule, Verdicts
 from xcomposer_ui.explain.verdicts import (
@@ -10,15 +11,28 @@ from xcomposer_ui.explain.verdicts import (
     INTEGERS_UNCHANGED,
     ONLY_FLOATS,
     STAYS_INTEGER,
+    WITHOUT_BFLOAT16,
     same_for_all,
     verdicts,
 )
 
-_STAYS_HALF = Text(
-    "The tensor that the value goes into stays half. float16 ends at 65504; bfloat16 reaches 3.39e38, which takes -1e9 "
-    "but not float32's own minimum.",
-    "接收该值的张量仍是半精度。float16 的上限是 65504；bfloat16 可到 3.39e38，容得下 -1e9，"
-    "但容不下 float32 自己的最小值。",
+_BY_VALUE = Text(
+    "It depends on the value: float16 ends at 65504; bfloat16 as the half type reaches 3.39e38, which takes -1e9 but "
+    "not float32's own minimum.",
+    "取决于该值：float16 的上限是 65504；改用 bfloat16 则可到 3.39e38，容得下 -1e9，但容不下 float32 自己的最小值。",
+)
+_BY_VALUE_UNCAST = Text(
+    "It depends on the value, as bfloat16 takes -1e9; but nothing is cast: a float32 picture clashes with half "
+    "weights.",
+    "取决于该值，bfloat16 容得下 -1e9；但不做任何转换：float32 的图片会与半精度权重冲突。",
+)
+_NO_HALF_HOLDS = Text(
+    "The value is beyond bfloat16's 3.39e38, and float16 ends at 65504 already.",
+    "该值超出 bfloat16 的 3.39e38，而 float16 的上限只有 65504。",
+)
+_BEYOND_FLOAT32 = Text(
+    "The value is beyond float32's 3.4e38, which no strategy exceeds.",
+    "该值超出 float32 的 3.4e38，没有策略能超过它。",
 )
 _IN_FLOAT32 = Text(
     "In float32 the value fits; float32's own minimum just so.",
@@ -32,7 +46,11 @@ _OUT_OF_RANGE = Text(
 def _overflow(facts: Facts) -> Verdicts:
     if facts.has_integers:
         return same_for_all(False, _OUT_OF_RANGE)
-    return verdicts((False, _STAYS_HALF), (False, _STAYS_HALF), (False, _STAYS_HALF), (True, _IN_FLOAT32))
+    if not facts.dtypes or not (HALVES | EIGHT_BITS).isdisjoint(facts.dtypes):
+        held = (False, _NO_HALF_HOLDS) if "bfloat16" in facts.dtypes else (None, _BY_VALUE)
+        uncast = held if held[0] is False else (None, _BY_VALUE_UNCAST)
+        return verdicts(uncast, held, held, (True, _IN_FLOAT32))
+    return same_for_all(False, _BEYOND_FLOAT32)
 
 
 OVERFLOW = Rule(
@@ -49,19 +67,40 @@ OVERFLOW = Rule(
     references=(NUMERICS,),
 )
 
-_TO_NUMPY = Text(
-    "With bfloat16 the tensor stays one that NumPy does not have; float16 NumPy has.",
-    "用 bfloat16 时张量仍是 NumPy 没有的类型；float16 则 NumPy 支持。",
+_STAYS_STORED = Text(
+    "It casts nothing: the tensor stays in the type that NumPy lacks.",
+    "它不做任何转换：张量仍是 NumPy 没有的类型。",
+)
+_IN_FLOAT16 = Text(
+    "Cured with float16 as the half type, if the tensor comes from the weights or the picture; NumPy has no bfloat16.",
+    "若张量来自权重或图片，用 float16 作半精度可解决；NumPy 没有 bfloat16。",
+)
+_COMPLEX_STAYS = Text(
+    "No strategy changes a complex dtype: write `tensor.to(torch.complex64).numpy()`.",
+    "没有策略会改变复数 dtype：请写 `tensor.to(torch.complex64).numpy()`。",
 )
 _NUMPY_FULL = Text("A float32 tensor becomes a NumPy array.", "float32 张量可以转换为 NumPy 数组。")
+
+
+def _to_numpy(facts: Facts) -> Verdicts:
+    if "complex32" in facts.dtypes:
+        return same_for_all(False, _COMPLEX_STAYS)
+    full = True, _NUMPY_FULL
+    if EIGHT_BITS.isdisjoint(facts.dtypes):
+        return {**WITHOUT_BFLOAT16, "full": full}
+    return verdicts((False, _STAYS_STORED), (None, _IN_FLOAT16), (None, _IN_FLOAT16), full)
+
+
 TO_NUMPY = Rule(
     family="numpy_bfloat16",
     title=Text("NumPy has no such dtype", "NumPy 没有这种 dtype"),
     cause=Text(
-        "A {dtypes} tensor was to become a NumPy array, and NumPy has no bfloat16. Write `tensor.float().numpy()`.",
-        "要把 {dtypes} 张量转换为 NumPy 数组，而 NumPy 没有 bfloat16。请写 `tensor.float().numpy()`。",
+        "A {dtypes} tensor was to become a NumPy array, and NumPy has no such type: of floating-point ones it has "
+        "float16, float32 and float64. Write `tensor.float().numpy()`.",
+        "要把 {dtypes} 张量转换为 NumPy 数组，而 NumPy 没有这种类型：浮点类型它只有 float16、float32 和 float64。"
+        "请写 `tensor.float().numpy()`。",
     ),
-    verdicts=verdicts((False, _TO_NUMPY), (False, _TO_NUMPY), (False, _TO_NUMPY), (True, _NUMPY_FULL)),
+    verdicts=_to_numpy,
     patterns=(r"Got unsupported ScalarType (\w+)",),
     references=(DTYPES,),
 )
@@ -171,7 +210,26 @@ FLOAT_NEEDED = Rule(
         rf"Expected self to be a floating-point or complex tensor, but got ({_INTEGER})",
         r"expected \w+ to have floating point dtype but got \w+ with (\w+) dtype",
         r"For integral input tensors, argument (?:beta|alpha) must not be a floating point number",
+        r"Expected \w+ to have floating point type, but got ([\w.]+)",
     ),
+    references=(DTYPES,),
+)
+
+_FLOATS_ONLY = Text(
+    "It loads the weights in a floating-point type, which a module takes; integer weights come from a quantiser.",
+    "它以浮点类型加载权重，模块可以接受；整数权重须由量化工具生成。",
+)
+MODULE_CAST = Rule(
+    family="dtype_argument",
+    title=Text("A module is not cast to integers", "模块不能转换为整数类型"),
+    cause=Text(
+        "A module's `.to` casts its parameters to floating-point or complex types only, and was asked for {dtypes}. "
+        "8-bit weights are made by a quantiser with its scales (bitsandbytes, torchao), not by a cast.",
+        "模块的 `.to` 只能把参数转换为浮点或复数类型，这里要求的是 {dtypes}。"
+        "8 位权重须由量化工具（bitsandbytes、torchao）连同缩放系数一起生成，而不是靠转换。",
+    ),
+    verdicts=same_for_all(None, _FLOATS_ONLY),
+    patterns=(r"nn\.Module\.to only accepts floating point or complex dtypes, but got desired dtype=(torch\.\w+)",),
     references=(DTYPES,),
 )
 
@@ -225,4 +283,4 @@ BOOLEAN = Rule(
     references=(DTYPES,),
 )
 
-RULES = (OVERFLOW, TO_NUMPY, FROM_NUMPY, ARGUMENT, RESULT, FLOAT_NEEDED, INTEGER_NEEDED, BOOLEAN)
+RULES = (OVERFLOW, TO_NUMPY, FROM_NUMPY, ARGUMENT, RESULT, FLOAT_NEEDED, MODULE_CAST, INTEGER_NEEDED, BOOLEAN)

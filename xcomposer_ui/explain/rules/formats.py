@@ -5,6 +5,7 @@ from __future__ import annotations
 from xcomposer_ui.core.messages import Text
 from xcomposer_ui.explain.references import BITSANDBYTES, DTYPES
 from xcomposer_ui.explain.rule import DTYPE, Rule
+from xcomposer_ui.explain.rules.wording import STATED
 from xcomposer_ui.explain.verdicts import ALL_FLOAT32, AS_IS, ONE_HALF, same_for_all, verdicts
 
 _FLOAT8 = r"(Float8_\w+)"
@@ -12,18 +13,21 @@ _STAYS_COMPLEX = Text(
     "No strategy changes a complex dtype: take `.real`, `.abs()` or `torch.view_as_real` where it is made.",
     "没有策略会改变复数 dtype：请在生成处取 `.real`、`.abs()` 或 `torch.view_as_real`。",
 )
+_NO_PRONOUN = r"(?!(?:It|This|That|They|We|You|I)\b)"
+_NO_COMPLEX = rf"{_NO_PRONOUN}[\w.]+(?:\(\))?:? (?:does not|do not|don't) support complex (?:inputs?|dtypes)"
 COMPLEX = Rule(
     family="complex_unsupported",
     title=Text("This operation takes no complex numbers", "该运算不接受复数"),
     cause=Text(
-        "A complex tensor ({dtypes}) reached an operation that has no meaning for complex numbers, or was to become a "
+        "A complex tensor ({dtypes}) reached an operation that does not exist for complex numbers, or was to become a "
         "real one. An FFT, or rotary position embeddings kept as complex numbers, are the usual sources.",
-        "复数张量（{dtypes}）进入了对复数没有意义的运算，或要转换为实数。常见来源是 FFT，或以复数保存的旋转位置编码。",
+        "复数张量（{dtypes}）进入了不支持复数的运算，或要转换为实数。常见来源是 FFT，或以复数保存的旋转位置编码。",
     ),
     verdicts=same_for_all(False, _STAYS_COMPLEX),
     patterns=(
         r"(?:not|not yet) (?:supported|implemented) for (?:complex (?:inputs|types|tensors)|(Complex\w+))",
-        r"(?:does not|do not|don't) support complex (?:inputs?|dtypes)",
+        r"\"[^\"]{1,120}\" not implemented for '(ComplexFloat|ComplexDouble)'",
+        rf"{STATED}{_NO_COMPLEX}",
         r"[Cc]omplex inputs not supported",
         r"expects a real(?:-valued)? input tensor, but got (Complex\w+)",
         r"Only supports floating-point dtypes, but found: (Complex\w+)",
@@ -35,6 +39,7 @@ COMPLEX = Rule(
         r"view_as_complex is only supported for half, float and double tensors, but got a tensor of scalar type: "
         r"(Complex\w+)",
     ),
+    whole=(rf"{_NO_COMPLEX}(?: on \w+)?",),
     references=(DTYPES,),
 )
 
@@ -85,6 +90,7 @@ FLOAT8 = Rule(
         rf"linalg\.vander supports floating point, complex, and integer tensors, but got {_FLOAT8}",
         r"torch\._scaled_mm is only supported on CUDA devices with compute capability",
         r"Expected \w+\.dtype\(\) == at::k(Float8_\w+)",
+        rf"Trying to convert {_FLOAT8} to the MPS backend but it does not have support for that dtype",
         r"Expected mat_[ab] to be (?:Float8 or Float4_x2|Float8) matrix got (\w+)",
     ),
     references=(DTYPES,),

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import re
+
 from xcomposer_ui.core.messages import Text
+from xcomposer_ui.explain.autocast_operations import casts
+from xcomposer_ui.explain.dtype_names import HALVES
 from xcomposer_ui.explain.references import AUTOCAST, DTYPES
-from xcomposer_ui.explain.rule import DTYPE, Facts, Rule
-from xcomposer_ui.explain.verdicts import ALL_FLOAT32, INTEGERS_UNCHANGED, clash_unlisted, verdicts
+from xcomposer_ui.explain.rule import DTYPE, Facts, Rule, Verdicts
+from xcomposer_ui.explain.verdicts import (
+    ALL_FLOAT32,
+    AS_IS,
+    INTEGERS_UNCHANGED,
+    NOT_LISTED,
+    clash_unlisted,
+    same_for_all,
+    verdicts,
+)
 
 _WRITES = (
     rf"Index put requires the source and destination dtypes match, got {DTYPE} for the destination and {DTYPE} "
@@ -32,6 +44,31 @@ _UNIFIED = Text(
     "权重与图片同为一种半精度、且不用 autocast：写入的值与目标 dtype 一致。",
 )
 
+# Of these autocast knows the form that returns a new tensor, on some devices; index_copy_ and its kin it does not know.
+_RETURNS_NEW = re.compile(r"\b(index_copy|index_put|scatter_add)\(")
+_PROMOTED = Text(
+    "index_copy, index_put and scatter_add without an underscore: on the CPU torch.autocast brings the first to the "
+    "wider dtype, on CUDA the others.",
+    "不带下划线的 index_copy、index_put 和 scatter_add：在 CPU 上 torch.autocast 会把前者统一到较宽的 dtype，"
+    "在 CUDA 上则是后两者。",
+)
+
+
+def _promoted(facts: Facts) -> bool | None:
+    """Whether autocast brings the operands of the call to one dtype; None where the device decides."""
+    called = _RETURNS_NEW.search(facts.call)
+    return casts(called[1], facts.device) if called else False
+
+
+def _write(facts: Facts) -> Verdicts:
+    found = clash_unlisted(facts)
+    cures = _promoted(facts)
+    if cures is False or found["autocast"][1] is not NOT_LISTED:
+        return found
+    # Autocast in one half type refuses a tensor of the other.
+    return {**found, "autocast": (None if facts.dtypes[0] in HALVES else cures, _PROMOTED)}
+
+
 AUTOCAST_WRITE = Rule(
     family="autocast_index_write",
     title=Text(
@@ -47,7 +84,7 @@ AUTOCAST_WRITE = Rule(
     ),
     verdicts=verdicts((False, _AS_IS), (False, _AUTOCAST_CAUSE), (True, _UNIFIED), (True, ALL_FLOAT32)),
     patterns=_WRITES,
-    applies=lambda facts: facts.source_is_half,
+    applies=lambda facts: facts.source_is_half and _promoted(facts) is False,
     references=(AUTOCAST,),
 )
 
@@ -61,10 +98,22 @@ WRITE = Rule(
         "按索引或掩码写入时，值须与张量同一 dtype；这里是 {dtypes}（目标在前，来源在后）。常见情形是 float32 的图像特征"
         "写入半精度的文本嵌入，或 float32 的键写入半精度缓存：请先把值转换成目标的 dtype。",
     ),
-    verdicts=clash_unlisted,
+    verdicts=_write,
     patterns=_WRITES,
     references=(DTYPES,),
 )
+
+_IF_FLOATS = Text(
+    "It depends on the two dtypes, which the message does not name: two floating-point types become one, integers "
+    "stay integers.",
+    "取决于报错没有写明的两种 dtype：两种浮点类型会统一，整数仍是整数。",
+)
+
+
+def _scatter(facts: Facts) -> Verdicts:
+    autocast = (False, NOT_LISTED) if _promoted(facts) is False else (None, _PROMOTED)
+    return {**same_for_all(None, _IF_FLOATS), "as_is": (False, AS_IS), "autocast": autocast}
+
 
 SCATTER = Rule(
     family="index_write_dtype_mismatch",
@@ -74,7 +123,7 @@ SCATTER = Rule(
         "print `.dtype` of the tensor and of `src`.",
         "scatter 一类运算要求值与张量同一 dtype。报错没有写明是哪两种；请打印张量和 `src` 的 `.dtype`。",
     ),
-    verdicts=clash_unlisted,
+    verdicts=_scatter,
     patterns=(
         r"scatter\w*\(\): Expected self\.dtype to be equal to src\.dtype",
         r"index_\w+\(\): self and source must have the same scalar type",
@@ -159,7 +208,8 @@ TARGET = Rule(
     patterns=(
         r"expected target dtype to be Long or Byte, but got (\w+)",
         r"Expected floating point type for target with class probabilities, got (\w+)",
-        r"\"nll_loss\w*\" not implemented for '(Int|Float|Half|Double|Short)'",
+        # CUDA's kernels of this name dispatch on the targets; the others, and the CPU's, on the scores.
+        r"\"nll_loss\w*_index\" not implemented for '(Int|Float|Half|BFloat16|Double|Short)'",
     ),
     references=(DTYPES,),
 )

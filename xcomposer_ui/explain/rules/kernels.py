@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+import re
+
 from xcomposer_ui.core.messages import Text
-from xcomposer_ui.explain.dtype_names import HALVES
+from xcomposer_ui.explain.dtype_names import EIGHT_BITS, HALVES
 from xcomposer_ui.explain.references import AUTOCAST, NUMERICS, xcomposer
 from xcomposer_ui.explain.rule import Facts, Rule, Verdicts
+from xcomposer_ui.explain.rules.wording import STATED
 from xcomposer_ui.explain.verdicts import (
     AS_IS,
     FLOAT32_RUNS,
     IF_PICTURE,
     INTEGERS_UNCHANGED,
     NO_DOUBLE,
+    ONLY_FLOATS,
+    STAYS_INTEGER,
     WITHOUT_BFLOAT16,
     same_for_all,
     verdicts,
 )
 
-_STAYS_HALF = Text(
-    "The weights stay half and the kernel stays missing. The other half type may have it; on the CPU linear algebra "
-    "and FFTs have neither.",
-    "权重仍是半精度，内核依旧缺失。另一种半精度类型也许有；在 CPU 上，线性代数与 FFT 两种都没有。",
+_NOTHING_CAST = Text(
+    "It casts nothing: in this half type the kernel stays missing, and a float32 picture clashes with half weights.",
+    "它不做任何转换：用这种半精度时内核依旧缺失，而 float32 的图片会与半精度权重冲突。",
 )
+_OTHER_HALF = Text(
+    "In this half type the kernel stays missing; the other half type may have it.",
+    "用这种半精度时内核依旧缺失；另一种半精度类型也许有。",
+)
+_NEITHER_HALF = Text("Neither half type has this kernel.", "两种半精度类型都没有这个内核。")
 _SOME_CAST = Text(
     "It depends on the operation: torch.autocast runs some in float32 (on the CPU cubic resizing, FFTs and most "
     "linear algebra) and knows nothing of others.",
@@ -44,6 +53,18 @@ def _is_half(facts: Facts) -> bool:
     return not HALVES.isdisjoint(facts.dtypes)
 
 
+# Linear algebra, and FFTs on the CPU: kernels that exist for float32 and float64 only.
+_LINEAR_ALGEBRA = re.compile(
+    r"linalg|MKL FFT|\"(?:cholesky|eigh?|geqrf|inverse|ldl|lstsq|lu|orgqr|ormqr|svd|symeig|triangular_solve)(?:_\w*)?\""
+)
+
+
+def _no_half_kernel(facts: Facts) -> Verdicts:
+    neither = _LINEAR_ALGEBRA.search(facts.match.group())
+    unified = (False, _NEITHER_HALF) if neither else (None, _OTHER_HALF)
+    return verdicts((False, _NOTHING_CAST), (None, _SOME_CAST), unified, (True, _HAS_FLOAT32))
+
+
 NO_HALF_KERNEL = Rule(
     family="not_implemented_for_half",
     title=Text("PyTorch has no half kernel for this operation here", "PyTorch 在此处没有该运算的半精度内核"),
@@ -55,7 +76,7 @@ NO_HALF_KERNEL = Rule(
         "（addmm 与卷积自 2.1、2.2 起才有），也没有位置编码的三次插值：请升级 PyTorch，"
         "或以 float32 计算这一步之后再转半精度。",
     ),
-    verdicts=verdicts((False, AS_IS), (None, _SOME_CAST), (False, _STAYS_HALF), (True, _HAS_FLOAT32)),
+    verdicts=_no_half_kernel,
     patterns=(
         _NOT_IMPLEMENTED,
         *_OLDER,
@@ -96,15 +117,37 @@ HALF_FFT = Rule(
     references=(AUTOCAST,),
 )
 
-_NEITHER_HALF = Text("Neither half type has this kernel.", "两种半精度类型都没有这个内核。")
+_STAYS_COMPLEX = Text(
+    "No strategy changes a complex dtype: take `.real` or `.abs()` where it is made.",
+    "没有策略会改变复数 dtype：请在生成处取 `.real` 或 `.abs()`。",
+)
+_IF_HALF = Text(
+    "It depends on what it got: a half type is cured; integers stay integers, cast them where they are made.",
+    "取决于它收到了什么：若是半精度则可解决；整数仍是整数，须在生成处转换。",
+)
+
+
+def _float32_only(facts: Facts) -> Verdicts:
+    """By the dtype that met. A message that lists what the routine takes does not tell it."""
+    if any(dtype.startswith("complex") for dtype in facts.dtypes):
+        return same_for_all(False, _STAYS_COMPLEX)
+    unified = False, _NEITHER_HALF
+    if facts.has_integers:
+        return verdicts((False, STAYS_INTEGER), (False, ONLY_FLOATS), unified, (None, IF_PICTURE))
+    if "float32" in facts.dtypes:
+        return verdicts((False, _NOTHING_CAST), (None, _SOME_CAST), unified, (None, _IF_HALF))
+    full = (None, IF_PICTURE) if facts.has_double else (True, _HAS_FLOAT32)
+    return verdicts((False, _NOTHING_CAST), (None, _SOME_CAST), unified, full)
+
+
 ONLY_FLOAT32 = Rule(
     family="float32_required",
     title=Text("This operation takes float32 or float64 only", "该运算只接受 float32 或 float64"),
     cause=Text(
-        "A routine that exists for float32 and float64 got something else, usually a half type.",
-        "一个只支持 float32 和 float64 的例程收到了别的类型，通常是半精度。",
+        "A routine that exists for float32, or for float32 and float64, got something else: a half type or integers.",
+        "一个只支持 float32（或还支持 float64）的例程收到了别的类型：半精度或整数。",
     ),
-    verdicts=verdicts((False, AS_IS), (None, _SOME_CAST), (False, _NEITHER_HALF), (True, _HAS_FLOAT32)),
+    verdicts=_float32_only,
     patterns=(
         r"Low precision dtypes not supported\. Got (\w+)",
         r"quantile\(\) input tensor must be either (float) or (double) dtype",
@@ -120,19 +163,59 @@ def _other_kernel(facts: Facts) -> Verdicts:
         return verdicts((False, AS_IS), (False, NO_DOUBLE), (None, IF_PICTURE), (None, IF_PICTURE))
     if facts.has_integers:
         return verdicts((False, AS_IS), INTEGERS_UNCHANGED["autocast"], (None, IF_PICTURE), (None, IF_PICTURE))
-    if "float32" in facts.dtypes:
-        return same_for_all(False, _WANTS_INTEGERS)
-    return same_for_all(None, _STORAGE_ONLY)
+    if any(dtype.startswith("q") for dtype in facts.dtypes):
+        return same_for_all(False, _QUANTISED)
+    return same_for_all(None, _CAST_BEFORE)
 
 
+_QUANTISED = Text(
+    "No strategy changes a quantised tensor: unpack it with `dequantize()` before.",
+    "没有策略会改变量化张量：请先用 `dequantize()` 解包。",
+)
+_CAST_BEFORE = Text(
+    "It depends on the dtype that it got: cast the tensor before this operation.",
+    "取决于它收到的 dtype：请在该运算之前转换张量。",
+)
 _WANTS_INTEGERS = Text(
     "The kernel is missing for float32 itself: it works on integers or masks. Cast its argument.",
     "连 float32 都没有这个内核：它处理的是整数或掩码。请转换它的参数。",
 )
+INTEGER_KERNEL = Rule(
+    family="not_implemented_for_dtype",
+    title=Text("This operation works on integers or masks", "该运算处理整数或掩码"),
+    cause=Text(
+        "The named operation was called on {dtypes}; it exists for integers or masks only, as `&`, `|`, `~`, shifts "
+        "and gcd do. A mask that was cast to floating point with everything else is the usual source: compare it "
+        "(`mask != 0`) or keep it bool.",
+        "对 {dtypes} 调用了报错中的运算，而它只支持整数或掩码，例如 `&`、`|`、`~`、移位和 gcd。"
+        "常见来源是随其他张量一起被转换成浮点的掩码：请用比较（`mask != 0`），或保持 bool。",
+    ),
+    verdicts=same_for_all(False, _WANTS_INTEGERS),
+    patterns=(
+        r"\"(?:bitwise_(?:and|or|xor|not)|[lr]shift|__[lr]shift__|gcd|lcm)_\w{2,8}\" not implemented for "
+        r"'(Half|BFloat16|Float|Double)'",
+        r"\"[^\"]{1,120}\" not implemented for '(Float)'",
+    ),
+)
+
+_STORED = EIGHT_BITS | {"complex32"}
 _STORAGE_ONLY = Text(
     "8-bit floats and complex halves are for storing; few operations compute in them. Cure: cast before computing.",
     "8 位浮点和半精度复数用于存储，很少有运算直接用它们计算。请在计算前转换。",
 )
+STORED = Rule(
+    family="not_implemented_for_dtype",
+    title=Text("PyTorch stores this dtype and hardly computes in it", "PyTorch 只存储这种 dtype，很少用它计算"),
+    cause=Text(
+        "The named operation was called on {dtypes}, for which it does not exist. Cast 8-bit floats to a half type "
+        "before computing, and half complex numbers to complex64.",
+        "对 {dtypes} 调用了报错中的运算，而它不支持。计算前请把 8 位浮点转换为半精度，把半精度复数转换为 complex64。",
+    ),
+    verdicts=same_for_all(None, _STORAGE_ONLY),
+    patterns=(_NOT_IMPLEMENTED, *_OLDER),
+    applies=lambda facts: not _STORED.isdisjoint(facts.dtypes),
+)
+
 NO_KERNEL = Rule(
     family="not_implemented_for_dtype",
     title=Text("PyTorch has no kernel of this operation for this dtype", "PyTorch 没有该运算在这种 dtype 下的内核"),
@@ -151,6 +234,7 @@ NO_KERNEL = Rule(
     ),
 )
 
+_DENIED = r"(?:(bf16|bfloat16|BFloat16) is not supported on|[Yy]our (?:GPU|device) does not support (?:bf16|bfloat16))"
 NO_BFLOAT16 = Rule(
     family="bfloat16_unsupported",
     title=Text("This device has no bfloat16", "该设备不支持 bfloat16"),
@@ -167,13 +251,14 @@ NO_BFLOAT16 = Rule(
         r"Your (?P<gpu>.{1,60}?) GPU has compute capability (?P<capability>\d+(?:\.\d+)?)",
         r"(Bfloat16) is only supported on GPUs with compute capability",
         r"Your setup doesn't support (bf16)/(?:gpu|cpu)",
-        r"(?:(bf16|bfloat16|BFloat16) is not supported on|[Yy]our (?:GPU|device) does not support (?:bf16|bfloat16))",
+        rf"{STATED}{_DENIED}",
         r"CUBLAS_STATUS_NOT_SUPPORTED when calling `cublasGemm\w{0,40}\([^`]{0,300}CUDA_R_(16BF)",
         r"BFloat16 type is not supported on MPS",
         r"MPS (BFloat16) is only supported on MacOS",
         # oneDNN on a CPU without the instructions
         r"mkldnn_(bf16)\w*: (?:mkldnn_\w+ )?bf16 path needs the cpu support",
     ),
+    whole=(rf"{_DENIED}[\w ()-]{{0,80}}",),
     references=(AUTOCAST,),
 )
 
@@ -197,4 +282,4 @@ NO_FP16_HERE = Rule(
     references=(AUTOCAST,),
 )
 
-RULES = (NO_HALF_KERNEL, HALF_FFT, ONLY_FLOAT32, NO_KERNEL, NO_BFLOAT16, NO_FP16_HERE)
+RULES = (INTEGER_KERNEL, NO_HALF_KERNEL, HALF_FFT, ONLY_FLOAT32, STORED, NO_KERNEL, NO_BFLOAT16, NO_FP16_HERE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from xcomposer_ui.core.messages import Text
 from xcomposer_ui.core.result import Reference
 from xcomposer_ui.explain.references import AUTOCAST, BITSANDBYTES, FLASH_ATTENTION, FSDP, MPS, NUMERICS, ONNX
-from xcomposer_ui.explain.rule import DTYPE, Rule
+from xcomposer_ui.explain.rule import DTYPE, Facts, Rule, Verdicts
 from xcomposer_ui.explain.verdicts import (
     ALL_FLOAT32,
     AS_IS,
@@ -174,17 +174,29 @@ _SCALER = Text(
     "bfloat16 has float32's range and needs no loss scaling: leave GradScaler out (`enabled=False`).",
     "bfloat16 的范围与 float32 相同，不需要损失缩放：请去掉 GradScaler（`enabled=False`）。",
 )
+_HALF_GRADIENTS = Text(
+    "Its weights are half, so their gradients are half, which GradScaler does not unscale.",
+    "它的权重是半精度，梯度也是半精度，而 GradScaler 不会还原。",
+)
 _NO_SCALER_NEEDED = Text("Float32 gradients can be unscaled.", "float32 的梯度可以还原。")
-BFLOAT16_SCALED = Rule(
+
+
+def _unscaled(facts: Facts) -> Verdicts:
+    if "float16" in facts.dtypes:
+        return {**same_for_all(False, _HALF_GRADIENTS), "full": (True, _NO_SCALER_NEEDED)}
+    return verdicts((None, _SCALER), (None, _SCALER), (None, _SCALER), (True, _NO_SCALER_NEEDED))
+
+
+NOT_UNSCALED = Rule(
     family="half_gradients",
-    title=Text("GradScaler met bfloat16 gradients", "GradScaler 遇到了 bfloat16 梯度"),
+    title=Text("GradScaler met gradients that it does not unscale", "GradScaler 遇到了它不还原的梯度"),
     cause=Text(
         "GradScaler's kernel unscales float32 gradients, and the gradients are {dtypes} because the weights are. "
         "bfloat16 wants no loss scaling at all; for float16 keep the weights in float32 under autocast.",
         "GradScaler 的内核只还原 float32 梯度，而这里的梯度与权重一样是 {dtypes}。"
         "bfloat16 不需要损失缩放；float16 请保持 float32 权重并使用 autocast。",
     ),
-    verdicts=verdicts((None, _SCALER), (None, _SCALER), (None, _SCALER), (True, _NO_SCALER_NEEDED)),
+    verdicts=_unscaled,
     patterns=(r"\"_amp_foreach_non_finite_check_and_unscale_\w+\" not implemented for '(\w+)'",),
     references=(AUTOCAST,),
 )
@@ -253,6 +265,6 @@ NOT_FINITE = Rule(
 
 RULES = (
     ROTARY, HALF_ATTENTION, XFORMERS_BFLOAT16, MPS_BFLOAT16, TRAINER_BFLOAT16, ASCEND, TRITON_BFLOAT16,
-    EXTENSION_BFLOAT16, QUANTISE_BFLOAT16, QUANTISATION_METHOD, SHARDED, BFLOAT16_SCALED, XPU_FLOAT64, ONNX_GRAPH,
+    EXTENSION_BFLOAT16, QUANTISE_BFLOAT16, QUANTISATION_METHOD, SHARDED, NOT_UNSCALED, XPU_FLOAT64, ONNX_GRAPH,
     NOT_FINITE,
 )  # fmt: skip

@@ -99,7 +99,13 @@ OUT_OF_MEMORY = Rule(
     ),
     verdicts=verdicts((None, _IF_FLOAT32), (None, _AUTOCAST_MEMORY), (None, _IF_FLOAT32), (False, _LARGER)),
     patterns=_OOM,
-    whole=(r"(?:torch\.)?(?:cuda\.)?OutOfMemoryError: .*", r"CUDA out of memory", r"CUDA error: out of memory"),
+    whole=(
+        r"torch\.(?:cuda\.)?OutOfMemoryError: .*",
+        # without torch's name it may be another program's, such as Java's
+        r"(?:cuda\.)?OutOfMemoryError: (?:Allocation on device|CUDA|HIP|ROCm|MPS|XPU|NPU|GPU|[Oo]ut of memory)\b.*",
+        r"CUDA out of memory",
+        r"CUDA error: out of memory",
+    ),
     names_dtypes=False,
     references=(CUDA_MEMORY, LOADING, xcomposer(205)),
 )
