@@ -8,9 +8,10 @@ https://docs.pytorch.org/docs/stable/amp.html#autocast-op-reference
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from xcomposer_ui.core.messages import Text
-from xcomposer_ui.explain.autocast_operations import casts
+from xcomposer_ui.explain.autocast_operations import METHODS, casts
 from xcomposer_ui.explain.rule import Facts, Verdict, Verdicts
 
 AS_IS = Text(
@@ -94,8 +95,11 @@ QUANTISED = Text(
 )
 
 
-IN_PLACE = re.compile(r"\b(?:addmm|addmv|addbmm|baddbmm|addr|addcmul|addcdiv)_\(|\bout\s*=")
-EXTENSION = re.compile(r"\b(?:_?ext_module|_ext|_C|_cuda|\w+_cuda|\w+_ext|torch\.ops\.(?!aten\b)\w+)\.\w+\(")
+IN_PLACE = re.compile(r"\b(?:addmm|addmv|addbmm|baddbmm|addr|addcmul|addcdiv)_\(")
+# A tensor may be called `weight_cuda`: its methods are torch's own.
+EXTENSION = re.compile(
+    rf"\b(?:_?ext_module|_ext|_C|torch\.ops\.(?!aten\b)\w+)\.\w+\(|\b\w*(?:_cuda|_ext)\.(?!{METHODS}\()\w+\("
+)
 
 WRITES_IN_PLACE = Text(
     "torch.autocast casts no in-place product and no product with `out=`.",
@@ -105,10 +109,21 @@ IN_AN_EXTENSION = Text(
     "torch.autocast does not reach into a compiled extension: cast its arguments before the call.",
     "torch.autocast 不作用于编译扩展：请在调用前转换参数。",
 )
-ALREADY_ON = Text(
-    "The traceback runs through torch.autocast: it is on, and this operation gets its operands after it.",
-    "从回溯可见 torch.autocast 已开启：这一运算的操作数是在它之后得到的。",
+WITHIN_AUTOCAST = Text(
+    "The traceback runs through torch.autocast, which the code around this operation sets itself, on or off: another "
+    "one further out changes nothing here.",
+    "从回溯可见，这一运算所在的代码自己设置了 torch.autocast（开启或关闭）：在更外层再用它不起作用。",
 )
+
+
+def _writes_in_place(code: str) -> bool:
+    """Whether `code` calls an in-place product, or passes `out=`; `out = torch.matmul(q, k)` names a result only."""
+    depth = max(0, code.count(")") - code.count("("))  # of the lines before this one, where they are not shown
+    for token in re.findall(r"[()]|\bout\s*=(?!=)", code):
+        if token not in "()" and depth > 0:
+            return True
+        depth += {"(": 1, ")": -1}.get(token, 0)
+    return IN_PLACE.search(code) is not None
 
 
 def clash(facts: Facts) -> Verdicts:
@@ -118,13 +133,19 @@ def clash(facts: Facts) -> Verdicts:
     if facts.operation is not None and (found := _by_operation(facts.operation, facts.device)) is not None:
         return found
     for applies, why in (
-        (IN_PLACE.search(facts.call), WRITES_IN_PLACE),
+        (_writes_in_place(facts.call), WRITES_IN_PLACE),
         (EXTENSION.search(facts.call), IN_AN_EXTENSION),
-        (facts.under_autocast, ALREADY_ON),
+        (facts.under_autocast, WITHIN_AUTOCAST),
     ):
         if applies:
             return {**FLOATS_CLASH, "autocast": (False, why)}
     return FLOATS_CLASH
+
+
+def clash_told(facts: Facts) -> Verdicts:
+    """As `clash`, where the message itself tells the operation: a source line may show a call around it only."""
+    seen_in_source = facts.operation is not None and not facts.operation.startswith("aten.")
+    return clash(replace(facts, operation=None) if seen_in_source else facts)
 
 
 _BY_DEVICE = Text(
@@ -182,8 +203,8 @@ def _clash_of_floats(facts: Facts, cures: bool | None, why: Text) -> Verdicts:
 
 
 def _unusual(facts: Facts) -> Verdicts | None:
-    # The weight is the second dtype: uint8 there means packed weights, uint8 in first place a picture's pixels.
-    if "int8" in facts.dtypes or facts.dtypes[1:] == ("uint8",):
+    # The weight is the second dtype: 8-bit integers there are packed weights, in first place an input's, as pixels are.
+    if facts.dtypes[1:] in (("int8",), ("uint8",)):
         return same_for_all(False, QUANTISED)
     if facts.has_integers:
         return INTEGERS_CLASH

@@ -8,7 +8,9 @@ from xcomposer_ui.core.messages import Text
 from xcomposer_ui.explain.references import AUTOCAST, DTYPES, MPS
 from xcomposer_ui.explain.rule import DTYPE, Facts, Rule, Verdicts
 from xcomposer_ui.explain.verdicts import (
+    AS_IS,
     FLOATS_CLASH,
+    IN_AN_EXTENSION,
     NO_FLOAT64,
     clash,
     clash_partly_listed,
@@ -66,9 +68,34 @@ OPERANDS = Rule(
         # PyTorch before 1.13
         rf"expected input and grid to have same dtype, but input has {DTYPE} and grid has {DTYPE}",
     ),
-    applies=lambda facts: len(facts.dtypes) != 1,
+    applies=lambda facts: len(facts.dtypes) != 1 and not facts.in_optimizer,
     references=(AUTOCAST,),
 )
+
+_ONLY_FLOAT32 = Text(
+    "A quantised layer takes float32 only: cast its input (`x.float()`).",
+    "量化层只接受 float32：请转换它的输入（`x.float()`）。",
+)
+_FLOAT32_IN = Text("A quantised layer takes float32.", "量化层接受 float32。")
+QUANTISED_LAYER = Rule(
+    family="operand_dtype_mismatch",
+    title=Text("A quantised layer was given a half tensor", "量化层收到了半精度张量"),
+    cause=Text(
+        "A layer of torch.ao's quantisation expected the first dtype and found the second: {dtypes}. It quantises its "
+        "input itself, and answers in float32: keep the model around it in float32.",
+        "torch.ao 的量化层期望前一种 dtype，却得到后一种：{dtypes}。它自行量化输入，并输出 float32："
+        "请让它周围的模型保持 float32。",
+    ),
+    verdicts=verdicts((False, AS_IS), (False, IN_AN_EXTENSION), (False, _ONLY_FLOAT32), (True, _FLOAT32_IN)),
+    patterns=(rf"\bscalar type {DTYPE} but found {DTYPE}",),
+    applies=lambda facts: facts.dtypes[:1] == ("float32",) and not facts.has_integers and _is_quantised(facts),
+    references=(DTYPES,),
+)
+
+
+def _is_quantised(facts: Facts) -> bool:
+    return any(re.search(r"[/\\]nn[/\\]quantized[/\\]", frame.file) for frame in facts.frames[-2:])
+
 
 _TORCHVISION = Text(
     "torchvision registers an autocast kernel for this operation, which computes it in float32.",
@@ -127,7 +154,7 @@ UNLISTED = Rule(
         r"All dtypes must be the same",
         r"Expected self\.dtype\(\) == other\.dtype\(\)(?: to be true, but got false.*)?",
     ),
-    applies=lambda facts: len(facts.dtypes) != 1,
+    applies=lambda facts: len(facts.dtypes) != 1 and not facts.in_optimizer,
     references=(DTYPES,),
 )
 
@@ -223,4 +250,4 @@ ONNX = Rule(
     patterns=(r"Unexpected input data type\. Actual: \((tensor\(\w+\))\) ?, expected: \((tensor\(\w+\))\)",),
 )
 
-RULES = (TORCHVISION, OPERANDS, MADE_COMPLEX, LINALG, UNLISTED, MPS_ELEMENTS, FLOAT64_ON_MPS, ONNX)
+RULES = (TORCHVISION, QUANTISED_LAYER, OPERANDS, MADE_COMPLEX, LINALG, UNLISTED, MPS_ELEMENTS, FLOAT64_ON_MPS, ONNX)

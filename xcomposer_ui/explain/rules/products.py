@@ -1,4 +1,4 @@
-"""Rules for products: matrices, vectors, convolutions, recurrent cells."""
+"""Rules for products: matrices, vectors, recurrent cells."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from xcomposer_ui.core.messages import Text
 from xcomposer_ui.explain.dtype_names import HALVES
 from xcomposer_ui.explain.references import AUTOCAST, MPS, xcomposer
 from xcomposer_ui.explain.rule import DTYPE, Facts, Rule, Verdicts, cut
-from xcomposer_ui.explain.traceback_parser import Frame
 from xcomposer_ui.explain.verdicts import (
     ALL_FLOAT32,
     AS_IS,
-    clash,
     clash_of_vectors,
     clash_promoted_on_cuda,
+    clash_told,
     verdicts,
     where_cast,
 )
@@ -33,8 +32,8 @@ _BIAS_OR_IN_PLACE = Text(
 
 
 def _product(facts: Facts) -> Verdicts:
-    found = clash(facts)
-    unclear = not facts.call and re.match("self and mat|(?:mat)?2 must", facts.match[0])
+    found = clash_told(facts)
+    unclear = facts.operation is None and not facts.call and re.match("self and mat|(?:mat)?2 must", facts.match[0])
     return where_cast(found, None, _BIAS_OR_IN_PLACE) if unclear else found
 
 
@@ -52,7 +51,7 @@ PICTURE_MATMUL = Rule(
         "线性层或矩阵乘法收到了 {dtypes}；PyTorch 只计算 dtype 相同的乘法。使用半精度权重时，通常是 float32 的图片，"
         "或被某个模块转回 float32 的特征，遇到了下一层的权重。先出现的是输入的 dtype，后出现的是权重的。",
     ),
-    verdicts=clash,
+    verdicts=clash_told,
     patterns=_INPUT_AND_WEIGHT,
     applies=lambda facts: len(HALVES.intersection(facts.dtypes)) == 1 and "float32" in facts.dtypes,
     references=(AUTOCAST, xcomposer(317)),
@@ -65,7 +64,7 @@ _IF_FLOAT = Text(
 
 
 def _with_one_missing(facts: Facts) -> Verdicts:
-    found = clash(facts)
+    found = clash_told(facts)
     missing = dict.fromkeys(("autocast", "unified", "full"), (None, _IF_FLOAT))
     return {**found, **missing} if found["autocast"][0] else found
 
@@ -151,7 +150,7 @@ MATMUL_ON_MPS = Rule(
         "run it there once to see which they are.",
         "Metal 的矩阵乘法收到了不同 dtype 的操作数。在 CPU 上运行同样的代码，报错会写明是哪两种。",
     ),
-    verdicts=clash,
+    verdicts=clash_told,
     patterns=(
         r"Destination NDArray and Accumulator NDArray cannot have different datatype",
         r"'mps\.matmul' op detected operands' element types (.{1,80}?) do not match",
@@ -191,69 +190,12 @@ BILINEAR = Rule(
 )
 
 
-def _same_dtype_elsewhere(facts: Facts) -> bool:
-    """Whether both operands have one dtype: then they are on two devices, which another rule explains."""
-    return len(facts.dtypes) == 1 and facts.match.lastindex == 2
-
-
-_CONVOLUTION = Text("A convolution was given two dtypes", "卷积收到了两种 dtype")
-_CONVOLUTION_CAUSE = Text(
-    "A convolution got {dtypes}: its input and its weights must have one dtype. In a vision model this is most "
-    "often the patch embedding, the first layer that sees the picture; unsigned char is a picture that was never "
-    "turned into floating-point numbers.",
-    "卷积收到了 {dtypes}：输入与权重须为同一种 dtype。在视觉模型中，这往往是最先接触图片的 patch 嵌入层；"
-    "unsigned char 表示图片从未被转换为浮点数。",
-)
-
-CONVOLUTION = Rule(
-    family="conv_dtype_mismatch",
-    title=_CONVOLUTION,
-    cause=_CONVOLUTION_CAUSE,
-    verdicts=clash,
-    patterns=(
-        rf"\({DTYPE}\) and (?:weight|bias) type \({DTYPE}\) "
-        rf"(?:should be (?:the )?same|{cut('should be the same')}\W*$)",
-        rf"Expected object of scalar type {DTYPE} but got scalar type {DTYPE} for argument #\d+ '(?:weight|input)' "
-        r"in call to _thnn_conv\w*",
-    ),
-    applies=lambda facts: not _same_dtype_elsewhere(facts),
-    references=(AUTOCAST,),
-)
-
-_CONV_CALL = re.compile(
-    r"(?<![\w.])(?:(?:F|functional|torch|nn\.functional|torch\.nn\.functional)\.)?conv(?:_tbc|(?:_transpose)?[123]d)\("
-)
-_CONV_FILE = re.compile(r"[/\\]modules[/\\]conv\.py$")
-
-
-def _is_a_convolution(frame: Frame) -> bool:
-    """Whether `frame` is in torch's convolution layers, or its source line calls a convolution only."""
-    if frame.function.rpartition(".")[2] == "_conv_forward" or _CONV_FILE.search(frame.file):
-        return True
-    calls_once = len(re.findall(r"\w\(", frame.code)) == 1 and "@" not in frame.code
-    return calls_once and bool(_CONV_CALL.search(frame.code))
-
-
-# The messages of convolutions without bias, and of all transposed ones, name no operation. For a bfloat16 input the
-# message depends on the processor: "Input type (CPUBFloat16Type) and weight type …" where oneDNN has bfloat16 kernels
-# (AVX-512 on x86), this one where it has none. The input's dtype is first in both.
-IN_A_CONVOLUTION = Rule(
-    family="conv_dtype_mismatch",
-    title=_CONVOLUTION,
-    cause=_CONVOLUTION_CAUSE,
-    verdicts=clash,
-    patterns=(rf"\bscalar type {DTYPE} but found {DTYPE}",),
-    applies=lambda facts: len(facts.dtypes) == 2 and any(map(_is_a_convolution, facts.frames[-2:])),
-    references=(AUTOCAST,),
-)
-
-
 def _recurrent(facts: Facts) -> Verdicts:
     why = Text(
         "It casts the cell to a half type, but the CPU has no float16 LSTM: bfloat16 answers there.",
         "它会把循环单元转换为半精度，但 CPU 没有 float16 的 LSTM：那里须用 bfloat16。",
     )
-    return where_cast(clash(facts), None, why)
+    return where_cast(clash_told(facts), None, why)
 
 
 RECURRENT = Rule(
@@ -289,6 +231,6 @@ NO_LSTM = Rule(
 )
 
 RULES = (
-    PICTURE_MATMUL, CUT_MATMUL, MATMUL, TRITON, OTHER_PRODUCTS, MATMUL_ON_MPS, VECTORS, BILINEAR, CONVOLUTION,
-    IN_A_CONVOLUTION, RECURRENT, NO_LSTM,
+    PICTURE_MATMUL, CUT_MATMUL, MATMUL, TRITON, OTHER_PRODUCTS, MATMUL_ON_MPS, VECTORS, BILINEAR, RECURRENT,
+    NO_LSTM,
 )  # fmt: skip
