@@ -24,6 +24,9 @@ def cut(text: str) -> str:
 CLASS = r"(?:[A-Za-z_][\w.]*(?:Error|Exception|Warning)[ \t]*:[ \t]*)?"
 
 
+_DEVICE = re.compile(r"(?i)(?:cuda|hip|mps|xpu|xla|npu)(?::\d+)?")
+
+
 def _sets_autocast(frame: Frame) -> bool:
     # torch.amp.custom_fwd stands in the same file and leaves autocast as it finds it; custom_bwd sets it.
     if "autocast_mode.py" in frame.file:
@@ -68,6 +71,12 @@ class Facts:
         """
         own = [frame for frame in self.frames[-2:] if not re.search(r"torch[/\\]_ops\.py$", frame.file)]
         return own[-1].code if own else ""
+
+    @property
+    def on_two_devices(self) -> bool:
+        """Whether the message's two groups name tensors of different devices, as "torch.cuda.HalfTensor" does."""
+        found = (_DEVICE.search(group) for group in self.match.groups() if group)
+        return len({device[0].lower() if device else "cpu" for device in found}) == 2
 
     @property
     def in_optimizer(self) -> bool:

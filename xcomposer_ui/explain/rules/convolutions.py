@@ -36,7 +36,7 @@ CONVOLUTION = Rule(
         rf"Expected object of scalar type {DTYPE} but got scalar type {DTYPE} for argument #\d+ '(?:weight|input)' "
         r"in call to _thnn_conv\w*",
     ),
-    applies=lambda facts: not _same_dtype_elsewhere(facts),
+    applies=lambda facts: not _same_dtype_elsewhere(facts) and not facts.on_two_devices,
     references=(AUTOCAST,),
 )
 

@@ -48,6 +48,11 @@ def _listed(facts: Facts) -> Verdicts:
     return where_cast(found, None, _SOME_OPERATIONS) if facts.operation is None else found
 
 
+def _is_one_operation_s(facts: Facts) -> bool:
+    """Whether two dtypes met on one device, in an operation of the model."""
+    return len(facts.dtypes) != 1 and not facts.in_optimizer and not facts.on_two_devices
+
+
 OPERANDS = Rule(
     family="operand_dtype_mismatch",
     title=Text("One operation was given two dtypes", "一个运算收到了两种 dtype"),
@@ -68,7 +73,7 @@ OPERANDS = Rule(
         # PyTorch before 1.13
         rf"expected input and grid to have same dtype, but input has {DTYPE} and grid has {DTYPE}",
     ),
-    applies=lambda facts: len(facts.dtypes) != 1 and not facts.in_optimizer,
+    applies=_is_one_operation_s,
     references=(AUTOCAST,),
 )
 
@@ -128,7 +133,7 @@ UNLISTED = Rule(
     patterns=(
         rf"expected dtype {DTYPE} for `\w+` but got dtype {DTYPE}",
         # additions and comparisons on PyTorch 1.0 to 1.4, before type promotion
-        rf"expected (?:device|backend) [\w:]+ and dtype {DTYPE} but got (?:device|backend) [\w:]+ and dtype {DTYPE}",
+        r"expected (?:device|backend) (\S+ and dtype \w+) but got (?:device|backend) (\S+ and dtype \w+)",
         r"expected type ((?:CPU|CUDA)\w+Type|torch\.[\w.]+Tensor) but got ((?:CPU|CUDA)\w+Type|torch\.[\w.]+Tensor)",
         rf"and input value tensor should have same dtype, but got boundary tensor dtype {DTYPE} and input value tensor "
         rf"dtype {DTYPE}",
@@ -154,7 +159,7 @@ UNLISTED = Rule(
         r"All dtypes must be the same",
         r"Expected self\.dtype\(\) == other\.dtype\(\)(?: to be true, but got false.*)?",
     ),
-    applies=lambda facts: len(facts.dtypes) != 1 and not facts.in_optimizer,
+    applies=_is_one_operation_s,
     references=(DTYPES,),
 )
 
