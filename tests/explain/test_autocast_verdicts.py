@@ -165,3 +165,77 @@ def test_an_optimizer_s_step_over_weights_that_were_halved_is_one_of_its_state(
     explanation = explain(pasted(optimizer.step), device="cpu")
     assert explanation.family == "optimizer_state_dtype_mismatch"
     assert [fix.cures for fix in explanation.fixes] == [False, False, None, None]
+
+
+HALF_LAYER = """Traceback (most recent call last):
+  File "/home/me/model.py", line 9, in forward
+    return self.encoder(x)
+  File "/env/site-packages/torch/nn/modules/transformer.py", line 960, in forward
+    {call}
+RuntimeError: mat1 and mat2 must have the same dtype, but got {dtypes}"""
+
+
+@pytest.mark.parametrize(
+    ("dtypes", "device", "cures"),
+    [
+        ("Float and Half", "cpu", False),
+        ("Float and BFloat16", "cpu", False),
+        ("Float and Half", "cuda", True),
+        ("Float and Half", None, None),
+        ("Half and Float", "cpu", True),
+    ],
+)
+def test_a_half_transformer_layer_fails_at_its_norm_under_autocast_on_the_cpu(
+    dtypes: str, device: str | None, cures: bool | None
+) -> None:
+    text = HALF_LAYER.format(call="return torch._transformer_encoder_layer_fwd(", dtypes=dtypes)
+    assert autocast(text, device)[0] is cures
+
+
+ENCODER, DECODER = nn.TransformerEncoderLayer(4, 2, 8), nn.TransformerDecoderLayer(4, 2, 8)
+HALF_ENCODER, HALF_DECODER = nn.TransformerEncoderLayer(4, 2, 8).to(H), nn.TransformerDecoderLayer(4, 2, 8).to(H)
+LAYERS: dict[str, Callable[[], Any]] = {
+    "half encoder": lambda: HALF_ENCODER(t(2, 3, 4)),
+    "half encoder, its fast way": lambda: nn.TransformerEncoderLayer(4, 2, 8).to(H).eval()(t(2, 3, 4)),
+    "float32 encoder": lambda: ENCODER(t(2, 3, 4, dtype=H)),
+    "half decoder": lambda: HALF_DECODER(t(2, 3, 4), t(2, 3, 4)),
+    "float32 decoder": lambda: DECODER(t(2, 3, 4, dtype=H), t(2, 3, 4)),
+}
+
+
+@pytest.mark.parametrize("call", LAYERS.values(), ids=LAYERS.keys())
+def test_the_verdict_on_a_transformer_layer_is_what_a_trial_gives(call: Callable[[], Any]) -> None:
+    with torch.no_grad():
+        assert {autocast(pasted(call), "cpu")[0]} == outcomes(call)
+
+
+def test_a_half_decoder_over_a_float32_memory_is_cured_by_autocast_in_its_own_half_type() -> None:
+    def call() -> None:
+        HALF_DECODER(t(2, 3, 4, dtype=H), t(2, 3, 4))
+
+    assert autocast(pasted(call), "cpu")[0] is True
+    with torch.autocast("cpu", H):
+        call()
+
+
+@pytest.mark.parametrize("half", [H, B], ids=str)
+def test_an_lstm_s_reason_is_what_trials_give(half: torch.dtype) -> None:
+    reason = autocast("RNN input dtype (torch.float32) does not match weight dtype (torch.float16)", "cpu")[1]
+    assert "where gradients are recorded" in reason
+    layer = nn.LSTM(4, 4).to(half)
+    with torch.no_grad(), torch.autocast("cpu", half):
+        layer(t(2, 3, 4))
+    layer(t(2, 3, 4, dtype=half))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "both inputs should have same dtype",
+        "meshgrid expects all tensors to have the same dtype",
+        "heaviside is not yet implemented for tensors with different dtypes.",
+    ],
+)
+def test_without_the_dtypes_it_depends_on_them(text: str) -> None:
+    cures = {fix.strategy: fix.cures for fix in explain(text, device="cpu").fixes}
+    assert cures == {"as_is": False, "autocast": False, "unified": None, "full": None}

@@ -51,6 +51,10 @@ IF_OVERFLOW = Text(
     "Cured if a half type overflowed; not if the weights or the picture hold the NaN themselves.",
     "若是半精度溢出则可解决；若权重或图片本身含有 NaN 则不能。",
 )
+IF_FLOATS = Text(
+    "Cured if the dtype that is missing here is a half type or float32; not if it is an integer type or float64.",
+    "若此处缺失的 dtype 是半精度或 float32 则可解决；若是整数或 float64 则不能。",
+)
 NO_FLOAT64 = Text("It keeps the float64 tensor that the device lacks.", "它保留了设备所不支持的 float64 张量。")
 NO_PART = Text(
     "Precision plays no part in this failure.",
@@ -197,8 +201,22 @@ def where_cast(found: Verdicts, cures: bool | None, why: Text) -> Verdicts:
     return {**found, "autocast": (cures, why)} if found["autocast"][0] else found
 
 
+NO_HALF_KERNEL = Text(
+    "PyTorch computes it in float32 and float64 only: with two half tensors a kernel is missing.",
+    "PyTorch 只以 float32 和 float64 计算它：两个半精度张量会遇到缺失的内核。",
+)
+
+
+def without_halves(found: Verdicts) -> Verdicts:
+    """`found`, of an operation that has no half kernel: one half type for all does not cure it."""
+    return {**found, "unified": (False, NO_HALF_KERNEL)} if found["unified"][0] else found
+
+
 def _clash_of_floats(facts: Facts, cures: bool | None, why: Text) -> Verdicts:
     """Two dtypes in an operation, with the verdict on autocast for two floating-point ones of 16 or 32 bits."""
+    if not facts.dtypes:
+        unnamed = (None, IF_FLOATS)
+        return {**FLOATS_CLASH, "autocast": unnamed if cures else (cures, why), "unified": unnamed, "full": unnamed}
     return _unusual(facts) or {**FLOATS_CLASH, "autocast": (cures, why)}
 
 
