@@ -184,11 +184,12 @@ def test_the_package_does_not_load_torch_by_itself() -> None:
     ("product", "verdict"),
     [
         (torch.bmm, "yes"),
+        (torch.cdist, "yes"),
         (lambda x, weight: torch.lerp(x, weight, 0.5), "no"),
         (lambda x, weight: torch.bmm(x, weight, out=x.clone()), "no"),
         (lambda x, weight: x.clone().baddbmm_(x, weight), "no"),
     ],
-    ids=["bmm", "lerp", "out=", "in-place"],
+    ids=["bmm", "cdist", "lerp", "out=", "in-place"],
 )
 def test_the_verdict_on_autocast_is_that_of_the_operation_that_raised(product: Any, verdict: str) -> None:
     class Product(nn.Module):

@@ -17,6 +17,8 @@ _ALIASES = {
     "convolution": "conv2d",
     "dot_general": "matmul",
     "linalg_matmul": "matmul",
+    "cdist_forward": "cdist",
+    "linalg_solve_ex": "linalg_solve",
     "scaled_dot_product": "scaled_dot_product_attention",
     "thnn_fused_lstm_cell": "lstm_cell",
     "thnn_fused_gru_cell": "gru_cell",
