@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -213,11 +213,12 @@ def test_the_package_does_not_load_torch_by_itself() -> None:
     ("product", "verdict"),
     [
         (torch.bmm, "yes"),
+        (torch.cdist, "yes"),
         (lambda x, weight: torch.lerp(x, weight, 0.5), "no"),
         (lambda x, weight: torch.bmm(x, weight, out=x.clone()), "no"),
         (lambda x, weight: x.clone().baddbmm_(x, weight), "no"),
     ],
-    ids=["bmm", "lerp", "out=", "in-place"],
+    ids=["bmm", "cdist", "lerp", "out=", "in-place"],
 )
 def test_the_verdict_on_autocast_is_that_of_the_operation_that_raised(product: Any, verdict: str) -> None:
     class Product(nn.Module):
@@ -240,3 +241,24 @@ def test_the_verdict_on_autocast_is_that_of_the_operation_that_raised(product: A
         else:
             with pytest.raises(RuntimeError):
                 model(torch.ones(2, 3, 3))
+
+
+@pytest.mark.parametrize("off", [True, False], ids=["switched off", "no rule"])
+def test_autocast_is_the_cause_where_the_record_shows_that_it_made_the_half_operand(off: bool) -> None:
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Linear(4, 4), nn.Linear(4, 4)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y = self.first(x)
+            with torch.autocast("cpu", enabled=False):
+                return cast(torch.Tensor, self.second(y) if off else torch.lerp(y, x, 0.5))
+
+    model, x = Two(), torch.ones(2, 4)
+    with pytest.raises(RuntimeError) as caught, explain_dtypes(model), torch.autocast("cpu", torch.bfloat16):
+        model(x)
+    message = told(caught.value)
+    assert re.search(rf"^  {'yes' if off else 'it depends'} +as_is .*float32 weights and inputs agree", message, re.M)
+    assert re.search(r"^  no +autocast .*It is the cause", message, re.M)
+    assert model(x).dtype == torch.float32

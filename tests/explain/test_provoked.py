@@ -120,3 +120,39 @@ def test_autocast_does_what_the_verdict_says(call: Callable[[], Any]) -> None:
     for text in (f"{caught.typename}: {caught.value}", pasted):
         verdict = {fix.strategy: fix.cures for fix in explain(text, device="cpu").fixes}["autocast"]
         assert verdict is None or outcomes == {verdict}
+
+
+WITHOUT_HALF_KERNELS: dict[str, Callable[[torch.dtype], Any]] = {
+    "solve": lambda dtype: torch.linalg.solve(torch.eye(2), torch.ones(2, 2, dtype=dtype)),
+    "lstsq": lambda dtype: torch.linalg.lstsq(torch.eye(2), torch.ones(2, 2, dtype=dtype)),
+    "cholesky_solve": lambda dtype: torch.cholesky_solve(torch.ones(2, 2, dtype=dtype), torch.eye(2)),
+    "ormqr": lambda dtype: torch.ormqr(torch.ones(2, 2), torch.ones(2, dtype=dtype), torch.ones(2, 2)),
+    "cdist": lambda dtype: _distances(torch.ones(2, 2), torch.ones(2, 2, dtype=dtype)),
+    "quantile": lambda dtype: torch.quantile(torch.ones(2), torch.ones(1, dtype=dtype)),
+}
+
+
+def _distances(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    return torch.cdist(a, b)
+
+
+@pytest.mark.parametrize("half", [torch.float16, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("call", WITHOUT_HALF_KERNELS.values(), ids=WITHOUT_HALF_KERNELS.keys())
+def test_one_half_type_is_no_cure_where_the_operation_has_no_half_kernel(
+    call: Callable[[torch.dtype], Any], half: torch.dtype
+) -> None:
+    with pytest.raises(RuntimeError) as caught:
+        call(half)
+    pasted = "".join(traceback.format_exception(caught.type, caught.value, caught.tb))
+    cures = {fix.strategy: fix.cures for fix in explain(pasted, device="cpu").fixes}
+    assert (cures["as_is"], cures["unified"]) == (False, False)
+    assert cures["autocast"] is not False
+    assert raised_by(lambda: call(torch.float32)) is None
+    with torch.autocast("cpu", half):
+        assert raised_by(lambda: call(half)) is None
+
+
+@pytest.mark.parametrize("operation", [torch.complex, torch.polar])
+def test_one_half_type_may_cure_two_parts_of_a_complex_number(operation: Callable[..., Any]) -> None:
+    text = raised_by(lambda: operation(torch.ones(2), torch.ones(2, dtype=torch.float16)))
+    assert {fix.strategy: fix.cures for fix in explain(str(text)).fixes}["unified"] is None

@@ -124,6 +124,34 @@ WORDINGS = [
         ("float32",),
         False,
     ),
+    # one dtype, two devices, in the words of PyTorch 1.x and 0.4
+    (
+        "Input type (CUDABFloat16Type) and weight type (CPUBFloat16Type) should be the same",
+        "device_mismatch",
+        ("bfloat16",),
+        False,
+    ),
+    ("expected type torch.cuda.FloatTensor but got torch.FloatTensor", "device_mismatch", ("float32",), False),
+    (
+        "expected device cuda:0 and dtype Half but got device cuda:1 and dtype Half",
+        "device_mismatch",
+        ("float16",),
+        False,
+    ),
+    # two dtypes and two devices: no cast alone cures it
+    *(
+        (text, "device_mismatch", ("float32", "float16"), False)
+        for text in (
+            "RuntimeError: Input type (torch.FloatTensor) and weight type (torch.cuda.HalfTensor) should be the same "
+            "or input should be a MKLDNN tensor and weight is a dense tensor",
+            "RuntimeError: Input type (CPUFloatType) and weight type (CUDAHalfType) should be the same",
+            "RuntimeError: Input type (MPSFloatType) and bias type (CPUHalfType) should be the same",
+            "RuntimeError: expected device cpu and dtype Float but got device cuda:0 and dtype Half",
+            "RuntimeError: expected type CPUFloatType but got CUDAHalfType",
+            "RuntimeError: Expected object of type torch.FloatTensor but found type torch.cuda.HalfTensor for argument "
+            "#2 'mat2'",
+        )
+    ),
     # MetalPerformanceShaders, printed before the process is killed
     (
         "/AppleInternal/Library/BuildRoots/x/MPSNDArrayMatrixMultiplication.mm:4140: failed assertion `Destination "
@@ -349,7 +377,7 @@ WORDINGS = [
     (
         "RuntimeError: expected device cpu and dtype Float but got device cuda:0 and dtype Float",
         "device_mismatch",
-        (),
+        ("float32",),
         False,
     ),
     # SqueezeWave#3: pytorch 1.0

@@ -12,6 +12,7 @@ from xcomposer_ui.backends.tracing.tracer import Tracer
 from xcomposer_ui.core.messages import LANGUAGES, language_of, sentences, text, worded
 from xcomposer_ui.core.result import Explanation, Operand
 from xcomposer_ui.explain import explain
+from xcomposer_ui.explain.autocast_origin import with_recorded_origin
 from xcomposer_ui.tracing.dtype_flow import FailureSite
 
 
@@ -34,7 +35,8 @@ def explain_dtypes(model: nn.Module, *, language: str = "en") -> Iterator[None]:
     except Exception as error:
         for raised in _with_causes(error):
             site = tracer.site(raised)
-            explanation = explain(_message(raised), device=_device(model), operation=site.operation)
+            explained = explain(_message(raised), device=_device(model), operation=site.operation)
+            explanation = with_recorded_origin(explained, site.operands)
             if explanation.recognised:
                 if not _is_explained(error, explanation):
                     _add(error, _note(explanation, site, language_of(language)))

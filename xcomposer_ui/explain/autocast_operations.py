@@ -16,6 +16,9 @@ DATA = Path(__file__).resolve().parent / "data" / "autocast.json"
 _ALIASES = {
     "convolution": "conv2d",
     "dot_general": "matmul",
+    "linalg_matmul": "matmul",
+    "cdist_forward": "cdist",
+    "linalg_solve_ex": "linalg_solve",
     "scaled_dot_product": "scaled_dot_product_attention",
     "thnn_fused_lstm_cell": "lstm_cell",
     "thnn_fused_gru_cell": "gru_cell",
@@ -25,12 +28,20 @@ _ALIASES = {
     "cross_entropy_loss": "nll_loss",
     "grid_sample": "grid_sampler",
 }
-_NAMED = re.compile(r"\b(?:F|functional|torch(?:\.nn\.functional)?)\.((?:linalg\.)?[a-z]\w*)\(")
-_MAKES = re.compile(r"(?:arange|as_tensor|empty|eye|from_numpy|full|linspace|ones|randn?|tensor|zeros)(?:_like)?")
-_SHAPES = re.compile(
-    r"\.(?:transpose|permute|view|reshape|contiguous|unsqueeze|squeeze|expand|flatten|swapaxes|t|size|dim)\([^()]*\)"
+_NAMED = re.compile(
+    r"\b(?:F|functional|torch(?:\.nn\.functional)?)\.((?:linalg\.)?[a-z]\w*)\("
+    r"|(?<=[\w\])]\.)(matmul|b?mm|addb?mm|baddbmm)\("
 )
+_MAKES = re.compile(r"(?:arange|as_tensor|empty|eye|from_numpy|full|linspace|ones|randn?|tensor|zeros)(?:_like)?")
+_UNARY = (
+    r"(?:transpose|permute|view|reshape|contiguous|unsqueeze|squeeze|expand|flatten|swapaxes|t|size|dim"
+    r"|to|type|float|half|bfloat16|cpu|cuda|clone|detach|relu|sum|mean|softmax)"
+)
+_SHAPES = re.compile(rf"\.{_UNARY}\([^()]*\)|\b(?:len|int|math\.sqrt)\([^()]*\)")
+METHODS = rf"(?:{_UNARY}|matmul|b?mm|mv|dot|addb?mm|baddbmm|addmv)"
+"""A pattern for methods of tensors that stand where two dtypes meet."""
 _AT = re.compile(r"[\w\])]\s*@\s*[\w(]")
+_LAYERS = re.compile(r"(?:^|[/\\])nn[/\\]modules[/\\](\w+\.py)$")
 _FILES = {
     "linear.py": "linear",
     "conv.py": "conv2d",
@@ -57,18 +68,22 @@ def casts(operation: str, device: str | None) -> bool | None:
 
 
 def operation_in(code: str, file: str) -> str | None:
-    """The one torch operation that a source line calls, or that the layers in a file of torch.nn call."""
-    named = [name for name in _NAMED.findall(code) if not _MAKES.fullmatch(name)]
+    """The one torch operation that a source line calls, or that the layers in a file of torch.nn call.
+
+    None where the line calls something else too, as in `F.gelu(self.fc1(x))`: either may have failed.
+    """
+    named = [name for name in map("".join, _NAMED.findall(code)) if not _MAKES.fullmatch(name)]
     multiplies = _AT.search(code) is not None
-    if len(named) == 1 and not multiplies:
-        return str(named[0])
+    if len(named) == 1 and not multiplies and not _calls(_NAMED.sub("(", code)):
+        return named[0]
     if not named and multiplies and not _calls(code):
         return "matmul"
-    return _FILES.get(re.split(r"[/\\]", file)[-1]) if "modules" in file else None
+    layer = _LAYERS.search(file)
+    return _FILES.get(layer[1]) if layer else None
 
 
 def _calls(code: str) -> bool:
-    """Whether `code` calls anything that may raise a dtype error; methods that change a tensor's shape do not."""
+    """Whether `code` calls what may raise a dtype error; methods of one tensor that change shape or dtype do not."""
     while (shorter := _SHAPES.sub("", code)) != code:
         code = shorter
     return re.search(r"[\w\])]\(", code) is not None

@@ -24,6 +24,16 @@ def cut(text: str) -> str:
 CLASS = r"(?:[A-Za-z_][\w.]*(?:Error|Exception|Warning)[ \t]*:[ \t]*)?"
 
 
+_DEVICE = re.compile(r"(?i)(?:cuda|hip|mps|xpu|xla|npu)(?::\d+)?")
+
+
+def _sets_autocast(frame: Frame) -> bool:
+    # torch.amp.custom_fwd stands in the same file and leaves autocast as it finds it; custom_bwd sets it.
+    if "autocast_mode.py" in frame.file:
+        return not re.search(r"\b(?:decorate_)?fwd\b", f"{frame.function} {frame.code}")
+    return re.match(r"(?:async )?with\b.*\bautocast\(", frame.code) is not None
+
+
 @dataclass(frozen=True)
 class Facts:
     """What is known when a rule matches.
@@ -55,13 +65,28 @@ class Facts:
 
     @property
     def call(self) -> str:
-        """The source line of the innermost frame, "" where the paste shows none."""
-        return self.frames[-1].code if self.frames else ""
+        """The source line of the innermost frame, "" where the paste shows none.
+
+        torch/_ops.py only passes on what is called as `torch.ops.name.function(…)`: then the line that calls it.
+        """
+        own = [frame for frame in self.frames[-2:] if not re.search(r"torch[/\\]_ops\.py$", frame.file)]
+        return own[-1].code if own else ""
+
+    @property
+    def on_two_devices(self) -> bool:
+        """Whether the message's two groups name tensors of different devices, as "torch.cuda.HalfTensor" does."""
+        found = (_DEVICE.search(group) for group in self.match.groups() if group)
+        return len({device[0].lower() if device else "cpu" for device in found}) == 2
+
+    @property
+    def in_optimizer(self) -> bool:
+        """Whether the step of one of torch's optimizers raised."""
+        return bool(self.frames) and re.search(r"torch[/\\]optim[/\\]", self.frames[-1].file) is not None
 
     @property
     def under_autocast(self) -> bool:
-        """Whether the traceback shows that torch.autocast was on already."""
-        return any("autocast_mode.py" in frame.file or "autocast(" in frame.code for frame in self.frames)
+        """Whether the traceback runs through torch.autocast, as a decorator or on one line with it."""
+        return any(map(_sets_autocast, self.frames))
 
 
 _CLASHES = ("autocast_mixed_half", "autocast_index_write")

@@ -8,9 +8,10 @@ https://docs.pytorch.org/docs/stable/amp.html#autocast-op-reference
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from xcomposer_ui.core.messages import Text
-from xcomposer_ui.explain.autocast_operations import casts
+from xcomposer_ui.explain.autocast_operations import METHODS, casts
 from xcomposer_ui.explain.rule import Facts, Verdict, Verdicts
 
 AS_IS = Text(
@@ -49,6 +50,10 @@ IF_PICTURE = Text(
 IF_OVERFLOW = Text(
     "Cured if a half type overflowed; not if the weights or the picture hold the NaN themselves.",
     "若是半精度溢出则可解决；若权重或图片本身含有 NaN 则不能。",
+)
+IF_FLOATS = Text(
+    "Cured if the dtype that is missing here is a half type or float32; not if it is an integer type or float64.",
+    "若此处缺失的 dtype 是半精度或 float32 则可解决；若是整数或 float64 则不能。",
 )
 NO_FLOAT64 = Text("It keeps the float64 tensor that the device lacks.", "它保留了设备所不支持的 float64 张量。")
 NO_PART = Text(
@@ -94,8 +99,11 @@ QUANTISED = Text(
 )
 
 
-IN_PLACE = re.compile(r"\b(?:addmm|addmv|addbmm|baddbmm|addr|addcmul|addcdiv)_\(|\bout\s*=")
-EXTENSION = re.compile(r"\b(?:_?ext_module|_ext|_C|_cuda|\w+_cuda|\w+_ext|torch\.ops\.(?!aten\b)\w+)\.\w+\(")
+IN_PLACE = re.compile(r"\b(?:addmm|addmv|addbmm|baddbmm|addr|addcmul|addcdiv)_\(")
+# A tensor may be called `weight_cuda`: its methods are torch's own.
+EXTENSION = re.compile(
+    rf"\b(?:_?ext_module|_ext|_C|torch\.ops\.(?!aten\b)\w+)\.\w+\(|\b\w*(?:_cuda|_ext)\.(?!{METHODS}\()\w+\("
+)
 
 WRITES_IN_PLACE = Text(
     "torch.autocast casts no in-place product and no product with `out=`.",
@@ -105,10 +113,21 @@ IN_AN_EXTENSION = Text(
     "torch.autocast does not reach into a compiled extension: cast its arguments before the call.",
     "torch.autocast 不作用于编译扩展：请在调用前转换参数。",
 )
-ALREADY_ON = Text(
-    "The traceback runs through torch.autocast: it is on, and this operation gets its operands after it.",
-    "从回溯可见 torch.autocast 已开启：这一运算的操作数是在它之后得到的。",
+WITHIN_AUTOCAST = Text(
+    "The traceback runs through torch.autocast, which the code around this operation sets itself, on or off: another "
+    "one further out changes nothing here.",
+    "从回溯可见，这一运算所在的代码自己设置了 torch.autocast（开启或关闭）：在更外层再用它不起作用。",
 )
+
+
+def _writes_in_place(code: str) -> bool:
+    """Whether `code` calls an in-place product, or passes `out=`; `out = torch.matmul(q, k)` names a result only."""
+    depth = max(0, code.count(")") - code.count("("))  # of the lines before this one, where they are not shown
+    for token in re.findall(r"[()]|\bout\s*=(?!=)", code):
+        if token not in "()" and depth > 0:
+            return True
+        depth += {"(": 1, ")": -1}.get(token, 0)
+    return IN_PLACE.search(code) is not None
 
 
 def clash(facts: Facts) -> Verdicts:
@@ -118,13 +137,19 @@ def clash(facts: Facts) -> Verdicts:
     if facts.operation is not None and (found := _by_operation(facts.operation, facts.device)) is not None:
         return found
     for applies, why in (
-        (IN_PLACE.search(facts.call), WRITES_IN_PLACE),
+        (_writes_in_place(facts.call), WRITES_IN_PLACE),
         (EXTENSION.search(facts.call), IN_AN_EXTENSION),
-        (facts.under_autocast, ALREADY_ON),
+        (facts.under_autocast, WITHIN_AUTOCAST),
     ):
         if applies:
             return {**FLOATS_CLASH, "autocast": (False, why)}
     return FLOATS_CLASH
+
+
+def clash_told(facts: Facts) -> Verdicts:
+    """As `clash`, where the message itself tells the operation: a source line may show a call around it only."""
+    seen_in_source = facts.operation is not None and not facts.operation.startswith("aten.")
+    return clash(replace(facts, operation=None) if seen_in_source else facts)
 
 
 _BY_DEVICE = Text(
@@ -176,14 +201,28 @@ def where_cast(found: Verdicts, cures: bool | None, why: Text) -> Verdicts:
     return {**found, "autocast": (cures, why)} if found["autocast"][0] else found
 
 
+NO_HALF_KERNEL = Text(
+    "PyTorch computes it in float32 and float64 only: with two half tensors a kernel is missing.",
+    "PyTorch 只以 float32 和 float64 计算它：两个半精度张量会遇到缺失的内核。",
+)
+
+
+def without_halves(found: Verdicts) -> Verdicts:
+    """`found`, of an operation that has no half kernel: one half type for all does not cure it."""
+    return {**found, "unified": (False, NO_HALF_KERNEL)} if found["unified"][0] else found
+
+
 def _clash_of_floats(facts: Facts, cures: bool | None, why: Text) -> Verdicts:
     """Two dtypes in an operation, with the verdict on autocast for two floating-point ones of 16 or 32 bits."""
+    if not facts.dtypes:
+        unnamed = (None, IF_FLOATS)
+        return {**FLOATS_CLASH, "autocast": unnamed if cures else (cures, why), "unified": unnamed, "full": unnamed}
     return _unusual(facts) or {**FLOATS_CLASH, "autocast": (cures, why)}
 
 
 def _unusual(facts: Facts) -> Verdicts | None:
-    # The weight is the second dtype: uint8 there means packed weights, uint8 in first place a picture's pixels.
-    if "int8" in facts.dtypes or facts.dtypes[1:] == ("uint8",):
+    # The weight is the second dtype: 8-bit integers there are packed weights, in first place an input's, as pixels are.
+    if facts.dtypes[1:] in (("int8",), ("uint8",)):
         return same_for_all(False, QUANTISED)
     if facts.has_integers:
         return INTEGERS_CLASH

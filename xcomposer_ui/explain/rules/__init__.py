@@ -11,10 +11,12 @@ from xcomposer_ui.explain.rules import (
     autocast,
     checkpoints,
     conversions,
+    convolutions,
     formats,
     indexing,
     kernels,
     libraries,
+    linear_algebra,
     machines,
     norms,
     operands,
@@ -23,8 +25,8 @@ from xcomposer_ui.explain.rules import (
 )
 
 _MODULES = (
-    silent_failures, libraries, products, attention, norms, indexing, formats, operands, autocast, conversions, kernels,
-    machines, checkpoints,
+    silent_failures, libraries, products, convolutions, attention, norms, indexing, formats, operands,
+    linear_algebra, autocast, conversions, kernels, machines, checkpoints,
 )  # fmt: skip
 
 RULES: tuple[Rule, ...] = tuple(rule for module in _MODULES for rule in module.RULES)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from xcomposer_ui.core.messages import Text
 from xcomposer_ui.explain.references import AUTOCAST, FSDP, NUMERICS, xcomposer
 from xcomposer_ui.explain.rule import DTYPE, Rule
@@ -150,10 +152,10 @@ OPTIMIZER_STATE = Rule(
         "The optimizer's state has another dtype or device than its weights", "优化器状态与权重的 dtype 或设备不同"
     ),
     cause=Text(
-        "A fused or foreach optimizer steps many tensors at once: weights, gradients and its averages must have one "
-        "dtype and one device. The usual causes are a model that was cast or moved after the optimizer was made, and "
-        "a state that was loaded from a training in another dtype. Make the optimizer last, or cast its state.",
-        "fused 或 foreach 优化器一次更新许多张量：权重、梯度与其平均值须为同一种 dtype，并在同一设备上。"
+        "An optimizer's step computes with weights, gradients and its own averages: they must have one dtype and one "
+        "device. The usual causes are a model that was cast or moved after the optimizer was made, and a state that "
+        "was loaded from a training in another dtype. Make the optimizer last, or cast its state.",
+        "优化器的一步用到权重、梯度与它自己的平均值：它们须为同一种 dtype，并在同一设备上。"
         "常见原因是创建优化器之后又转换或移动了模型，或加载了以另一种 dtype 训练的状态。"
         "请最后创建优化器，或转换其状态。",
     ),
@@ -163,6 +165,16 @@ OPTIMIZER_STATE = Rule(
         r"Tensors of the same index must be on the same device and the same dtype",
     ),
     references=(AUTOCAST,),
+)
+
+# Words of many operations; that the optimizer's own step raised tells what they are about.
+OPTIMIZER_STEP = replace(
+    OPTIMIZER_STATE,
+    patterns=(
+        rf"\bscalar type {DTYPE} but found {DTYPE}",
+        rf"expected dtype {DTYPE} for `\w+` but got dtype {DTYPE}",
+    ),
+    applies=lambda facts: facts.in_optimizer,
 )
 
 _ONE_DTYPE = Text("All weights have one dtype.", "所有权重是同一种 dtype。")
@@ -259,6 +271,6 @@ STEP_SKIPPED = Rule(
 )
 
 RULES = (
-    MIXED_HALVES, UNSUPPORTED, UNSAFE_LOSS, HALF_GRADIENTS, BACKWARD, OPTIMIZER_STATE, FLATTENED, EXCHANGED, NOT_FINITE,
-    LOSS_SCALE, STEP_SKIPPED,
+    MIXED_HALVES, UNSUPPORTED, UNSAFE_LOSS, HALF_GRADIENTS, BACKWARD, OPTIMIZER_STATE, OPTIMIZER_STEP, FLATTENED,
+    EXCHANGED, NOT_FINITE, LOSS_SCALE, STEP_SKIPPED,
 )  # fmt: skip

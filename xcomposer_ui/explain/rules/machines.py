@@ -7,7 +7,7 @@ import re
 from xcomposer_ui.core.messages import Text
 from xcomposer_ui.explain.references import CUDA_MEMORY, LOADING, xcomposer
 from xcomposer_ui.explain.rule import Facts, Rule
-from xcomposer_ui.explain.verdicts import PRECISION_UNRELATED, verdicts
+from xcomposer_ui.explain.verdicts import PRECISION_UNRELATED, same_for_all, verdicts
 
 _GIB = {
     "B": 2**-30,
@@ -111,11 +111,14 @@ OUT_OF_MEMORY = Rule(
 )
 
 
-def _one_dtype_two_devices(facts: Facts) -> bool:
-    kinds = ("cuda", "MPS", "mps", "xpu")
-    devices = {next((kind for kind in kinds if kind in group), "cpu") for group in facts.match.groups() if group}
-    return len(facts.dtypes) == 1 and len(devices) == 2
-
+# Two tensors, each with its device: "torch.cuda.HalfTensor", "CPUFloatType", "cpu and dtype Float".
+_TYPES = (
+    r"Input type \(([\w.]+)\) and (?:weight|bias) type \(([\w.]+)\) should be (?:the )?same",
+    r"Expected object of type ([\w.]+Tensor) but found type ([\w.]+Tensor)",
+    r"(?<!- )expected type ((?:CPU|CUDA)\w+Type|torch\.[\w.]+Tensor) but got "  # "- expected" is said of gradients
+    r"((?:CPU|CUDA)\w+Type|torch\.[\w.]+Tensor)",
+    r"expected (?:device|backend) (\S+ and dtype \w+) but got (?:device|backend) (\S+ and dtype \w+)",
+)
 
 TYPES_TELL_DEVICES = Rule(
     family="device_mismatch",
@@ -126,11 +129,26 @@ TYPES_TELL_DEVICES = Rule(
         "dtype 一致，但一个张量在 GPU 上（torch.cuda、MPS），另一个在 CPU 上。请把图片移到首先接收它的模块所在的设备。",
     ),
     verdicts=PRECISION_UNRELATED,
-    patterns=(
-        r"Input type \(([\w.]+)\) and (?:weight|bias) type \(([\w.]+)\) should be (?:the )?same",
-        r"Expected object of type ([\w.]+Tensor) but found type ([\w.]+Tensor)",
+    patterns=_TYPES,
+    applies=lambda facts: len(facts.dtypes) == 1 and facts.on_two_devices,
+)
+
+_NO_CAST_MOVES = Text(
+    "No cast moves a tensor to another device. Move it first; then this strategy may still be needed for the dtype.",
+    "转换 dtype 不会把张量移到另一设备。请先移动；之后可能仍需本策略来统一 dtype。",
+)
+DEVICES_AND_DTYPES = Rule(
+    family="device_mismatch",
+    title=Text("Two tensors differ in device and dtype", "两个张量的设备与 dtype 都不同"),
+    cause=Text(
+        "One tensor is on the GPU and the other on the CPU, and their dtypes are {dtypes}. Move and cast the input in "
+        "one step: `x.to(weight.device, weight.dtype)`.",
+        "一个张量在 GPU 上，另一个在 CPU 上，dtype 是 {dtypes}。"
+        "请一步完成移动与转换：`x.to(weight.device, weight.dtype)`。",
     ),
-    applies=_one_dtype_two_devices,
+    verdicts=same_for_all(False, _NO_CAST_MOVES),
+    patterns=_TYPES,
+    applies=lambda facts: len(facts.dtypes) == 2 and facts.on_two_devices,
 )
 
 DEVICES = Rule(
@@ -146,7 +164,6 @@ DEVICES = Rule(
     verdicts=PRECISION_UNRELATED,
     patterns=(
         r"Expected all tensors to be on the same device, but (?:found|got)",
-        r"expected (?:device|backend) \S+ and dtype (\w+) but got (?:device|backend) \S+ and dtype \1\b",
         r"Expected object of (?:device type|backend) \w+ but got (?:device type|backend) \w+",
         r"Tensor on device \S+ is not on the expected device",
         r"Cannot copy out of meta tensor; no data!",
@@ -193,4 +210,4 @@ NO_CUDA = Rule(
     references=(CUDA_MEMORY,),
 )
 
-RULES = (IN_SDPA, LARGE_ALLOCATION, OUT_OF_MEMORY, TYPES_TELL_DEVICES, DEVICES, DEVICE_MAP, NO_CUDA)
+RULES = (IN_SDPA, LARGE_ALLOCATION, OUT_OF_MEMORY, TYPES_TELL_DEVICES, DEVICES_AND_DTYPES, DEVICES, DEVICE_MAP, NO_CUDA)

@@ -8,29 +8,18 @@ from xcomposer_ui.core.messages import Text
 from xcomposer_ui.explain.references import AUTOCAST, DTYPES, MPS
 from xcomposer_ui.explain.rule import DTYPE, Facts, Rule, Verdicts
 from xcomposer_ui.explain.verdicts import (
+    AS_IS,
     FLOATS_CLASH,
+    IN_AN_EXTENSION,
     NO_FLOAT64,
     clash,
-    clash_partly_listed,
     clash_promoted_on_cuda,
     clash_unlisted,
     same_for_all,
     verdicts,
     where_cast,
+    without_halves,
 )
-
-_LINALG = Text(
-    "It runs most of these in float32 on the CPU; on CUDA it does not know them.",
-    "在 CPU 上它以 float32 计算其中多数；在 CUDA 上它没有相应规则。",
-)
-
-
-def _linalg(facts: Facts) -> Verdicts:
-    # solve raises solve_ex's message, and cholesky_solve ldl_solve's; autocast casts the first of each pair.
-    known = not re.search("lu_solve|Expected b and A", facts.message) and "linalg.solve" not in facts.message
-    cures = {"cpu": True if known else None, "cuda": False}.get(facts.device or "")
-    return where_cast(clash(facts), cures, _LINALG)
-
 
 _SOME_OPERATIONS = Text(
     "It depends on the operation, which the message does not name: of a batched matrix product, einsum or a "
@@ -43,7 +32,14 @@ _SOME_OPERATIONS = Text(
 def _listed(facts: Facts) -> Verdicts:
     """The verdicts of the operation in the facts; without one, the verdict on autocast is None."""
     found = clash(facts)
+    if facts.operation in ("cdist", "aten._cdist_forward"):
+        return without_halves(found)
     return where_cast(found, None, _SOME_OPERATIONS) if facts.operation is None else found
+
+
+def _is_one_operation_s(facts: Facts) -> bool:
+    """Whether two dtypes met on one device, in an operation of the model."""
+    return len(facts.dtypes) != 1 and not facts.in_optimizer and not facts.on_two_devices
 
 
 OPERANDS = Rule(
@@ -66,9 +62,34 @@ OPERANDS = Rule(
         # PyTorch before 1.13
         rf"expected input and grid to have same dtype, but input has {DTYPE} and grid has {DTYPE}",
     ),
-    applies=lambda facts: len(facts.dtypes) != 1,
+    applies=_is_one_operation_s,
     references=(AUTOCAST,),
 )
+
+_ONLY_FLOAT32 = Text(
+    "A quantised layer takes float32 only: cast its input (`x.float()`).",
+    "量化层只接受 float32：请转换它的输入（`x.float()`）。",
+)
+_FLOAT32_IN = Text("A quantised layer takes float32.", "量化层接受 float32。")
+QUANTISED_LAYER = Rule(
+    family="operand_dtype_mismatch",
+    title=Text("A quantised layer was given a half tensor", "量化层收到了半精度张量"),
+    cause=Text(
+        "A layer of torch.ao's quantisation expected the first dtype and found the second: {dtypes}. It quantises its "
+        "input itself, and answers in float32: keep the model around it in float32.",
+        "torch.ao 的量化层期望前一种 dtype，却得到后一种：{dtypes}。它自行量化输入，并输出 float32："
+        "请让它周围的模型保持 float32。",
+    ),
+    verdicts=verdicts((False, AS_IS), (False, IN_AN_EXTENSION), (False, _ONLY_FLOAT32), (True, _FLOAT32_IN)),
+    patterns=(rf"\bscalar type {DTYPE} but found {DTYPE}",),
+    applies=lambda facts: facts.dtypes[:1] == ("float32",) and not facts.has_integers and _is_quantised(facts),
+    references=(DTYPES,),
+)
+
+
+def _is_quantised(facts: Facts) -> bool:
+    return any(re.search(r"[/\\]nn[/\\]quantized[/\\]", frame.file) for frame in facts.frames[-2:])
+
 
 _TORCHVISION = Text(
     "torchvision registers an autocast kernel for this operation, which computes it in float32.",
@@ -101,7 +122,7 @@ UNLISTED = Rule(
     patterns=(
         rf"expected dtype {DTYPE} for `\w+` but got dtype {DTYPE}",
         # additions and comparisons on PyTorch 1.0 to 1.4, before type promotion
-        rf"expected (?:device|backend) [\w:]+ and dtype {DTYPE} but got (?:device|backend) [\w:]+ and dtype {DTYPE}",
+        r"expected (?:device|backend) (\S+ and dtype \w+) but got (?:device|backend) (\S+ and dtype \w+)",
         r"expected type ((?:CPU|CUDA)\w+Type|torch\.[\w.]+Tensor) but got ((?:CPU|CUDA)\w+Type|torch\.[\w.]+Tensor)",
         rf"and input value tensor should have same dtype, but got boundary tensor dtype {DTYPE} and input value tensor "
         rf"dtype {DTYPE}",
@@ -119,7 +140,6 @@ UNLISTED = Rule(
         r"meshgrid expects all tensors to have the same dtype",
         r"heaviside is not yet implemented for tensors with different dtypes",
         r"_chunk_cat expects all input tensors with the same dtype",
-        r"quantile\(\) q tensor must be same dtype as the input tensor",
         r"torch\.cross: inputs must have the same dtype",
         r"(?:\w+(?:\(\))?:? )?[Aa]ll (?:input )?tensors must have the same d?type",
         r"tensors must all have the same type",
@@ -127,44 +147,7 @@ UNLISTED = Rule(
         r"All dtypes must be the same",
         r"Expected self\.dtype\(\) == other\.dtype\(\)(?: to be true, but got false.*)?",
     ),
-    applies=lambda facts: len(facts.dtypes) != 1,
-    references=(DTYPES,),
-)
-
-_POLAR = Text(
-    "On the CPU it computes torch.polar in float32; torch.complex, which speaks in the same words, it leaves alone.",
-    "在 CPU 上它以 float32 计算 torch.polar；报同样错误的 torch.complex 它不处理。",
-)
-MADE_COMPLEX = Rule(
-    family="operand_dtype_mismatch",
-    title=Text("A complex number's two parts have two dtypes", "复数的两部分 dtype 不同"),
-    cause=Text(
-        "torch.complex and torch.polar got {dtypes}; both parts must have one dtype, and not bfloat16.",
-        "torch.complex 或 torch.polar 收到了 {dtypes}；两部分须为同一种 dtype，且不能是 bfloat16。",
-    ),
-    verdicts=lambda facts: clash_partly_listed(facts, _POLAR),
-    patterns=(
-        rf"Expected object of scalar type {DTYPE} but got scalar type {DTYPE} for second argument",
-        rf"Expected both inputs to be Half, Float or Double tensors but got {DTYPE} and {DTYPE}",
-    ),
-    applies=lambda facts: len(facts.dtypes) != 1,
-    references=(DTYPES,),
-)
-
-LINALG = Rule(
-    family="linalg_dtype_mismatch",
-    title=Text("A linear-algebra routine was given two dtypes", "线性代数例程收到了两种 dtype"),
-    cause=Text(
-        "A solver or a factorisation got {dtypes}; all of its matrices must have one dtype, float32 or float64.",
-        "求解或分解例程收到了 {dtypes}；它的各个矩阵须为同一种 dtype，即 float32 或 float64。",
-    ),
-    verdicts=_linalg,
-    patterns=(
-        rf"Expected (?:A|b|LU) and [AB] to have the same dtype, but found \w+ of type {DTYPE} and \w+ of type {DTYPE}",
-        rf"Expected input and other to have the same dtype, but got input's dtype {DTYPE} and other's dtype {DTYPE}",
-        r"Expected input and \w+ to have the same dtype, but input has dtype ?(\w+) and \w+ has dtype (\w+)",
-        rf"tau dtype {DTYPE} does not match input dtype {DTYPE}",
-    ),
+    applies=_is_one_operation_s,
     references=(DTYPES,),
 )
 
@@ -223,4 +206,4 @@ ONNX = Rule(
     patterns=(r"Unexpected input data type\. Actual: \((tensor\(\w+\))\) ?, expected: \((tensor\(\w+\))\)",),
 )
 
-RULES = (TORCHVISION, OPERANDS, MADE_COMPLEX, LINALG, UNLISTED, MPS_ELEMENTS, FLOAT64_ON_MPS, ONNX)
+RULES = (TORCHVISION, QUANTISED_LAYER, OPERANDS, UNLISTED, MPS_ELEMENTS, FLOAT64_ON_MPS, ONNX)

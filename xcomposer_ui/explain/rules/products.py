@@ -1,4 +1,4 @@
-"""Rules for products: matrices, vectors, convolutions, recurrent cells."""
+"""Rules for products: matrices, vectors, recurrent cells."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from xcomposer_ui.core.messages import Text
 from xcomposer_ui.explain.dtype_names import HALVES
 from xcomposer_ui.explain.references import AUTOCAST, MPS, xcomposer
 from xcomposer_ui.explain.rule import DTYPE, Facts, Rule, Verdicts, cut
-from xcomposer_ui.explain.traceback_parser import Frame
 from xcomposer_ui.explain.verdicts import (
     ALL_FLOAT32,
     AS_IS,
-    clash,
+    IF_FLOATS,
     clash_of_vectors,
     clash_promoted_on_cuda,
+    clash_told,
     verdicts,
     where_cast,
 )
@@ -32,9 +32,31 @@ _BIAS_OR_IN_PLACE = Text(
 )
 
 
+_NORM_IS_NEXT = Text(
+    "It casts this product, and its float32 residual then meets the layer's half LayerNorm: on the CPU that fails, on "
+    "CUDA torch.autocast computes it in float32.",
+    "它会转换这个乘法，但随后 float32 的残差会遇到该层半精度的 LayerNorm：在 CPU 上失败，"
+    "在 CUDA 上 torch.autocast 以 float32 计算它。",
+)
+
+
+def _in_a_layer(facts: Facts) -> Verdicts:
+    """The verdicts on a product; autocast does not cure a half Transformer layer of torch on the CPU."""
+    found = clash_told(facts)
+    layers = [frame for frame in facts.frames if re.search(r"nn[/\\]modules[/\\]transformer\.py$", frame.file)]
+    # Attention over a decoder's memory leaves the residual's dtype alone.
+    meets_norm = bool(layers) and "_mha_block" not in layers[-1].function and facts.dtypes[1:2] in _HALF_WEIGHT
+    if not meets_norm or facts.device == "cuda":
+        return found
+    return where_cast(found, False if facts.device == "cpu" else None, _NORM_IS_NEXT)
+
+
+_HALF_WEIGHT = tuple((half,) for half in HALVES)
+
+
 def _product(facts: Facts) -> Verdicts:
-    found = clash(facts)
-    unclear = not facts.call and re.match("self and mat|(?:mat)?2 must", facts.match[0])
+    found = _in_a_layer(facts)
+    unclear = facts.operation is None and not facts.call and re.match("self and mat|(?:mat)?2 must", facts.match[0])
     return where_cast(found, None, _BIAS_OR_IN_PLACE) if unclear else found
 
 
@@ -52,21 +74,16 @@ PICTURE_MATMUL = Rule(
         "线性层或矩阵乘法收到了 {dtypes}；PyTorch 只计算 dtype 相同的乘法。使用半精度权重时，通常是 float32 的图片，"
         "或被某个模块转回 float32 的特征，遇到了下一层的权重。先出现的是输入的 dtype，后出现的是权重的。",
     ),
-    verdicts=clash,
+    verdicts=_in_a_layer,
     patterns=_INPUT_AND_WEIGHT,
     applies=lambda facts: len(HALVES.intersection(facts.dtypes)) == 1 and "float32" in facts.dtypes,
     references=(AUTOCAST, xcomposer(317)),
 )
 
-_IF_FLOAT = Text(
-    "Cured if the dtype that is missing here is a half type or float32; not if it is an integer type or float64.",
-    "若此处缺失的 dtype 是半精度或 float32 则可解决；若是整数或 float64 则不能。",
-)
-
 
 def _with_one_missing(facts: Facts) -> Verdicts:
-    found = clash(facts)
-    missing = dict.fromkeys(("autocast", "unified", "full"), (None, _IF_FLOAT))
+    found = clash_told(facts)
+    missing = dict.fromkeys(("autocast", "unified", "full"), (None, IF_FLOATS))
     return {**found, **missing} if found["autocast"][0] else found
 
 
@@ -151,7 +168,7 @@ MATMUL_ON_MPS = Rule(
         "run it there once to see which they are.",
         "Metal 的矩阵乘法收到了不同 dtype 的操作数。在 CPU 上运行同样的代码，报错会写明是哪两种。",
     ),
-    verdicts=clash,
+    verdicts=clash_told,
     patterns=(
         r"Destination NDArray and Accumulator NDArray cannot have different datatype",
         r"'mps\.matmul' op detected operands' element types (.{1,80}?) do not match",
@@ -191,69 +208,15 @@ BILINEAR = Rule(
 )
 
 
-def _same_dtype_elsewhere(facts: Facts) -> bool:
-    """Whether both operands have one dtype: then they are on two devices, which another rule explains."""
-    return len(facts.dtypes) == 1 and facts.match.lastindex == 2
-
-
-_CONVOLUTION = Text("A convolution was given two dtypes", "卷积收到了两种 dtype")
-_CONVOLUTION_CAUSE = Text(
-    "A convolution got {dtypes}: its input and its weights must have one dtype. In a vision model this is most "
-    "often the patch embedding, the first layer that sees the picture; unsigned char is a picture that was never "
-    "turned into floating-point numbers.",
-    "卷积收到了 {dtypes}：输入与权重须为同一种 dtype。在视觉模型中，这往往是最先接触图片的 patch 嵌入层；"
-    "unsigned char 表示图片从未被转换为浮点数。",
-)
-
-CONVOLUTION = Rule(
-    family="conv_dtype_mismatch",
-    title=_CONVOLUTION,
-    cause=_CONVOLUTION_CAUSE,
-    verdicts=clash,
-    patterns=(
-        rf"\({DTYPE}\) and (?:weight|bias) type \({DTYPE}\) "
-        rf"(?:should be (?:the )?same|{cut('should be the same')}\W*$)",
-        rf"Expected object of scalar type {DTYPE} but got scalar type {DTYPE} for argument #\d+ '(?:weight|input)' "
-        r"in call to _thnn_conv\w*",
-    ),
-    applies=lambda facts: not _same_dtype_elsewhere(facts),
-    references=(AUTOCAST,),
-)
-
-_CONV_CALL = re.compile(
-    r"(?<![\w.])(?:(?:F|functional|torch|nn\.functional|torch\.nn\.functional)\.)?conv(?:_tbc|(?:_transpose)?[123]d)\("
-)
-_CONV_FILE = re.compile(r"[/\\]modules[/\\]conv\.py$")
-
-
-def _is_a_convolution(frame: Frame) -> bool:
-    """Whether `frame` is in torch's convolution layers, or its source line calls a convolution only."""
-    if frame.function.rpartition(".")[2] == "_conv_forward" or _CONV_FILE.search(frame.file):
-        return True
-    calls_once = len(re.findall(r"\w\(", frame.code)) == 1 and "@" not in frame.code
-    return calls_once and bool(_CONV_CALL.search(frame.code))
-
-
-# The messages of convolutions without bias, and of all transposed ones, name no operation. For a bfloat16 input the
-# message depends on the processor: "Input type (CPUBFloat16Type) and weight type …" where oneDNN has bfloat16 kernels
-# (AVX-512 on x86), this one where it has none. The input's dtype is first in both.
-IN_A_CONVOLUTION = Rule(
-    family="conv_dtype_mismatch",
-    title=_CONVOLUTION,
-    cause=_CONVOLUTION_CAUSE,
-    verdicts=clash,
-    patterns=(rf"\bscalar type {DTYPE} but found {DTYPE}",),
-    applies=lambda facts: len(facts.dtypes) == 2 and any(map(_is_a_convolution, facts.frames[-2:])),
-    references=(AUTOCAST,),
-)
-
-
 def _recurrent(facts: Facts) -> Verdicts:
     why = Text(
-        "It casts the cell to a half type, but the CPU has no float16 LSTM: bfloat16 answers there.",
-        "它会把循环单元转换为半精度，但 CPU 没有 float16 的 LSTM：那里须用 bfloat16。",
+        "It casts the layer to a half type. On the CPU a float16 LSTM fails under it where gradients are recorded: "
+        "use bfloat16 there, or torch.no_grad().",
+        "它会把该层转换为半精度。在 CPU 上，若记录梯度，float16 的 LSTM 会在 autocast 下失败："
+        "那里请用 bfloat16，或 torch.no_grad()。",
     )
-    return where_cast(clash(facts), None, why)
+    found = clash_told(facts)
+    return found if facts.device == "cuda" else where_cast(found, None, why)
 
 
 RECURRENT = Rule(
@@ -274,14 +237,16 @@ RECURRENT = Rule(
 )
 
 _NO_PRIMITIVE = Text(
-    "With bfloat16 it answers; the CPU has no float16 LSTM.", "用 bfloat16 可以；CPU 没有 float16 的 LSTM。"
+    "With bfloat16 it answers, and with float16 where no gradients are recorded (torch.no_grad).",
+    "用 bfloat16 可以；不记录梯度时（torch.no_grad）float16 也可以。",
 )
 NO_LSTM = Rule(
     family="rnn_dtype_mismatch",
     title=Text("The CPU has no such recurrent kernel", "CPU 没有这样的循环层内核"),
     cause=Text(
-        "oneDNN could not make an LSTM for these dtypes: a float16 one, or a state of another dtype than the input.",
-        "oneDNN 无法为这些 dtype 构造 LSTM：可能是 float16，或状态与输入的 dtype 不同。",
+        "oneDNN could not make an LSTM for these dtypes: a float16 one under autocast that records gradients, or a "
+        "state of another dtype than the input.",
+        "oneDNN 无法为这些 dtype 构造 LSTM：可能是 autocast 下记录梯度的 float16，或状态与输入的 dtype 不同。",
     ),
     verdicts=verdicts((False, AS_IS), (None, _NO_PRIMITIVE), (None, _NO_PRIMITIVE), (True, ALL_FLOAT32)),
     patterns=(r"could not create a primitive descriptor for the (?:LSTM|GRU|RNN)",),
@@ -289,6 +254,6 @@ NO_LSTM = Rule(
 )
 
 RULES = (
-    PICTURE_MATMUL, CUT_MATMUL, MATMUL, TRITON, OTHER_PRODUCTS, MATMUL_ON_MPS, VECTORS, BILINEAR, CONVOLUTION,
-    IN_A_CONVOLUTION, RECURRENT, NO_LSTM,
+    PICTURE_MATMUL, CUT_MATMUL, MATMUL, TRITON, OTHER_PRODUCTS, MATMUL_ON_MPS, VECTORS, BILINEAR, RECURRENT,
+    NO_LSTM,
 )  # fmt: skip
