@@ -699,7 +699,8 @@ def test_the_order_of_the_operands_is_told_only_where_the_message_has_it() -> No
     def cause(message: str) -> str:
         return str(explain(f"RuntimeError: {message}").cause)
 
-    assert "the input's dtype first" in cause("mat1 and mat2 must have the same dtype, but got Float and Half")
+    assert "usually a float32 picture" in cause("mat1 and mat2 must have the same dtype, but got Float and Half")
+    assert "met float32 weights" in cause("mat1 and mat2 must have the same dtype, but got Half and Float")
     for message in (
         "mat1 and mat2 must have the same dtype",
         "mat1 and mat2 must have the same dtype, but got Long and Float",

@@ -192,6 +192,7 @@ def test_the_explorer_shows_what_cannot_be_held(calculation: Calculation, langua
 def test_numbers_as_text() -> None:
     assert number_text(2049.0) == "2049" and number_text(0.0625) == "0.0625"
     assert number_text(2.0**-149) == "1.40129846…e-45".replace("-", "−")
+    assert number_text(2.0**-12) == "0.000244140625" and number_text(1e20) == "1e20"
     assert number_text(-0.0) == exact_text(-0.0) == "−0"
     assert (number_text(float("inf")), number_text(float("nan"))) == ("∞", "NaN")
     assert exact_text(-0.1).startswith("−0.1000000000000000055511151231257827")

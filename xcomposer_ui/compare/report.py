@@ -198,7 +198,7 @@ def _divergence(document: Mapping[str, Any]) -> str:
     shown = metrics("markdown", "divergence")
     heads = ("against full precision", *(metric.heading for metric in shown))
     rows = ((name, *(metric.cell_of(entry) for metric in shown)) for name, entry in entries)
-    forced = "By teacher forcing full precision's own tokens; token indices from 0, in free running."
+    forced = "By teacher forcing full precision's own tokens; tokens are counted from 1, in free running."
     return f"## Divergence\n\n{forced}\n\n{table(heads, rows)}"
 
 

@@ -79,8 +79,8 @@ IN_SDPA = Rule(
 )
 
 _IF_FLOAT32 = Text(
-    "Cured if the weights were loaded in float32 first: half weights of a 7B model take 14 GiB instead of 28.",
-    "若之前是以 float32 加载权重则可解决：7B 模型的半精度权重占 14 GiB，而非 28 GiB。",
+    "Cured if the weights were loaded in float32 first: half weights of a 7B model take 13 GiB instead of 26.",
+    "若之前是以 float32 加载权重则可解决：7B 模型的半精度权重占 13 GiB，而非 26 GiB。",
 )
 _AUTOCAST_MEMORY = Text(
     "Over half weights it needs what they need; over float32 weights autocast keeps a half copy beside them and needs "
@@ -91,10 +91,10 @@ OUT_OF_MEMORY = Rule(
     family="out_of_memory",
     title=Text("The device ran out of memory", "设备内存不足"),
     cause=Text(
-        "Memory was full when a little more was asked for. Most often the weights were loaded in float32 (28 GiB for "
+        "More memory was asked for than was free. Most often the weights were loaded in float32 (26 GiB for "
         "7 billion parameters) and were to be halved afterwards: give the half dtype when loading. Otherwise something "
         "else holds the device, or the picture and the conversation are too long.",
-        "内存已满，此时又申请了少量内存。最常见的是权重先以 float32 加载（70 亿参数需 28 GiB）再转半精度："
+        "申请的内存超过了空闲的内存。最常见的是权重先以 float32 加载（70 亿参数需 26 GiB）再转半精度："
         "请在加载时就指定半精度。否则可能是设备被其他程序占用，或图片、对话过长。",
     ),
     verdicts=verdicts((None, _IF_FLOAT32), (None, _AUTOCAST_MEMORY), (None, _IF_FLOAT32), (False, _LARGER)),

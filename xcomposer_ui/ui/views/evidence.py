@@ -63,14 +63,15 @@ def fact_text(name: str, value: Fact) -> str:
 
 
 def number_text(value: float) -> str:
-    """A value of a format: exact where that is short, else with nine digits and an ellipsis."""
+    """A value of a format: exact where that is short, else with nine digits, and an ellipsis if there are more."""
     if not math.isfinite(value):
         return "NaN" if math.isnan(value) else "−∞" if value < 0 else "∞"
     exact = exact_text(value)
     if len(exact) <= LONGEST_EXACT:
         return exact
-    digits, e, power = f"{value:.9g}".partition("e")
-    return f"{digits}…{e}{int(power) if power else ''}".replace("-", "−")
+    shown = f"{value:.9g}"
+    digits, e, power = shown.partition("e")
+    return f"{digits}{'' if float(shown) == value else '…'}{e}{int(power) if power else ''}".replace("-", "−")
 
 
 def exact_text(value: float) -> str:
