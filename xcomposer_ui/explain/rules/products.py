@@ -84,8 +84,8 @@ HALF_INPUT_MATMUL = Rule(
     title=_PRODUCT,
     cause=Text(
         "A linear layer or a matrix product got {dtypes}; PyTorch multiplies only what has one dtype. The message "
-        "names the input's dtype first and the weight's second: a half input, or features of a part that computes in half, "
-        "met float32 weights, such as a head or an adapter that was left in float32.",
+        "names the input's dtype first and the weight's second: a half input, or features of a part that computes in "
+        "half, met float32 weights, such as a head or an adapter that was left in float32.",
         "线性层或矩阵乘法收到了 {dtypes}；PyTorch 只计算 dtype 相同的乘法。先出现的是输入的 dtype，后出现的是权重的："
         "半精度的输入，或以半精度计算的部分的特征，遇到了 float32 的权重，例如仍是 float32 的输出层或适配器。",
     ),
@@ -270,6 +270,5 @@ NO_LSTM = Rule(
 
 RULES = (
     PICTURE_MATMUL, HALF_INPUT_MATMUL, CUT_MATMUL, MATMUL, TRITON, OTHER_PRODUCTS, MATMUL_ON_MPS, VECTORS, BILINEAR,
-    RECURRENT,
-    NO_LSTM,
+    RECURRENT, NO_LSTM,
 )  # fmt: skip
