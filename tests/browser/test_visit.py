@@ -164,6 +164,20 @@ def test_a_reload_loses_nothing_but_the_visitors_own_picture(lab: Lab, open_page
     expect(page.locator("#tiles")).to_contain_text("842")
 
 
+def test_a_reload_opens_in_the_language_that_was_chosen(lab: Lab, open_page: Open) -> None:
+    page = open_page(lab.address)
+    page.locator("#language label").nth(1).click()
+    expect(page.locator("#run")).to_have_text(text("run", "zh"))
+    page.reload()
+    expect(page.locator("#run")).to_have_text(text("run", "zh"))
+    expect(page.locator("#language input").nth(1)).to_be_checked()
+    page.locator("#language label").first.click()
+    expect(page.locator("#run")).to_have_text(text("run", "en"))
+    page.reload()
+    expect(page.locator("#language input").first).to_be_checked()
+    expect(page.locator("#run")).to_have_text(text("run", "en"))
+
+
 def test_a_reload_during_a_run_gives_it_up_and_the_page_is_ready(lab: Lab, open_page: Open, picture: str) -> None:
     lab.runner.held_at = 1
     page = open_page(lab.address)

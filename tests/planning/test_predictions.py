@@ -46,6 +46,8 @@ def test_a_runs_shape_is_what_it_was_given_and_what_it_came_to() -> None:
     failed = replace(RESULT, measurement=replace(MEASURED, prompt_tokens=None, new_tokens=None))
     assert shape_of(failed, 12) == replace(SHAPE, prompt_tokens=None, new_tokens=1)
     assert shape_of(replace(RESULT, measurement=Measurement()), 12) is None
+    later = replace(RESULT, request=replace(RESULT.request, history=(("What?", "A cat."),)))
+    assert shape_of(later, 12) is None
 
 
 def test_a_pair_is_predicted_beside_measured() -> None:
@@ -70,6 +72,17 @@ def test_the_newest_run_is_predicted_and_older_pairs_are_kept() -> None:
     assert shown.count("<tr ") == 3
     assert "实测" in pairs_shown((first, second), predictions, "zh", predict_newest=False)
     assert pairs_shown((), predictions, "en") == ""
+
+
+def test_nothing_is_shown_of_earlier_runs_until_the_newest_is_predicted() -> None:
+    predictions = Predictions(lambda shape: 990 + shape.new_tokens)
+    first = SessionRun(RESULT.request, RESULT)
+    second = SessionRun(RESULT.request, replace(RESULT, measurement=replace(MEASURED, new_tokens=3)))
+    later = replace(RESULT, request=replace(RESULT.request, history=(("What?", "A cat."),)))
+    assert "999 B predicted" in pairs_shown((first,), predictions, "en")
+    assert pairs_shown((first, second), predictions, "en", predict_newest=False) == ""
+    assert "993 B predicted" in pairs_shown((first, second), predictions, "en")
+    assert pairs_shown((first, second, SessionRun(later.request, later)), predictions, "en") == ""
 
 
 def test_what_cannot_be_predicted_says_why() -> None:

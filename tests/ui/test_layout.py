@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import gradio as gr
 import pytest
 
 from tests.ui.scripted import ScriptedRunner
@@ -16,7 +17,8 @@ from xcomposer_ui.core.messages import sentences, text
 from xcomposer_ui.core.settings import Settings
 from xcomposer_ui.ui.examples import Example, by_picture, examples, first_for
 from xcomposer_ui.ui.html import COLOURED
-from xcomposer_ui.ui.layout import build_app
+from xcomposer_ui.ui.layout import Head, build_app
+from xcomposer_ui.ui.localization import Localization
 from xcomposer_ui.ui.serve import STYLE
 
 
@@ -43,6 +45,15 @@ def test_otherwise_the_browser_chooses() -> None:
     assert "translation_metadata" in json.dumps(app.get_config_file(), default=str)
 
 
+def test_a_chosen_language_is_kept_over_the_browsers_but_not_over_the_settings() -> None:
+    for setting, kept, first in (
+        ("auto", "zh", "zh"), ("auto", None, "en"), ("auto", {"no": "language"}, "en"), ("en", "zh", "en"),
+    ):  # fmt: skip
+        with gr.Blocks():
+            head = Head(Localization(setting), Settings(language=setting), ScriptedRunner())  # type: ignore[arg-type]
+        assert head.first_language(kept, "en-US") == first
+
+
 def test_what_is_known_of_the_machine_is_said_in_the_page_s_language() -> None:
     """The timer ticks while the switch still shows its first value."""
     app, _ = build_app(Settings(), ScriptedRunner())  # type: ignore[arg-type]
@@ -50,7 +61,7 @@ def test_what_is_known_of_the_machine_is_said_in_the_page_s_language() -> None:
     loaded, ticked = events["initial_page"], events["machine_known"]
     visitor = SimpleNamespace(session_hash="a", query_params={})
     assert "language" not in {part.elem_id for part in ticked.inputs}
-    loaded.fn("zh-CN", "", None, None, visitor, *(part.value for part in loaded.inputs[4:]))  # type: ignore[misc]
+    loaded.fn("zh-CN", None, "", None, None, visitor, *(part.value for part in loaded.inputs[5:]))  # type: ignore[misc]
     shown = {part.elem_id: value for part, value in ticked.fn(False, visitor).items()}  # type: ignore[misc]
     assert text("head.why", "zh") in shown["head-line"]
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import pytest
 
 from tests.planning.scripted import GIB, ScriptedPlans, a_plan
@@ -29,8 +30,10 @@ from xcomposer_ui.planning.plan import Plan, PlanRequest, RunShape
 from xcomposer_ui.ui import preflight as preflight_module
 from xcomposer_ui.ui.ask_form import strategy_why
 from xcomposer_ui.ui.ask_results import fit_labels
-from xcomposer_ui.ui.ask_tab import fewer_tiles_fields, fitting_fields
+from xcomposer_ui.ui.ask_tab import AskTab, fewer_tiles_fields, fitting_fields
 from xcomposer_ui.ui.handlers import ask, request_from
+from xcomposer_ui.ui.localization import Localization
+from xcomposer_ui.ui.page import Page
 from xcomposer_ui.ui.plan_handlers import COUNTS, filled_in
 from xcomposer_ui.ui.preflight import preflight
 from xcomposer_ui.ui.serve import launch
@@ -144,6 +147,37 @@ def test_memory_is_told_while_the_run_goes_on_with_what_was_predicted(form: dict
     assert ahead.expected(tiles, "cpu") is None
     join_predictions()
     assert ahead.expected(tiles, "cpu") == 15_000_000 + tiles.new_tokens + 9000
+
+
+def test_a_later_turn_is_checked_but_not_compared_with_a_prediction(form: dict[str, Any]) -> None:
+    runner, plans = ScriptedRunner(before=(MemorySoFar(COURSE),)), Asked()
+    ahead = preflight(runner, plans)  # type: ignore[arg-type]
+    first = list(ask(runner, Session(), form, preflight=ahead))[-1]  # type: ignore[arg-type]
+    join_predictions()
+    asked = len(plans.left)
+    steps = list(ask(runner, first, {**form, "text": "And now?"}, preflight=ahead))  # type: ignore[arg-type]
+    join_predictions()
+    assert steps[-1].runs[-1].request.history
+    assert [s.expected_bytes for s in steps if s.timeline] == [None] * sum(s.timeline is not None for s in steps)
+    assert len(plans.left) == asked == 1
+    tight = ScriptedRunner(has_room=MemoryBudget("cpu", 24 * GIB), model="org/large")
+    wanted = {**form, "text": "And now?", "strategy": "full"}
+    refused = list(ask(tight, first, wanted, preflight=preflight(tight, Tight())))[-1]  # type: ignore[arg-type]
+    assert refused.misfit is not None
+    assert refused.refused is not None and refused.refused.history
+
+
+def test_the_line_of_the_peak_is_the_newest_runs(form: dict[str, Any]) -> None:
+    runner = ScriptedRunner()
+    checks = preflight(runner, ScriptedPlans())  # type: ignore[arg-type]
+    with gr.Blocks():
+        page = Page(Localization("en"), Settings(), runner, checks, gr.Radio(["en", "zh"]))  # type: ignore[arg-type]
+        results = AskTab(page).results
+    first = list(ask(runner, Session(), form))[-1]
+    assert "predicted" in results.predictions(first, "en", predict_newest=True)[results.pairs]
+    steps = list(ask(runner, first, {**form, "strategy": "unified"}))
+    assert [results.predictions(step, "en")[results.pairs] for step in steps] == [""] * len(steps)
+    assert "Unified" in results.predictions(steps[-1], "en", predict_newest=True)[results.pairs]
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])

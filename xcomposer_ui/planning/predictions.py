@@ -86,9 +86,13 @@ class Predictions:
 
 
 def shape_of(result: RunResult, text_length: int) -> RunShape | None:
-    """The shape of the run behind `result`; None where its memory was not measured. text_length: of the question."""
+    """The shape of the run behind `result`. text_length: of the question.
+
+    None where its memory was not measured, and for a later turn of a conversation: predictions are of a prompt that is
+    read at once with its picture, while such a turn may reuse tokens and the picture, or is read turn by turn.
+    """
     measured = result.measurement
-    if measured.peak_memory_bytes is None:
+    if measured.peak_memory_bytes is None or result.request.history:
         return None
     return RunShape(
         result.model, result.strategy, result.half, result.picture_size, text_length, measured.new_tokens or 1,

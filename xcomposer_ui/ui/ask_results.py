@@ -96,8 +96,12 @@ class AskResults:
         return render("start", language, examples=bool(self.examples))
 
     def predictions(self, session: Session, language: str, *, predict_newest: bool = False) -> dict[Any, Any]:
-        """Component -> value for predicted beside measured peaks; predicting the newest takes seconds."""
-        pairs = pairs_shown(session.runs, self.past_predictions, language, predict_newest=predict_newest)
+        """Component -> value for predicted beside measured peaks, none while a run is in progress.
+
+        predict_newest: as in `pairs_of`.
+        """
+        runs = session.runs if session.running is None else ()
+        pairs = pairs_shown(runs, self.past_predictions, language, predict_newest=predict_newest)
         return {self.pairs: pairs, self.timeline: self._timeline(session, language)}
 
     def _timeline(self, session: Session, language: str) -> str:
@@ -143,6 +147,7 @@ def pairs_of(
 ) -> tuple[PredictionError, ...]:
     """Predicted and measured memory of the last runs, oldest first; of older ones as far as it is cached.
 
+    Empty where the newest run has no prediction (yet), whose figures are shown first.
     predict_newest: whether to predict the newest run, which takes seconds. Raises UserError where that fails.
     """
     found = []
@@ -150,6 +155,8 @@ def pairs_of(
         predict = predictions.of if predict_newest and place == 0 else predictions.cached
         if pair := prediction_error_of(run.result, len(run.request.text), predict):
             found.append(pair)
+        elif place == 0:
+            return ()
     return tuple(reversed(found))
 
 

@@ -76,7 +76,8 @@ def ask(
             if misfits:
                 yield before.with_misfit(request, misfits[0])
                 return
-        session = yield from _steps(session, request, runner.run(request), clock, _expected(runner, preflight, query))
+        expected = _expected(runner, None if history else preflight, query)
+        session = yield from _steps(session, request, runner.run(request), clock, expected)
         if preflight is not None and session.last is not None and ran_out(session.last):
             misfit = preflight.fitting.after_run(query, session.last)
             yield session if misfit is None else session.with_misfit(request, misfit)
@@ -85,7 +86,10 @@ def ask(
 
 
 def _expected(runner: Runner, preflight: Preflight | None, query: MemoryRequest) -> Callable[[], int | None]:
-    """A function that returns the run's predicted peak in bytes, None while it is not known."""
+    """A function that returns the run's predicted peak in bytes, None while it is not known or without `preflight`.
+
+    Later turns of a conversation have no prediction (see `predictions.shape_of`).
+    """
     if preflight is None:
         return lambda: None
     return lambda: preflight.expected(query, runner.status().device or "cpu")

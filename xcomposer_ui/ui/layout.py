@@ -10,7 +10,7 @@ from xcomposer_ui import __version__
 from xcomposer_ui.core.messages import LANGUAGES, language_of, text
 from xcomposer_ui.core.settings import Settings
 from xcomposer_ui.runtime.runner import Runner
-from xcomposer_ui.ui.ask_form import strategy_why
+from xcomposer_ui.ui.ask_form import STORAGE, strategy_why
 from xcomposer_ui.ui.ask_tab import AskTab
 from xcomposer_ui.ui.compare_tab import TAKE_FROM_ASK, CompareTab
 from xcomposer_ui.ui.endpoints import build_endpoints
@@ -40,6 +40,7 @@ FOCUS_COMPARE = """() => {
   };
   focus();
 }"""
+KEEP_LANGUAGE = "(language) => [language]"
 BROWSER_LANGUAGE = "(_, ...others) => [navigator.language || 'en', ...others]"
 
 
@@ -47,7 +48,7 @@ class Head:
     """Title, head line and language switch; the head line is refreshed until the runner knows its device."""
 
     def __init__(self, words: Localization, settings: Settings, runner: Runner) -> None:
-        self.runner = runner
+        self.settings, self.runner = settings, runner
         with gr.Row(elem_id="head"):
             words.static(lambda language: macro("page_title", language), elem_id="title")
             self.line = words.view(lambda language: head_line(runner.status(), language), elem_id="head-line")
@@ -58,7 +59,17 @@ class Head:
                 value=settings.language if settings.language in LANGUAGES else "en",
                 show_label=False, container=False, elem_id="language",
             )  # fmt: skip
+        self.kept = gr.BrowserState(None, storage_key="xcomposer-lab-language", secret=STORAGE)
+        self.language.input(None, self.language, self.kept, js=KEEP_LANGUAGE, api_visibility="private")
         self.timer = gr.Timer(HEAD_EVERY_SEC)
+
+    def first_language(self, kept: Any, browser: str | None) -> str:
+        """The language of a page that was just loaded: the lab's setting, else the one chosen on the page, `kept`.
+
+        browser: its own languages, for the rest.
+        """
+        chosen = (self.settings.language, kept)
+        return next((language for language in chosen if language in LANGUAGES), language_of(browser or ""))
 
     def values(self, language: str) -> dict[Any, Any]:
         """Component -> value in `language`, for the runner's present state."""
@@ -120,14 +131,14 @@ def build_app(settings: Settings, runner: Runner, plans: EndablePlans | None = N
         tabs_of_links: dict[str, Any] = {"compare": compare, "ask": ask.form, "train": train, "plan": plan}
 
         def initial_page(
-            browser: str, pasted: str, kept: Any, kept_form: Any, request: gr.Request, *others: Any
+            browser: str, kept_language: Any, pasted: str, kept: Any, kept_form: Any, request: gr.Request, *others: Any
         ) -> dict[Any, Any]:
             """Component -> value for a page that was just loaded: its language, what its address and the browser hold.
 
             others: the sessions of all tabs but the first. One event for all of it: each is a request, and two that
             change one component would race.
             """
-            initial = settings.language if settings.language in LANGUAGES else language_of(browser or "")
+            initial = head.first_language(kept_language, browser)
             session = ask.restored(kept)
             updates = in_language(initial, pasted, request, session, *others)
             query = dict(request.query_params)
@@ -164,7 +175,7 @@ def build_app(settings: Settings, runner: Runner, plans: EndablePlans | None = N
         changed = list(dict.fromkeys([*words.components(), *outputs, head.line, explain.shown, ask.form.why]))
         loaded = app.load(
             initial_page,
-            [gr.Textbox(visible=False), explain.pasted, ask.kept, ask.form.kept, *sessions[1:]],
+            [gr.Textbox(visible=False), head.kept, explain.pasted, ask.kept, ask.form.kept, *sessions[1:]],
             list(dict.fromkeys([
                 *changed, language, tabs, head.timer, ask.form.strategy_chosen, plan.controls["model"],
                 *ask.form.inputs(), *compare.inputs(), *train.inputs(),
