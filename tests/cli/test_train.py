@@ -30,7 +30,7 @@ def test_people_get_figures_verdicts_and_failures(capsys: pytest.CaptureFixture[
     assert main(["train", "--recipes", "float32,float16_scaled", "--steps", "2"]) == 0
     out = capsys.readouterr().out
     assert "This CPU has no float16 arithmetic" in out
-    assert "All float32: mean loss of the last 5 steps 2.01, right before 0%, right after 90%" in out
+    assert "All float32: final loss (mean of up to 5 steps) 2.01, right before 0%, right after 90%" in out
     assert "90 of 100 held-out questions right" in out
     assert "ValueError: Attempting to unscale FP16 gradients." in out
 

@@ -13,7 +13,7 @@ import pytest
 from tests.finetuning.scripted import FAILURE, ScriptedTrainer, finished, probe, result_of
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.events import Waiting
-from xcomposer_ui.core.messages import LANGUAGES
+from xcomposer_ui.core.messages import LANGUAGES, text
 from xcomposer_ui.finetuning.request import FinetuningRequest
 from xcomposer_ui.finetuning.result import Finetuned, Finetuning, RecipeResult
 from xcomposer_ui.lesson.formats import format_named
@@ -96,6 +96,7 @@ def test_everything_measured_is_shown(language: str) -> None:
     for part in ("4.00", "0.0200", "90%", "42.0 MiB", "65536", "model.layers.0.attention", "unscale FP16", "6.00%"):
         assert part in shown
     assert "{" not in shown
+    assert str(text("train.memory.parts", language)) in shown
 
 
 def test_a_recipe_that_fails_before_its_first_step_has_no_charts() -> None:

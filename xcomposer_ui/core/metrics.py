@@ -197,7 +197,7 @@ METRICS = (
     Metric("non_finite_positions", source="divergence", places=frozenset({"csv"})),
     Metric(
         "final_loss", "metric.final_loss", lambda value: (units.significant(value), ""),
-        "mean loss of the last 5 steps", source="training", places=TRAINING,
+        "final loss (mean of up to 5 steps)", source="training", places=TRAINING,
     ),
     Metric("accuracy_before", "metric.before", _percent, "right before", source="training", places=TRAINING),
     Metric("accuracy_after", "metric.after", _percent, "right after", source="training", places=TRAINING),

@@ -22,7 +22,9 @@ AVERAGED_LOSSES = 5
 
 @dataclass(frozen=True)
 class TrainingMemory:
-    """Bytes of a training, measured in its second step, when the optimizer has its state.
+    """Bytes of a training, measured in the first step that begins with the optimizer's state.
+
+    That is the second step, or a later one where the scaler skipped the first.
 
     weights: those of the forward pass. gradients: after the backward pass. optimizer: its state, and the float32 master
     weights where there are any. activations: what the forward pass leaves for the backward pass.
@@ -52,7 +54,8 @@ class RecipeResult:
 
     losses, gradient_norms: of each step; the loss without its divisor, the norm without the loss scale.
     loss_scales: at each step; () without a scaler. skipped_steps: that the scaler skipped; None without one.
-    step_sec: the median over the steps that were not measured. predicted_memory: that of the step, as planned before.
+    memory: None where no step began with the optimizer's state. predicted_memory: that of the second step, as planned
+    before. step_sec: the median over the steps that were not measured.
     finished: whether all steps ran, with finite numbers and without failure.
     """
 

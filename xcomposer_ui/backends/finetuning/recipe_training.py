@@ -35,7 +35,11 @@ PROBED_STEPS = 5
 """Most steps of each recipe that are measured in full, evenly spread from the first to the last."""
 
 MEMORY_STEP = 1
-"""The step whose memory is measured: the second, because the optimizer makes its state in the first."""
+"""The first step whose memory is measured: the second, because the optimizer makes its state in the first.
+
+A later one where the scaler skipped the first: the first step that begins with the state. Where none does, the memory
+is not measured.
+"""
 
 NON_FINITE = "NonFiniteTraining"
 """The type of a failure by numbers that are not finite."""
@@ -58,7 +62,8 @@ class RecipeTraining:
         yield self._updated("train", skipped_steps=0 if learner.recipe.scaled else None)
         probed = probed_steps(request.steps)
         for self._step in range(request.steps):
-            self._one_step(learner, self._step in probed, self._step == MEMORY_STEP)
+            measured = self._step >= MEMORY_STEP and self.result.memory is None and bool(learner.optimizer.state)
+            self._one_step(learner, self._step in probed and not measured, measured)
             yield self._updated("train")
             if self.result.failure is not None:
                 return
@@ -183,9 +188,8 @@ def _failure(kind: str, message: Sentence, site: FailureSite, device: str, text:
 
 
 def probed_steps(steps: int) -> frozenset[int]:
-    """The steps that are measured in full, from 0; not that of the memory, to which the measurement would add."""
-    spread = {round(n * (steps - 1) / (PROBED_STEPS - 1)) for n in range(PROBED_STEPS)}
-    return frozenset(spread - {MEMORY_STEP})
+    """The steps that are measured in full, from 0, but for that of the memory, to which the measurement would add."""
+    return frozenset(round(n * (steps - 1) / (PROBED_STEPS - 1)) for n in range(PROBED_STEPS))
 
 
 def _finite(value: Tensor) -> float | None:
