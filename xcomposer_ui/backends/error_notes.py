@@ -12,7 +12,7 @@ from xcomposer_ui.backends.tracing.tracer import Tracer
 from xcomposer_ui.core.messages import LANGUAGES, language_of, sentences, text, worded
 from xcomposer_ui.core.result import Explanation, Operand
 from xcomposer_ui.explain import explain
-from xcomposer_ui.explain.autocast_origin import with_recorded_origin
+from xcomposer_ui.explain.rules.autocast_origin import with_recorded_origin
 from xcomposer_ui.tracing.dtype_flow import FailureSite
 
 
