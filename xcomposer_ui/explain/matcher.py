@@ -18,9 +18,9 @@ from xcomposer_ui.explain.rules import RULES
 from xcomposer_ui.explain.traceback_parser import Pasted, Raised, read
 
 NOT_KNOWN = Message("explain.not_known")
-# The kernel's own words reach the console before a CUDA exception that says nothing.
 _CUT_OFF = re.compile(r" ?(?:\.\.\.|…) ?$")
 """What pages and trackers put after a message that they shorten."""
+# The kernel's own words reach the console before a CUDA exception that says nothing.
 _ASSERT = re.compile(r"CUDA error: device-side assert triggered")
 
 
@@ -135,13 +135,12 @@ def _fixes(rule: Rule, facts: Facts) -> tuple[Fix, ...]:
 
 def _with_facts(rule: Rule, facts: Facts) -> Text:
     """The rule's cause with the dtypes that met, and with the card that the message names, if any."""
-    two_met = rule.family.endswith("mismatch") or rule.family == "result_dtype"
-    unnamed = "explain.two_dtypes" if two_met else "explain.one_dtype"
+    unnamed = "explain.two_dtypes" if rule.tells_of_two else "explain.one_dtype"
     card = {name: facts.match.groupdict().get(name) for name in ("gpu", "capability")}
 
     def filled(language: str) -> str:
         cause = rule.cause.in_language(language)
-        if not facts.dtypes and not two_met:
+        if not facts.dtypes and not rule.tells_of_two:
             cause = cause.replace(" ({dtypes})", "").replace("（{dtypes}）", "")
         dtypes = text("list.separator", language).join(facts.dtypes) or text(unnamed, language)
         gpu = text("explain.gpu", language, **card) if all(card.values()) else ""

@@ -23,6 +23,11 @@ def cut(text: str) -> str:
 
 CLASS = r"(?:[A-Za-z_][\w.]*(?:Error|Exception|Warning)[ \t]*:[ \t]*)?"
 
+STATED = r"(?:[:>\]|`'\"]|(?<=\s)-) ?"
+"""A pattern for what stands before a message that reads like prose: its class, a log's prefix, a quotation mark.
+
+Where nothing stands before it, such a message must be all there is on its line: it goes into a rule's `whole` as well.
+"""
 
 _DEVICE = re.compile(r"(?i)(?:cuda|hip|mps|xpu|xla|npu)(?::\d+)?")
 
@@ -129,6 +134,11 @@ class Rule:
         for patterns, searched in ((self.anywhere, message), (self.whole_line, text)):
             for pattern in patterns:
                 yield from pattern.finditer(searched)
+
+    @property
+    def tells_of_two(self) -> bool:
+        """Whether it is about two dtypes, also where the message names none."""
+        return self.family.endswith("mismatch") or self.family == "result_dtype"
 
     def is_clash(self, facts: Facts) -> bool:
         """Whether two dtypes met in one operation; other rules name the dtypes that an operation accepts or lacks."""

@@ -55,6 +55,15 @@ IF_FLOATS = Text(
     "Cured if the dtype that is missing here is a half type or float32; not if it is an integer type or float64.",
     "若此处缺失的 dtype 是半精度或 float32 则可解决；若是整数或 float64 则不能。",
 )
+IF_BOTH_FLOATS = Text(
+    "It depends on the two dtypes, which the message does not name: two floating-point types become one, integers "
+    "stay integers.",
+    "取决于报错没有写明的两种 dtype：两种浮点类型会统一，整数仍是整数。",
+)
+STAYS_COMPLEX = Text(
+    "No strategy changes a complex dtype: take `.real`, `.abs()` or `torch.view_as_real` where it is made.",
+    "没有策略会改变复数 dtype：请在生成处取 `.real`、`.abs()` 或 `torch.view_as_real`。",
+)
 NO_FLOAT64 = Text("It keeps the float64 tensor that the device lacks.", "它保留了设备所不支持的 float64 张量。")
 NO_PART = Text(
     "Precision plays no part in this failure.",
@@ -201,7 +210,7 @@ def where_cast(found: Verdicts, cures: bool | None, why: Text) -> Verdicts:
     return {**found, "autocast": (cures, why)} if found["autocast"][0] else found
 
 
-NO_HALF_KERNEL = Text(
+FLOAT32_AND_FLOAT64 = Text(
     "PyTorch computes it in float32 and float64 only: with two half tensors a kernel is missing.",
     "PyTorch 只以 float32 和 float64 计算它：两个半精度张量会遇到缺失的内核。",
 )
@@ -209,13 +218,13 @@ NO_HALF_KERNEL = Text(
 
 def without_halves(found: Verdicts) -> Verdicts:
     """`found`, of an operation that has no half kernel: one half type for all does not cure it."""
-    return {**found, "unified": (False, NO_HALF_KERNEL)} if found["unified"][0] else found
+    return {**found, "unified": (False, FLOAT32_AND_FLOAT64)} if found["unified"][0] else found
 
 
 def _clash_of_floats(facts: Facts, cures: bool | None, why: Text) -> Verdicts:
     """Two dtypes in an operation, with the verdict on autocast for two floating-point ones of 16 or 32 bits."""
     if not facts.dtypes:
-        unnamed = (None, IF_FLOATS)
+        unnamed = (None, IF_BOTH_FLOATS)
         return {**FLOATS_CLASH, "autocast": unnamed if cures else (cures, why), "unified": unnamed, "full": unnamed}
     return _unusual(facts) or {**FLOATS_CLASH, "autocast": (cures, why)}
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from xcomposer_ui.core.messages import Text
 from xcomposer_ui.explain.dtype_names import INTEGERS, dtypes_in
 from xcomposer_ui.explain.references import ATTENTION, AUTOCAST, FLASH_ATTENTION, xcomposer
-from xcomposer_ui.explain.rule import DTYPE, Facts, Rule, Verdicts
-from xcomposer_ui.explain.rules.wording import STATED
+from xcomposer_ui.explain.rule import DTYPE, STATED, Facts, Rule, Verdicts
 from xcomposer_ui.explain.verdicts import ALL_FLOAT32, AS_IS, CASTS, NO_DOUBLE, ONE_HALF, clash, same_for_all, verdicts
 
 OPERANDS = Rule(

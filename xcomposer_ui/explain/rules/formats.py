@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from xcomposer_ui.core.messages import Text
 from xcomposer_ui.explain.references import BITSANDBYTES, DTYPES
-from xcomposer_ui.explain.rule import DTYPE, Rule
-from xcomposer_ui.explain.rules.wording import STATED
-from xcomposer_ui.explain.verdicts import ALL_FLOAT32, AS_IS, ONE_HALF, same_for_all, verdicts
+from xcomposer_ui.explain.rule import DTYPE, STATED, Rule
+from xcomposer_ui.explain.verdicts import ALL_FLOAT32, AS_IS, ONE_HALF, STAYS_COMPLEX, same_for_all, verdicts
 
 _FLOAT8 = r"(Float8_\w+)"
-_STAYS_COMPLEX = Text(
-    "No strategy changes a complex dtype: take `.real`, `.abs()` or `torch.view_as_real` where it is made.",
-    "没有策略会改变复数 dtype：请在生成处取 `.real`、`.abs()` 或 `torch.view_as_real`。",
-)
 _NO_PRONOUN = r"(?!(?:It|This|That|They|We|You|I)\b)"
 _NO_COMPLEX = rf"{_NO_PRONOUN}[\w.]+(?:\(\))?:? (?:does not|do not|don't) support complex (?:inputs?|dtypes)"
 COMPLEX = Rule(
@@ -23,7 +18,7 @@ COMPLEX = Rule(
         "real one. An FFT, or rotary position embeddings kept as complex numbers, are the usual sources.",
         "复数张量（{dtypes}）进入了不支持复数的运算，或要转换为实数。常见来源是 FFT，或以复数保存的旋转位置编码。",
     ),
-    verdicts=same_for_all(False, _STAYS_COMPLEX),
+    verdicts=same_for_all(False, STAYS_COMPLEX),
     patterns=(
         r"(?:not|not yet) (?:supported|implemented) for (?:complex (?:inputs|types|tensors)|(Complex\w+))",
         r"\"[^\"]{1,120}\" not implemented for '(ComplexFloat|ComplexDouble)'",

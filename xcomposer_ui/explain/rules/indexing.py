@@ -11,11 +11,9 @@ from xcomposer_ui.explain.references import AUTOCAST, DTYPES
 from xcomposer_ui.explain.rule import DTYPE, Facts, Rule, Verdicts
 from xcomposer_ui.explain.verdicts import (
     ALL_FLOAT32,
-    AS_IS,
     INTEGERS_UNCHANGED,
     NOT_LISTED,
     clash_unlisted,
-    same_for_all,
     verdicts,
 )
 
@@ -66,7 +64,7 @@ def _write(facts: Facts) -> Verdicts:
     if cures is False or found["autocast"][1] is not NOT_LISTED:
         return found
     # Autocast in one half type refuses a tensor of the other.
-    return {**found, "autocast": (None if facts.dtypes[0] in HALVES else cures, _PROMOTED)}
+    return {**found, "autocast": (cures if facts.dtypes and facts.dtypes[0] not in HALVES else None, _PROMOTED)}
 
 
 AUTOCAST_WRITE = Rule(
@@ -103,18 +101,6 @@ WRITE = Rule(
     references=(DTYPES,),
 )
 
-_IF_FLOATS = Text(
-    "It depends on the two dtypes, which the message does not name: two floating-point types become one, integers "
-    "stay integers.",
-    "取决于报错没有写明的两种 dtype：两种浮点类型会统一，整数仍是整数。",
-)
-
-
-def _scatter(facts: Facts) -> Verdicts:
-    autocast = (False, NOT_LISTED) if _promoted(facts) is False else (None, _PROMOTED)
-    return {**same_for_all(None, _IF_FLOATS), "as_is": (False, AS_IS), "autocast": autocast}
-
-
 SCATTER = Rule(
     family="index_write_dtype_mismatch",
     title=Text("Values were scattered into a tensor of another dtype", "散布写入的值与目标张量 dtype 不同"),
@@ -123,7 +109,7 @@ SCATTER = Rule(
         "print `.dtype` of the tensor and of `src`.",
         "scatter 一类运算要求值与张量同一 dtype。报错没有写明是哪两种；请打印张量和 `src` 的 `.dtype`。",
     ),
-    verdicts=_scatter,
+    verdicts=_write,
     patterns=(
         r"scatter\w*\(\): Expected self\.dtype to be equal to src\.dtype",
         r"index_\w+\(\): self and source must have the same scalar type",

@@ -7,8 +7,7 @@ import re
 from xcomposer_ui.core.messages import Text
 from xcomposer_ui.explain.dtype_names import EIGHT_BITS, HALVES
 from xcomposer_ui.explain.references import AUTOCAST, NUMERICS, xcomposer
-from xcomposer_ui.explain.rule import Facts, Rule, Verdicts
-from xcomposer_ui.explain.rules.wording import STATED
+from xcomposer_ui.explain.rule import STATED, Facts, Rule, Verdicts
 from xcomposer_ui.explain.verdicts import (
     AS_IS,
     FLOAT32_RUNS,
@@ -16,6 +15,7 @@ from xcomposer_ui.explain.verdicts import (
     INTEGERS_UNCHANGED,
     NO_DOUBLE,
     ONLY_FLOATS,
+    STAYS_COMPLEX,
     STAYS_INTEGER,
     WITHOUT_BFLOAT16,
     same_for_all,
@@ -117,10 +117,6 @@ HALF_FFT = Rule(
     references=(AUTOCAST,),
 )
 
-_STAYS_COMPLEX = Text(
-    "No strategy changes a complex dtype: take `.real` or `.abs()` where it is made.",
-    "没有策略会改变复数 dtype：请在生成处取 `.real` 或 `.abs()`。",
-)
 _IF_HALF = Text(
     "It depends on what it got: a half type is cured; integers stay integers, cast them where they are made.",
     "取决于它收到了什么：若是半精度则可解决；整数仍是整数，须在生成处转换。",
@@ -130,7 +126,7 @@ _IF_HALF = Text(
 def _float32_only(facts: Facts) -> Verdicts:
     """By the dtype that met. A message that lists what the routine takes does not tell it."""
     if any(dtype.startswith("complex") for dtype in facts.dtypes):
-        return same_for_all(False, _STAYS_COMPLEX)
+        return same_for_all(False, STAYS_COMPLEX)
     unified = False, _NEITHER_HALF
     if facts.has_integers:
         return verdicts((False, STAYS_INTEGER), (False, ONLY_FLOATS), unified, (None, IF_PICTURE))

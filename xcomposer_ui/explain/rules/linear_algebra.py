@@ -10,8 +10,8 @@ from xcomposer_ui.explain.rule import DTYPE, Facts, Rule, Verdicts
 from xcomposer_ui.explain.rules.operands import OPERANDS
 from xcomposer_ui.explain.verdicts import (
     AS_IS,
-    IF_FLOATS,
-    NO_HALF_KERNEL,
+    FLOAT32_AND_FLOAT64,
+    IF_BOTH_FLOATS,
     clash,
     clash_partly_listed,
     verdicts,
@@ -47,7 +47,7 @@ QUANTILE = Rule(
         "请以数值给出 `q`，或转换它。",
     ),
     verdicts=lambda facts: {
-        **verdicts((False, AS_IS), (None, _QUANTILE_ON_CPU), (False, NO_HALF_KERNEL), (None, IF_FLOATS)),
+        **verdicts((False, AS_IS), (None, _QUANTILE_ON_CPU), (False, FLOAT32_AND_FLOAT64), (None, IF_BOTH_FLOATS)),
         **({"autocast": (False, _QUANTILE_ON_CPU)} if facts.device == "cuda" else {}),
     },
     whole=(r"quantile\(\) q tensor must be same dtype as the input tensor",),

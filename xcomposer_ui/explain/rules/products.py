@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from xcomposer_ui.core.messages import Text
 from xcomposer_ui.explain.dtype_names import HALVES
@@ -79,9 +80,8 @@ PICTURE_MATMUL = Rule(
     applies=lambda facts: facts.dtypes[:1] == ("float32",) and facts.dtypes[1:] in _HALF_WEIGHT,
     references=(AUTOCAST, xcomposer(317)),
 )
-HALF_INPUT_MATMUL = Rule(
-    family="matmul_dtype_mismatch",
-    title=_PRODUCT,
+HALF_INPUT_MATMUL = replace(
+    PICTURE_MATMUL,
     cause=Text(
         "A linear layer or a matrix product got {dtypes}; PyTorch multiplies only what has one dtype. The message "
         "names the input's dtype first and the weight's second: a half input, or features of a part that computes in "
@@ -89,10 +89,7 @@ HALF_INPUT_MATMUL = Rule(
         "线性层或矩阵乘法收到了 {dtypes}；PyTorch 只计算 dtype 相同的乘法。先出现的是输入的 dtype，后出现的是权重的："
         "半精度的输入，或以半精度计算的部分的特征，遇到了 float32 的权重，例如仍是 float32 的输出层或适配器。",
     ),
-    verdicts=_in_a_layer,
-    patterns=_INPUT_AND_WEIGHT,
     applies=lambda facts: facts.dtypes[:1] in _HALF_WEIGHT and facts.dtypes[1:] == ("float32",),
-    references=(AUTOCAST, xcomposer(317)),
 )
 
 
