@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from xcomposer_ui.backends.tracing.tracer import Tracer
+from xcomposer_ui.backends.tracing.tracer import Tracer, with_causes
 from xcomposer_ui.core.messages import LANGUAGES, language_of, sentences, text, worded
 from xcomposer_ui.core.result import Explanation, Operand
 from xcomposer_ui.explain import explain
@@ -33,7 +33,7 @@ def explain_dtypes(model: nn.Module, *, language: str = "en") -> Iterator[None]:
         with tracer:
             yield
     except Exception as error:
-        for raised in _with_causes(error):
+        for raised in with_causes(error):
             site = tracer.site(raised)
             explained = explain(_message(raised), device=_device(model), operation=site.operation)
             explanation = with_recorded_origin(explained, site.operands)
@@ -41,17 +41,9 @@ def explain_dtypes(model: nn.Module, *, language: str = "en") -> Iterator[None]:
                 if not _is_explained(error, explanation):
                     _add(error, _note(explanation, site, language_of(language)))
                 break
+            if raised.__suppress_context__ and raised.__cause__ is None:  # "from None" hides what was before
+                break
         raise
-
-
-def _with_causes(error: BaseException) -> Iterator[BaseException]:
-    """`error`, and what a traceback of it shows before it: what it was raised from, or while handling."""
-    seen: list[BaseException] = []
-    following: BaseException | None = error
-    while following is not None and following not in seen:
-        seen.append(following)
-        yield following
-        following = following.__cause__ or (None if following.__suppress_context__ else following.__context__)
 
 
 def _message(error: BaseException) -> str:

@@ -176,11 +176,9 @@ class Tracer:
 
     def site(self, error: BaseException) -> FailureSite:
         """Where `error` arose: the operation that raised it, or else the module in whose code it was raised."""
-        cause: BaseException | None = error
-        while cause is not None:
-            if self._failed is not None and self._failed[0] is cause:
+        for raised in with_causes(error):
+            if self._failed is not None and self._failed[0] is raised:
                 return self._failed[1]
-            cause = cause.__cause__ or cause.__context__
         return FailureSite(module=self._module_in_traceback(error))
 
     def forget(self, error: BaseException) -> None:
@@ -192,6 +190,16 @@ class Tracer:
         owners = [frame.f_locals.get("self") for frame, _ in traceback.walk_tb(error.__traceback__)]
         named = [self.names[owner] for owner in owners if isinstance(owner, nn.Module) and self.names.get(owner)]
         return named[-1] if named else None
+
+
+def with_causes(error: BaseException) -> Iterator[BaseException]:
+    """`error`, and the exceptions before it: what each was raised from, or else while handling."""
+    seen: list[BaseException] = []
+    following: BaseException | None = error
+    while following is not None and following not in seen:  # `raise error from error` names itself
+        seen.append(following)
+        yield following
+        following = following.__cause__ or following.__context__
 
 
 class _Operations(TorchDispatchMode):
