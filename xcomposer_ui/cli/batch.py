@@ -7,9 +7,8 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager, closing, nullcontext
 from typing import Any
 
-from xcomposer_ui.cli.output import FAILED, INTERRUPTED, loading_line, note
+from xcomposer_ui.cli.output import FAILED, INTERRUPTED, loading_line, note, refuse_flags
 from xcomposer_ui.compare.execution import ComparisonProgress
-from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.events import Loading
 from xcomposer_ui.core.jsonl import Recorded, Skipped
 from xcomposer_ui.runtime.batches import Halved
@@ -27,9 +26,9 @@ def add_pool_flags(parser: argparse.ArgumentParser) -> None:
 
 def refuse_pool(arguments: argparse.Namespace) -> None:
     """Raise UserError where one question, which one process computes, comes with flags of a batch."""
-    for flag, given in (("--workers", arguments.workers), ("--ray", arguments.ray), ("--output", arguments.output)):
-        if given is not None:
-            raise UserError("only_with_batch", flag=flag)
+    refuse_flags(
+        "only_with_batch", {"--workers": arguments.workers, "--ray": arguments.ray, "--output": arguments.output}
+    )
 
 
 def pool_from(runner: Runner, arguments: argparse.Namespace) -> AbstractContextManager[WorkerPool | None]:

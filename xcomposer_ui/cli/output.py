@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.events import Loading
 from xcomposer_ui.core.metrics import Record, Source, metrics
 
@@ -19,6 +20,13 @@ INTERRUPTED = 130
 
 def add_json_flag(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="one JSON document as the last line of stdout")
+
+
+def refuse_flags(code: str, given: Mapping[str, object]) -> None:
+    """Raise UserError `code` for the first flag of `given` that has a value: of those that need another one."""
+    for flag, value in given.items():
+        if value is not None:
+            raise UserError(code, flag=flag)
 
 
 def print_json(document: Mapping[str, Any]) -> None:

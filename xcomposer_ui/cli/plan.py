@@ -10,7 +10,7 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
-from xcomposer_ui.cli.output import FAILED, add_json_flag, print_json, show, tell
+from xcomposer_ui.cli.output import FAILED, add_json_flag, print_json, refuse_flags, show, tell
 from xcomposer_ui.cli.request_arguments import add_settings, settings_given
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.messages import text
@@ -92,13 +92,11 @@ def request_from(arguments: argparse.Namespace) -> PlanRequest:
         "memory_bytes": memory_bytes(arguments.memory),
     }
     if not arguments.train:
-        for flag, given in (
-            ("--lora-rank", arguments.lora_rank is not None),
-            ("--optimizer", arguments.optimizer is not None),
-            ("--train-tower", arguments.train_tower),
-        ):
-            if given:
-                raise UserError("only_with_train", flag=flag)
+        given = {
+            "--lora-rank": arguments.lora_rank, "--optimizer": arguments.optimizer,
+            "--train-tower": arguments.train_tower or None,
+        }  # fmt: skip
+        refuse_flags("only_with_train", given)
         return PlanRequest(**fields, **settings_given(arguments, PlanRequest))
     if arguments.calibrate:
         raise UserError("calibrated_training")
