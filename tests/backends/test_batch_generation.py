@@ -73,7 +73,7 @@ def test_under_a_failing_strategy_each_question_has_its_own_end(backend: LocalBa
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), MemoryError("std::bad_alloc")])
 def test_what_does_not_fit_is_halved(backend: LocalBackend, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     model, _ = backend.weights("float32")
-    whole, asked = model.batch_ids, []
+    whole, asked = model.answer_ids, []
 
     def small(tokenizer: Any, rows: list[Any], **how: Any) -> Any:
         asked.append(len(rows))
@@ -81,9 +81,9 @@ def test_what_does_not_fit_is_halved(backend: LocalBackend, monkeypatch: pytest.
             raise error
         return whole(tokenizer, rows, **how)
 
-    monkeypatch.setattr(model, "batch_ids", small)
+    monkeypatch.setattr(model, "answer_ids", small)
     batch = backend.generate_batch([under(one, "full") for one in [*QUESTIONS, *QUESTIONS]], Progress())
-    assert asked == [6, 3]  # and then one, which needs no batch
+    assert asked == [6, 3, 1]
     assert batch.size == len(batch.results) == 1
     assert batch.results[0].answer == outcome_alone(backend, QUESTIONS[0], "full").answer
 
@@ -94,7 +94,6 @@ def test_one_that_does_not_fit_alone_is_a_failure(backend: LocalBackend, monkeyp
     def none(*_: Any, **__: Any) -> Any:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
 
-    monkeypatch.setattr(model, "batch_ids", none)
     monkeypatch.setattr(model, "answer_ids", none)
     batch = backend.generate_batch([under(one, "full") for one in QUESTIONS], Progress())
     assert [outcome.failure_type for outcome in batch.results] == ["OutOfMemoryError"]

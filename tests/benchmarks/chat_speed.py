@@ -92,7 +92,7 @@ def cost_of_the_runner(folder: str, repeats: int) -> None:
         times: list[float] = []
         streamer = SimpleNamespace(put=lambda _: times.append(time.perf_counter()), end=lambda: None)
         inputs = model.prompt_inputs(tokenizer, question.text, PICTURE)
-        model.answer_ids(tokenizer, inputs, streamer=streamer, **sampling(question))
+        model.answer_ids(tokenizer, [inputs], streamer=streamer, **sampling(question))
         return (len(times) - 2) / (times[-1] - times[1])  # `generate` hands over the prompt first
 
     # In one thread that lives on, as the runner's does: each new thread has a new team of OpenMP's, slow at first.

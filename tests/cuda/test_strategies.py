@@ -68,7 +68,7 @@ def test_peak_memory_is_pytorchs_own_figure(strategy: str) -> None:
     torch.cuda.synchronize()
     torch.cuda.reset_peak_memory_stats()
     with torch.no_grad(), run.arithmetic():
-        run.model.answer_ids(run.tokenizer, run.prompt(), **arithmetic.sampling(asked))
+        run.model.answer_ids(run.tokenizer, [run.prompt()], **arithmetic.sampling(asked))
     torch.cuda.synchronize()
     assert reported.peak_memory_kind == "cuda_allocated"
     assert reported.peak_memory_bytes == pytest.approx(torch.cuda.max_memory_allocated(), abs=MIB)

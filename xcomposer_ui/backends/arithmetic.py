@@ -69,7 +69,8 @@ class ModelRun:
         """The ids of the answer, the prompt read in one piece. Call it within `arithmetic`."""
         torch.manual_seed(self.question.seed)
         settings = sampling(self.question)
-        ids: list[int] = self.model.answer_ids(self.tokenizer, self.prompt(), streamer=streamer, **settings)
+        ids: list[int]
+        (ids,) = self.model.answer_ids(self.tokenizer, [self.prompt()], streamer=streamer, **settings)
         return ids
 
 

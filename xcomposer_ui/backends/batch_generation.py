@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from torch import Tensor
 
@@ -12,38 +13,34 @@ from xcomposer_ui.backends import silent_failures
 from xcomposer_ui.backends.arithmetic import EXPECTED, ModelRun, sampling
 from xcomposer_ui.backends.decoding import Decoding
 from xcomposer_ui.backends.devices import free_unused
+from xcomposer_ui.backends.generation import answer
 from xcomposer_ui.backends.graph_decoder import GraphDecoder
 from xcomposer_ui.backends.memory import Meter, meter_of
 from xcomposer_ui.backends.run_control import BlockWatch, Stopped, TokenClock, bandwidth_share, tokens_per_sec
 from xcomposer_ui.core.errors import out_of_memory
-from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.result import Measurement
 from xcomposer_ui.models.cache import CACHE_NAME, PreallocatedCache
 from xcomposer_ui.runtime.backend import BatchCallResult, CallResult, Progress
 
-RunSingle = Callable[[Request], CallResult]
-"""Runs one question by itself."""
 
-
-def answer_batch(
-    runs: Sequence[ModelRun], progress: Progress, run_single: RunSingle, decoder: GraphDecoder, others: int = 0
-) -> BatchCallResult:
+def answer_batch(runs: Sequence[ModelRun], progress: Progress, others: int, decoder: GraphDecoder) -> BatchCallResult:
     """Answer the questions of `runs`, of one model, in one call, or the first half, quarter, … if memory runs out.
 
     The questions have the same settings, and are greedy. If the call fails for another reason, or a row fails
-    silently, `run_single` runs each question by itself, so that its own failure is explained. There are fewer results
-    than questions if the batch was stopped.
+    silently, each question is run by itself, so that its own failure is explained. There are fewer results than
+    questions if the batch was stopped.
 
     Args:
-        decoder: the steps that earlier runs recorded.
         others: bytes of other weights on the device.
+        decoder: the steps that earlier runs recorded.
     """
     progress.text = lambda: ""  # the answers are known at the end
+    run_single = partial(answer, progress=progress, others=others, decoder=decoder)
     size = len(runs)
     while size > 1:
         if progress.stop.is_set():
             return BatchCallResult((), size)
-        rows, ran_out = _call_model(runs[:size], progress, decoder, others)
+        rows, ran_out = _call_model(runs[:size], progress, others, decoder)
         if not ran_out:
             return BatchCallResult(_complete(rows, runs[:size], progress, run_single), size)
         size //= 2
@@ -69,12 +66,15 @@ class _Call:
 
 
 def _complete(
-    rows: Sequence[CallResult | None], runs: Sequence[ModelRun], progress: Progress, run_single: RunSingle
+    rows: Sequence[CallResult | None],
+    runs: Sequence[ModelRun],
+    progress: Progress,
+    run_single: Callable[[ModelRun], CallResult],
 ) -> tuple[CallResult, ...]:
     """The result of each question up to a stop; one whose row is None is run by itself."""
     results: list[CallResult] = []
     for row, run in zip(rows, runs, strict=True):
-        result = row or (None if progress.stop.is_set() else run_single(run.question))
+        result = row or (None if progress.stop.is_set() else run_single(run))
         if result is None or result.stopped:
             break
         results.append(result)
@@ -82,7 +82,7 @@ def _complete(
 
 
 def _call_model(
-    runs: Sequence[ModelRun], progress: Progress, decoder: GraphDecoder, others: int
+    runs: Sequence[ModelRun], progress: Progress, others: int, decoder: GraphDecoder
 ) -> tuple[list[CallResult | None], bool]:
     """(each question's result, None if it has to be run by itself; whether memory ran out)."""
     model, tokenizer, question = runs[0].model, runs[0].tokenizer, runs[0].question
@@ -101,7 +101,7 @@ def _call_model(
             rows = [run.prompt() for run in runs]
             prompts = [next(iter(row.values())).shape[1] for row in rows]
             cache = {CACHE_NAME: decoding.cache}
-            ids = model.batch_ids(tokenizer, rows, streamer=clock, **cache, **sampling(question))
+            ids = model.answer_ids(tokenizer, rows, streamer=clock, **cache, **sampling(question))
             call = _Call(ids, prompts, started, clock.times, meter, finite, decoding)
     except Stopped:
         pass  # a stopped batch has no results

@@ -126,12 +126,9 @@ def _full_precision(
 
 def answer_ids(run: ModelRun, progress: Progress) -> list[int]:
     """The ids of the run's own answer, as a run with the same settings and seed generates them."""
-    clock = TokenClock(progress.stop.is_set)
     with BlockWatch(run.model, progress), run.arithmetic():
-        run.answer_ids(streamer=clock)
-    # The end token is compared too: an answer that continues differs from one that ends.
-    ids: list[int] = run.model.until_end(run.tokenizer, clock.ids)
-    return ids
+        # The end token is compared too: an answer that continues differs from one that ends.
+        return run.answer_ids(streamer=TokenClock(progress.stop.is_set))
 
 
 @torch.no_grad()

@@ -43,8 +43,8 @@ def answer(
     run: ModelRun,
     progress: Progress,
     others: int = 0,
-    prefixes: PrefixCache | None = None,
     decoder: GraphDecoder | None = None,
+    prefixes: PrefixCache | None = None,
 ) -> CallResult:
     """The measured result of `run`.
 
@@ -53,11 +53,11 @@ def answer(
 
     Args:
         others: bytes of other weights on the device.
-        prefixes: the KV caches of earlier turns, which a question with a history reuses.
         decoder: the steps that earlier runs recorded; None for eager decoding.
+        prefixes: the KV caches of earlier turns, which a question with a history reuses.
     """
     model, tokenizer, question = run.model, run.tokenizer, run.question
-    call = _MeasuredCall(run, progress, others, prefixes, decoder)
+    call = _MeasuredCall(run, progress, others, decoder, prefixes)
     stopped, failure = call.run()
     finite = failure is None and call.finite.finished()
     measurement = call.close(keep=finite, failed=failure is not None)
@@ -90,7 +90,7 @@ class _MeasuredCall:
     """One call of the model, with its clock, memory meter, finite check and timeline."""
 
     def __init__(
-        self, run: ModelRun, progress: Progress, others: int, prefixes: PrefixCache | None, decoder: GraphDecoder | None
+        self, run: ModelRun, progress: Progress, others: int, decoder: GraphDecoder | None, prefixes: PrefixCache | None
     ) -> None:
         self._run, self._model = run, (model := run.model)
         self.reader = PromptReader(run, PrefixCache(most=0) if prefixes is None else prefixes)
@@ -121,7 +121,7 @@ class _MeasuredCall:
                     inputs = self.reader.read()
                     self.decoding = self._decoding()
                     cache = {CACHE_NAME: self.decoding.cache}
-                    model.answer_ids(run.tokenizer, inputs, streamer=self.clock, **cache, **sampling(question))
+                    model.answer_ids(run.tokenizer, [inputs], streamer=self.clock, **cache, **sampling(question))
                 finally:
                     synchronize(model.device.type)
                     self._ended = self.clock.now()

@@ -127,14 +127,15 @@ class LocalBackend:
         return work.function(self, progress, *work.arguments)
 
     def generate(self, request: Request, progress: Progress) -> CallResult:
-        check_prompt(self._run(request))
-        result = self._generate(request, progress, self._prefixes)
+        run, others = self._run(request), self._other_bytes(request)
+        check_prompt(run)
+        result = generation.answer(run, progress, others, self.decoder, self._prefixes)
         kept_bytes = self._prefixes.nbytes + self.decoder.nbytes
         if kept_bytes and out_of_memory(result.failure_type, str(result.message)):
             self.forget()  # the run may fit without what earlier runs left
             self.decoder.clear()
             free_unused(self.device)
-            result = self._generate(request, progress, self._prefixes)
+            result = generation.answer(run, progress, others, self.decoder, self._prefixes)
         return result
 
     def generate_batch(self, requests: Sequence[Request], progress: Progress) -> BatchCallResult:
@@ -142,10 +143,7 @@ class LocalBackend:
         runs = [self._run(request) for request in requests]
         for run in runs:
             check_prompt(run)
-        others = self._other_bytes(requests[0].weights_dtype)
-        return batch_generation.answer_batch(
-            runs, progress, lambda one: self._generate(one, progress), self.decoder, others
-        )
+        return batch_generation.answer_batch(runs, progress, self._other_bytes(requests[0]), self.decoder)
 
     def measure_divergence(
         self, request: Request, variants: Sequence[tuple[str, str]], progress: Progress
@@ -162,7 +160,8 @@ class LocalBackend:
         if not small and (dtype not in self._models or self.device == "cpu"):
             return None
         self.load(dtype, progress)
-        return self._generate(request, Progress(stop=progress.stop))  # does not change the run's own progress
+        trial = Progress(stop=progress.stop)  # does not change the run's own progress
+        return generation.answer(self._run(request), trial, self._other_bytes(request), self.decoder)
 
     def trace_dtypes(self, request: Request, progress: Progress) -> DtypeFlow:
         run = self._run(request)
@@ -185,12 +184,9 @@ class LocalBackend:
         self._models.clear()
         free_models(self.device)
 
-    def _generate(self, request: Request, progress: Progress, prefixes: PrefixCache | None = None) -> CallResult:
-        others = self._other_bytes(request.weights_dtype)
-        return generation.answer(self._run(request), progress, others, prefixes, self.decoder)
-
-    def _other_bytes(self, dtype: str) -> int:
-        return sum(weights_bytes(model) for name, model in self._models.items() if name != dtype)
+    def _other_bytes(self, request: Request) -> int:
+        """Bytes of the weights in memory that `request` does not use."""
+        return sum(weights_bytes(model) for dtype, model in self._models.items() if dtype != request.weights_dtype)
 
     def _unload_unless_fits(self, dtype: str) -> None:
         """Unload the weights in other dtypes unless 1.2 times the new weights' bytes are free."""

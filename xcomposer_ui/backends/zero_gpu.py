@@ -143,10 +143,10 @@ class ZeroGpuBackend(LocalBackend):
         """Bytes of the weights in memory."""
         return sum(weights_bytes(model) for model in self._models.values())
 
-    def _other_bytes(self, dtype: str) -> int:
+    def _other_bytes(self, request: Request) -> int:
         # Every model's placed weights are on the card.
         elsewhere = sum(host.local.loaded_bytes() for host in _HOSTS.values() if host.local is not self)
-        return super()._other_bytes(dtype) + elsewhere
+        return super()._other_bytes(request) + elsewhere
 
     def _read(self, dtype: str, report: Any) -> tuple[Any, Any]:
         if not self.placing:

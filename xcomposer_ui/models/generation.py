@@ -42,22 +42,43 @@ class GenerationInputs:
     """The part of a `FamilyModel` that prepares the inputs of `generate` and calls it, for one prompt or several."""
 
     @torch.no_grad()
-    def answer_ids(self, tokenizer: Any, inputs: dict[str, Tensor], **generate_arguments: Any) -> list[int]:
-        """The ids that the model generates after `inputs`, as `prompt_inputs` returns them, the end token included."""
-        ids = self._generate_ids(tokenizer, inputs, [None], **generate_arguments)
-        prompt = inputs["input_ids"].shape[1] if "input_ids" in inputs else 0  # embeddings are not returned
-        new: list[int] = ids[0, prompt:].tolist()
-        return new
-
-    @torch.no_grad()
-    def batch_ids(
-        self, tokenizer: Any, rows: Sequence[dict[str, Tensor]], **generate_arguments: Any
+    def answer_ids(
+        self,
+        tokenizer: Any,
+        rows: Sequence[dict[str, Tensor]],
+        *,
+        do_sample: bool,
+        max_new_tokens: int,
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        repetition_penalty: float = 1.0,
+        **generate_arguments: Any,
     ) -> list[list[int]]:
-        """`answer_ids` for several `prompt_inputs` at once: each row's ids up to its end token."""
-        penalised = [row.get("input_ids") for row in rows]
-        batch = padded(rows, self.get_input_embeddings())
-        sequences = self._generate_ids(tokenizer, batch, penalised, **generate_arguments)
-        return [self.until_end(tokenizer, ids) for ids in sequences.tolist()]
+        """The ids that the model generates after each of `rows`, as `prompt_inputs` returns them, at once.
+
+        Each row's end with its end token, if there is one.
+        """
+        alone = len(rows) == 1
+        inputs = rows[0] if alone else padded(rows, self.get_input_embeddings())
+        if do_sample:
+            generate_arguments.update(temperature=temperature, top_p=top_p, top_k=0)
+        processors = LogitsProcessorList(generate_arguments.pop("logits_processor", None) or [])
+        if repetition_penalty != 1:
+            # Of several rows, all are embeddings, whose ids the penalty would not see.
+            prompts = [None if alone else row.get("input_ids") for row in rows]
+            processors.append(BosRepetitionPenalty(repetition_penalty, tokenizer.bos_token_id, prompts))
+        generate_arguments.setdefault(CACHE_NAME, PreallocatedCache())
+        sequences: Tensor = self.generate(
+            **inputs,
+            do_sample=do_sample,
+            max_new_tokens=max_new_tokens,
+            logits_processor=processors,
+            eos_token_id=self.end_ids(tokenizer),
+            pad_token_id=tokenizer.pad_token_id,
+            **generate_arguments,
+        )
+        prompt = inputs["input_ids"].shape[1] if "input_ids" in inputs else 0  # embeddings are not returned
+        return [self.until_end(tokenizer, ids) for ids in sequences[:, prompt:].tolist()]
 
     def end_ids(self, tokenizer: Any) -> list[int]:
         ends = [tokenizer.eos_token_id]
@@ -121,40 +142,6 @@ class GenerationInputs:
             rest = None if im_mask is None else im_mask[:, past:]
             return {**inputs, "inputs_embeds": inputs_embeds[:, past:], "im_mask": rest}
         return {**inputs, "input_ids": input_ids[:, -1:]}
-
-    def _generate_ids(
-        self,
-        tokenizer: Any,
-        inputs: dict[str, Tensor],
-        prompts: Sequence[Tensor | None],
-        *,
-        do_sample: bool,
-        max_new_tokens: int,
-        temperature: float = 1.0,
-        top_p: float = 1.0,
-        repetition_penalty: float = 1.0,
-        **generate_arguments: Any,
-    ) -> Tensor:
-        """The result of `generate`, (B, new tokens), preceded by the prompt's ids if `inputs` has ids.
-
-        prompts: for each row, ids (1, T) that the repetition penalty applies to as well; None for none.
-        """
-        if do_sample:
-            generate_arguments.update(temperature=temperature, top_p=top_p, top_k=0)
-        processors = LogitsProcessorList(generate_arguments.pop("logits_processor", None) or [])
-        if repetition_penalty != 1:
-            processors.append(BosRepetitionPenalty(repetition_penalty, tokenizer.bos_token_id, prompts))
-        generate_arguments.setdefault(CACHE_NAME, PreallocatedCache())
-        ids: Tensor = self.generate(
-            **inputs,
-            do_sample=do_sample,
-            max_new_tokens=max_new_tokens,
-            logits_processor=processors,
-            eos_token_id=self.end_ids(tokenizer),
-            pad_token_id=tokenizer.pad_token_id,
-            **generate_arguments,
-        )
-        return ids
 
 
 def on_device(tensor: Tensor, device: torch.device) -> Tensor:

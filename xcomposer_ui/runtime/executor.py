@@ -86,11 +86,6 @@ class Job(Generic[Result]):
             after()
             self._done.set()
 
-    def wait(self) -> Result:
-        """Wait for the end of the work; returns its result and raises what it raised."""
-        self._done.wait()
-        return self.result()
-
     def poll(self, every_sec: float = POLL_SEC) -> Generator[None, None, None]:
         """Yield every `every_sec` until the work has ended."""
         while not self._done.wait(every_sec):

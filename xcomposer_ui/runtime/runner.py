@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import TypeAlias
 
 from xcomposer_ui.compare.divergence import Diverged, Diverging
 from xcomposer_ui.core.errors import UserError
@@ -27,6 +28,9 @@ from xcomposer_ui.tracing.dtype_flow import Traced, Tracing
 
 TRACED_TOKENS = 2
 """A traced run computes the prefill and one decoding step: all later steps take the same path."""
+
+Starting: TypeAlias = Generator[Waiting, None, Job[Result]]
+"""Yields while others have the model; returns the job."""
 
 OpenBackend = Callable[[str, str], ModelHost]
 """(model's name, "auto" | "cpu" | "cuda" | "mps") to where the model will be; nothing is loaded yet."""
@@ -67,8 +71,8 @@ class Runner:
 
         Raises UserError as the first run would.
         """
-        release = self._queue.wait(_loading(self.settings.model))
-        self._submit(self._load, release).wait()
+        for _ in self.load(self.settings.model):
+            pass
 
     def place(self) -> None:
         """Load the weights that the first run needs in this thread, before the page is served.
@@ -76,12 +80,12 @@ class Runner:
         ZeroGPU takes over what is on its emulated card when the page is launched, and emulates the card for this thread
         only. Raises UserError as the first run would.
         """
-        self._load(Progress())
+        self._load(self.settings.model, None, Progress())
 
-    def _load(self, progress: Progress) -> bool:
-        """Load the weights that the first run needs; whether they were not loaded yet."""
-        backend = self._backend_for(self.settings.model, None, progress)
-        return backend.load(self.half(), progress) is not None
+    def _load(self, model: str, device: str | None, progress: Progress) -> bool:
+        """Load `model` with half weights; whether they were not loaded yet."""
+        backend = self._backend_for(model, device, progress)
+        return backend.load(self.half(), progress) is not None  # the half of the device that is known now
 
     def open(self) -> None:
         """Open the backend without loading weights, so that `status` and `memory_budget` have its device.
@@ -147,12 +151,7 @@ class Runner:
         """
         model = self._checked_model(model)
         half = self.half()
-
-        def work(progress: Progress) -> bool:
-            self._backend_for(model, device, progress).load(half, progress)
-            return True
-
-        job = yield from self._start(_loading(model), work)
+        job = yield from self._start(_loading(model), partial(self._load, model, device))
         with job:
             for event in job.events(Loading(model, half)):
                 if isinstance(event, (Waiting, Loading)):
@@ -259,21 +258,20 @@ class Runner:
             assert job.progress.finetuning is not None
             yield Finetuned(job.progress.finetuning)
 
-    def _compute(self, name: Message, request: Request, work: Work[Result]) -> Generator[Waiting, None, Job[Result]]:
+    def _compute(self, name: Message, request: Request, work: Work[Result]) -> Starting[Result]:
         """`_start` `work` where the model of `request` is."""
 
         def compute(progress: Progress) -> Result:
             return self._backend_for(str(request.model), request.device, progress).compute(work, progress)
 
-        return (yield from self._start(name, compute))
+        return self._start(name, compute)
 
-    def _start(self, name: Message, work: Callable[[Progress], Result]) -> Generator[Waiting, None, Job[Result]]:
-        """Yield Waiting until it is the caller's turn, then start `work`. name: of the work, for those who wait."""
+    def _start(self, name: Message, work: Callable[[Progress], Result]) -> Starting[Result]:
+        """Yield Waiting until it is the caller's turn, then pass `work` to the worker, and the model on at its end.
+
+        name: of the work, for those who wait.
+        """
         release = yield from self._queue.acquire(name)
-        return self._submit(work, release)
-
-    def _submit(self, work: Callable[[Progress], Result], release: Callable[[], None]) -> Job[Result]:
-        """Pass `work` to the worker, which calls `release` when it has ended, to give the model to the next."""
         job = Job(work)
         try:
             self._worker.submit(partial(job.work, release))

@@ -58,9 +58,9 @@ class ChatMixin:
         """
         meta = self._meta_instruction(meta_instruction, use_meta)
         inputs = self.prompt_inputs(tokenizer, query, image, history, meta, hd_num=hd_num)
-        ids = self.answer_ids(
+        ids, *_ = self.answer_ids(
             tokenizer,
-            inputs,
+            [inputs],
             do_sample=do_sample,
             max_new_tokens=max_new_tokens,
             temperature=temperature,
@@ -103,7 +103,7 @@ class ChatMixin:
             self.prompt_inputs(tokenizer, query, image, history, meta_instruction, hd_num=hd_num)
             for query, image, history in zip(queries, images, histories, strict=True)
         ]
-        answers = self.batch_ids(
+        answers = self.answer_ids(
             tokenizer,
             rows,
             do_sample=do_sample,
