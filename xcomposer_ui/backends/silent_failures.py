@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -30,30 +31,30 @@ def each_logits(model: Any, check: Callable[[Tensor], None]) -> RemovableHandle:
 class FiniteWatch:
     """Checks that the logits of a run stay finite, and records the probability of each token that was chosen.
 
+    Logits and tokens come in the same order, but a token may come after the logits of the next step: on Apple's GPU
+    `generate` reads each token one step late, and computes a step more than the answer has tokens.
+
     log_probabilities: of the tokens given to `accumulate`, natural logarithms.
     """
 
     def __init__(self) -> None:
         self.log_probabilities: list[float] = []
         self._sum: Tensor | None = None
-        self._latest: Tensor | None = None
+        self._pending: deque[Tensor] = deque()  # logits whose token is not known yet
 
     def finished(self) -> bool:
         """Whether all were finite. Releases the tensors, so that none is freed while a later run is measured."""
-        self.accumulate()
+        self._pending.clear()
         total, self._sum = self._sum, None
         return total is None or bool(total.isfinite())
 
-    def accumulate(self, token: int | None = None) -> None:
-        """Add the latest logits to the sum. To be called outside timed sections.
+    def accumulate(self, token: int) -> None:
+        """Add the oldest logits, by which `token` was chosen, to the sum. To be called outside timed sections.
 
-        token: the id that was chosen by them. The device has been waited for when it is known.
+        The device has been waited for when the token is known.
         """
-        if (logits := self._latest) is None:
-            return
-        self._latest = None
-        if token is not None:
-            self.log_probabilities.append(logits[0, -1].float().log_softmax(-1)[token].item())
+        logits = self._pending.popleft()
+        self.log_probabilities.append(logits[0, -1].float().log_softmax(-1)[token].item())
         # NaN and infinity persist in a sum: one pass instead of three. Finite logits add up to infinity only from
         # about 1e33 on.
         total = logits.sum(dtype=torch.float32)
@@ -61,8 +62,7 @@ class FiniteWatch:
 
     def note(self, logits: Tensor) -> None:
         """Check the logits of a step later: now they are only stored, so that the model is not slowed."""
-        self.accumulate()
-        self._latest = logits
+        self._pending.append(logits)
 
 
 def repeated_to_the_end(ids: Sequence[int], most: int) -> int:
