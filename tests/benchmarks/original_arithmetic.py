@@ -41,7 +41,8 @@ class OriginalArithmetic:
         mask = torch.full((length, before + length), torch.finfo(embeds.dtype).min)
         mask = mask.triu(before + 1)[None, None] if length > 1 else torch.zeros(1, 1, 1, before + 1)
         where = torch.arange(before, before + length)[None]
-        cos, sin, mask = (t.to(embeds.dtype) for t in (*rotary_table(self.model.config, where, before + length), mask))
+        table = (t[:, None, :, 0, 0] for t in rotary_table(self.model.config, where, before + length))
+        cos, sin, mask = (t.to(embeds.dtype) for t in (*table, mask))
         kept: KeysValues = []
         x = embeds
         for n, block in enumerate(self.model.model.layers):

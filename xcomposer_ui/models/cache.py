@@ -164,10 +164,10 @@ class StaticCache:
         self.values[layer].index_copy_(2, self.position, values)
         return self.keys[layer], self.values[layer]
 
-    def mask(self) -> Tensor:
-        """(B, 1, 1, capacity) bool, True at the tokens that the step attends to."""
+    def masked(self) -> Tensor:
+        """(B, 1, 1, capacity) bool, True at the tokens that the step does not attend to."""
         index = torch.arange(self.capacity, device=self.position.device)
-        return ((index <= self.position) & (index >= self.starts))[:, None, None]
+        return ((index > self.position) | (index < self.starts))[:, None, None]
 
 
 class DecodingCache(PreallocatedCache):

@@ -19,11 +19,11 @@ from xcomposer_ui.models.xcomposer2.configuration import InternLMXComposer2Confi
 class Positions:
     """Inputs that all blocks of one forward share.
 
-    cos, sin: (B, 1, T, head_dim), in the dtype of the hidden states.
+    cos, sin: (B, T, 1, 1, head_dim), in the dtype of the hidden states.
     image: flat indices of the image tokens among B·T, or None without any (always while decoding).
     mask: (B, 1, T, K) bool, True where a query attends to a key; None for plain causal attention.
     causal: if `mask` is None, whether attention is causal (prefill) or to all keys (one new token).
-    in_place: whether keys and values are a `StaticCache`'s, most of them masked.
+    masked: while decoding in a `StaticCache`, (B, 1, 1, K) bool, True at the keys that are left out; else None.
     """
 
     cos: Tensor
@@ -31,7 +31,7 @@ class Positions:
     image: Tensor | None
     mask: Tensor | None
     causal: bool
-    in_place: bool = False
+    masked: Tensor | None = None
 
 
 class PLoRALinear(nn.Linear):
@@ -56,7 +56,10 @@ class PLoRALinear(nn.Linear):
 
 
 class RMSNorm(nn.Module):
-    """RMS normalisation, computed in float32 (float64 for float64 inputs), cast back, then multiplied by the weight."""
+    """RMS normalisation, computed in float32 (float64 for float64 inputs), cast back, then multiplied by the weight.
+
+    `F.rms_norm` computes so, in one kernel on a card; some releases of PyTorch return float32 of it under autocast.
+    """
 
     def __init__(self, width: int, eps: float) -> None:
         super().__init__()
@@ -64,13 +67,11 @@ class RMSNorm(nn.Module):
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
-        wide = x.to(torch.promote_types(x.dtype, torch.float32))
-        wide = wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.eps)
-        return self.weight * wide.to(x.dtype)
+        return self.weight * F.rms_norm(x, x.shape[-1:], eps=self.eps).to(x.dtype)
 
 
 def rotary_table(config: InternLMXComposer2Config, positions: Tensor, length: int) -> tuple[Tensor, Tensor]:
-    """cos and sin, each (B, 1, T, head_dim) in `config.rotary_dtype`, for `positions` (B, T) of `length` tokens.
+    """cos and sin, each (B, T, 1, 1, head_dim) in `config.rotary_dtype`, for `positions` (B, T) of `length` tokens.
 
     With dynamic scaling by a factor f, the base of a sequence longer than `max_position_embeddings` is
     base · (f · length / max − (f − 1)) ^ (d / (d − 2)), d the head's width.
@@ -81,14 +82,14 @@ def rotary_table(config: InternLMXComposer2Config, positions: Tensor, length: in
         base = base * (factor * length / longest - (factor - 1)) ** (d / (d - 2))
     exponents = torch.arange(0, d, 2, dtype=torch.float32, device=positions.device) / d
     frequencies = 1.0 / base**exponents
-    angles = positions[:, None, :, None].float() * frequencies  # (B, 1, T, d / 2)
+    angles = positions[..., None, None, None].float() * frequencies  # (B, T, 1, 1, d / 2)
     angles = torch.cat((angles, angles), dim=-1)
     stored = getattr(torch, config.rotary_dtype)
     return angles.cos().to(stored), angles.sin().to(stored)
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary embedding of x (B, heads, T, d), its halves paired: (x1, x2) to (x1 cos − x2 sin, x2 cos + x1 sin)."""
+    """Rotary embedding of x (…, d), its halves paired: (x1, x2) to (x1 cos − x2 sin, x2 cos + x1 sin)."""
     first, second = x.chunk(2, dim=-1)
     return x * cos + torch.cat((-second, first), dim=-1) * sin
 
@@ -108,10 +109,10 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, at: Positions, cache: Cache | None) -> Tensor:
         packed = self.wqkv(x, at.image).unflatten(-1, (self.key_value_heads, self.group + 2, self.head_dim))
-        q = packed[..., : self.group, :].flatten(2, 3).transpose(1, 2)  # (B, heads, T, d)
-        k = packed[..., -2, :].transpose(1, 2)  # (B, key/value heads, T, d)
+        rotated = rotate(packed[..., :-1, :], at.cos, at.sin)  # queries and key in one go
+        q = rotated[..., :-1, :].flatten(2, 3).transpose(1, 2)  # (B, heads, T, d)
+        k = rotated[..., -1, :].transpose(1, 2)  # (B, key/value heads, T, d)
         v = packed[..., -1, :].transpose(1, 2)
-        q, k = rotate(q, at.cos, at.sin), rotate(k, at.cos, at.sin)
         if cache is not None:
             k, v = cache.update(k, v, self.layer)
         return self.wo(self._attend(q, k, v, at).transpose(1, 2).flatten(2), at.image)
@@ -121,8 +122,11 @@ class Attention(nn.Module):
             # One new token: the queries of a group become the rows of one query, so that keys and values need not be
             # repeated for each head. A mask is the same for every row.
             rows = q.squeeze(2).unflatten(1, (self.key_value_heads, self.group))  # (B, key/value heads, group, d)
-            attend = masked_attention if at.in_place else F.scaled_dot_product_attention
-            return attend(rows, k, v, at.mask).flatten(1, 2).unsqueeze(2)
+            if at.masked is None:
+                attended = F.scaled_dot_product_attention(rows, k, v, at.mask)
+            else:
+                attended = masked_attention(rows, k, v, at.masked)
+            return attended.flatten(1, 2).unsqueeze(2)
         if at.mask is None and takes_groups(q):
             return F.scaled_dot_product_attention(q, k, v, is_causal=at.causal, enable_gqa=True)
         k, v = (t.repeat_interleave(self.group, dim=1) for t in (k, v))
@@ -139,14 +143,14 @@ def takes_groups(q: Tensor) -> bool:
     return q.is_cuda and half and torch.cuda.get_device_capability(q.device) >= (8, 0)
 
 
-def masked_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
-    """Attention of one new token to keys and values most of which `mask` leaves out, (B, heads, group, head_dim).
+def masked_attention(q: Tensor, k: Tensor, v: Tensor, masked: Tensor) -> Tensor:
+    """Attention of one new token to keys and values most of which are `masked`, (B, heads, group, head_dim).
 
     Two products and a softmax in float32: for so few rows PyTorch's kernels for masked attention use a few of a card's
     processors and take longer (on an H200 7.9 ms a token of a 7B model, against 7.1 ms).
     """
     scores = (q @ k.transpose(-1, -2)).float() / math.sqrt(q.shape[-1])
-    return scores.masked_fill(~mask, -torch.inf).softmax(-1).to(v.dtype) @ v
+    return scores.masked_fill(masked, -torch.inf).softmax(-1).to(v.dtype) @ v
 
 
 class FeedForward(nn.Module):
@@ -229,7 +233,7 @@ class InternLM2Model(nn.Module):
         # All of it from the cache's tensors: the host knows no length here.
         where = cache.position - cache.starts  # (B, 1)
         cos, sin = rotary_table(self.config, where, 1)
-        return Positions(cos.to(embeds.dtype), sin.to(embeds.dtype), None, cache.mask(), causal=False, in_place=True)
+        return Positions(cos.to(embeds.dtype), sin.to(embeds.dtype), None, None, causal=False, masked=cache.masked())
 
 
 def _causal_mask(rows: Tensor, keys: int) -> Tensor:
