@@ -379,7 +379,18 @@ def test_another_sites_page_cannot_post(http: httpx.Client, secret: Path) -> Non
     upload = {"files": secret.read_bytes()}
     foreign = {"origin": "https://evil.example", "sec-fetch-site": "cross-site"}
     assert http.post("/gradio_api/upload", files=upload, headers=foreign).status_code == 403
-    assert http.post("/gradio_api/call/run", json={"data": values()}, headers=foreign).status_code == 403
+    for name in (
+        "127.0.0.1",
+        "LOCALHOST",
+        "x.localhost",
+        "localhost.",
+        "127.1.2.3",
+        "[::1]",
+        "[::ffff:7f00:1]",
+        "0.0.0.0",
+    ):
+        posted = http.post("/gradio_api/call/run", json={"data": values()}, headers={**foreign, "host": f"{name}:7860"})
+        assert posted.status_code == 403, name
     # A form can send these without the browser asking first, JSON it cannot.
     for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", ""):
         body = json.dumps({"data": values()})

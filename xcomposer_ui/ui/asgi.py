@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ipaddress import ip_address
 
 from starlette.datastructures import Headers
 from starlette.types import Message, Receive, Scope
@@ -13,8 +14,17 @@ def declared_bytes(headers: Headers) -> int:
     return int(declared) if declared.isascii() and declared.isdigit() else 0
 
 
-def host(headers: Headers) -> str:
-    return re.sub(r":\d*$", "", headers.get("host", "")).lower()
+def names_this_machine(headers: Headers) -> bool:
+    """Whether the host that a request was sent to is a name or an address of the machine that sent it."""
+    name = re.sub(r":\d*$", "", headers.get("host", "")).lower().rstrip(".")
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        address = ip_address(name.strip("[]"))
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return any(a.is_loopback or a.is_unspecified for a in (address, mapped) if a is not None)
 
 
 async def read_body(receive: Receive, most: int, declared: int) -> bytes | None:

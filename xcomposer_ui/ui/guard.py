@@ -21,7 +21,7 @@ from starlette.types import Message, Receive, Scope, Send
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.images import MAX_FILE_BYTES
 from xcomposer_ui.core.units import MIB, joined, memory
-from xcomposer_ui.ui.asgi import body_once, declared_bytes, host, read_body, with_length
+from xcomposer_ui.ui.asgi import body_once, declared_bytes, names_this_machine, read_body, with_length
 from xcomposer_ui.ui.call_check import CheckedCall, checked_call, refused_event
 from xcomposer_ui.ui.gradio_sessions import GradioSessions, calls_in
 from xcomposer_ui.ui.run_tab import MODEL_QUEUE, MOST_COMPUTING
@@ -59,8 +59,6 @@ HEADERS = {
     "Referrer-Policy": "strict-origin-when-cross-origin",
     "Permissions-Policy": "geolocation=(), microphone=(), payment=(), usb=()",
 }
-
-LOOPBACK = ("localhost", "127.0.0.1", "[::1]", "0.0.0.0")
 
 FULL = "queue_full"
 STATUS = {"call_cross_site": 403, "call_nowhere": 404, "call_bytes": 413, FULL: 503, "uploads_full": 507}
@@ -136,7 +134,7 @@ class Guard:
         if called is None and POSTED.fullmatch(path) is None:
             raise UserError("call_nowhere")
         headers = Headers(scope=scope)
-        if headers.get("sec-fetch-site") == "cross-site" and host(headers) in LOOPBACK:
+        if headers.get("sec-fetch-site") == "cross-site" and names_this_machine(headers):
             raise UserError("call_cross_site")
         self.sessions.sweep(scope["app"])
         if called is not None:
