@@ -47,8 +47,17 @@ def test_full_precision_is_called_float32_and_one_run_has_no_median() -> None:
     assert not any("full (float16)" in text or "full,float16" in text for text in texts)
     assert all("full (float32)" in text or "full,float32" in text for text in texts)
     assert found["runs"][-1]["half"] == "float16"  # the field's name is for the 16-bit dtype
-    assert "; medians of the repeats." in texts[0]
+    assert "; medians of 3 repeats." in texts[0]
     assert "medians" not in markdown(document_of_run(result_of("full", MEASURED, answer="I.")))
+
+
+def test_a_stopped_comparison_says_so_and_how_often_it_was_repeated() -> None:
+    found = document(repeats=3)
+    assert "stopped" not in markdown(found)
+    found["runs"][0]["repeats"], found["stopped"] = 2, True
+    text = markdown(found)
+    assert "\n\nThe comparison was stopped before everything was measured.\n\n" in text
+    assert "; medians of 2 to 3 repeats." in text
 
 
 def test_report_and_script_take_the_threads_of_the_run() -> None:

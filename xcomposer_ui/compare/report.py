@@ -45,6 +45,7 @@ def markdown(document: Mapping[str, Any]) -> str:
         "# XComposer precision lab: report",
         (document.get("verdict") or {}).get("en", ""),
         document.get("host_bound") or "",
+        "The comparison was stopped before everything was measured." if document.get("stopped") else "",
         _question(document.get("question")),
         _figures(document),
         _answers(document),
@@ -162,7 +163,8 @@ def _figures(document: Mapping[str, Any]) -> str:
             columns.append([_range(metric, run) for run in runs])
     heads.append("like full precision")
     columns.append([{True: "yes", False: "no"}.get(run.get("same_as_full"), UNKNOWN) for run in runs])
-    medians = "; medians of the repeats" if any(run.get("repeats", 1) > 1 for run in runs) else ""
+    fewest, most = min(counts := [run.get("repeats", 1) for run in runs]), max(counts)
+    medians = f"; medians of {most if fewest == most else f'{fewest} to {most}'} repeats" if most > 1 else ""
     kinds = {run.get("peak_memory_kind") for run in runs} - {None}
     return (
         f"## Figures\n\n{runs[0].get('model')} on {runs[0].get('device')}{medians}. "
