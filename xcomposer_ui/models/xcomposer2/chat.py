@@ -21,6 +21,16 @@ from xcomposer_ui.models.xcomposer2.tiles import HD_NUM_OF_MANY
 Picture = str | PathLike[str] | Image.Image | Tensor
 ChatHistory = list[tuple[str, str]]
 
+SAMPLING: dict[str, Any] = {
+    "do_sample": True,
+    "max_new_tokens": 1024,
+    "temperature": 1.0,
+    "top_p": 0.8,
+    "repetition_penalty": 1.005,
+    "num_beams": 1,
+}
+"""Arguments of `generate`, as the published `chat` has them by default."""
+
 
 class ChatMixin:
     """The conversation methods of the model: `chat`, `chat_batch`, `stream_chat`."""
@@ -33,16 +43,9 @@ class ChatMixin:
         image: Picture | Sequence[Picture] | None = None,
         history: History = (),
         *,
-        do_sample: bool = True,
-        max_new_tokens: int = 1024,
-        temperature: float = 1.0,
-        top_p: float = 0.8,
-        repetition_penalty: float = 1.005,
-        num_beams: int = 1,
         meta_instruction: str | None = None,
         use_meta: bool = False,
         hd_num: int | None = None,
-        streamer: Any | None = None,
         **generate_arguments: Any,
     ) -> tuple[str, ChatHistory]:
         """Answer `query`; returns (answer, history with this turn added).
@@ -51,25 +54,16 @@ class ChatMixin:
         Pixels are not cast, and the tower returns its features in their dtype.
         history: earlier (query, answer) pairs. `<ImageHere>` in a query marks a picture's place; if no query has
         one, the pictures are put in front of the first.
-        temperature above 0; top_p in 0..1 (both are used only with do_sample). meta_instruction: None for the model's
-        own, "" for none. Tiled members only: use_meta adds the family's meta instruction, which they omit by default;
-        hd_num is the most tiles of a picture, at least 1. Other arguments are passed to `generate`.
+        meta_instruction: None for the model's own, "" for none. Tiled members only: use_meta adds the family's meta
+        instruction, which they omit by default; hd_num is the most tiles of a picture, at least 1.
+        Other arguments are passed to `generate`, `streamer` among them; the defaults of some are in SAMPLING.
+        temperature above 0; top_p in 0..1 (both are used only with do_sample).
         Raises ValueError if marks and pictures do not match, RuntimeError if dtypes clash.
         """
-        meta = self._meta_instruction(meta_instruction, use_meta)
-        inputs = self.prompt_inputs(tokenizer, query, image, history, meta, hd_num=hd_num)
-        ids = self.answer_ids(
-            tokenizer,
-            inputs,
-            do_sample=do_sample,
-            max_new_tokens=max_new_tokens,
-            temperature=temperature,
-            top_p=top_p,
-            repetition_penalty=repetition_penalty,
-            num_beams=num_beams,
-            streamer=streamer,
-            **generate_arguments,
-        )
+        if use_meta and meta_instruction is None:
+            meta_instruction = META_INSTRUCTION
+        inputs = self.prompt_inputs(tokenizer, query, image, history, meta_instruction, hd_num=hd_num)
+        ids = self.answer_ids(tokenizer, inputs, **{**SAMPLING, **generate_arguments})
         answer = self.answer_text(tokenizer, ids)
         return answer, [*history, (query, answer)]
 
@@ -83,16 +77,11 @@ class ChatMixin:
         *,
         meta_instruction: str | None = None,
         hd_num: int | None = None,
-        do_sample: bool = True,
-        max_new_tokens: int = 1024,
-        temperature: float = 1.0,
-        top_p: float = 0.8,
-        repetition_penalty: float = 1.005,
         **generate_arguments: Any,
     ) -> list[tuple[str, ChatHistory]]:
         """Answer several questions in one call; greedy answers in float32 are the same as those of `chat`.
 
-        queries, images, histories: one of each per question, as `chat` takes them.
+        queries, images, histories: one of each per question; these and the other arguments are as `chat` takes them.
         Raises ValueError if their numbers differ or are 0, and what `chat` raises.
         """
         histories = [()] * len(queries) if histories is None else histories
@@ -103,16 +92,7 @@ class ChatMixin:
             self.prompt_inputs(tokenizer, query, image, history, meta_instruction, hd_num=hd_num)
             for query, image, history in zip(queries, images, histories, strict=True)
         ]
-        answers = self.batch_ids(
-            tokenizer,
-            rows,
-            do_sample=do_sample,
-            max_new_tokens=max_new_tokens,
-            temperature=temperature,
-            top_p=top_p,
-            repetition_penalty=repetition_penalty,
-            **generate_arguments,
-        )
+        answers = self.batch_ids(tokenizer, rows, **{**SAMPLING, **generate_arguments})
         return [
             (answer := self.answer_text(tokenizer, ids), [*history, (query, answer)])
             for ids, history, query in zip(answers, histories, queries, strict=True)
@@ -165,11 +145,10 @@ class ChatMixin:
         hd_num: int | None = None,
     ) -> dict[str, Tensor]:
         """Inputs of `generate` and `forward`: inputs_embeds (1, T, width), im_mask (1, T); input_ids for text only."""
-        meta_instruction = self._meta_instruction(meta_instruction)
         pictures = [] if image is None else list(image) if isinstance(image, (list, tuple)) else [image]
         if not pictures:
             # The published code writes <s> into the text, and the tokenizer adds another: the prompt starts with two.
-            text = "<s>" + prompt_text(query, history, meta_instruction)
+            text = "<s>" + prompt_text(query, history, self._meta_instruction(meta_instruction))
             ids = tokenizer(text, return_tensors="pt").input_ids[:, : self.config.max_prompt_tokens]
             return {"input_ids": ids.to(self.text_device)}
         if self.config.tiles is not None and len(pictures) > 1:
@@ -181,10 +160,9 @@ class ChatMixin:
         self, tokenizer: Any, query: str, history: History = (), meta_instruction: str | None = None, pictures: int = 0
     ) -> list[list[int]]:
         """The prompt's token ids before, between and after the pictures: one list more than pictures."""
-        meta_instruction = self._meta_instruction(meta_instruction)
         tiled = self.config.tiles is not None
         query, history = with_marks(query, history, pictures, leave_out=tiled)
-        text = prompt_text(query, history, meta_instruction)
+        text = prompt_text(query, history, self._meta_instruction(meta_instruction))
         if tiled and IMAGE_MARK not in text:
             text = IMAGE_MARK * pictures + text  # before the first turn's start, not inside it
         parts = text.split(IMAGE_MARK)
@@ -192,14 +170,10 @@ class ChatMixin:
             return [tokenizer(part, add_special_tokens=n == 0).input_ids for n, part in enumerate(parts)]
         return [tokenizer(part).input_ids if part else [] for part in parts]
 
-    def _meta_instruction(self, given: str | None, use_meta: bool = False) -> str:
-        if given is not None:
-            return given
-        if use_meta:
-            return META_INSTRUCTION
-        if self.config.meta_instruction is not None:
-            return str(self.config.meta_instruction)
-        return META_INSTRUCTION if self.config.tiles is None else ""
+    def _meta_instruction(self, given: str | None) -> str:
+        """The first of these that is not None: `given`, the checkpoint's own, the family's, which tiled members omit."""
+        family = META_INSTRUCTION if self.config.tiles is None else ""
+        return next(text for text in (given, self.config.meta_instruction, family) if text is not None)
 
 
 class TextQueue:
