@@ -22,29 +22,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Advice:
-    """What fits instead of a strategy. fits: whether that strategy does, None where it is unknown.
+    """What fits instead of a strategy that does not.
 
     strategy: one that fits with all else unchanged. batch, tiles: the most with which the strategy itself fits. Each is
     None where it does not help.
     """
 
-    fits: bool | None
     strategy: str | None = None
     batch: int | None = None
     tiles: int | None = None
 
 
-def advise(plan: Plan, requested: str) -> Advice:
-    """What to run instead of the strategy `requested` where it does not fit the plan's memory.
+def advise(plan: Plan, requested: str) -> Advice | None:
+    """What to run instead of the strategy `requested`; None where it fits the plan's memory, or that is unknown.
 
     Offers the first of STRATEGIES that fits and does not fail. Raises KeyError where the plan has no such strategy.
     """
     by_name = {s.strategy: s for s in plan.strategies}
     chosen = by_name[requested]
     if chosen.fits_memory is not False:
-        return Advice(chosen.fits_memory)
+        return None
     return Advice(
-        False,
         strategy=next((name for name in STRATEGIES if name != requested and _helps(by_name.get(name))), None),
         batch=chosen.largest_batch if chosen.largest_batch and plan.request.batch > 1 else None,
         tiles=chosen.largest_tiles,
@@ -152,13 +150,13 @@ class FitChecker:
             return None
         measured = result.measurement.peak_memory_bytes
         if misfit is None:  # it fits according to its plan, so something else uses the memory
-            return DoesNotFit(request, budget, Advice(False), None, measured)
+            return DoesNotFit(request, budget, Advice(), None, measured)
         return replace(misfit, measured_bytes=measured)
 
     def _misfit(self, request: MemoryRequest, budget: MemoryBudget) -> DoesNotFit | None:
         plan = self._planned(plan_request_of(request, budget))
         advice = advise(plan, request.strategy)
-        if advice.fits is not False:
+        if advice is None:
             return None
         planned = next(strategy for strategy in plan.strategies if strategy.strategy == request.strategy)
         needed = planned.on_card.total_bytes if budget.device == "cuda" else planned.total_bytes
