@@ -11,8 +11,8 @@ import torch
 
 from xcomposer_ui.backends.devices import choose_device, free_bytes
 from xcomposer_ui.backends.planning.card_memory import decoder_bytes, on_card
-from xcomposer_ui.backends.planning.configuration import configuration_of
-from xcomposer_ui.backends.planning.dry_run import DryRun, DryRunInputs, dry_run
+from xcomposer_ui.backends.planning.configuration import configuration_of, pixel_size
+from xcomposer_ui.backends.planning.dry_run import DryRun, dry_run
 from xcomposer_ui.backends.planning.fake_model import FakeModel, fake_model
 from xcomposer_ui.backends.planning.recording import peaks
 from xcomposer_ui.backends.torch_private import FakeTensorMode
@@ -96,11 +96,8 @@ class Planner:
 
     def image_tokens(self) -> int:
         """Tokens of the request's picture, 0 for text only."""
-        pixels = self._pixels(self.request)
+        pixels = pixel_size(self.config, self.request)
         return 0 if pixels is None else self.config.image_tokens_of(pixels)
-
-    def _pixels(self, request: PlanRequest) -> tuple[int, int] | None:
-        return None if request.image is None else self.config.pixel_size(request.image, **tile_settings(request))
 
     def planned(self, strategy: Strategy) -> StrategyPlan:
         seen = self.dry_run(strategy, self.request)
@@ -126,9 +123,8 @@ class Planner:
         """The dry run of `request`: the planner's own, or the same with another batch or number of tiles; cached."""
         key = strategy, request
         if key not in self._dry_runs:
-            inputs = DryRunInputs(self._pixels(request), request.prompt_tokens, request.new_tokens, request.batch)
             model = self.fake_model(strategy.weights_dtype(request.half))
-            self._dry_runs[key] = dry_run(model, inputs, strategy, request.half, self._mode)
+            self._dry_runs[key] = dry_run(model, request, strategy, self._mode)
         return self._dry_runs[key]
 
     def needed(self, seen: DryRun) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from xcomposer_ui.backends.planning.card_memory import training_on_card
-from xcomposer_ui.backends.planning.configuration import configuration_of
+from xcomposer_ui.backends.planning.configuration import configuration_of, pixel_size
 from xcomposer_ui.backends.planning.fake_model import FakeModel, fake_model
 from xcomposer_ui.backends.planning.planner import AvailableMemory, memory_here, planned_device
 from xcomposer_ui.backends.planning.recording import peaks
@@ -21,7 +21,6 @@ from xcomposer_ui.backends.planning.training_dry_run import (
     tune,
 )
 from xcomposer_ui.backends.torch_private import FakeTensorMode
-from xcomposer_ui.core.request import tile_settings
 from xcomposer_ui.finetuning.recipes import RECIPES, Recipe
 from xcomposer_ui.models import family_of
 from xcomposer_ui.models.base import FamilyConfig
@@ -71,7 +70,7 @@ class TrainingPlanner:
         self.config, self.request, self.device = config, request, device
         family = family_of(config)
         self._lora = None if family is None else family.facts.lora
-        self._pixels = None if request.image is None else config.pixel_size(request.image, **tile_settings(request))
+        self._pixels = pixel_size(config, request)
         self._mode = FakeTensorMode()
         self._dry_runs: dict[tuple[Any, ...], TrainingDryRun] = {}
 
