@@ -171,7 +171,7 @@ class ChatMixin:
         return [tokenizer(part).input_ids if part else [] for part in parts]
 
     def _meta_instruction(self, given: str | None) -> str:
-        """The first of these that is not None: `given`, the checkpoint's own, the family's, which tiled members omit."""
+        """The first that is not None of `given`, the checkpoint's own and the family's, which tiled members omit."""
         family = META_INSTRUCTION if self.config.tiles is None else ""
         return next(text for text in (given, self.config.meta_instruction, family) if text is not None)
 
