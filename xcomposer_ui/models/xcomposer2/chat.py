@@ -19,6 +19,7 @@ from xcomposer_ui.models.xcomposer2.prompt import META_INSTRUCTION, History, pro
 from xcomposer_ui.models.xcomposer2.tiles import HD_NUM_OF_MANY
 
 Picture = str | PathLike[str] | Image.Image | Tensor
+Pictures = Picture | Sequence[Picture] | None
 ChatHistory = list[tuple[str, str]]
 
 SAMPLING: dict[str, Any] = {
@@ -40,7 +41,7 @@ class ChatMixin:
         self,
         tokenizer: Any,
         query: str,
-        image: Picture | Sequence[Picture] | None = None,
+        image: Pictures = None,
         history: History = (),
         *,
         meta_instruction: str | None = None,
@@ -72,7 +73,7 @@ class ChatMixin:
         self,
         tokenizer: Any,
         queries: Sequence[str],
-        images: Sequence[Picture | Sequence[Picture] | None],
+        images: Sequence[Pictures],
         histories: Sequence[History] | None = None,
         *,
         meta_instruction: str | None = None,
@@ -99,14 +100,12 @@ class ChatMixin:
         ]
 
     def stream_chat(
-        self, tokenizer: Any, query: str, *args: Any, history: History = (), **kwargs: Any
+        self, tokenizer: Any, query: str, image: Pictures = None, history: History = (), **kwargs: Any
     ) -> Generator[tuple[str, ChatHistory], None, None]:
         """Answer as `chat` does, with the same arguments; yields (answer so far, history with it) after every token.
 
         Closing the generator stops the model after its current token. Raises what `chat` raises.
         """
-        if len(args) > 1:  # (image, history) may come by position, as in `chat`
-            history, args = args[1], args[:1]
         texts, stop, failed = TextQueue(self.growing_answer(tokenizer)), threading.Event(), []
         criteria = StoppingCriteriaList([*(kwargs.pop("stopping_criteria", None) or []), StopWhenSet(stop)])
         autocast = callers_autocast(self.device.type)
@@ -114,9 +113,7 @@ class ChatMixin:
         def work() -> None:
             try:
                 with autocast:
-                    self.chat(
-                        tokenizer, query, *args, history=history, streamer=texts, stopping_criteria=criteria, **kwargs
-                    )
+                    self.chat(tokenizer, query, image, history, streamer=texts, stopping_criteria=criteria, **kwargs)
             except BaseException as error:  # raised again in the caller's thread below
                 failed.append(error)
             finally:
@@ -138,7 +135,7 @@ class ChatMixin:
         self,
         tokenizer: Any,
         query: str,
-        image: Picture | Sequence[Picture] | None = None,
+        image: Pictures = None,
         history: History = (),
         meta_instruction: str | None = None,
         *,
@@ -159,7 +156,6 @@ class ChatMixin:
     def prompt_parts(
         self, tokenizer: Any, query: str, history: History = (), meta_instruction: str | None = None, pictures: int = 0
     ) -> list[list[int]]:
-        """The prompt's token ids before, between and after the pictures: one list more than pictures."""
         tiled = self.config.tiles is not None
         query, history = with_marks(query, history, pictures, leave_out=tiled)
         text = prompt_text(query, history, self._meta_instruction(meta_instruction))
