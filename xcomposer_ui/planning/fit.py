@@ -205,16 +205,13 @@ def _rounded_up(tokens: int) -> int:
 
 
 def refuse_unless_fits(checker: FitChecker, requests: Sequence[MemoryRequest]) -> None:
-    """Raise UserError, naming what fits, where some of `requests` do not. Takes seconds where it has to plan."""
-    if misfits := checker.misfits(requests):
-        raise refusal(misfits, requests)
-
-
-def refusal(misfits: Sequence[DoesNotFit], requests: Sequence[MemoryRequest]) -> UserError:
-    """The error for `requests`, of which `misfits` do not fit.
+    """Raise UserError where some of `requests` do not fit. Takes seconds where it has to plan.
 
     It names the strategies that fit, the requested ones before an advised one, and the number of tiles at which all do.
     """
+    misfits = checker.misfits(requests)
+    if not misfits:
+        return
     needs = ", ".join(
         f"{misfit.request.strategy} {joined(memory(misfit.needed_bytes, 2))}"
         for misfit in misfits
@@ -225,8 +222,8 @@ def refusal(misfits: Sequence[DoesNotFit], requests: Sequence[MemoryRequest]) ->
     tiles = fitting_tiles(misfits)
     fits += [] if tiles is None else [f"{name}={tiles}" for name in TILE_SETTINGS]
     if not fits:
-        return UserError("nothing_fits", budget=budget, needs=needs)
-    return UserError("does_not_fit", budget=budget, needs=needs, fits=", ".join(fits))
+        raise UserError("nothing_fits", budget=budget, needs=needs)
+    raise UserError("does_not_fit", budget=budget, needs=needs, fits=", ".join(fits))
 
 
 def fitting_strategies(misfits: Sequence[DoesNotFit], requests: Sequence[MemoryRequest]) -> list[str]:
