@@ -83,7 +83,7 @@ class StepProbe:
         """The gradients of the same loss at the same weights in float32, without a loss scale."""
         learner, model = self._learner, self._reference
         model.load_state_dict(learner.model.state_dict())
-        model.zero_grad(set_to_none=True)
+        model.zero_grad()
         loss = loss_of(forward(model, examples, learner.data, torch.float32))
         (loss / learner.request.loss_divisor).backward()
         return {name: weight.grad for name, weight in model.named_parameters() if weight.grad is not None}
