@@ -43,6 +43,12 @@ def pixel_size(config: FamilyConfig, request: PlanRequest) -> PixelSize | None:
     return None if request.image is None else config.pixel_size(request.image, **tile_settings(request))
 
 
+def image_tokens(config: FamilyConfig, request: PlanRequest) -> int:
+    """Tokens of the request's picture in the prompt; 0 for text only."""
+    pixels = pixel_size(config, request)
+    return 0 if pixels is None else config.image_tokens_of(pixels)
+
+
 def _read(file: Path, shown: str, fit_to: Path | None = None) -> FamilyConfig:
     if not isinstance(read_json(file, shown), dict):
         raise UserError("cut_off_file", name=shown, file=file.name)

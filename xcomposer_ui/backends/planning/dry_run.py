@@ -34,7 +34,6 @@ class DryRun(Recording):
 
     kv_cache_bytes: int
     static_cache_bytes: int
-    prompt_tokens: int
     failed_in: str | None
 
 
@@ -65,7 +64,6 @@ def dry_run(fake: FakeModel, request: PlanRequest, strategy: Strategy, mode: Fak
         frozenset(steps.cache_blocks),
         kv_cache_bytes=steps.cache_bytes,
         static_cache_bytes=steps.static_cache_bytes(),
-        prompt_tokens=steps.prompt_tokens,
         failed_in=failed_in,
     )
 

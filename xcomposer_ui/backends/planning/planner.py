@@ -11,7 +11,7 @@ import torch
 
 from xcomposer_ui.backends.devices import choose_device, free_bytes
 from xcomposer_ui.backends.planning.card_memory import decoder_bytes, on_card
-from xcomposer_ui.backends.planning.configuration import configuration_of, pixel_size
+from xcomposer_ui.backends.planning.configuration import configuration_of, image_tokens
 from xcomposer_ui.backends.planning.dry_run import DryRun, dry_run
 from xcomposer_ui.backends.planning.fake_model import FakeModel, fake_model
 from xcomposer_ui.backends.planning.recording import peaks
@@ -46,14 +46,14 @@ def plan(request: PlanRequest) -> Plan:
     device = planned_device(request)
     planner = Planner(configuration_of(request.model), request, device, memory_here(request, device))
     strategies = tuple(planner.planned(strategy) for strategy in PLANNED.values())
-    image_tokens = planner.image_tokens()
+    picture_tokens = image_tokens(planner.config, request)
     return Plan(
         model=request.model,
         device=device,
         parameters=planner.fake_model("float32").parameters,
         planned_sec=time.perf_counter() - started,
-        prompt_tokens=min(image_tokens + request.prompt_tokens, planner.config.max_prompt_tokens),
-        image_tokens=image_tokens,
+        prompt_tokens=min(picture_tokens + request.prompt_tokens, planner.config.max_prompt_tokens),
+        image_tokens=picture_tokens,
         request=request,
         strategies=strategies,
         memory_bytes=planner.memory.bytes,
@@ -93,11 +93,6 @@ class Planner:
             with self._mode:
                 self._fake_models[dtype] = fake_model(self.config, getattr(torch, dtype))
         return self._fake_models[dtype]
-
-    def image_tokens(self) -> int:
-        """Tokens of the request's picture, 0 for text only."""
-        pixels = pixel_size(self.config, self.request)
-        return 0 if pixels is None else self.config.image_tokens_of(pixels)
 
     def planned(self, strategy: Strategy) -> StrategyPlan:
         seen = self.dry_run(strategy, self.request)
@@ -169,14 +164,14 @@ def predicted_bytes(shape: RunShape, config: FamilyConfig | None = None) -> int:
     request = PlanRequest(shape.model, shape.picture, half=shape.half, device=shape.device, **tile_settings(shape))
     memory = AvailableMemory(None, None, on_card=False)
     planner = Planner(config or configuration_of(shape.model), request, shape.device, memory)
-    image_tokens = planner.image_tokens()
-    prompt = shape.prompt_tokens or shape.text_length + image_tokens
-    planner.request = replace(request, prompt_tokens=max(1, prompt - image_tokens), new_tokens=shape.new_tokens)
-    seen = planner.dry_run(PLANNED[shape.strategy], planner.request)
+    picture_tokens = image_tokens(planner.config, request)
+    prompt = shape.prompt_tokens or shape.text_length + picture_tokens
+    request = replace(request, prompt_tokens=max(1, prompt - picture_tokens), new_tokens=shape.new_tokens)
+    seen = planner.dry_run(PLANNED[shape.strategy], request)
     if shape.decoder != "graph":
         return _highest(seen, shape)
     # Recorded decoding leaves the prompt's own cache as it is after one step, unless the static one has to grow.
-    short = planner.dry_run(PLANNED[shape.strategy], replace(planner.request, new_tokens=min(2, shape.new_tokens)))
+    short = planner.dry_run(PLANNED[shape.strategy], replace(request, new_tokens=min(2, shape.new_tokens)))
     grows = seen.static_cache_bytes > short.static_cache_bytes
     more = decoder_bytes(seen) if shape.device == "cuda" else seen.static_cache_bytes
     return _highest(seen if grows else short, shape, more)
