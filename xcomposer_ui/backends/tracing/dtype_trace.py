@@ -94,7 +94,6 @@ class FlowTracer(Tracer):
     def __init__(self, model: nn.Module, values: bool = False) -> None:
         super().__init__(model)
         self._values = values
-        self._modules = {name: module for module, name in self.names.items()}
         self._calls: list[ModuleCall] = []
         self._open: list[int | None] = []
         # Index of the call in which, or before which outside of all, the casts occur -> how often each does.
@@ -113,16 +112,15 @@ class FlowTracer(Tracer):
         )
         return DtypeFlow(calls, error, truncated=len(calls) >= MOST_CALLS, clash=clash, outside=outside)
 
-    def entered(self, name: str, args: Any, kwargs: Any) -> None:
+    def entered(self, module: nn.Module, inputs: list[Tensor]) -> None:
         if len(self._calls) >= MOST_CALLS:
             self._open.append(None)
             return
-        module, inputs = self._modules[name], tensors_in((args, kwargs))
         self._open.append(len(self._calls))
         self._calls.append(
             ModuleCall(
                 index=len(self._calls),
-                name=name,
+                name=self.module,
                 class_name=type(module).__name__,
                 depth=len(self._open) - 1,
                 dtypes_in=_dtypes(inputs),
@@ -133,7 +131,7 @@ class FlowTracer(Tracer):
             )
         )
 
-    def left(self, name: str, output: Any) -> None:
+    def left(self, output: Any) -> None:
         index = self._open.pop()
         outputs = tensors_in(output)
         if index is None or (output is None and self.raising):

@@ -7,7 +7,6 @@ import traceback
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from threading import get_ident
-from types import TracebackType
 from typing import Any
 
 import torch
@@ -58,25 +57,21 @@ class Tracer:
             self._exits = exits.pop_all()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._exits.close()
 
     def hooks(self, module: nn.Module, name: str) -> list[Any]:
         """Hooks that maintain the stack of running modules, also if one raises."""
 
         def enter(module: nn.Module, args: Any, kwargs: Any) -> None:
-            del module
             if get_ident() == self._thread:
                 self._stack.append(name)
-                self.entered(name, args, kwargs)
+                self.entered(module, tensors_in((args, kwargs)))
 
         def leave(module: nn.Module, args: Any, output: Any) -> None:
-            del module, args
             if get_ident() == self._thread and self._stack:
                 self._origins.note_returned(name, tensors_in(output))
-                self.left(name, output)
+                self.left(output)
                 self._stack.pop()
 
         return [
@@ -84,11 +79,11 @@ class Tracer:
             module.register_forward_hook(leave, always_call=True),
         ]
 
-    def entered(self, name: str, args: Any, kwargs: Any) -> None:
-        """For subclasses: the module `name` is called."""
+    def entered(self, module: nn.Module, inputs: list[Tensor]) -> None:
+        """For subclasses: `module` is called."""
 
-    def left(self, name: str, output: Any) -> None:
-        """For subclasses: the module `name` returns `output`, None if it raised."""
+    def left(self, output: Any) -> None:
+        """For subclasses: the running module returns `output`, None if it raised."""
 
     def computed(self, operation: str, inputs: list[Tensor], outputs: list[Tensor]) -> None:
         """For subclasses: an operation in `module` returned `outputs`."""
@@ -128,17 +123,6 @@ class Tracer:
         self.computed(name, inputs, outputs)
         return output
 
-    @contextmanager
-    def function(self, function: Any) -> Iterator[None]:
-        """A context in which torch's `function` runs. Reads whether autocast is on, which it is not in dispatch."""
-        before = self._function, self._in_autocast
-        self._function = getattr(function, "__name__", "")
-        self._in_autocast = torch.is_autocast_enabled(self._device)
-        try:
-            yield
-        finally:
-            self._function, self._in_autocast = before
-
     def _operation_name(self, operation: Any) -> str:
         """ "aten.addmm"; "autocast" for a cast that autocast made."""
         name = str(operation.overloadpacket)
@@ -147,11 +131,16 @@ class Tracer:
 
     def call(self, function: Any, args: Any, kwargs: Any) -> Any:
         """Call torch's `function`, and record a failure of its own checks, which run before any operation."""
+        before = self._function, self._in_autocast
+        self._function = getattr(function, "__name__", "")
+        self._in_autocast = torch.is_autocast_enabled(self._device)  # in dispatch it is not
         try:
             return function(*args, **kwargs)
         except Exception as error:
             self._note_failure(error, _aten_name(function), tensors_in((args, kwargs)))
             raise
+        finally:
+            self._function, self._in_autocast = before
 
     def is_weight(self, tensor: Tensor) -> bool:
         """Whether `tensor` is a parameter or a buffer of the model, or a view of one."""
@@ -219,8 +208,7 @@ class _Functions(TorchFunctionMode):
         self._tracer = tracer
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        with self._tracer.function(func):
-            return self._tracer.call(func, args, kwargs or {})
+        return self._tracer.call(func, args, kwargs or {})
 
 
 def _aten_name(function: Any) -> str:
