@@ -14,7 +14,7 @@ from xcomposer_ui.core.settings import model_path
 from xcomposer_ui.core.strategies import STRATEGIES
 from xcomposer_ui.core.units import joined, memory
 from xcomposer_ui.planning.catalogue import weight_files
-from xcomposer_ui.planning.plan import Plan, PlanRequest, StrategyPlan
+from xcomposer_ui.planning.plan import Plan, PlanRequest
 
 if TYPE_CHECKING:
     from xcomposer_ui.planning.planner_process import Plans
@@ -38,19 +38,15 @@ def advise(plan: Plan, requested: str) -> Advice | None:
 
     Offers the first of STRATEGIES that fits and does not fail. Raises KeyError where the plan has no such strategy.
     """
-    by_name = {s.strategy: s for s in plan.strategies}
-    chosen = by_name[requested]
+    chosen = {s.strategy: s for s in plan.strategies}[requested]
     if chosen.fits_memory is not False:
         return None
+    helping = {s.strategy for s in plan.strategies if s.fits_memory and s.fails_in is None}
     return Advice(
-        strategy=next((name for name in STRATEGIES if name != requested and _helps(by_name.get(name))), None),
+        strategy=next((name for name in STRATEGIES if name in helping), None),
         batch=chosen.largest_batch if chosen.largest_batch and plan.request.batch > 1 else None,
         tiles=chosen.largest_tiles,
     )
-
-
-def _helps(other: StrategyPlan | None) -> bool:
-    return other is not None and other.fits_memory is True and other.fails_in is None
 
 
 CERTAIN_FACTOR = 16
