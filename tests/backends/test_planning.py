@@ -18,7 +18,7 @@ from xcomposer_ui.backends.graph_decoder import GraphDecoder, plain
 from xcomposer_ui.backends.planning.calibration import error_of_run
 from xcomposer_ui.backends.planning.card_memory import MIB, WORKSPACE_BYTES, CachingAllocator
 from xcomposer_ui.backends.planning.configuration import configuration_of
-from xcomposer_ui.backends.planning.dry_run import DryRunInputs, dry_run
+from xcomposer_ui.backends.planning.dry_run import dry_run
 from xcomposer_ui.backends.planning.fake_model import fake_model
 from xcomposer_ui.backends.planning.kernels import kernel, scratch_bytes
 from xcomposer_ui.backends.planning.planner import Planner, memory_here, plan, planned_device
@@ -120,22 +120,22 @@ def test_a_tiled_run_is_predicted_with_the_tiles_it_took(
     assert abs(pair.error) < 0.01, pair
 
 
-def dry_run_of(strategy: str, config: InternLMXComposer2Config, inputs: DryRunInputs, kept: int = 3):
+def dry_run_of(strategy: str, config: InternLMXComposer2Config, request: PlanRequest, kept: int = 3):
     mode = FakeTensorMode()
     planned = PLANNED[strategy]
     with mode:
         fake = fake_model(config, getattr(torch, planned.weights_dtype("float16")), kept)
-    return dry_run(fake, inputs, planned, "float16", mode)
+    return dry_run(fake, request, planned, mode)
 
 
-INPUTS = DryRunInputs((56, 56), 20, 300)
+REQUEST = PlanRequest("m", (56, 56), prompt_tokens=20, new_tokens=300)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["unified", "autocast_full_weights"])
 def test_three_layers_tell_what_seven_do(strategy: str) -> None:
     config = tiny_config(num_hidden_layers=7)
-    short, whole = (dry_run_of(strategy, config, INPUTS, kept) for kept in (3, 7))
+    short, whole = (dry_run_of(strategy, config, REQUEST, kept) for kept in (3, 7))
     assert peaks(short, scratch=False) == peaks(whole, scratch=False)
     assert short.weights_bytes == whole.weights_bytes
     assert short.kv_cache_bytes == whole.kv_cache_bytes
@@ -144,10 +144,10 @@ def test_three_layers_tell_what_seven_do(strategy: str) -> None:
 def test_autocast_keeps_half_copies_of_float32_weights() -> None:
     config = tiny_config()
     cached, uncached = (
-        max(p.live_bytes for p in peaks(dry_run_of(name, config, INPUTS), scratch=False).values())
+        max(p.live_bytes for p in peaks(dry_run_of(name, config, REQUEST), scratch=False).values())
         for name in ("autocast_full_weights", "autocast_full_weights_uncached")
     )
-    weights = dry_run_of("full", config, INPUTS).weights_bytes
+    weights = dry_run_of("full", config, REQUEST).weights_bytes
     assert cached - uncached > 0.25 * weights
 
 
@@ -161,8 +161,8 @@ def test_a_plan_for_a_card_that_is_not_here_needs_its_memory(monkeypatch: pytest
 
 def test_as_is_ends_where_the_dtypes_clash() -> None:
     config = tiny_config()
-    assert dry_run_of("as_is", config, INPUTS).failed_in == "tower"
-    assert dry_run_of("as_is", config, DryRunInputs(None, 20, 4)).failed_in is None
+    assert dry_run_of("as_is", config, REQUEST).failed_in == "tower"
+    assert dry_run_of("as_is", config, PlanRequest("m", None, prompt_tokens=20, new_tokens=4)).failed_in is None
 
 
 def test_the_recorder_sees_what_pytorchs_tracker_sees() -> None:
@@ -270,8 +270,8 @@ def test_tiled_members_take_more_with_more_tiles(tmp_path: Path) -> None:
     assert four is not None and four[1] > four[0]
     assert config.pixel_size((100, 200), 8) == four[::-1]
     small, large = (
-        max(p.live_bytes for p in peaks(dry_run_of("unified", config, DryRunInputs(p, 20, 4)), scratch=False).values())
-        for p in (one, four)
+        max(peak.live_bytes for peak in peaks(dry_run_of("unified", config, request), scratch=False).values())
+        for request in (PlanRequest("m", (200, 100), hd_num=n, prompt_tokens=20, new_tokens=4) for n in (1, 8))
     )
     assert large > small
 

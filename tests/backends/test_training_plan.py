@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from dataclasses import replace
 from functools import cache
 from itertools import accumulate
 from pathlib import Path
@@ -73,10 +74,7 @@ class PlainLoop:
         self.scaler = torch.amp.GradScaler("cpu", init_scale=1.0, enabled=recipe.scaled)
 
     def step(self) -> None:
-        pixels = None if self.asked.image is None else self.config.pixel_size(self.asked.image, None)
-        tokens = self.asked.prompt_tokens + self.asked.new_tokens
-        dtype = getattr(torch, self.recipe.pixels)
-        batch = TrainingBatch.example(self.config, pixels, tokens, self.asked.batch, dtype)
+        batch = TrainingBatch.example(self.config, self.asked, getattr(torch, self.recipe.pixels))
         with autocast_to(self.recipe.autocast, "cpu"):
             loss = training_loss(self.model, batch)
         self.scaler.scale(loss).backward()
@@ -141,6 +139,9 @@ def test_within_one_percent_for_other_batches_optimizers_and_parts(
     assert abs(planned / measured - 1) < 0.01, (planned, measured)
 
 
+SMALL = TrainingPlanRequest("m", (56, 56), prompt_tokens=8, new_tokens=1)
+
+
 def dry_run_of(config: InternLMXComposer2Config, method: TrainingMethod, kept: int = 3) -> Any:
     mode = FakeTensorMode()
     with mode:
@@ -148,7 +149,7 @@ def dry_run_of(config: InternLMXComposer2Config, method: TrainingMethod, kept: i
         tune(fake.model, method, LORA, trains_tower=True)
 
     def batch() -> TrainingBatch:
-        return TrainingBatch.example(config, (56, 56), 9, 2, torch.float32)
+        return TrainingBatch.example(config, replace(SMALL, batch=2), torch.float32)
 
     return training_dry_run(fake, RECIPES["autocast_bfloat16"], mode, batch)
 
@@ -199,7 +200,7 @@ def tiny(method: TrainingMethod) -> InternLMXComposer2ForCausalLM:
 
 def gradients(model: InternLMXComposer2ForCausalLM) -> dict[str, torch.Tensor]:
     torch.manual_seed(1)  # of the dropout
-    training_loss(model, TrainingBatch.example(model.config, (56, 56), 9, 1, torch.float32)).backward()
+    training_loss(model, TrainingBatch.example(model.config, SMALL, torch.float32)).backward()
     return {name: weight.grad for name, weight in model.named_parameters() if weight.grad is not None}
 
 
@@ -217,7 +218,7 @@ def test_adapters_alone_are_trained_and_begin_as_no_change() -> None:
     layers = model.config.num_hidden_layers
     assert len(trained) == 2 * len(LORA.layers) * layers
     assert all(".adapter." in name for name in trained)
-    batch = TrainingBatch.example(model.config, (56, 56), 9, 1, torch.float32)
+    batch = TrainingBatch.example(model.config, SMALL, torch.float32)
     torch.manual_seed(0)
     before = training_loss(InternLMXComposer2ForCausalLM(tiny_config()), batch)
     torch.testing.assert_close(training_loss(model, batch), before)

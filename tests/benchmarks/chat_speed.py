@@ -17,9 +17,10 @@ from PIL import Image
 
 from tests.benchmarks.measure import alternating, median, paired_ratio, report
 from tests.requests import under
-from xcomposer_ui.backends import torch_private
+from xcomposer_ui.backends import generation
 from xcomposer_ui.backends.arithmetic import sampling
 from xcomposer_ui.backends.local import open_local
+from xcomposer_ui.backends.memory import Meter, meter_of
 from xcomposer_ui.core.events import Finished, TextSoFar
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.result import RunResult
@@ -117,7 +118,7 @@ def cost_of_the_meter(folder: str, repeats: int) -> None:
     question = Request("Go on.", PICTURE, max_new_tokens=100, repetition_penalty=1.3)
 
     def shown(listening: bool) -> float:
-        with patch.object(torch_private.AllocatorEvents, "available", listening):
+        with patch.object(generation, "meter_of", meter_of if listening else lambda model, others: Meter(model)):
             outcome = backend.generate(under(question, "full"), Progress())
         return outcome.measurement.latency_sec or float("nan")
 

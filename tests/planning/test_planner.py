@@ -60,9 +60,9 @@ def test_advice_names_a_strategy_that_fits_and_answers() -> None:
         ),
     )  # fmt: skip
     advice = advise(plan, "full")
-    assert (advice.fits, advice.strategy, advice.batch) == (False, "autocast", 2)
-    assert advise(plan, "autocast").strategy is None
-    assert advise(plan, "autocast").fits is True
+    assert advice is not None
+    assert (advice.strategy, advice.batch) == ("autocast", 2)
+    assert advise(plan, "autocast") is None
 
 
 def test_a_pair_tells_its_error() -> None:

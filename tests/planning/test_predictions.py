@@ -42,21 +42,21 @@ def test_a_shape_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_runs_shape_is_what_it_was_given_and_what_it_came_to() -> None:
-    assert shape_of(RESULT, 12) == SHAPE
+    assert shape_of(RESULT) == SHAPE
     failed = replace(RESULT, measurement=replace(MEASURED, prompt_tokens=None, new_tokens=None))
-    assert shape_of(failed, 12) == replace(SHAPE, prompt_tokens=None, new_tokens=1)
-    assert shape_of(replace(RESULT, measurement=Measurement()), 12) is None
+    assert shape_of(failed) == replace(SHAPE, prompt_tokens=None, new_tokens=1)
+    assert shape_of(replace(RESULT, measurement=Measurement())) is None
     later = replace(RESULT, request=replace(RESULT.request, history=(("What?", "A cat."),)))
-    assert shape_of(later, 12) is None
+    assert shape_of(later) is None
 
 
 def test_a_pair_is_predicted_beside_measured() -> None:
-    pair = prediction_error_of(RESULT, 12, lambda shape: 990)
+    pair = prediction_error_of(RESULT, lambda shape: 990)
     assert pair is not None
     assert (pair.predicted_bytes, pair.measured_bytes, pair.kind) == (990, 1000, "cpu_tensors")
     assert pair.error == pytest.approx(-0.01)
-    assert prediction_error_of(RESULT, 12, lambda shape: None) is None
-    assert prediction_error_of(replace(RESULT, measurement=Measurement()), 12, lambda shape: 990) is None
+    assert prediction_error_of(RESULT, lambda shape: None) is None
+    assert prediction_error_of(replace(RESULT, measurement=Measurement()), lambda shape: 990) is None
 
 
 def test_the_newest_run_is_predicted_and_older_pairs_are_kept() -> None:

@@ -23,9 +23,6 @@ from xcomposer_ui.core.settings import is_hub_id, model_path
 from xcomposer_ui.models import family_of
 from xcomposer_ui.models.base import WEIGHT_FILES
 
-HEADER_DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "F64": torch.float64}
-"""safetensors' names of floating-point types."""
-
 TENSORS_A_MAPPING = 8
 """Tensors read per mapping of a .bin file. A block of a 7B model has about fifteen, of half a gigabyte together."""
 
@@ -116,13 +113,13 @@ def _weight_files(folder: Path) -> list[Path]:
     return [folder / shard for shard in _shards(first, folder.name)] if first.suffix == ".json" else [first]
 
 
-def _stored_dtypes(folder: Path) -> set[torch.dtype | None]:
-    """The dtypes of the stored weights, from the files' headers; None for safetensors types that are not floating."""
-    found: set[torch.dtype | None] = set()
+def _stored_dtypes(folder: Path) -> set[torch.dtype]:
+    """The dtypes of the stored weights, which are mapped and not read."""
+    found: set[torch.dtype] = set()
     for file in _weight_files(folder):
         if file.suffix == ".safetensors":
             with safe_open(file, "pt") as handle:
-                found |= {HEADER_DTYPES.get(handle.get_slice(name).get_dtype()) for name in handle.keys()}  # noqa: SIM118
+                found |= {handle.get_tensor(name).dtype for name in handle.keys()}  # noqa: SIM118
         else:
             found |= {weight.dtype for weight in _mapped(file, "meta").values()}
     return found

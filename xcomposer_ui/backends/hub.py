@@ -35,14 +35,6 @@ def configuration(name: str) -> Path:
     return file
 
 
-def cached(name: str) -> Path | None:
-    """The folder of the hub's `name` in the cache, None if it is not there; uses no network."""
-    try:
-        return Path(snapshot_download(name, local_files_only=True, allow_patterns=["config.json"]))
-    except (hub_errors.LocalEntryNotFoundError, OSError, ValueError):
-        return None
-
-
 def files_to_load(files: Sequence[str]) -> list[str]:
     """Patterns of those of a checkpoint's files that are loaded: weights in one format, if there are several."""
     safe = any(fnmatch.fnmatch(file, "*.safetensors") for file in files)
@@ -69,14 +61,12 @@ def _download(name: str, patterns: Callable[[Sequence[str]], list[str]], report:
 
 
 def _complete_in_cache(name: str, patterns: Callable[[Sequence[str]], list[str]]) -> Path | None:
-    """The cache's folder of `name`; None if it is missing or incomplete."""
-    folder = cached(name)
-    if folder is None:
-        return None
-    picked = patterns([file.name for file in folder.iterdir()])
+    """The cache's folder of `name`, without a network; None if it is missing or incomplete."""
     try:
+        folder = Path(snapshot_download(name, local_files_only=True, allow_patterns=["config.json"]))
+        picked = patterns([file.name for file in folder.iterdir()])
         return Path(snapshot_download(name, local_files_only=True, allow_patterns=picked))
-    except hub_errors.LocalEntryNotFoundError:
+    except (hub_errors.LocalEntryNotFoundError, OSError, ValueError):
         return None
 
 

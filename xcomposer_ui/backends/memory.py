@@ -82,8 +82,6 @@ class CpuPeak(Meter):
     the last two were alike, the meter extrapolates instead of recording: a small model makes hundreds of allocations a
     token, and recording them takes a tenth of its time. The result is exact to the byte (the tests compare) until the
     cache first grows (`models.cache.GROWTH`); after that its growth is added, but not the temporary copy of one layer.
-
-    peak_bytes stays None where PyTorch was built without the profiler that records allocations.
     """
 
     kind = "cpu_tensors"
@@ -102,8 +100,7 @@ class CpuPeak(Meter):
         self._current: list[int] = []
 
     def __enter__(self) -> CpuPeak:
-        if AllocatorEvents.available:
-            self._events.start()
+        self._events.start()
         return self
 
     def token(self, cache_bytes: Callable[[], int]) -> None:
@@ -119,18 +116,14 @@ class CpuPeak(Meter):
                 self._growths = self._growths_of_a_step()
 
     def __exit__(self, *_: object) -> None:
-        if not AllocatorEvents.available:
-            return
         if self._events.on:
             self._take()
         else:
             self._highest = max(self._highest, self._extrapolated())
         self.peak_bytes = self.weights_bytes + self._highest
 
-    def recent(self) -> tuple[int, int | None] | None:
+    def recent(self) -> tuple[int, None]:
         """As of any meter; takes some microseconds, and a fraction of one for each recorded event."""
-        if not AllocatorEvents.available:
-            return None
         if self._events.on:
             self._take()
             self._events.start()
@@ -139,9 +132,10 @@ class CpuPeak(Meter):
         found, self._recent = self._recent, self._live
         return self.weights_bytes + found, None
 
-    def live_bytes(self) -> int | None:
+    def live_bytes(self) -> int:
         """As of any meter, while everything is recorded."""
-        return None if self.recent() is None else self.weights_bytes + self._live
+        self.recent()
+        return self.weights_bytes + self._live
 
     def _take(self) -> None:
         """Stop recording, and add up the events."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from xcomposer_ui.backends.arithmetic import Arithmetic, ModelRun
 from xcomposer_ui.backends.memory import Meter
 from xcomposer_ui.core.request import tile_settings
 from xcomposer_ui.models.cache import PreallocatedCache
-from xcomposer_ui.models.turns import PictureSource, PromptTurn, common_length, digest_of
+from xcomposer_ui.models.turns import PromptTurn, common_length, digest_of
 
 MOST = 2
 """Conversations kept, so that two visitors can take turns."""
@@ -117,12 +118,11 @@ class PromptReader:
     def read(self) -> dict[str, Tensor]:
         """The prompt as the model's inputs, all but its last piece in `cache`."""
         run, question, picture = self._run, self._run.question, None
+        before = self._prefixes.nbytes
         if question.image is not None:
             digest = digest_of(question.image, tile_settings(question))
-            picture = PictureSource(digest, lambda: run.model.encode_image(run.pixels()))
-            self.reused_picture = False
-        before = self._prefixes.nbytes
-        turn = run.model.next_turn(run.tokenizer, question.text, picture, question.history, self._kept_picture)
+            picture = digest, self._embeddings(digest)
+        turn = run.model.next_turn(run.tokenizer, question.text, picture, question.history)
         self.cache, self.reused_tokens = self._prefixes.take(self._arithmetic, turn)
         self._taken_bytes = self.cache.nbytes
         if self.reused_picture:
@@ -145,9 +145,13 @@ class PromptReader:
         if keep and turn is not None:
             self._prefixes.put(self._arithmetic, turn, cache, self._cleared)
 
-    def _kept_picture(self, digest: str) -> Tensor | None:
-        if not self._run.question.history:
-            return None
-        found = self._prefixes.picture(self._arithmetic, digest)
-        self.reused_picture = found is not None
-        return found
+    @torch.no_grad()
+    def _embeddings(self, digest: str) -> Tensor:
+        """The picture's embeddings, which a conversation's next turn reuses."""
+        run = self._run
+        kept = self._prefixes.picture(self._arithmetic, digest) if run.question.history else None
+        self.reused_picture = kept is not None
+        if kept is not None:
+            return kept
+        computed: Tensor = run.model.encode_image(run.pixels())
+        return computed

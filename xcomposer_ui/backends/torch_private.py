@@ -39,11 +39,6 @@ class AllocatorEvents:
     run, so it is switched off meanwhile.
     """
 
-    available = all(
-        hasattr(_autograd, name)
-        for name in ("_enable_profiler_legacy", "_disable_profiler_legacy", "_enable_record_function")
-    )
-
     def __init__(self) -> None:
         self.on = False
 

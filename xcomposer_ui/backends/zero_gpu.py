@@ -235,11 +235,7 @@ def on_card() -> Any:
         import spaces
     except ImportError as error:
         raise UserError("no_spaces") from error
-    return spaces.GPU(duration=_seconds)(compute_here)
-
-
-def _seconds(model: str, decoder: str, work: Work[Any], seconds: int) -> int:
-    return seconds
+    return spaces.GPU(duration=lambda model, decoder, work, seconds: seconds)(compute_here)
 
 
 @contextmanager

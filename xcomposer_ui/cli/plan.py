@@ -141,7 +141,7 @@ def as_text(plan: Plan) -> str:
         lines.append(text("plan.summary.decoder", "en", memory=joined(memory(decoder))))
     for name in ("autocast", "full"):
         advice = advise(plan, name)
-        if advice.fits is False and advice.strategy:
+        if advice is not None and advice.strategy:
             lines.append(f"{name} does not fit; {advice.strategy} does")
     return "\n".join([*lines, f"planned in {plan.planned_sec:.1f} s; GiB are 1,073,741,824 bytes"])
 

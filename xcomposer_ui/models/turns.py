@@ -8,7 +8,7 @@ piece in the cache computes the same numbers, bit for bit and in any dtype, as o
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,14 +23,6 @@ History = Sequence[tuple[str, str]]
 
 Position = int | str
 """One position of the prompt: a token's id, or the digest of the picture that it belongs to."""
-
-
-@dataclass(frozen=True)
-class PictureSource:
-    """A picture's digest, and a function that computes its embeddings, (1, image tokens, width)."""
-
-    digest: str
-    embeddings: Callable[[], Tensor]
 
 
 @dataclass(frozen=True)
@@ -78,23 +70,21 @@ class PromptTurns:
         self,
         tokenizer: Any,
         query: str,
-        picture: PictureSource | None = None,
+        picture: tuple[str, Tensor] | None = None,
         history: History = (),
-        kept: Callable[[str], Tensor | None] = lambda digest: None,
     ) -> PromptTurn:
-        """The prompt of `query` after `history`. kept: digest -> a picture's embeddings, None where not cached."""
+        """The prompt of `query` after `history`. picture: its digest and its embeddings, (1, image tokens, width)."""
         if picture is None:
             inputs = self.prompt_inputs(tokenizer, query, None, history)
             positions: list[Position] = inputs["input_ids"][0].tolist()
             return PromptTurn(inputs, tuple(positions), self._ends(tokenizer, positions, bool(history)))
-        known = kept(picture.digest)
-        embeddings = picture.embeddings() if known is None else known
+        digest, embeddings = picture
         parts = self.prompt_parts(tokenizer, query, history, pictures=1)
         inputs = self.joined_embeddings(parts, [embeddings])
-        positions = [*parts[0], *[picture.digest] * embeddings.shape[1], *parts[1]]
+        positions = [*parts[0], *[digest] * embeddings.shape[1], *parts[1]]
         positions = positions[: inputs["inputs_embeds"].shape[1]]
         ends = self._ends(tokenizer, positions, bool(history))
-        return PromptTurn(inputs, tuple(positions), ends, {picture.digest: embeddings})
+        return PromptTurn(inputs, tuple(positions), ends, {digest: embeddings})
 
     @torch.no_grad()
     def read_pieces(self, turn: PromptTurn, cache: PreallocatedCache) -> None:

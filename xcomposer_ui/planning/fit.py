@@ -14,7 +14,7 @@ from xcomposer_ui.core.settings import model_path
 from xcomposer_ui.core.strategies import STRATEGIES
 from xcomposer_ui.core.units import joined, memory
 from xcomposer_ui.planning.catalogue import weight_files
-from xcomposer_ui.planning.plan import Plan, PlanRequest, StrategyPlan
+from xcomposer_ui.planning.plan import Plan, PlanRequest
 
 if TYPE_CHECKING:
     from xcomposer_ui.planning.planner_process import Plans
@@ -22,37 +22,31 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Advice:
-    """What fits instead of a strategy. fits: whether that strategy does, None where it is unknown.
+    """What fits instead of a strategy that does not.
 
     strategy: one that fits with all else unchanged. batch, tiles: the most with which the strategy itself fits. Each is
     None where it does not help.
     """
 
-    fits: bool | None
     strategy: str | None = None
     batch: int | None = None
     tiles: int | None = None
 
 
-def advise(plan: Plan, requested: str) -> Advice:
-    """What to run instead of the strategy `requested` where it does not fit the plan's memory.
+def advise(plan: Plan, requested: str) -> Advice | None:
+    """What to run instead of the strategy `requested`; None where it fits the plan's memory, or that is unknown.
 
     Offers the first of STRATEGIES that fits and does not fail. Raises KeyError where the plan has no such strategy.
     """
-    by_name = {s.strategy: s for s in plan.strategies}
-    chosen = by_name[requested]
+    chosen = {s.strategy: s for s in plan.strategies}[requested]
     if chosen.fits_memory is not False:
-        return Advice(chosen.fits_memory)
+        return None
+    helping = {s.strategy for s in plan.strategies if s.fits_memory and s.fails_in is None}
     return Advice(
-        False,
-        strategy=next((name for name in STRATEGIES if name != requested and _helps(by_name.get(name))), None),
+        strategy=next((name for name in STRATEGIES if name in helping), None),
         batch=chosen.largest_batch if chosen.largest_batch and plan.request.batch > 1 else None,
         tiles=chosen.largest_tiles,
     )
-
-
-def _helps(other: StrategyPlan | None) -> bool:
-    return other is not None and other.fits_memory is True and other.fails_in is None
 
 
 CERTAIN_FACTOR = 16
@@ -152,13 +146,13 @@ class FitChecker:
             return None
         measured = result.measurement.peak_memory_bytes
         if misfit is None:  # it fits according to its plan, so something else uses the memory
-            return DoesNotFit(request, budget, Advice(False), None, measured)
+            return DoesNotFit(request, budget, Advice(), None, measured)
         return replace(misfit, measured_bytes=measured)
 
     def _misfit(self, request: MemoryRequest, budget: MemoryBudget) -> DoesNotFit | None:
         plan = self._planned(plan_request_of(request, budget))
         advice = advise(plan, request.strategy)
-        if advice.fits is not False:
+        if advice is None:
             return None
         planned = next(strategy for strategy in plan.strategies if strategy.strategy == request.strategy)
         needed = planned.on_card.total_bytes if budget.device == "cuda" else planned.total_bytes
@@ -207,16 +201,13 @@ def _rounded_up(tokens: int) -> int:
 
 
 def refuse_unless_fits(checker: FitChecker, requests: Sequence[MemoryRequest]) -> None:
-    """Raise UserError, naming what fits, where some of `requests` do not. Takes seconds where it has to plan."""
-    if misfits := checker.misfits(requests):
-        raise refusal(misfits, requests)
-
-
-def refusal(misfits: Sequence[DoesNotFit], requests: Sequence[MemoryRequest]) -> UserError:
-    """The error for `requests`, of which `misfits` do not fit.
+    """Raise UserError where some of `requests` do not fit. Takes seconds where it has to plan.
 
     It names the strategies that fit, the requested ones before an advised one, and the number of tiles at which all do.
     """
+    misfits = checker.misfits(requests)
+    if not misfits:
+        return
     needs = ", ".join(
         f"{misfit.request.strategy} {joined(memory(misfit.needed_bytes, 2))}"
         for misfit in misfits
@@ -227,8 +218,8 @@ def refusal(misfits: Sequence[DoesNotFit], requests: Sequence[MemoryRequest]) ->
     tiles = fitting_tiles(misfits)
     fits += [] if tiles is None else [f"{name}={tiles}" for name in TILE_SETTINGS]
     if not fits:
-        return UserError("nothing_fits", budget=budget, needs=needs)
-    return UserError("does_not_fit", budget=budget, needs=needs, fits=", ".join(fits))
+        raise UserError("nothing_fits", budget=budget, needs=needs)
+    raise UserError("does_not_fit", budget=budget, needs=needs, fits=", ".join(fits))
 
 
 def fitting_strategies(misfits: Sequence[DoesNotFit], requests: Sequence[MemoryRequest]) -> list[str]:

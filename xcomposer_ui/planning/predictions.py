@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from xcomposer_ui.core.request import tile_settings
-from xcomposer_ui.core.result import Measurement, RunResult
+from xcomposer_ui.core.result import RunResult
 from xcomposer_ui.planning.plan import RunShape
 
 MOST_CACHED = 1024
@@ -34,21 +34,6 @@ class PredictionError:
     def error(self) -> float:
         """(predicted − measured) / measured; −0.01 means that the prediction is one percent too low."""
         return self.predicted_bytes / self.measured_bytes - 1
-
-
-def prediction_error(shape: RunShape, measured: Measurement, predicted_bytes: int) -> PredictionError | None:
-    """The error for a finished run; None where its memory was not measured."""
-    if measured.peak_memory_bytes is None or measured.peak_memory_kind is None:
-        return None
-    return PredictionError(
-        strategy=shape.strategy,
-        half=shape.half,
-        kind=measured.peak_memory_kind,
-        prompt_tokens=measured.prompt_tokens or 0,
-        new_tokens=measured.new_tokens or 0,
-        predicted_bytes=predicted_bytes,
-        measured_bytes=measured.peak_memory_bytes,
-    )
 
 
 def prediction_error_as_json(pair: PredictionError) -> dict[str, Any]:
@@ -85,31 +70,34 @@ class Predictions:
             return self._cache.get(shape)
 
 
-def shape_of(result: RunResult, text_length: int) -> RunShape | None:
-    """The shape of the run behind `result`. text_length: of the question.
+def shape_of(result: RunResult) -> RunShape | None:
+    """The shape of the run behind `result`.
 
     None where its memory was not measured, and for a later turn of a conversation: predictions are of a prompt that is
     read at once with its picture, while such a turn may reuse tokens and the picture, or is read turn by turn.
     """
-    measured = result.measurement
-    if measured.peak_memory_bytes is None or result.request.history:
+    request, measured = result.request, result.measurement
+    if measured.peak_memory_bytes is None or request.history:
         return None
     return RunShape(
-        result.model, result.strategy, result.half, result.picture_size, text_length, measured.new_tokens or 1,
-        **tile_settings(result.request), device=result.device, prompt_tokens=measured.prompt_tokens,
-        **decoder_of(measured),
+        result.model, result.strategy, result.half, result.picture_size, len(request.text), measured.new_tokens or 1,
+        **tile_settings(request), device=result.device, prompt_tokens=measured.prompt_tokens, decoder=measured.decoder,
+        recorded=measured.record_sec is not None,
     )  # fmt: skip
 
 
-def decoder_of(measured: Measurement) -> dict[str, Any]:
-    """The fields of a `RunShape` that say how a finished run was decoded."""
-    return {"decoder": measured.decoder, "recorded": measured.record_sec is not None}
-
-
-def prediction_error_of(
-    result: RunResult, text_length: int, predict: Callable[[RunShape], int | None]
-) -> PredictionError | None:
+def prediction_error_of(result: RunResult, predict: Callable[[RunShape], int | None]) -> PredictionError | None:
     """The prediction error of `result`; None where predicted or measured memory is unknown."""
-    shape = shape_of(result, text_length)
+    shape, measured = shape_of(result), result.measurement
     predicted = None if shape is None else predict(shape)
-    return None if shape is None or predicted is None else prediction_error(shape, result.measurement, predicted)
+    if predicted is None or measured.peak_memory_bytes is None or measured.peak_memory_kind is None:
+        return None
+    return PredictionError(
+        strategy=result.strategy,
+        half=result.half,
+        kind=measured.peak_memory_kind,
+        prompt_tokens=measured.prompt_tokens or 0,
+        new_tokens=measured.new_tokens or 0,
+        predicted_bytes=predicted,
+        measured_bytes=measured.peak_memory_bytes,
+    )

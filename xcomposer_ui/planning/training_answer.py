@@ -55,13 +55,13 @@ def _sentence(plan: TrainingPlan, fit: BestFit, least: int, language: str) -> st
     """least: bytes that the plan's entry with the smallest need takes."""
     if fit.method is None:
         return text("plan.train.no", language, needed=joined(memory(least)))
-    facts = {"method": method_name(fit.method, language), "recipes": _recipes(plan, fit, language)}
+    facts = {"method": method_name(fit.method, language), "recipes": _recipes(fit, language)}
     if fit.method == plan.methods[0]:
         return text("plan.train.yes", language, **facts)
     return text("plan.train.no_but", language, refused=method_name(plan.methods[0], language), **facts)
 
 
-def _recipes(plan: TrainingPlan, fit: BestFit, language: str) -> str:
+def _recipes(fit: BestFit, language: str) -> str:
     if len(fit.recipes) == len(RECIPES):
         needs = [needed for _, needed in fit.recipes]
         return text("plan.train.every", language, least=joined(memory(min(needs))), most=joined(memory(max(needs))))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import Any
 
 from xcomposer_ui.core.result import Operand, operands_as_json
@@ -109,16 +110,12 @@ class DtypeFlow:
         """The first call to return NaN or infinity; None without one, or if values were not recorded."""
         non_finite = [call for call in self.calls if call.non_finite]
         # A module returns after its submodules: of those that return first, the deepest produced the value.
-        return min(non_finite, key=lambda call: (call.index + _inner(self.calls, call), -call.depth), default=None)
+        return min(non_finite, key=lambda call: (self._last_inside(call), -call.depth), default=None)
 
-
-def _inner(calls: tuple[ModuleCall, ...], outer: ModuleCall) -> int:
-    count = 0
-    for call in calls[outer.index + 1 :]:
-        if call.depth <= outer.depth:
-            break
-        count += 1
-    return count
+    def _last_inside(self, outer: ModuleCall) -> int:
+        """The index of the last call inside `outer`; its own without any."""
+        inside = takewhile(lambda call: call.depth > outer.depth, self.calls[outer.index + 1 :])
+        return max((call.index for call in inside), default=outer.index)
 
 
 def _merge(row: ModuleCall, call: ModuleCall) -> ModuleCall:

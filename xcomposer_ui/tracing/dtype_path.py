@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -203,17 +204,14 @@ def paired(
     Rows keep their order; where the two orders contradict each other, that of `left` is used.
     """
     lefts, rights = _numbered(left, name), _numbered(right, name)
-    right_items = list(rights.items())
     position = {key: index for index, key in enumerate(rights)}
-    done = 0
+    alone = deque(key for key in rights if key not in lefts)
     for key, row in lefts.items():
-        if key in rights:
-            yield from (
-                (None, other) for other_key, other in right_items[done : position[key]] if other_key not in lefts
-            )
-            done = max(done, position[key] + 1)
+        while key in rights and alone and position[alone[0]] < position[key]:
+            yield None, rights[alone.popleft()]
         yield row, rights.get(key)
-    yield from ((None, other) for other_key, other in right_items[done:] if other_key not in lefts)
+    for key in alone:
+        yield None, rights[key]
 
 
 def _numbered(rows: Sequence[Row], name: Callable[[Row], Hashable]) -> dict[tuple[Hashable, int], Row]:

@@ -108,7 +108,7 @@ class AskResults:
         """The chart of the run in progress, else of the last one."""
         if session.running is not None or session.last is None:
             return memory_chart(session.timeline, session.expected_bytes, language)
-        shape = shape_of(session.last, len(session.turns[-1].request.text))
+        shape = shape_of(session.last)
         predicted = None if shape is None else self.past_predictions.cached(shape)
         return memory_chart(session.last.timeline, predicted, language)
 
@@ -153,7 +153,7 @@ def pairs_of(
     found = []
     for place, run in enumerate(reversed(runs[-MOST_SHOWN:])):
         predict = predictions.of if predict_newest and place == 0 else predictions.cached
-        if pair := prediction_error_of(run.result, len(run.request.text), predict):
+        if pair := prediction_error_of(run.result, predict):
             found.append(pair)
         elif place == 0:
             return ()

@@ -73,8 +73,8 @@ class Learner:
 
     def zero_grad(self) -> None:
         """Drop the gradients, those of the master weights included."""
-        self.model.zero_grad(set_to_none=True)
-        self.optimizer.zero_grad(set_to_none=True)
+        self.model.zero_grad()
+        self.optimizer.zero_grad()
 
     def gradient_norm(self) -> Tensor:
         """The norm of all gradients of the reported loss, without divisor and, after `unscale`, without loss scale."""

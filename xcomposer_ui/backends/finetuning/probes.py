@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import gc
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from xcomposer_ui.backends.finetuning.data import Examples
 from xcomposer_ui.backends.finetuning.learner import Learner, forward, loss_of, new_optimizer
-from xcomposer_ui.backends.memory import meter_of
+from xcomposer_ui.backends.memory import meter_of, storage_bytes
 from xcomposer_ui.backends.module_outputs import in_float64, outputs_of
 from xcomposer_ui.backends.tracing.tensor_origins import dtype_name
 from xcomposer_ui.finetuning.probe import GradientCounts, Histogram, Largest, ModuleCounts, Probe, UpdateCounts
@@ -83,7 +83,7 @@ class StepProbe:
         """The gradients of the same loss at the same weights in float32, without a loss scale."""
         learner, model = self._learner, self._reference
         model.load_state_dict(learner.model.state_dict())
-        model.zero_grad(set_to_none=True)
+        model.zero_grad()
         loss = loss_of(forward(model, examples, learner.data, torch.float32))
         (loss / learner.request.loss_divisor).backward()
         return {name: weight.grad for name, weight in model.named_parameters() if weight.grad is not None}
@@ -190,7 +190,7 @@ class StepMemory:
         always = meter.weights_bytes + self._state_before
         return TrainingMemory(
             weights=meter.weights_bytes,
-            gradients=sum(tensor_bytes(w.grad for w in learner.weights.values() if w.grad is not None)),
+            gradients=storage_bytes(w.grad for w in learner.weights.values() if w.grad is not None),
             optimizer=optimizer_bytes(learner),
             activations=self._activations,
             peak=None if meter.peak_bytes is None else meter.peak_bytes - self._at_start + always,
@@ -202,9 +202,4 @@ def optimizer_bytes(learner: Learner) -> int:
     """Bytes of the optimizer's state, and of the master weights where there are any."""
     state = [t for entry in learner.optimizer.state.values() for t in entry.values() if isinstance(t, Tensor)]
     masters = learner.updated.values() if learner.recipe.master_weights else ()
-    return sum(tensor_bytes([*state, *masters]))
-
-
-def tensor_bytes(tensors: Iterable[Tensor]) -> Iterator[int]:
-    """The bytes of each tensor's storage."""
-    return (tensor.untyped_storage().nbytes() for tensor in tensors)
+    return storage_bytes([*state, *masters])

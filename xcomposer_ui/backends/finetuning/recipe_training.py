@@ -179,9 +179,7 @@ def _failure(kind: str, message: Sentence, site: FailureSite, device: str, text:
     return Failure(
         type=kind,
         message=message,
-        module=site.module,
-        operation=site.operation,
-        operands=site.operands,
+        **vars(site),
         explanation=replace(explanation, fixes=()),
         traceback=text,
     )

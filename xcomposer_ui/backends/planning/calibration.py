@@ -10,11 +10,11 @@ from xcomposer_ui.backends.local import open_local
 from xcomposer_ui.backends.planning.configuration import configuration_of
 from xcomposer_ui.backends.planning.planner import predicted_bytes
 from xcomposer_ui.core.request import Request, tile_settings
-from xcomposer_ui.core.result import Measurement
+from xcomposer_ui.core.result import Measurement, RunResult
 from xcomposer_ui.core.strategies import STRATEGIES
 from xcomposer_ui.models.base import FamilyConfig
-from xcomposer_ui.planning.plan import PlanRequest, RunShape
-from xcomposer_ui.planning.predictions import PredictionError, decoder_of, prediction_error
+from xcomposer_ui.planning.plan import PlanRequest
+from xcomposer_ui.planning.predictions import PredictionError, prediction_error_of
 from xcomposer_ui.runtime.backend import Progress
 
 QUESTIONS = (("What is there?", 4), ("What is in the picture? Describe every shape that you see, and its colour.", 48))
@@ -45,11 +45,5 @@ def error_of_run(config: FamilyConfig, device: str, question: Request, measured:
 
     The question's length is used for the prompt's if the run failed before it had a prompt.
     """
-    picture = None if question.image is None else question.image.size
-    shape = RunShape(
-        "", question.strategy, question.half_dtype, picture, len(question.text), measured.new_tokens or 1,
-        **tile_settings(question), device=device, prompt_tokens=measured.prompt_tokens, **decoder_of(measured),
-    )  # fmt: skip
-    if measured.peak_memory_bytes is None:
-        return None
-    return prediction_error(shape, measured, predicted_bytes(shape, config))
+    result = RunResult(question, device, measured, picture_size=question.picture_size)
+    return prediction_error_of(result, lambda shape: predicted_bytes(shape, config))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterator, Mapping
+from bisect import bisect_left, insort
+from collections.abc import Iterator
 from itertools import count
 
 from xcomposer_ui.backends.devices import CONTEXT_BYTES
@@ -99,38 +99,41 @@ def rounded(size: int) -> int:
 
 
 class _Pool:
-    """Free blocks by size. small: whether it serves requests up to 1 MiB."""
+    """Free blocks by size. A block is its segment's number, its offset there, and its size.
+
+    small: whether it serves requests up to 1 MiB.
+    """
 
     def __init__(self, *, small: bool) -> None:
         self.small = small
-        self._blocks: list[tuple[int, int]] = []  # (size, address), ascending
-        self._sizes: dict[int, int] = {}  # by address
-        self._starts: dict[int, int] = {}  # by the address where the block ends
+        self._blocks: list[tuple[int, int, int]] = []  # (size, segment, offset), ascending
+        self._sizes: dict[tuple[int, int], int] = {}  # by segment and offset
+        self._starts: dict[tuple[int, int], int] = {}  # offsets, by segment and the offset where the block ends
 
-    def put(self, size: int, address: int, segments: Mapping[int, int]) -> None:
-        """Add a free block, merged with its free neighbours in the same segment. segments: address -> size."""
-        if address not in segments and address in self._starts:
-            before = self._starts[address]
-            size, address = size + self._remove(before), before
-        if address + size not in segments and address + size in self._sizes:
-            size += self._remove(address + size)
-        insort(self._blocks, (size, address))
-        self._sizes[address], self._starts[address + size] = size, address
+    def put(self, size: int, segment: int, offset: int) -> None:
+        """Add a free block, merged with its free neighbours in the same segment."""
+        start = self._starts.get((segment, offset))
+        if start is not None:
+            size, offset = size + self._remove(segment, start), start
+        if (segment, offset + size) in self._sizes:
+            size += self._remove(segment, offset + size)
+        insort(self._blocks, (size, segment, offset))
+        self._sizes[segment, offset], self._starts[segment, offset + size] = size, offset
 
-    def take(self, size: int) -> tuple[int, int] | None:
-        """Remove and return the smallest block of at least `size` bytes; None if there is none."""
-        at = bisect_left(self._blocks, (size, 0))
+    def take(self, size: int) -> tuple[int, int, int] | None:
+        """Remove and return (size, segment, offset) of the smallest block of at least `size` bytes, or None."""
+        at = bisect_left(self._blocks, (size, 0, 0))
         if at == len(self._blocks):
             return None
         found = self._blocks[at]
-        self._remove(found[1])
+        self._remove(*found[1:])
         return found
 
-    def _remove(self, address: int) -> int:
-        """Remove the block at `address`; its size."""
-        size = self._sizes.pop(address)
-        del self._starts[address + size]
-        del self._blocks[bisect_left(self._blocks, (size, address))]
+    def _remove(self, segment: int, offset: int) -> int:
+        """Remove the block there; its size."""
+        size = self._sizes.pop((segment, offset))
+        del self._starts[segment, offset + size]
+        del self._blocks[bisect_left(self._blocks, (size, segment, offset))]
         return size
 
 
@@ -149,11 +152,9 @@ class CachingAllocator:
         self.allocated_bytes = self.reserved_bytes = self.occupied_bytes = 0
         self.most_allocated_bytes = self.most_occupied_bytes = 0
         self._pools = (_Pool(small=True), _Pool(small=False))
-        self._allocated: dict[int, tuple[int, int, _Pool]] = {}
-        self._segments: dict[int, int] = {}  # address -> size
-        self._addresses: list[int] = []  # of the segments, ascending
-        self._in_use: dict[int, int] = {}  # address of a segment -> its blocks in use
-        self._next_address = 0
+        self._allocated: dict[int, tuple[int, int, int, _Pool]] = {}  # request -> size, segment, offset and pool
+        self._segments: list[int] = []  # their sizes
+        self._in_use: list[int] = []  # blocks in use of each segment
 
     def serve(self, block: int, size: int) -> None:
         """An allocation (`size` above 0) or a free (below 0) of the request numbered `block`."""
@@ -166,15 +167,15 @@ class CachingAllocator:
         """Serve the request numbered `block`, `size` bytes above 0."""
         size = rounded(size)
         pool = self._pools[size > SMALL_REQUEST]
-        found_size, address = pool.take(size) or self._new_segment(size)
+        found_size, segment, offset = pool.take(size) or self._new_segment(size)
         left = found_size - size
         if left >= ROUNDING if pool.small else left > SMALL_REQUEST:
-            pool.put(left, address + size, self._segments)
+            pool.put(left, segment, offset + size)
         else:
             size = found_size
-        self._allocated[block] = size, address, pool
+        self._allocated[block] = size, segment, offset, pool
         self.allocated_bytes += size
-        self._use(address, 1)
+        self._use(segment, 1)
         self.most_allocated_bytes = max(self.most_allocated_bytes, self.allocated_bytes)
         self.most_occupied_bytes = max(self.most_occupied_bytes, self.occupied_bytes)
 
@@ -182,29 +183,26 @@ class CachingAllocator:
         """Free the request numbered `block`; an unknown one is ignored."""
         if block not in self._allocated:
             return
-        size, address, pool = self._allocated.pop(block)
+        size, segment, offset, pool = self._allocated.pop(block)
         self.allocated_bytes -= size
-        self._use(address, -1)
-        pool.put(size, address, self._segments)
+        self._use(segment, -1)
+        pool.put(size, segment, offset)
 
-    def _use(self, address: int, change: int) -> None:
-        """Count one more (1) or one fewer (-1) block in use of the segment that `address` lies in."""
-        segment = self._addresses[bisect_right(self._addresses, address) - 1]
-        before = self._in_use.get(segment, 0)
-        self._in_use[segment] = before + change
-        if not before or not before + change:
+    def _use(self, segment: int, change: int) -> None:
+        """Count one more (1) or one fewer (-1) block in use of a segment."""
+        self._in_use[segment] += change
+        if self._in_use[segment] == max(0, change):  # its first, or its last
             self.occupied_bytes += change * self._segments[segment]
 
-    def _new_segment(self, size: int) -> tuple[int, int]:
-        """(size, address) of a new segment for a request of `size` bytes."""
+    def _new_segment(self, size: int) -> tuple[int, int, int]:
+        """(size, segment, offset) of the one block of a new segment for a request of `size` bytes."""
         if size <= SMALL_REQUEST:
             segment = SMALL_SEGMENT
         elif size < LARGE_REQUEST:
             segment = LARGE_SEGMENT
         else:
             segment = -(-size // LARGE_ROUNDING) * LARGE_ROUNDING
-        address, self._next_address = self._next_address, self._next_address + segment
-        self._segments[address] = segment
-        self._addresses.append(address)
+        self._segments.append(segment)
+        self._in_use.append(0)
         self.reserved_bytes += segment
-        return segment, address
+        return segment, len(self._segments) - 1, 0

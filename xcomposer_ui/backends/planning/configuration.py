@@ -10,9 +10,11 @@ from transformers import AutoConfig
 from xcomposer_ui.backends import hub
 from xcomposer_ui.backends.checkpoint import read_json
 from xcomposer_ui.core.errors import UserError, first_line
+from xcomposer_ui.core.request import tile_settings
 from xcomposer_ui.core.settings import is_hub_id, model_path
 from xcomposer_ui.models import family_of, published_configuration
-from xcomposer_ui.models.base import FamilyConfig
+from xcomposer_ui.models.base import FamilyConfig, PixelSize
+from xcomposer_ui.planning.plan import PlanRequest
 
 
 def configuration_of(name: str) -> FamilyConfig:
@@ -34,6 +36,17 @@ def configuration_of(name: str) -> FamilyConfig:
     if not is_hub_id(name):
         raise UserError("no_such_model", name=Path(name).name)
     return _read(hub.configuration(name), name)
+
+
+def pixel_size(config: FamilyConfig, request: PlanRequest) -> PixelSize | None:
+    """(height, width) of the request's picture as the model's `preprocess` returns it; None for text only."""
+    return None if request.image is None else config.pixel_size(request.image, **tile_settings(request))
+
+
+def image_tokens(config: FamilyConfig, request: PlanRequest) -> int:
+    """Tokens of the request's picture in the prompt; 0 for text only."""
+    pixels = pixel_size(config, request)
+    return 0 if pixels is None else config.image_tokens_of(pixels)
 
 
 def _read(file: Path, shown: str, fit_to: Path | None = None) -> FamilyConfig:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from xcomposer_ui.backends.arithmetic import strategy_autocast
+from xcomposer_ui.backends.planning.configuration import pixel_size
 from xcomposer_ui.backends.planning.fake_model import FakeModel
 from xcomposer_ui.backends.planning.recording import REFILL, DtypeClash, Recorder, Recording
 from xcomposer_ui.backends.torch_private import FakeTensorMode
@@ -16,23 +17,10 @@ from xcomposer_ui.core.memory_timeline import DECODE, PREFILL, TOWER
 from xcomposer_ui.core.strategies import HALF_DTYPES, Strategy
 from xcomposer_ui.explain import explain
 from xcomposer_ui.models.cache import CACHE_NAME, GROWTH, capacities_for
+from xcomposer_ui.planning.plan import PlanRequest
 
 LANGUAGE = "language"
 """The kind of layer that has a KV cache."""
-
-
-@dataclass(frozen=True)
-class DryRunInputs:
-    """Sizes of a run's inputs and answer.
-
-    pixels: (height, width) as the model's `preprocess` returns them, None for text only. text_tokens: of the prompt,
-    without the picture's. new_tokens: of the answer, 1 or more. batch: prompts that are answered together.
-    """
-
-    pixels: tuple[int, int] | None
-    text_tokens: int
-    new_tokens: int
-    batch: int = 1
 
 
 @dataclass(frozen=True)
@@ -46,14 +34,13 @@ class DryRun(Recording):
 
     kv_cache_bytes: int
     static_cache_bytes: int
-    prompt_tokens: int
     failed_in: str | None
 
 
-def dry_run(fake: FakeModel, inputs: DryRunInputs, strategy: Strategy, half: str, mode: FakeTensorMode) -> DryRun:
-    """Run `inputs` under `strategy`; `fake` has weights of the strategy's dtype and was built under `mode`."""
-    recorder = Recorder()
-    steps = _Steps(fake, inputs, recorder, getattr(torch, strategy.image_dtype(half)))
+def dry_run(fake: FakeModel, request: PlanRequest, strategy: Strategy, mode: FakeTensorMode) -> DryRun:
+    """Run `request` under `strategy`; `fake` has weights of the strategy's dtype and was built under `mode`."""
+    recorder, half = Recorder(), request.half
+    steps = _Steps(fake, request, recorder, getattr(torch, strategy.image_dtype(half)))
     failed_in = None
     with mode, torch.no_grad(), strategy_autocast(strategy, half, "cpu"), fake.marked_layers(recorder), recorder:
         recorder.track_external(fake.model)
@@ -77,7 +64,6 @@ def dry_run(fake: FakeModel, inputs: DryRunInputs, strategy: Strategy, half: str
         frozenset(steps.cache_blocks),
         kv_cache_bytes=steps.cache_bytes,
         static_cache_bytes=steps.static_cache_bytes(),
-        prompt_tokens=steps.prompt_tokens,
         failed_in=failed_in,
     )
 
@@ -85,19 +71,20 @@ def dry_run(fake: FakeModel, inputs: DryRunInputs, strategy: Strategy, half: str
 class _Steps:
     """The steps of a dry run. It keeps references to the tensors that a real run keeps alive."""
 
-    def __init__(self, fake: FakeModel, inputs: DryRunInputs, recorder: Recorder, image_dtype: torch.dtype) -> None:
-        self.fake, self.inputs, self.recorder, self.image_dtype = fake, inputs, recorder, image_dtype
+    def __init__(self, fake: FakeModel, request: PlanRequest, recorder: Recorder, image_dtype: torch.dtype) -> None:
+        self.fake, self.request, self.recorder, self.image_dtype = fake, request, recorder, image_dtype
+        self.pixels = pixel_size(fake.config, request)
         self.prompt_tokens = 0
         self.cache: Any = None
         self.cache_bytes = self.token_bytes = 0
         self.cache_blocks: set[int] = set()
 
     def run(self) -> None:
-        self.recorder.phase = TOWER if self.inputs.pixels else PREFILL
+        self.recorder.phase = TOWER if self.pixels else PREFILL
         prompt = self._prompt()
         self.recorder.phase = PREFILL
         scores = self._step(prompt)
-        steps = self.inputs.new_tokens - 1  # the last token is never an input
+        steps = self.request.new_tokens - 1  # the last token is never an input
         growths = steps // (GROWTH + 1)
         for growth in range(growths):
             self._lengthen(GROWTH)
@@ -112,19 +99,19 @@ class _Steps:
 
     def _prompt(self) -> Tensor:
         """Prompt embeddings (B, T, width), or ids (1, T) for one prompt without a picture."""
-        batch, longest = self.inputs.batch, self.fake.config.max_prompt_tokens
-        if self.inputs.pixels is None:
-            self.prompt_tokens = min(self.inputs.text_tokens, longest)
+        batch, longest = self.request.batch, self.fake.config.max_prompt_tokens
+        if self.pixels is None:
+            self.prompt_tokens = min(self.request.prompt_tokens, longest)
             ids = torch.ones((batch, self.prompt_tokens), dtype=torch.long)
             return ids if batch == 1 else self._padded(self.fake.model.get_input_embeddings()(ids))
-        pixels = torch.empty((1, 3, *self.inputs.pixels)).to(self.image_dtype)
+        pixels = torch.empty((1, 3, *self.pixels)).to(self.image_dtype)
         picture = self.fake.model.encode_image(pixels)
         if batch == 1:
             self._picture = picture  # kept for the conversation's next turn, which a batch does not have
-        joined = self.fake.model.joined_embeddings([[1], [1] * (self.inputs.text_tokens - 1)], [picture])
+        joined = self.fake.model.joined_embeddings([[1], [1] * (self.request.prompt_tokens - 1)], [picture])
         del picture
         embeds, self._im_mask = joined["inputs_embeds"], joined["im_mask"]
-        tokens = self.fake.config.image_tokens_of(self.inputs.pixels)
+        tokens = self.fake.config.image_tokens_of(self.pixels)
         self.prompt_tokens = embeds.shape[1]
         self.recorder.image_positions = batch * min(tokens, self.prompt_tokens - 1)
         if batch == 1:
@@ -135,19 +122,19 @@ class _Steps:
 
     def _padded(self, row: Tensor) -> Tensor:
         """A batch's embeddings in one tensor, which `chat_batch` allocates in addition to each prompt's own."""
-        shape = self.inputs.batch, self.prompt_tokens
+        shape = self.request.batch, self.prompt_tokens
         self._im_mask = torch.zeros(shape, dtype=torch.bool)
         return row.new_zeros((*shape, row.shape[2]))
 
     def _token(self) -> Tensor:
         self.recorder.phase = DECODE
-        return torch.ones((self.inputs.batch, 1), dtype=torch.long)
+        return torch.ones((self.request.batch, 1), dtype=torch.long)
 
     def _step(self, inputs: Tensor) -> Tensor:
         """One forward and the scores that `generate` computes; these stay alive until the next step ends."""
         embedded = inputs.is_floating_point()
         length = inputs.shape[1] + (0 if self.cache is None else self.cache.get_seq_length())
-        padding = torch.ones((self.inputs.batch, length), dtype=torch.long) if self.inputs.batch > 1 else None
+        padding = torch.ones((self.request.batch, length), dtype=torch.long) if self.request.batch > 1 else None
         output = self.fake.model(
             input_ids=None if embedded else inputs,
             inputs_embeds=inputs if embedded else None,
@@ -187,4 +174,4 @@ class _Steps:
         if not self.fake.model.decodes_in_place:
             return 0
         longest = self.fake.config.max_position_embeddings
-        return self.token_bytes * sum(capacities_for(self.prompt_tokens, self.inputs.new_tokens, longest))
+        return self.token_bytes * sum(capacities_for(self.prompt_tokens, self.request.new_tokens, longest))

@@ -74,7 +74,7 @@ def scratch_bytes(kernel: Kernel) -> int:
     """Bytes that the CPU's kernel allocates and frees before it ends.
 
     They depend on the processor, its number of threads and the sizes, so the kernel is run on zeros of the same
-    shapes, once for each description. 0 if PyTorch was built without its profiler.
+    shapes, once for each description.
     """
     return _measured(kernel, torch.get_num_threads())
 
@@ -86,7 +86,8 @@ def _measured(kernel: Kernel, threads: int) -> int:
     with torch.no_grad(), CpuPeak(nn.Identity()) as peak:
         result = kernel.operation(*operands, **options)
     results = [t for t in (result if isinstance(result, tuple) else (result,)) if isinstance(t, Tensor)]
-    return 0 if peak.peak_bytes is None else peak.peak_bytes - storage_bytes(results)
+    assert peak.peak_bytes is not None
+    return peak.peak_bytes - storage_bytes(results)
 
 
 def _described(argument: Any) -> Any:

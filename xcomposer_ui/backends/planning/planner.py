@@ -11,8 +11,8 @@ import torch
 
 from xcomposer_ui.backends.devices import choose_device, free_bytes
 from xcomposer_ui.backends.planning.card_memory import decoder_bytes, on_card
-from xcomposer_ui.backends.planning.configuration import configuration_of
-from xcomposer_ui.backends.planning.dry_run import DryRun, DryRunInputs, dry_run
+from xcomposer_ui.backends.planning.configuration import configuration_of, image_tokens
+from xcomposer_ui.backends.planning.dry_run import DryRun, dry_run
 from xcomposer_ui.backends.planning.fake_model import FakeModel, fake_model
 from xcomposer_ui.backends.planning.recording import peaks
 from xcomposer_ui.backends.torch_private import FakeTensorMode
@@ -46,14 +46,14 @@ def plan(request: PlanRequest) -> Plan:
     device = planned_device(request)
     planner = Planner(configuration_of(request.model), request, device, memory_here(request, device))
     strategies = tuple(planner.planned(strategy) for strategy in PLANNED.values())
-    image_tokens = planner.image_tokens()
+    picture_tokens = image_tokens(planner.config, request)
     return Plan(
         model=request.model,
         device=device,
         parameters=planner.fake_model("float32").parameters,
         planned_sec=time.perf_counter() - started,
-        prompt_tokens=min(image_tokens + request.prompt_tokens, planner.config.max_prompt_tokens),
-        image_tokens=image_tokens,
+        prompt_tokens=min(picture_tokens + request.prompt_tokens, planner.config.max_prompt_tokens),
+        image_tokens=picture_tokens,
         request=request,
         strategies=strategies,
         memory_bytes=planner.memory.bytes,
@@ -94,14 +94,6 @@ class Planner:
                 self._fake_models[dtype] = fake_model(self.config, getattr(torch, dtype))
         return self._fake_models[dtype]
 
-    def image_tokens(self) -> int:
-        """Tokens of the request's picture, 0 for text only."""
-        pixels = self._pixels(self.request)
-        return 0 if pixels is None else self.config.image_tokens_of(pixels)
-
-    def _pixels(self, request: PlanRequest) -> tuple[int, int] | None:
-        return None if request.image is None else self.config.pixel_size(request.image, **tile_settings(request))
-
     def planned(self, strategy: Strategy) -> StrategyPlan:
         seen = self.dry_run(strategy, self.request)
         phases = phase_peaks(seen, scratch=self._scratch)
@@ -126,9 +118,8 @@ class Planner:
         """The dry run of `request`: the planner's own, or the same with another batch or number of tiles; cached."""
         key = strategy, request
         if key not in self._dry_runs:
-            inputs = DryRunInputs(self._pixels(request), request.prompt_tokens, request.new_tokens, request.batch)
             model = self.fake_model(strategy.weights_dtype(request.half))
-            self._dry_runs[key] = dry_run(model, inputs, strategy, request.half, self._mode)
+            self._dry_runs[key] = dry_run(model, request, strategy, self._mode)
         return self._dry_runs[key]
 
     def needed(self, seen: DryRun) -> int:
@@ -173,14 +164,14 @@ def predicted_bytes(shape: RunShape, config: FamilyConfig | None = None) -> int:
     request = PlanRequest(shape.model, shape.picture, half=shape.half, device=shape.device, **tile_settings(shape))
     memory = AvailableMemory(None, None, on_card=False)
     planner = Planner(config or configuration_of(shape.model), request, shape.device, memory)
-    image_tokens = planner.image_tokens()
-    prompt = shape.prompt_tokens or shape.text_length + image_tokens
-    planner.request = replace(request, prompt_tokens=max(1, prompt - image_tokens), new_tokens=shape.new_tokens)
-    seen = planner.dry_run(PLANNED[shape.strategy], planner.request)
+    picture_tokens = image_tokens(planner.config, request)
+    prompt = shape.prompt_tokens or shape.text_length + picture_tokens
+    request = replace(request, prompt_tokens=max(1, prompt - picture_tokens), new_tokens=shape.new_tokens)
+    seen = planner.dry_run(PLANNED[shape.strategy], request)
     if shape.decoder != "graph":
         return _highest(seen, shape)
     # Recorded decoding leaves the prompt's own cache as it is after one step, unless the static one has to grow.
-    short = planner.dry_run(PLANNED[shape.strategy], replace(planner.request, new_tokens=min(2, shape.new_tokens)))
+    short = planner.dry_run(PLANNED[shape.strategy], replace(request, new_tokens=min(2, shape.new_tokens)))
     grows = seen.static_cache_bytes > short.static_cache_bytes
     more = decoder_bytes(seen) if shape.device == "cuda" else seen.static_cache_bytes
     return _highest(seen if grows else short, shape, more)

@@ -18,13 +18,15 @@ from torch.utils.checkpoint import checkpoint
 
 from xcomposer_ui.backends.arithmetic import autocast_to
 from xcomposer_ui.backends.finetuning.learner import new_optimizer
+from xcomposer_ui.backends.planning.configuration import image_tokens, pixel_size
 from xcomposer_ui.backends.planning.fake_model import FakeModel
 from xcomposer_ui.backends.planning.recording import Recorder, Recording, repeated
 from xcomposer_ui.backends.torch_private import FakeTensorMode
 from xcomposer_ui.core.families.facts import LoraFacts
 from xcomposer_ui.finetuning.recipes import Recipe
 from xcomposer_ui.finetuning.request import FinetuningRequest
-from xcomposer_ui.planning.training_plan import BACKWARD, FORWARD, TrainingMethod
+from xcomposer_ui.models.base import FamilyConfig
+from xcomposer_ui.planning.training_plan import BACKWARD, FORWARD, TrainingMethod, TrainingPlanRequest
 
 
 @dataclass(frozen=True)
@@ -41,19 +43,16 @@ class TrainingBatch:
     image_positions: int
 
     @classmethod
-    def example(
-        cls, config: Any, pixels: tuple[int, int] | None, text_tokens: int, batch: int, pixels_dtype: torch.dtype
-    ) -> TrainingBatch:
-        """A batch of blank pictures. pixels: (height, width) as the model's `preprocess` returns them.
-
-        Sequences are cut at the configuration's `max_prompt_tokens`.
-        """
-        image_tokens = 0 if pixels is None else config.image_tokens_of(pixels)
-        length = min(image_tokens + text_tokens, config.max_prompt_tokens)
+    def example(cls, config: FamilyConfig, request: TrainingPlanRequest, pixels_dtype: torch.dtype) -> TrainingBatch:
+        """A batch of the request's size with blank pictures. Sequences are cut at `max_prompt_tokens`."""
+        pixels, batch = pixel_size(config, request), request.batch
+        text_tokens = request.prompt_tokens + request.new_tokens
+        picture_tokens = image_tokens(config, request)
+        length = min(picture_tokens + text_tokens, config.max_prompt_tokens)
         pictures = [] if pixels is None else [torch.zeros((1, 3, *pixels), dtype=pixels_dtype) for _ in range(batch)]
         targets = torch.ones((batch, length), dtype=torch.long)
         # A sequence begins with a token of text; where it is cut, the picture may be.
-        return cls(tuple(pictures), (1,) * text_tokens, targets, batch * min(image_tokens, length - 1))
+        return cls(tuple(pictures), (1,) * text_tokens, targets, batch * min(picture_tokens, length - 1))
 
 
 def training_loss(model: Any, batch: TrainingBatch) -> Tensor:
@@ -61,7 +60,10 @@ def training_loss(model: Any, batch: TrainingBatch) -> Tensor:
 
     No mask is needed: sequences are of equal length, and attention is causal.
     """
-    rows = [_embedded(model, batch.ids, picture) for picture in batch.pixels]
+    first, *others = batch.ids
+    rows: list[dict[str, Tensor]] = [
+        model.joined_embeddings([[first], others], [model.encode_image(picture)]) for picture in batch.pixels
+    ]
     if rows:
         inputs = {name: torch.cat([row[name] for row in rows]) for name in rows[0]} if len(rows) > 1 else rows[0]
     else:
@@ -71,11 +73,6 @@ def training_loss(model: Any, batch: TrainingBatch) -> Tensor:
     logits = model(**inputs).logits.float()
     targets = F.pad(batch.targets[:, 1:], (0, 1), value=-100)  # the last token has no next one
     return F.cross_entropy(logits.flatten(0, 1), targets.flatten())
-
-
-def _embedded(model: Any, ids: tuple[int, ...], picture: Tensor) -> dict[str, Tensor]:
-    joined: dict[str, Tensor] = model.joined_embeddings([ids[:1], ids[1:]], [model.encode_image(picture)])
-    return joined
 
 
 @dataclass(frozen=True)
@@ -221,17 +218,13 @@ def tune(model: Any, method: TrainingMethod, lora: LoraFacts | None, *, trains_t
         model.requires_grad_(False)
         for name, module in list(model.named_modules()):
             if name.endswith(lora.layers):
-                _adapt(module, LowRankAdapter(module, method.lora_rank, lora.dropout))
+                module.add_module("adapter", LowRankAdapter(module, method.lora_rank, lora.dropout))
+                module.register_forward_hook(lambda layer, inputs, output: output + layer.adapter(inputs[0]))
     elif not trains_tower:
         model.tower.requires_grad_(False)
     if method.checkpointing:
         _checkpoint_layers(model, preserve_rng_state=method.lora_rank is not None)
     model.train()
-
-
-def _adapt(layer: nn.Linear, adapter: LowRankAdapter) -> None:
-    layer.add_module("adapter", adapter)
-    layer.register_forward_hook(lambda module, inputs, output: output + module.adapter(inputs[0]))
 
 
 def _checkpoint_layers(model: Any, *, preserve_rng_state: bool) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from xcomposer_ui.backends.planning.card_memory import training_on_card
-from xcomposer_ui.backends.planning.configuration import configuration_of
+from xcomposer_ui.backends.planning.configuration import configuration_of, image_tokens
 from xcomposer_ui.backends.planning.fake_model import FakeModel, fake_model
 from xcomposer_ui.backends.planning.planner import AvailableMemory, memory_here, planned_device
 from xcomposer_ui.backends.planning.recording import peaks
@@ -21,7 +21,6 @@ from xcomposer_ui.backends.planning.training_dry_run import (
     tune,
 )
 from xcomposer_ui.backends.torch_private import FakeTensorMode
-from xcomposer_ui.core.request import tile_settings
 from xcomposer_ui.finetuning.recipes import RECIPES, Recipe
 from xcomposer_ui.models import family_of
 from xcomposer_ui.models.base import FamilyConfig
@@ -55,7 +54,7 @@ def plan_training(request: TrainingPlanRequest) -> TrainingPlan:
         parameters=planner.parameters,
         planned_sec=time.perf_counter() - started,
         sequence_tokens=planner.sequence_tokens,
-        image_tokens=planner.image_tokens,
+        image_tokens=image_tokens(planner.config, request),
         request=request,
         recipes=recipes,
         memory_bytes=memory.bytes,
@@ -71,7 +70,6 @@ class TrainingPlanner:
         self.config, self.request, self.device = config, request, device
         family = family_of(config)
         self._lora = None if family is None else family.facts.lora
-        self._pixels = None if request.image is None else config.pixel_size(request.image, **tile_settings(request))
         self._mode = FakeTensorMode()
         self._dry_runs: dict[tuple[Any, ...], TrainingDryRun] = {}
 
@@ -82,19 +80,10 @@ class TrainingPlanner:
             return fake_model(self.config, torch.float32).parameters
 
     @property
-    def image_tokens(self) -> int:
-        """Of an example's picture, 0 for text only."""
-        return 0 if self._pixels is None else self.config.image_tokens_of(self._pixels)
-
-    @property
-    def text_tokens(self) -> int:
-        """Of an example's prompt and answer, without the picture's."""
-        return self.request.prompt_tokens + self.request.new_tokens
-
-    @property
     def sequence_tokens(self) -> int:
-        """Of an example."""
-        return min(self.image_tokens + self.text_tokens, self.config.max_prompt_tokens)
+        """Of an example: its picture, its prompt and its answer."""
+        tokens = image_tokens(self.config, self.request) + self.request.prompt_tokens + self.request.new_tokens
+        return min(tokens, self.config.max_prompt_tokens)
 
     def methods(self) -> tuple[TrainingMethod, ...]:
         """Full fine-tuning, and LoRA if the family's adapters are known, each without and with checkpointing."""
@@ -133,7 +122,10 @@ class TrainingPlanner:
         key = method, *(names if self.device == "cpu" else widths)
         if key not in self._dry_runs:
             fake = self._tuned(recipe, method)
-            self._dry_runs[key] = training_dry_run(fake, recipe, self._mode, lambda: self._batch(recipe))
+            pixels_dtype = getattr(torch, recipe.pixels)
+            self._dry_runs[key] = training_dry_run(
+                fake, recipe, self._mode, lambda: TrainingBatch.example(self.config, self.request, pixels_dtype)
+            )
         return self._dry_runs[key]
 
     def _tuned(self, recipe: Recipe, method: TrainingMethod) -> FakeModel:
@@ -141,11 +133,6 @@ class TrainingPlanner:
             fake = fake_model(self.config, getattr(torch, recipe.weights))
             tune(fake.model, method, self._lora, trains_tower=self.request.trains_tower)
         return fake
-
-    def _batch(self, recipe: Recipe) -> TrainingBatch:
-        return TrainingBatch.example(
-            self.config, self._pixels, self.text_tokens, self.request.batch, getattr(torch, recipe.pixels)
-        )
 
 
 def phase_peaks(seen: TrainingDryRun, update: OptimizerMemory, *, scratch: bool) -> dict[str, TrainingPeak]:

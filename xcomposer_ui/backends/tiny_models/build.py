@@ -64,7 +64,9 @@ def tiny_model(found: type[Any] | None, config: Any) -> Any:
         tree = config.to_dict() if found is None else fitted(config.to_dict())
         small = type(config).from_dict(shrunk(tree))
         model_class = found or _class_for(small)
-        if _parameters(model_class, small) > LARGEST:
+        with torch.device("meta"):
+            parameters = sum(weight.numel() for weight in model_class(small).parameters())
+        if parameters > LARGEST:
             raise NoTinyModelError(
                 f"the sizes of {type(config).__name__} are not named as those that can be made small"
             )
@@ -119,11 +121,6 @@ def _class_for(config: Any) -> type[Any]:
             if inspect.isclass(found):
                 return found
     raise NoTinyModelError(f"{type(config).__name__} is of no image-text model that transformers has a class for")
-
-
-def _parameters(model_class: type[Any], config: Any) -> int:
-    with torch.device("meta"):
-        return sum(weight.numel() for weight in model_class(config).parameters())
 
 
 def fitted(tree: Tree) -> Tree:

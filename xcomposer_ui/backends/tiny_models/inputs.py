@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from xcomposer_ui.backends.tiny_models.shrink import IMAGE_IDS
+
 Inputs = dict[str, Tensor]
 
 PATCHES = 4
@@ -31,9 +33,7 @@ def inputs_for(model: Any) -> Inputs:
     made = pixels_for(model, accepted)
     if "flattened_patches" in made:  # the text is part of the picture
         return made
-    image_token = getattr(model.config, "image_token_id", None)
-    if image_token is None:
-        image_token = getattr(model.config, "image_token_index", None)
+    image_token = _first_number(model.config, IMAGE_IDS)
     made["input_ids"] = torch.tensor([[1, *_image_ids(model, made, image_token), *WORDS]])
     made["attention_mask"] = torch.ones_like(made["input_ids"])
     if "mm_token_type_ids" in accepted:
@@ -83,7 +83,7 @@ def pixels_for(model: Any, accepted: Mapping[str, Any]) -> Inputs:
     """The arguments of one picture, chosen by the names that the model's `forward` accepts."""
     config = model.config
     vision = getattr(config, "vision_config", config)
-    channels = _first_number(vision, ("num_channels", "in_channels", "in_chans"), 3)
+    channels = _first_number(vision, ("num_channels", "in_channels", "in_chans")) or 3
     if "flattened_patches" in accepted:
         return _rows_and_columns(vision, channels)
     side = side_of(getattr(vision, "image_size", None))
@@ -152,5 +152,5 @@ def side_of(size: Any) -> int:
     return int(size) if size else 224
 
 
-def _first_number(config: Any, names: tuple[str, ...], otherwise: int) -> int:
-    return next((int(value) for name in names if (value := getattr(config, name, None)) is not None), otherwise)
+def _first_number(config: Any, names: tuple[str, ...]) -> int | None:
+    return next((int(value) for name in names if (value := getattr(config, name, None)) is not None), None)

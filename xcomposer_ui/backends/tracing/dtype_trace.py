@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -19,6 +20,9 @@ from xcomposer_ui.tracing.dtype_flow import Cast, DtypeFlow, FailureSite, Module
 
 MOST_CALLS = 20_000
 """Most module calls of a flow: about 150 tokens of a 32-block model. Later calls are not recorded."""
+
+CastCounts = Counter[tuple[str, str, str]]
+"""(operation, from dtype, to dtype) -> how often."""
 
 
 def find_site(run: ModelRun, progress: Progress) -> FailureSite:
@@ -88,17 +92,17 @@ class FlowTracer(Tracer):
     """A tracer that also records each module call."""
 
     def __init__(self, model: nn.Module, values: bool = False) -> None:
-        super().__init__(model, on_cast=self._cast)
+        super().__init__(model)
         self._values = values
-        self._modules = {name: module for module, name in self.names.items()}
         self._calls: list[ModuleCall] = []
         self._open: list[int | None] = []
-        self._casts: dict[int, dict[tuple[str, str, str], int]] = {}
-        self._outside: dict[int, dict[tuple[str, str, str], int]] = {}
+        # Index of the call in which, or before which outside of all, the casts occur -> how often each does.
+        self._casts: defaultdict[int, CastCounts] = defaultdict(Counter)
+        self._outside: defaultdict[int, CastCounts] = defaultdict(Counter)
 
     def flow(self, error: str | None = None, clash: FailureSite | None = None) -> DtypeFlow:
         calls = tuple(
-            replace(call, casts=tuple(Cast(*key, count) for key, count in self._casts.get(call.index, {}).items()))
+            replace(call, casts=tuple(Cast(*key, count) for key, count in self._casts[call.index].items()))
             for call in self._calls
         )
         outside = tuple(
@@ -108,16 +112,15 @@ class FlowTracer(Tracer):
         )
         return DtypeFlow(calls, error, truncated=len(calls) >= MOST_CALLS, clash=clash, outside=outside)
 
-    def entered(self, name: str, args: Any, kwargs: Any) -> None:
+    def entered(self, module: nn.Module, inputs: list[Tensor]) -> None:
         if len(self._calls) >= MOST_CALLS:
             self._open.append(None)
             return
-        module, inputs = self._modules[name], tensors_in((args, kwargs))
         self._open.append(len(self._calls))
         self._calls.append(
             ModuleCall(
                 index=len(self._calls),
-                name=name,
+                name=self.module,
                 class_name=type(module).__name__,
                 depth=len(self._open) - 1,
                 dtypes_in=_dtypes(inputs),
@@ -128,7 +131,7 @@ class FlowTracer(Tracer):
             )
         )
 
-    def left(self, name: str, output: Any) -> None:
+    def left(self, output: Any) -> None:
         index = self._open.pop()
         outputs = tensors_in(output)
         if index is None or (output is None and self.raising):
@@ -152,14 +155,21 @@ class FlowTracer(Tracer):
                 largest = magnitude if largest is None else max(largest, magnitude)
         return largest, non_finite
 
-    def _cast(self, module: str, operation: str, before: str, after: str) -> None:
-        if not self._open:
-            counts = self._outside.setdefault(len(self._calls), {})
-        elif self._open[-1] is not None:
-            counts = self._casts.setdefault(self._open[-1], {})
-        else:  # beyond MOST_CALLS
+    def computed(self, operation: str, inputs: list[Tensor], outputs: list[Tensor]) -> None:
+        """Count a cast where the first output is of another floating-point type than an input."""
+        if not outputs or not outputs[0].dtype.is_floating_point:
             return
-        counts[operation, before, after] = counts.get((operation, before, after), 0) + 1
+        out = outputs[0]
+        # A tensor without dimensions does not take part in type promotion, like a number.
+        floats = [t.dtype for t in inputs if t.dtype.is_floating_point and (t.dim() or not out.dim())]
+        changed = next((dtype for dtype in floats if dtype != out.dtype), None)
+        if changed is None:
+            return
+        cast = operation, dtype_name(changed), dtype_name(out.dtype)
+        if not self._open:
+            self._outside[len(self._calls)][cast] += 1
+        elif (call := self._open[-1]) is not None:  # None beyond MOST_CALLS
+            self._casts[call][cast] += 1
 
 
 def _dtypes(tensors: list[Tensor]) -> tuple[str, ...]:

@@ -41,7 +41,9 @@ class Source:
 
 
 @dataclass(frozen=True)
-class _Weight:
+class Weight:
+    """origin: `PARAMETER` or `BUFFER`. start, end: its elements in its storage."""
+
     name: str
     origin: Message
     start: int
@@ -52,7 +54,7 @@ class TensorOrigins:
     """Sources by storage: views of a tensor share its storage, name and origin."""
 
     def __init__(self, model: nn.Module) -> None:
-        self._weights: dict[int, list[_Weight]] = {}
+        self._weights: dict[int, list[Weight]] = {}
         # A weak reference keeps a storage's address from being reused, so the keys are unique.
         self._sources: dict[int, tuple[StorageWeakRef, Source]] = {}
         for name, weight in model.named_parameters(remove_duplicate=False):
@@ -68,14 +70,14 @@ class TensorOrigins:
         end = start + weight.numel()
         known = self._weights.setdefault(key, [])
         if all((w.start, w.end) != (start, end) for w in known):  # tied weights: the first name
-            known.append(_Weight(name, origin, start, end))
+            known.append(Weight(name, origin, start, end))
 
-    def weight(self, tensor: Tensor) -> tuple[str, Message] | None:
-        """(full name, `PARAMETER` or `BUFFER`) of the weight that `tensor` is or is a view of; None for others."""
+    def weight(self, tensor: Tensor) -> Weight | None:
+        """The weight that `tensor` is or is a view of; None for others."""
         key = storage_key(tensor)
         for weight in self._weights.get(key, ()) if key is not None else ():
             if weight.start <= tensor.storage_offset() < max(weight.end, weight.start + 1):
-                return weight.name, weight.origin
+                return weight
         return None
 
     def source(self, tensor: Tensor) -> Source | None:
@@ -100,7 +102,7 @@ class TensorOrigins:
                 known = self.source(tensor)
                 return Source(operation, module, known.dtype_since if known else None)
             if weight is not None and tensor.dtype != output.dtype and operation in CASTS:
-                copy_of = weight[0]
+                copy_of = weight.name
         return Source(operation, module, (operation, module), copy_of=copy_of)
 
     def note_returned(self, module: str, outputs: list[Tensor]) -> None:
@@ -115,7 +117,7 @@ class TensorOrigins:
         """The description of `tensor` for people."""
         dtype, shape = dtype_name(tensor.dtype), tuple(tensor.shape)
         if weight := self.weight(tensor):
-            return Operand(weight[0], dtype, weight[1], shape)
+            return Operand(weight.name, dtype, weight.origin, shape)
         source = self.source(tensor)
         if source is None:
             return Operand(Message("activation.given"), dtype, _origin(dtype, None), shape)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from threading import get_ident
-from types import TracebackType
 from typing import Any
 
 import torch
@@ -15,10 +14,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode, resolve_name
 
 from xcomposer_ui.backends.torch_private import TorchDispatchMode
-from xcomposer_ui.backends.tracing.tensor_origins import OUTSIDE, TensorOrigins, dtype_name, tensors_in
+from xcomposer_ui.backends.tracing.tensor_origins import OUTSIDE, TensorOrigins, tensors_in
 from xcomposer_ui.tracing.dtype_flow import FailureSite
-
-OnCast = Callable[[str, str, str, str], None]
 
 # Functions whose casts the model's code requests explicitly.
 _EXPLICIT_CASTS = frozenset(
@@ -30,10 +27,9 @@ class Tracer:
     """Traces what runs inside `with Tracer(model):` in this thread, in grad, no_grad and inference mode alike.
 
     It makes the run several times slower and keeps no tensor alive. `site(error)` returns where `error` arose.
-    on_cast: called with (module, operation, from dtype, to dtype) for each operation that changes a tensor's dtype.
     """
 
-    def __init__(self, model: nn.Module, on_cast: OnCast | None = None) -> None:
+    def __init__(self, model: nn.Module) -> None:
         # The model itself has an empty name in torch; its class's is used instead.
         self.names = {
             module: name or type(model).__name__
@@ -42,7 +38,6 @@ class Tracer:
         }
         self._origins = TensorOrigins(model)
         self._stack: list[str] = []
-        self._on_cast = on_cast
         self.is_paused = False
         self._function, self._in_autocast = "", False
         self._device = next((weight.device.type for weight in model.parameters()), "cpu")
@@ -62,25 +57,21 @@ class Tracer:
             self._exits = exits.pop_all()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._exits.close()
 
     def hooks(self, module: nn.Module, name: str) -> list[Any]:
         """Hooks that maintain the stack of running modules, also if one raises."""
 
         def enter(module: nn.Module, args: Any, kwargs: Any) -> None:
-            del module
             if get_ident() == self._thread:
                 self._stack.append(name)
-                self.entered(name, args, kwargs)
+                self.entered(module, tensors_in((args, kwargs)))
 
         def leave(module: nn.Module, args: Any, output: Any) -> None:
-            del module, args
             if get_ident() == self._thread and self._stack:
                 self._origins.note_returned(name, tensors_in(output))
-                self.left(name, output)
+                self.left(output)
                 self._stack.pop()
 
         return [
@@ -88,11 +79,14 @@ class Tracer:
             module.register_forward_hook(leave, always_call=True),
         ]
 
-    def entered(self, name: str, args: Any, kwargs: Any) -> None:
-        """For subclasses: the module `name` is called."""
+    def entered(self, module: nn.Module, inputs: list[Tensor]) -> None:
+        """For subclasses: `module` is called."""
 
-    def left(self, name: str, output: Any) -> None:
-        """For subclasses: the module `name` returns `output`, None if it raised."""
+    def left(self, output: Any) -> None:
+        """For subclasses: the running module returns `output`, None if it raised."""
+
+    def computed(self, operation: str, inputs: list[Tensor], outputs: list[Tensor]) -> None:
+        """For subclasses: an operation in `module` returned `outputs`."""
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -126,20 +120,8 @@ class Tracer:
             raise
         outputs = tensors_in(output)
         self._origins.note_outputs(name, self.module, inputs, outputs)
-        if self._on_cast and inputs and outputs:
-            self._note_cast(self._on_cast, name, inputs, outputs[0])
+        self.computed(name, inputs, outputs)
         return output
-
-    @contextmanager
-    def function(self, function: Any) -> Iterator[None]:
-        """A context in which torch's `function` runs. Reads whether autocast is on, which it is not in dispatch."""
-        before = self._function, self._in_autocast
-        self._function = getattr(function, "__name__", "")
-        self._in_autocast = torch.is_autocast_enabled(self._device)
-        try:
-            yield
-        finally:
-            self._function, self._in_autocast = before
 
     def _operation_name(self, operation: Any) -> str:
         """ "aten.addmm"; "autocast" for a cast that autocast made."""
@@ -147,27 +129,25 @@ class Tracer:
         by_autocast = name == "aten._to_copy" and self._in_autocast and self._function not in _EXPLICIT_CASTS
         return "autocast" if by_autocast else name
 
-    def _note_cast(self, on_cast: OnCast, name: str, inputs: list[Tensor], out: Tensor) -> None:
-        # A tensor without dimensions does not take part in type promotion, like a number.
-        floats = [t.dtype for t in inputs if t.dtype.is_floating_point and (t.dim() or not out.dim())]
-        changed = next((dtype for dtype in floats if dtype != out.dtype), None)
-        if changed is not None and out.dtype.is_floating_point:
-            on_cast(self.module, name, dtype_name(changed), dtype_name(out.dtype))
-
     def call(self, function: Any, args: Any, kwargs: Any) -> Any:
         """Call torch's `function`, and record a failure of its own checks, which run before any operation."""
+        before = self._function, self._in_autocast
+        self._function = getattr(function, "__name__", "")
+        self._in_autocast = torch.is_autocast_enabled(self._device)  # in dispatch it is not
         try:
             return function(*args, **kwargs)
         except Exception as error:
-            if self._failed is None or self._failed[0] is not error:
-                self._note_failure(error, _aten_name(function), tensors_in((args, kwargs)))
+            self._note_failure(error, _aten_name(function), tensors_in((args, kwargs)))
             raise
+        finally:
+            self._function, self._in_autocast = before
 
     def is_weight(self, tensor: Tensor) -> bool:
         """Whether `tensor` is a parameter or a buffer of the model, or a view of one."""
         return self._origins.weight(tensor) is not None
 
     def _note_failure(self, error: BaseException, operation: str, inputs: list[Tensor]) -> None:
+        """Note where `error` arose, unless a call inside the one that it passes did so already."""
         if self._failed is not None and self._failed[0] is error:
             return
         with self.paused():
@@ -228,8 +208,7 @@ class _Functions(TorchFunctionMode):
         self._tracer = tracer
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        with self._tracer.function(func):
-            return self._tracer.call(func, args, kwargs or {})
+        return self._tracer.call(func, args, kwargs or {})
 
 
 def _aten_name(function: Any) -> str:

@@ -19,7 +19,18 @@ from xcomposer_ui.models.xcomposer2.prompt import META_INSTRUCTION, History, pro
 from xcomposer_ui.models.xcomposer2.tiles import HD_NUM_OF_MANY
 
 Picture = str | PathLike[str] | Image.Image | Tensor
+Pictures = Picture | Sequence[Picture] | None
 ChatHistory = list[tuple[str, str]]
+
+SAMPLING: dict[str, Any] = {
+    "do_sample": True,
+    "max_new_tokens": 1024,
+    "temperature": 1.0,
+    "top_p": 0.8,
+    "repetition_penalty": 1.005,
+    "num_beams": 1,
+}
+"""Arguments of `generate`, as the published `chat` has them by default."""
 
 
 class ChatMixin:
@@ -30,19 +41,12 @@ class ChatMixin:
         self,
         tokenizer: Any,
         query: str,
-        image: Picture | Sequence[Picture] | None = None,
+        image: Pictures = None,
         history: History = (),
         *,
-        do_sample: bool = True,
-        max_new_tokens: int = 1024,
-        temperature: float = 1.0,
-        top_p: float = 0.8,
-        repetition_penalty: float = 1.005,
-        num_beams: int = 1,
         meta_instruction: str | None = None,
         use_meta: bool = False,
         hd_num: int | None = None,
-        streamer: Any | None = None,
         **generate_arguments: Any,
     ) -> tuple[str, ChatHistory]:
         """Answer `query`; returns (answer, history with this turn added).
@@ -51,25 +55,16 @@ class ChatMixin:
         Pixels are not cast, and the tower returns its features in their dtype.
         history: earlier (query, answer) pairs. `<ImageHere>` in a query marks a picture's place; if no query has
         one, the pictures are put in front of the first.
-        temperature above 0; top_p in 0..1 (both are used only with do_sample). meta_instruction: None for the model's
-        own, "" for none. Tiled members only: use_meta adds the family's meta instruction, which they omit by default;
-        hd_num is the most tiles of a picture, at least 1. Other arguments are passed to `generate`.
+        meta_instruction: None for the model's own, "" for none. Tiled members only: use_meta adds the family's meta
+        instruction, which they omit by default; hd_num is the most tiles of a picture, at least 1.
+        Other arguments are passed to `generate`, `streamer` among them; the defaults of some are in SAMPLING.
+        temperature above 0; top_p in 0..1 (both are used only with do_sample).
         Raises ValueError if marks and pictures do not match, RuntimeError if dtypes clash.
         """
-        meta = self._meta_instruction(meta_instruction, use_meta)
-        inputs = self.prompt_inputs(tokenizer, query, image, history, meta, hd_num=hd_num)
-        ids, *_ = self.answer_ids(
-            tokenizer,
-            [inputs],
-            do_sample=do_sample,
-            max_new_tokens=max_new_tokens,
-            temperature=temperature,
-            top_p=top_p,
-            repetition_penalty=repetition_penalty,
-            num_beams=num_beams,
-            streamer=streamer,
-            **generate_arguments,
-        )
+        if use_meta and meta_instruction is None:
+            meta_instruction = META_INSTRUCTION
+        inputs = self.prompt_inputs(tokenizer, query, image, history, meta_instruction, hd_num=hd_num)
+        ids, *_ = self.answer_ids(tokenizer, [inputs], **{**SAMPLING, **generate_arguments})
         answer = self.answer_text(tokenizer, ids)
         return answer, [*history, (query, answer)]
 
@@ -78,21 +73,16 @@ class ChatMixin:
         self,
         tokenizer: Any,
         queries: Sequence[str],
-        images: Sequence[Picture | Sequence[Picture] | None],
+        images: Sequence[Pictures],
         histories: Sequence[History] | None = None,
         *,
         meta_instruction: str | None = None,
         hd_num: int | None = None,
-        do_sample: bool = True,
-        max_new_tokens: int = 1024,
-        temperature: float = 1.0,
-        top_p: float = 0.8,
-        repetition_penalty: float = 1.005,
         **generate_arguments: Any,
     ) -> list[tuple[str, ChatHistory]]:
         """Answer several questions in one call; greedy answers in float32 are the same as those of `chat`.
 
-        queries, images, histories: one of each per question, as `chat` takes them.
+        queries, images, histories: one of each per question; these and the other arguments are as `chat` takes them.
         Raises ValueError if their numbers differ or are 0, and what `chat` raises.
         """
         histories = [()] * len(queries) if histories is None else histories
@@ -103,30 +93,19 @@ class ChatMixin:
             self.prompt_inputs(tokenizer, query, image, history, meta_instruction, hd_num=hd_num)
             for query, image, history in zip(queries, images, histories, strict=True)
         ]
-        answers = self.answer_ids(
-            tokenizer,
-            rows,
-            do_sample=do_sample,
-            max_new_tokens=max_new_tokens,
-            temperature=temperature,
-            top_p=top_p,
-            repetition_penalty=repetition_penalty,
-            **generate_arguments,
-        )
+        answers = self.answer_ids(tokenizer, rows, **{**SAMPLING, **generate_arguments})
         return [
             (answer := self.answer_text(tokenizer, ids), [*history, (query, answer)])
             for ids, history, query in zip(answers, histories, queries, strict=True)
         ]
 
     def stream_chat(
-        self, tokenizer: Any, query: str, *args: Any, history: History = (), **kwargs: Any
+        self, tokenizer: Any, query: str, image: Pictures = None, history: History = (), **kwargs: Any
     ) -> Generator[tuple[str, ChatHistory], None, None]:
         """Answer as `chat` does, with the same arguments; yields (answer so far, history with it) after every token.
 
         Closing the generator stops the model after its current token. Raises what `chat` raises.
         """
-        if len(args) > 1:  # (image, history) may come by position, as in `chat`
-            history, args = args[1], args[:1]
         texts, stop, failed = TextQueue(self.growing_answer(tokenizer)), threading.Event(), []
         criteria = StoppingCriteriaList([*(kwargs.pop("stopping_criteria", None) or []), StopWhenSet(stop)])
         autocast = callers_autocast(self.device.type)
@@ -134,9 +113,7 @@ class ChatMixin:
         def work() -> None:
             try:
                 with autocast:
-                    self.chat(
-                        tokenizer, query, *args, history=history, streamer=texts, stopping_criteria=criteria, **kwargs
-                    )
+                    self.chat(tokenizer, query, image, history, streamer=texts, stopping_criteria=criteria, **kwargs)
             except BaseException as error:  # raised again in the caller's thread below
                 failed.append(error)
             finally:
@@ -158,18 +135,17 @@ class ChatMixin:
         self,
         tokenizer: Any,
         query: str,
-        image: Picture | Sequence[Picture] | None = None,
+        image: Pictures = None,
         history: History = (),
         meta_instruction: str | None = None,
         *,
         hd_num: int | None = None,
     ) -> dict[str, Tensor]:
         """Inputs of `generate` and `forward`: inputs_embeds (1, T, width), im_mask (1, T); input_ids for text only."""
-        meta_instruction = self._meta_instruction(meta_instruction)
         pictures = [] if image is None else list(image) if isinstance(image, (list, tuple)) else [image]
         if not pictures:
             # The published code writes <s> into the text, and the tokenizer adds another: the prompt starts with two.
-            text = "<s>" + prompt_text(query, history, meta_instruction)
+            text = "<s>" + prompt_text(query, history, self._meta_instruction(meta_instruction))
             ids = tokenizer(text, return_tensors="pt").input_ids[:, : self.config.max_prompt_tokens]
             return {"input_ids": ids.to(self.text_device)}
         if self.config.tiles is not None and len(pictures) > 1:
@@ -180,11 +156,9 @@ class ChatMixin:
     def prompt_parts(
         self, tokenizer: Any, query: str, history: History = (), meta_instruction: str | None = None, pictures: int = 0
     ) -> list[list[int]]:
-        """The prompt's token ids before, between and after the pictures: one list more than pictures."""
-        meta_instruction = self._meta_instruction(meta_instruction)
         tiled = self.config.tiles is not None
         query, history = with_marks(query, history, pictures, leave_out=tiled)
-        text = prompt_text(query, history, meta_instruction)
+        text = prompt_text(query, history, self._meta_instruction(meta_instruction))
         if tiled and IMAGE_MARK not in text:
             text = IMAGE_MARK * pictures + text  # before the first turn's start, not inside it
         parts = text.split(IMAGE_MARK)
@@ -192,14 +166,10 @@ class ChatMixin:
             return [tokenizer(part, add_special_tokens=n == 0).input_ids for n, part in enumerate(parts)]
         return [tokenizer(part).input_ids if part else [] for part in parts]
 
-    def _meta_instruction(self, given: str | None, use_meta: bool = False) -> str:
-        if given is not None:
-            return given
-        if use_meta:
-            return META_INSTRUCTION
-        if self.config.meta_instruction is not None:
-            return str(self.config.meta_instruction)
-        return META_INSTRUCTION if self.config.tiles is None else ""
+    def _meta_instruction(self, given: str | None) -> str:
+        """The first that is not None of `given`, the checkpoint's own and the family's, which tiled members omit."""
+        family = META_INSTRUCTION if self.config.tiles is None else ""
+        return next(text for text in (given, self.config.meta_instruction, family) if text is not None)
 
 
 class TextQueue:

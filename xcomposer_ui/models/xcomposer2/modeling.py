@@ -44,8 +44,6 @@ class InternLMXComposer2ForCausalLM(ChatMixin, FamilyModel, PreTrainedModel, Gen
     """
 
     config_class = InternLMXComposer2Config
-    base_model_prefix = ""
-    main_input_name = "input_ids"
     _no_split_modules = ["Block", "VisionBlock"]  # noqa: RUF012
     _supports_sdpa = True
     decodes_in_place = True
@@ -115,7 +113,6 @@ class InternLMXComposer2ForCausalLM(ChatMixin, FamilyModel, PreTrainedModel, Gen
         return tiled_pixels(image, side, hd_num or rules.hd_num, rules)
 
     def encode_image(self, pixels: Tensor) -> Tensor:
-        """Image embeddings, (1, image tokens, width), of pixels as `pixels_of` returns them."""
         pixels = pixels.to(self.picture_device)
         if self.config.tiles is None:
             return self.vision_proj(self.vit(pixels))

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import sentencepiece
-from transformers import PreTrainedTokenizer
+from transformers import SentencePieceBackend
 
 # sentencepiece's log levels. Its level is global and cannot be read; it starts with ALL.
 _ALL, _ERRORS = 0, 2
 _LOADING = threading.Lock()
 
 
-class InternLMXComposer2Tokenizer(PreTrainedTokenizer):  # type: ignore[misc]
+class InternLMXComposer2Tokenizer(SentencePieceBackend):  # type: ignore[misc]
     """Text to ids and back, as the published `tokenizer.model` has it.
 
     Raises FileNotFoundError where the folder holds no tokenizer.model.
     """
 
-    vocab_files_names = {"vocab_file": "tokenizer.model"}  # noqa: RUF012  (transformers reads it from the class)
-    model_input_names = ["input_ids", "attention_mask"]  # noqa: RUF012
+    model_input_names = ["input_ids", "attention_mask"]  # noqa: RUF012  (transformers reads it from the class)
 
     def __init__(
         self,
@@ -36,28 +35,11 @@ class InternLMXComposer2Tokenizer(PreTrainedTokenizer):  # type: ignore[misc]
     ) -> None:
         if vocab_file is None:
             raise FileNotFoundError("the checkpoint's folder holds no tokenizer.model")
-        self.vocab_file = vocab_file
         self.add_bos_token = add_bos_token
-        self.sp_model = _pieces(vocab_file)
         kwargs.setdefault("clean_up_tokenization_spaces", False)
-        super().__init__(unk_token=unk_token, bos_token=bos_token, eos_token=eos_token, pad_token=pad_token, **kwargs)
-
-    @property
-    def vocab_size(self) -> int:
-        return int(self.sp_model.get_piece_size())
-
-    def get_vocab(self) -> dict[str, int]:
-        pieces = {self.sp_model.id_to_piece(i): i for i in range(self.vocab_size)}
-        return {**pieces, **self.added_tokens_encoder}
-
-    def _tokenize(self, text: str, **kwargs: Any) -> list[str]:
-        return list(self.sp_model.encode(text, out_type=str))
-
-    def _convert_token_to_id(self, token: str) -> int:
-        return int(self.sp_model.piece_to_id(token))
-
-    def _convert_id_to_token(self, index: int) -> str:
-        return str(self.sp_model.id_to_piece(index))
+        tokens = {"unk_token": unk_token, "bos_token": bos_token, "eos_token": eos_token, "pad_token": pad_token}
+        with _errors_only():
+            super().__init__(vocab_file=vocab_file, **tokens, **kwargs)
 
     def convert_tokens_to_string(self, tokens: list[str]) -> str:
         """Pieces to text. Special tokens stay as they are; a leading space is text, not padding, and is kept."""
@@ -83,23 +65,17 @@ class InternLMXComposer2Tokenizer(PreTrainedTokenizer):  # type: ignore[misc]
         start = [self.bos_token_id] if self.add_bos_token else []
         return start + token_ids_0 + (token_ids_1 or [])
 
-    def save_vocabulary(self, save_directory: str, filename_prefix: str | None = None) -> tuple[str]:
-        name = (f"{filename_prefix}-" if filename_prefix else "") + self.vocab_files_names["vocab_file"]
-        target = Path(save_directory) / name
-        if Path(self.vocab_file).resolve() != target.resolve():
-            shutil.copyfile(self.vocab_file, target)
-        return (str(target),)
 
-
-def _pieces(file: str) -> sentencepiece.SentencePieceProcessor:
-    """The sentencepiece model in `file`.
+@contextmanager
+def _errors_only() -> Iterator[None]:
+    """A context without sentencepiece's warnings.
 
     sentencepiece 0.2.3 warns on stderr that the published model has a piece for the null character, which changes
-    nothing, so warnings are off while the file is read.
+    nothing.
     """
     with _LOADING:
         sentencepiece.set_min_log_level(_ERRORS)
         try:
-            return sentencepiece.SentencePieceProcessor(model_file=file)
+            yield
         finally:
             sentencepiece.set_min_log_level(_ALL)
