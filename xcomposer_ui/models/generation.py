@@ -145,8 +145,9 @@ class GenerationInputs:
 
 
 def on_device(tensor: Tensor, device: torch.device) -> Tensor:
-    """`tensor`, made on the host, on `device`, without waiting for what is queued there."""
-    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+    """`tensor` on `device`; one of the host's without waiting for what is queued there."""
+    pinned = device.type == "cuda" and tensor.device.type == "cpu"
+    return tensor.pin_memory().to(device, non_blocking=True) if pinned else tensor.to(device)
 
 
 def padded(rows: Sequence[dict[str, Tensor]], embed: Any) -> dict[str, Tensor]:

@@ -37,8 +37,8 @@ class AnswerLogits:
         """For each turn, whether greedy decoding would give exactly its answer."""
         correct = self.logits.detach().argmax(-1) == self.targets
         turns = sum(len(c.turns) for c in self.conversations)
-        errors = torch.zeros(turns).index_add_(0, self.turn, (~correct).float())
-        return [bool(e == 0) for e in errors]
+        errors = self.logits.new_zeros(turns).index_add_(0, self.turn, (~correct).float())
+        return [error == 0 for error in errors.tolist()]
 
 
 def picture_cache(model: InternLMXComposer2ForCausalLM, prefix: Sequence[int], embeds: Tensor) -> DynamicCache:

@@ -1,0 +1,31 @@
+"""Fine-tuning on a card: every recipe learns or fails as on the CPU, its memory is measured, its accuracy counted."""
+
+from __future__ import annotations
+
+import pytest
+
+from xcomposer_ui.backends.finetuning.execution import finetuning_steps
+from xcomposer_ui.finetuning.recipes import MISTAKES, RECIPES
+from xcomposer_ui.finetuning.request import FinetuningRequest
+
+pytestmark = pytest.mark.cuda
+
+
+@pytest.mark.slow
+def test_recipes_are_trained_measured_and_judged(device: str) -> None:
+    *_, last = finetuning_steps(FinetuningRequest(recipes=tuple(RECIPES), steps=3, batch=2), device)
+    assert (last.stage, last.device) == ("finished", device)
+    for result in last.recipes:
+        assert result.failure is None, (result.recipe, result.failure)
+        assert len(result.losses) == 3
+        assert result.memory is None or result.memory.peak is not None, result.recipe
+        for accuracy in (result.accuracy_before, result.accuracy_after):
+            assert accuracy is not None and 0 <= accuracy <= 1, result.recipe
+
+
+@pytest.mark.parametrize("recipe", MISTAKES)
+def test_mistakes_fail_with_an_explanation(device: str, recipe: str) -> None:
+    *_, last = finetuning_steps(FinetuningRequest(recipes=(recipe,), steps=2, batch=2, with_accuracy=False), device)
+    (result,) = last.recipes
+    assert result.failure is not None
+    assert result.failure.explanation.title
