@@ -10,6 +10,7 @@ from functools import cached_property
 from xcomposer_ui.core.messages import Text
 from xcomposer_ui.core.result import Reference
 from xcomposer_ui.explain.dtype_names import HALVES, INTEGERS
+from xcomposer_ui.explain.references import DTYPES
 from xcomposer_ui.explain.traceback_parser import Frame
 
 DTYPE = r"((?:(?:struct|class) )?(?:(?:unsigned|signed) )?[A-Za-z_][\w:.]*(?:<[\w: .]+>)?(?: long| int| char)*)"
@@ -119,7 +120,7 @@ class Rule:
     whole: tuple[str, ...] = ()
     applies: Callable[[Facts], bool] | None = None
     names_dtypes: bool = True
-    references: tuple[Reference, ...] = ()
+    references: tuple[Reference, ...] = (DTYPES,)
 
     @cached_property
     def anywhere(self) -> tuple[re.Pattern[str], ...]:

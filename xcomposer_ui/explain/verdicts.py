@@ -177,13 +177,7 @@ def _by_operation(operation: str, device: str | None) -> Verdicts | None:
 
 def clash_unlisted(facts: Facts) -> Verdicts:
     """Two dtypes in an operation that autocast casts neither on the CPU nor on CUDA."""
-    return _clash_of_floats(facts, False, NOT_LISTED)
-
-
-def clash_partly_listed(facts: Facts, why: Text) -> Verdicts:
-    """As `clash_unlisted`, but whether autocast cures a clash of 16 and 32 bits depends on what `why` names."""
-    usual = not facts.has_integers and not facts.has_double
-    return {**clash_unlisted(facts), **({"autocast": (None, why)} if usual else {})}
+    return clash_of_floats(facts, False, NOT_LISTED)
 
 
 def clash_promoted_on_cuda(facts: Facts) -> Verdicts:
@@ -193,21 +187,12 @@ def clash_promoted_on_cuda(facts: Facts) -> Verdicts:
         "On CUDA torch.autocast brings both operands to one dtype; on the CPU it has no rule for this operation.",
         "在 CUDA 上 torch.autocast 会统一两个操作数的 dtype；在 CPU 上它没有这一运算的规则。",
     )
-    return _clash_of_floats(facts, cures, why)
+    return clash_of_floats(facts, cures, why)
 
 
-def clash_of_vectors(facts: Facts) -> Verdicts:
-    """Two dtypes in a product of vectors: torch.matmul is cast; torch.mv (on the CPU) and torch.dot are not."""
-    why = Text(
-        "torch.matmul and `@` are cast; torch.mv on the CPU and torch.dot are not.",
-        "torch.matmul 和 `@` 会被转换；CPU 上的 torch.mv 以及 torch.dot 不会。",
-    )
-    return _clash_of_floats(facts, None, why)
-
-
-def where_cast(found: Verdicts, cures: bool | None, why: Text) -> Verdicts:
-    """`found`, with another verdict on autocast if that one is that it cures the failure."""
-    return {**found, "autocast": (cures, why)} if found["autocast"][0] else found
+def where_cured(found: Verdicts, strategy: str, cures: bool | None, why: Text) -> Verdicts:
+    """`found`, with another verdict on `strategy` if that one is that it cures the failure."""
+    return {**found, strategy: (cures, why)} if found[strategy][0] else found
 
 
 FLOAT32_AND_FLOAT64 = Text(
@@ -216,12 +201,7 @@ FLOAT32_AND_FLOAT64 = Text(
 )
 
 
-def without_halves(found: Verdicts) -> Verdicts:
-    """`found`, of an operation that has no half kernel: one half type for all does not cure it."""
-    return {**found, "unified": (False, FLOAT32_AND_FLOAT64)} if found["unified"][0] else found
-
-
-def _clash_of_floats(facts: Facts, cures: bool | None, why: Text) -> Verdicts:
+def clash_of_floats(facts: Facts, cures: bool | None, why: Text) -> Verdicts:
     """Two dtypes in an operation, with the verdict on autocast for two floating-point ones of 16 or 32 bits."""
     if not facts.dtypes:
         unnamed = (None, IF_BOTH_FLOATS)

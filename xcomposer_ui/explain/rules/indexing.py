@@ -7,7 +7,7 @@ import re
 from xcomposer_ui.core.messages import Text
 from xcomposer_ui.explain.autocast_operations import casts
 from xcomposer_ui.explain.dtype_names import HALVES
-from xcomposer_ui.explain.references import AUTOCAST, DTYPES
+from xcomposer_ui.explain.references import AUTOCAST
 from xcomposer_ui.explain.rule import DTYPE, Facts, Rule, Verdicts
 from xcomposer_ui.explain.verdicts import (
     ALL_FLOAT32,
@@ -98,7 +98,6 @@ WRITE = Rule(
     ),
     verdicts=_write,
     patterns=_WRITES,
-    references=(DTYPES,),
 )
 
 SCATTER = Rule(
@@ -114,7 +113,6 @@ SCATTER = Rule(
         r"scatter\w*\(\): Expected self\.dtype to be equal to src\.dtype",
         r"index_\w+\(\): self and source must have the same scalar type",
     ),
-    references=(DTYPES,),
 )
 
 INDEX = Rule(
@@ -151,7 +149,6 @@ INDEX = Rule(
     ),
     whole=(r"only integer tensors of a single element can be converted to an index",),
     applies=lambda facts: _indexes(facts),
-    references=(DTYPES,),
 )
 
 
@@ -178,7 +175,6 @@ MASK = Rule(
         rf"Expected mask to be of ScalarType Bool, but got {DTYPE}",
         r"expected condition to be a boolean tensor",
     ),
-    references=(DTYPES,),
 )
 
 
@@ -197,7 +193,6 @@ TARGET = Rule(
         # CUDA's kernels of this name dispatch on the targets; the others, and the CPU's, on the scores.
         r"\"nll_loss\w*_index\" not implemented for '(Int|Float|Half|BFloat16|Double|Short)'",
     ),
-    references=(DTYPES,),
 )
 
 RULES = (AUTOCAST_WRITE, WRITE, SCATTER, INDEX, MASK, TARGET)

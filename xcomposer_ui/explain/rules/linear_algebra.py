@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 
 from xcomposer_ui.core.messages import Text
-from xcomposer_ui.explain.references import DTYPES
 from xcomposer_ui.explain.rule import DTYPE, Facts, Rule, Verdicts
 from xcomposer_ui.explain.rules.operands import OPERANDS
 from xcomposer_ui.explain.verdicts import (
@@ -13,10 +12,9 @@ from xcomposer_ui.explain.verdicts import (
     FLOAT32_AND_FLOAT64,
     IF_BOTH_FLOATS,
     clash,
-    clash_partly_listed,
+    clash_of_floats,
     verdicts,
-    where_cast,
-    without_halves,
+    where_cured,
 )
 
 _LINALG = Text(
@@ -29,7 +27,8 @@ def _linalg(facts: Facts) -> Verdicts:
     # solve raises solve_ex's message, and cholesky_solve ldl_solve's; autocast casts the first of each pair.
     known = not re.search("lu_solve|Expected b and A", facts.message) and "linalg.solve" not in facts.message
     cures = {"cpu": True if known else None, "cuda": False}.get(facts.device or "")
-    return without_halves(where_cast(clash(facts), cures, _LINALG))
+    found = where_cured(clash(facts), "autocast", cures, _LINALG)
+    return where_cured(found, "unified", False, FLOAT32_AND_FLOAT64)
 
 
 _QUANTILE_ON_CPU = Text(
@@ -51,7 +50,6 @@ QUANTILE = Rule(
         **({"autocast": (False, _QUANTILE_ON_CPU)} if facts.device == "cuda" else {}),
     },
     whole=(r"quantile\(\) q tensor must be same dtype as the input tensor",),
-    references=(DTYPES,),
 )
 
 _COMPLEX_OF_HALVES = Text(
@@ -68,8 +66,7 @@ _POLAR = Text(
 
 
 def _complex(facts: Facts) -> Verdicts:
-    found = clash_partly_listed(facts, _POLAR)
-    return {**found, "unified": (None, _COMPLEX_OF_HALVES)} if found["unified"][0] else found
+    return where_cured(clash_of_floats(facts, None, _POLAR), "unified", None, _COMPLEX_OF_HALVES)
 
 
 MADE_COMPLEX = Rule(
@@ -85,7 +82,6 @@ MADE_COMPLEX = Rule(
         rf"Expected both inputs to be Half, Float or Double tensors but got {DTYPE} and {DTYPE}",
     ),
     applies=lambda facts: len(facts.dtypes) != 1,
-    references=(DTYPES,),
 )
 
 LINALG = Rule(
@@ -102,7 +98,6 @@ LINALG = Rule(
         r"Expected input and \w+ to have the same dtype, but input has dtype ?(\w+) and \w+ has dtype (\w+)",
         rf"tau dtype {DTYPE} does not match input dtype {DTYPE}",
     ),
-    references=(DTYPES,),
 )
 
 RULES = (MADE_COMPLEX, LINALG, QUANTILE)

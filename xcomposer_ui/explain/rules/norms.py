@@ -5,7 +5,7 @@ from __future__ import annotations
 from xcomposer_ui.core.messages import Text
 from xcomposer_ui.explain.references import AUTOCAST
 from xcomposer_ui.explain.rule import DTYPE, Facts, Rule, Verdicts
-from xcomposer_ui.explain.verdicts import ALL_FLOAT32, AS_IS, IF_PICTURE, ONE_HALF, clash, verdicts, where_cast
+from xcomposer_ui.explain.verdicts import ALL_FLOAT32, AS_IS, IF_PICTURE, ONE_HALF, clash, verdicts, where_cured
 
 _CPU_AUTOCAST = Text(
     "On the CPU torch.autocast does not touch normalisation layers; on CUDA it runs layer_norm in float32 and would "
@@ -75,7 +75,7 @@ def _norms(facts: Facts) -> set[str]:
 def _by_device(facts: Facts) -> Verdicts:
     on_cuda = bool(_norms(facts) & _CAST_ON_CUDA)
     cures = {"cpu": False, "cuda": on_cuda}.get(facts.device or "", None if on_cuda else False)
-    return where_cast(clash(facts), cures, _ON_CUDA)
+    return where_cured(clash(facts), "autocast", cures, _ON_CUDA)
 
 
 IN_A_NORM = Rule(

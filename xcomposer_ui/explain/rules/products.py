@@ -13,11 +13,11 @@ from xcomposer_ui.explain.verdicts import (
     ALL_FLOAT32,
     AS_IS,
     IF_FLOATS,
-    clash_of_vectors,
+    clash_of_floats,
     clash_promoted_on_cuda,
     clash_told,
     verdicts,
-    where_cast,
+    where_cured,
 )
 
 _PRODUCT = Text("A matrix product was given two dtypes", "矩阵乘法收到了两种 dtype")
@@ -49,7 +49,7 @@ def _in_a_layer(facts: Facts) -> Verdicts:
     meets_norm = bool(layers) and "_mha_block" not in layers[-1].function and facts.dtypes[1:2] in _HALF_WEIGHT
     if not meets_norm or facts.device == "cuda":
         return found
-    return where_cast(found, False if facts.device == "cpu" else None, _NORM_IS_NEXT)
+    return where_cured(found, "autocast", False if facts.device == "cpu" else None, _NORM_IS_NEXT)
 
 
 _HALF_WEIGHT = tuple((half,) for half in HALVES)
@@ -58,7 +58,7 @@ _HALF_WEIGHT = tuple((half,) for half in HALVES)
 def _product(facts: Facts) -> Verdicts:
     found = _in_a_layer(facts)
     unclear = facts.operation is None and not facts.call and re.match("self and mat|(?:mat)?2 must", facts.match[0])
-    return where_cast(found, None, _BIAS_OR_IN_PLACE) if unclear else found
+    return where_cured(found, "autocast", None, _BIAS_OR_IN_PLACE) if unclear else found
 
 
 _INPUT_AND_WEIGHT = (
@@ -188,6 +188,10 @@ MATMUL_ON_MPS = Rule(
     references=(MPS, AUTOCAST),
 )
 
+_VECTORS = Text(
+    "torch.matmul and `@` are cast; torch.mv on the CPU and torch.dot are not.",
+    "torch.matmul 和 `@` 会被转换；CPU 上的 torch.mv 以及 torch.dot 不会。",
+)
 VECTORS = Rule(
     family="vector_product_dtype_mismatch",
     title=Text("A product with a vector was given two dtypes", "与向量的乘积收到了两种 dtype"),
@@ -195,7 +199,7 @@ VECTORS = Rule(
         "A dot product or a matrix-vector product got {dtypes}; both must have one dtype.",
         "点积或矩阵与向量的乘积收到了 {dtypes}；两者须为同一种 dtype。",
     ),
-    verdicts=clash_of_vectors,
+    verdicts=lambda facts: clash_of_floats(facts, None, _VECTORS),
     patterns=(
         rf"addmv input tensors must have the same dtype, but got {DTYPE}, {DTYPE}, and {DTYPE}",
         rf"expected both vectors to have same dtype, but found {DTYPE} and {DTYPE}",
@@ -228,7 +232,7 @@ def _recurrent(facts: Facts) -> Verdicts:
         "那里请用 bfloat16，或 torch.no_grad()。",
     )
     found = clash_told(facts)
-    return found if facts.device == "cuda" else where_cast(found, None, why)
+    return found if facts.device == "cuda" else where_cured(found, "autocast", None, why)
 
 
 RECURRENT = Rule(
