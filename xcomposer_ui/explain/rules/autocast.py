@@ -200,17 +200,15 @@ FLATTENED = Rule(
     references=(FSDP,),
 )
 
-EXCHANGED = Rule(
-    family="sharded_dtype_mismatch",
+EXCHANGED = replace(
+    FLATTENED,
     title=Text("Ranks exchange tensors of one dtype only", "各进程之间只能交换同一种 dtype 的张量"),
     cause=Text(
         "A collective call of torch.distributed got a list with {dtypes}: weights or gradients of which a part was "
         "cast and the rest was not. Cast them to one dtype before the call.",
         "torch.distributed 的集合通信收到的列表中有 {dtypes}：权重或梯度只转换了一部分。请在调用前统一 dtype。",
     ),
-    verdicts=FLATTENED.verdicts,
     patterns=(rf"Invalid usage of tensors with different dtypes ?Found {DTYPE} and +{DTYPE}",),
-    references=(FSDP,),
 )
 
 _OVERFLOWS = Text(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from xcomposer_ui.core.messages import Text
 from xcomposer_ui.explain.references import AUTOCAST
 from xcomposer_ui.explain.rule import DTYPE, Facts, Rule, Verdicts
@@ -96,13 +98,11 @@ _NO_RULE = Text(
     "torch.autocast has no rule for batch_norm: both operands stay as they are.",
     "torch.autocast 没有 batch_norm 的规则：两个操作数保持原样。",
 )
-NATIVE_BATCH_NORM = Rule(
-    family="norm_dtype_mismatch",
-    title=IN_A_NORM.title,
-    cause=IN_A_NORM.cause,
+NATIVE_BATCH_NORM = replace(
+    IN_A_NORM,
     verdicts=verdicts((False, AS_IS), (False, _NO_RULE), (True, ONE_HALF), (True, ALL_FLOAT32)),
     patterns=(rf"Expected (?:weight|bias|running_mean|running_var) to have type {DTYPE} but got {DTYPE}",),
-    references=(AUTOCAST,),
+    applies=None,
 )
 
 
