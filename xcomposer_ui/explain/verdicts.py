@@ -102,6 +102,10 @@ WITHOUT_BFLOAT16 = verdicts(
     (None, _FLOAT16_UNCAST), (None, _FLOAT16_INSTEAD), (None, _FLOAT16_INSTEAD), (True, FLOAT32_RUNS)
 )
 
+GRADIENTS_ARE_HALF = Text(
+    "Its weights are half, so their gradients are half, which GradScaler does not unscale.",
+    "它的权重是半精度，梯度也是半精度，而 GradScaler 不会还原。",
+)
 QUANTISED = Text(
     "The weight is stored quantised: its own layer must unpack it, no cast does.",
     "权重以量化形式存储：须由它自己的层来解包，转换 dtype 无济于事。",

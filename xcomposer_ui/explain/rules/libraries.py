@@ -9,6 +9,7 @@ from xcomposer_ui.explain.rule import DTYPE, Facts, Rule, Verdicts
 from xcomposer_ui.explain.verdicts import (
     ALL_FLOAT32,
     AS_IS,
+    GRADIENTS_ARE_HALF,
     IF_OVERFLOW,
     NO_FLOAT64,
     NOT_LISTED,
@@ -174,16 +175,12 @@ _SCALER = Text(
     "bfloat16 has float32's range and needs no loss scaling: leave GradScaler out (`enabled=False`).",
     "bfloat16 的范围与 float32 相同，不需要损失缩放：请去掉 GradScaler（`enabled=False`）。",
 )
-_HALF_GRADIENTS = Text(
-    "Its weights are half, so their gradients are half, which GradScaler does not unscale.",
-    "它的权重是半精度，梯度也是半精度，而 GradScaler 不会还原。",
-)
 _NO_SCALER_NEEDED = Text("Float32 gradients can be unscaled.", "float32 的梯度可以还原。")
 
 
 def _unscaled(facts: Facts) -> Verdicts:
     if "float16" in facts.dtypes:
-        return {**same_for_all(False, _HALF_GRADIENTS), "full": (True, _NO_SCALER_NEEDED)}
+        return {**same_for_all(False, GRADIENTS_ARE_HALF), "full": (True, _NO_SCALER_NEEDED)}
     return verdicts((None, _SCALER), (None, _SCALER), (None, _SCALER), (True, _NO_SCALER_NEEDED))
 
 
