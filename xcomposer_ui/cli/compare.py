@@ -34,14 +34,14 @@ from xcomposer_ui.core.jsonl import first_request
 from xcomposer_ui.core.strategies import HALF_DTYPES
 from xcomposer_ui.runtime.runner import Runner
 
+HELP = "ask one question, or many, under every strategy"
 
-def add_to(commands: Any) -> None:
-    parser = commands.add_parser("compare", help="ask one question, or many, under every strategy")
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_compare_arguments(parser)
     parser.add_argument("--batch", metavar="FILE", help="JSONL, a question a line; results go to --output, resumably")
     parser.add_argument("--output", metavar="STEM", help="of the batch's .jsonl and .csv; beside its file by default")
     add_pool_flags(parser)
-    parser.set_defaults(execute=execute)
 
 
 def add_compare_arguments(parser: argparse.ArgumentParser) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
-from typing import Any
 
 from xcomposer_ui.cli.output import FAILED, INTERRUPTED, add_json_flag, figures, followed, print_json, tell
 from xcomposer_ui.cli.request_arguments import add_settings, runner_from, settings_given
@@ -21,9 +20,10 @@ from xcomposer_ui.finetuning.request import QUESTION_KINDS, FinetuningRequest
 from xcomposer_ui.finetuning.result import Finetuned, Finetuning, recipe_as_json
 from xcomposer_ui.finetuning.verdicts import verdict
 
+HELP = "fine-tune the embedded model under several recipes"
 
-def add_to(commands: Any) -> None:
-    parser = commands.add_parser("train", help="fine-tune the embedded model under several recipes")
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     defaults = FinetuningRequest()
     parser.add_argument(
         "--recipes",
@@ -36,7 +36,6 @@ def add_to(commands: Any) -> None:
     add_options(parser, ("device",))
     add_settings(parser, FinetuningRequest)
     add_json_flag(parser)
-    parser.set_defaults(execute=execute)
 
 
 def execute(arguments: argparse.Namespace) -> int:

@@ -6,21 +6,13 @@ import re
 from dataclasses import replace
 
 from xcomposer_ui.core.messages import Text
+from xcomposer_ui.core.units import BINARY_UNITS, GIB
 from xcomposer_ui.explain.references import CUDA_MEMORY, LOADING, xcomposer
 from xcomposer_ui.explain.rule import Facts, Rule
 from xcomposer_ui.explain.verdicts import PRECISION_UNRELATED, same_for_all, verdicts
 
-_GIB = {
-    "B": 2**-30,
-    "KiB": 2**-20,
-    "MiB": 2**-10,
-    "GiB": 1.0,
-    "TiB": 2.0**10,
-    "bytes": 2**-30,
-    "MB": 1e6 / 2**30,
-    "GB": 1e9 / 2**30,
-}
-_LARGE_GIB = 4.0
+_BYTES = {**dict(BINARY_UNITS), "TiB": 1 << 40, "bytes": 1, "MB": 1_000_000, "GB": 1_000_000_000}
+_LARGE_BYTES = 4 * GIB
 """A single allocation of this size or more is an operation's result: a 7B model's largest weight is 0.7 GiB."""
 
 _OOM = (
@@ -39,7 +31,7 @@ _OOM = (
 def _asks_much(facts: Facts) -> bool:
     asked = facts.match.groupdict().get("asked")
     found = re.match(r"([\d.]+) (\w+)", asked or "")
-    return found is not None and float(found[1]) * _GIB.get(found[2], 0.0) >= _LARGE_GIB
+    return found is not None and float(found[1]) * _BYTES.get(found[2], 0) >= _LARGE_BYTES
 
 
 _SMALLER = Text(
