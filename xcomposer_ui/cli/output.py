@@ -38,7 +38,7 @@ def print_json(document: Mapping[str, Any]) -> None:
     sys.stdout.flush()
 
 
-def note(text: str = "") -> None:
+def note(text: str) -> None:
     sys.stderr.write(text + "\n")
     sys.stderr.flush()
 

@@ -72,7 +72,7 @@ def traced_run(runner: Runner, request: Request) -> Traced:
     raise AssertionError("a traced run ended without its Traced event")
 
 
-def traced_as_json(traced: Traced, other: Traced | None = None) -> dict[str, Any]:
+def traced_as_json(traced: Traced, other: Traced | None) -> dict[str, Any]:
     """The flow in the field names that scripts rely on; with `other`, also `against` and `aligned`."""
     document = _as_json(traced)
     if other is not None:

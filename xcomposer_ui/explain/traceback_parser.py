@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from xcomposer_ui.explain.plain_text import plain_text
 
@@ -51,7 +51,10 @@ class Frame:
 
 @dataclass(frozen=True)
 class Raised:
-    """One exception: its class's name, its message (of several lines perhaps), its frames, outermost first."""
+    """One exception: its class's name, its message (of several lines perhaps), its frames, outermost first.
+
+    type: "" of a text that holds no exception.
+    """
 
     type: str
     message: str
@@ -62,18 +65,16 @@ class Raised:
         return f"{self.type}: {self.message}" if self.type else self.message
 
 
-@dataclass
+@dataclass(frozen=True)
 class Pasted:
     """The errors of a paste.
 
     text: all of it, without colours, prefixes and markup. errors: independent ones in the order in which they stand;
-    each is a chain, the last exception first, then those it was raised from. Without any, `frames` and `text` are all
-    there is to go by.
+    each is a chain, the last exception first, then those it was raised from. Without any, the text is the only one.
     """
 
     text: str
-    errors: list[list[Raised]] = field(default_factory=list)
-    frames: tuple[Frame, ...] = ()
+    errors: list[list[Raised]]
 
 
 def read(text: str) -> Pasted:
@@ -117,7 +118,8 @@ def read(text: str) -> Pasted:
         elif not in_traceback and _SUPERSEDED.match(line):
             errors = []
         index += 1
-    return Pasted(plain, _with_stack(errors, frames, in_traceback)[-MOST:], _outermost_first(frames))
+    errors = _with_stack(errors, frames, in_traceback)[-MOST:]
+    return Pasted(plain, errors or [[Raised("", plain, _outermost_first(frames))]])
 
 
 def _added(errors: list[list[Raised]], raised: Raised, *, joined: bool) -> list[list[Raised]]:
