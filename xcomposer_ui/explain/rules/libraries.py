@@ -7,8 +7,8 @@ from xcomposer_ui.core.result import Reference
 from xcomposer_ui.explain.references import AUTOCAST, BITSANDBYTES, FLASH_ATTENTION, FSDP, MPS, NUMERICS, ONNX
 from xcomposer_ui.explain.rule import DTYPE, Facts, Rule, Verdicts
 from xcomposer_ui.explain.verdicts import (
-    ALL_FLOAT32,
     AS_IS,
+    FLOATS_CLASH,
     GRADIENTS_ARE_HALF,
     IF_OVERFLOW,
     NO_FLOAT64,
@@ -32,7 +32,7 @@ ROTARY = Rule(
         "flash-attn 的旋转编码内核收到了 {dtypes}：query 或 key 是一种，cos、sin 表是另一种。"
         "请把表转换为 query 的 dtype（`cos.to(q.dtype)`）。",
     ),
-    verdicts=verdicts((False, AS_IS), (False, _EXTENSION), (True, ONE_HALF), (True, ALL_FLOAT32)),
+    verdicts={**FLOATS_CLASH, "autocast": (False, _EXTENSION)},
     patterns=(rf"[Ii]nput and cos/sin must have the same dtype, got {DTYPE} and {DTYPE}",),
     references=(FLASH_ATTENTION,),
 )

@@ -7,19 +7,13 @@ from dataclasses import replace
 from xcomposer_ui.core.messages import Text
 from xcomposer_ui.explain.references import AUTOCAST
 from xcomposer_ui.explain.rule import DTYPE, Facts, Rule, Verdicts
-from xcomposer_ui.explain.verdicts import ALL_FLOAT32, AS_IS, IF_PICTURE, ONE_HALF, clash, verdicts, where_cured
+from xcomposer_ui.explain.verdicts import AS_IS, FLOATS_CLASH, IF_PICTURE, clash, verdicts, where_cured
 
 _CPU_AUTOCAST = Text(
     "On the CPU torch.autocast does not touch normalisation layers; on CUDA it runs layer_norm in float32 and would "
     "cure it.",
     "在 CPU 上 torch.autocast 不处理归一化层；在 CUDA 上它以 float32 计算 layer_norm，可以解决。",
 )
-
-
-def _half_weights(facts: Facts) -> Verdicts:
-    """The message of group_norm contains "(CPU)" on CUDA too, where autocast computes it in float32."""
-    cured = facts.device == "cuda"
-    return verdicts((False, AS_IS), (cured, _CPU_AUTOCAST), (True, ONE_HALF), (True, ALL_FLOAT32))
 
 
 CPU_HALF_WEIGHTS = Rule(
@@ -34,7 +28,8 @@ CPU_HALF_WEIGHTS = Rule(
         "LayerNorm、GroupNorm 或 BatchNorm 的权重是半精度，输入却是 float32（或另一种半精度）。"
         "CPU 只接受两种组合：两者 dtype 相同，或半精度输入配 float32 权重。",
     ),
-    verdicts=_half_weights,
+    # The message of group_norm contains "(CPU)" on CUDA too, where autocast computes it in float32.
+    verdicts=lambda facts: {**FLOATS_CLASH, "autocast": (facts.device == "cuda", _CPU_AUTOCAST)},
     patterns=(rf"mixed dtype \(CPU\): expect (?:\w+ )+to have scalar type of {DTYPE}",),
     references=(AUTOCAST,),
 )
@@ -100,7 +95,7 @@ _NO_RULE = Text(
 )
 NATIVE_BATCH_NORM = replace(
     IN_A_NORM,
-    verdicts=verdicts((False, AS_IS), (False, _NO_RULE), (True, ONE_HALF), (True, ALL_FLOAT32)),
+    verdicts={**FLOATS_CLASH, "autocast": (False, _NO_RULE)},
     patterns=(rf"Expected (?:weight|bias|running_mean|running_var) to have type {DTYPE} but got {DTYPE}",),
     applies=None,
 )
