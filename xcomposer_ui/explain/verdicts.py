@@ -60,6 +60,10 @@ IF_BOTH_FLOATS = Text(
     "stay integers.",
     "取决于报错没有写明的两种 dtype：两种浮点类型会统一，整数仍是整数。",
 )
+FLOAT32_AND_FLOAT64 = Text(
+    "PyTorch computes it in float32 and float64 only: with two half tensors a kernel is missing.",
+    "PyTorch 只以 float32 和 float64 计算它：两个半精度张量会遇到缺失的内核。",
+)
 STAYS_COMPLEX = Text(
     "No strategy changes a complex dtype: take `.real`, `.abs()` or `torch.view_as_real` where it is made.",
     "没有策略会改变复数 dtype：请在生成处取 `.real`、`.abs()` 或 `torch.view_as_real`。",
@@ -131,6 +135,10 @@ WITHIN_AUTOCAST = Text(
     "one further out changes nothing here.",
     "从回溯可见，这一运算所在的代码自己设置了 torch.autocast（开启或关闭）：在更外层再用它不起作用。",
 )
+_BY_DEVICE = Text(
+    "It depends on the device: torch.autocast has a rule for this operation on the CPU or on CUDA, and not on both.",
+    "取决于设备：对这一运算，torch.autocast 只在 CPU 或 CUDA 之一上有规则。",
+)
 
 
 def _writes_in_place(code: str) -> bool:
@@ -147,9 +155,11 @@ def clash(facts: Facts) -> Verdicts:
     """Two dtypes in an operation that autocast casts on CPU and CUDA, unless the facts show another kind of call."""
     if unusual := _unusual(facts):
         return unusual
-    if facts.operation is not None and (found := _by_operation(facts.operation, facts.device)) is not None:
-        return found
+    cast = facts.operation is None or casts(facts.operation, facts.device)
+    if cast is None:
+        return {**FLOATS_CLASH, "autocast": (None, _BY_DEVICE)}
     for applies, why in (
+        (not cast, NOT_LISTED),
         (_writes_in_place(facts.call), WRITES_IN_PLACE),
         (EXTENSION.search(facts.call), IN_AN_EXTENSION),
         (facts.under_autocast, WITHIN_AUTOCAST),
@@ -163,20 +173,6 @@ def clash_told(facts: Facts) -> Verdicts:
     """As `clash`, where the message itself tells the operation: a source line may show a call around it only."""
     seen_in_source = facts.operation is not None and not facts.operation.startswith("aten.")
     return clash(replace(facts, operation=None) if seen_in_source else facts)
-
-
-_BY_DEVICE = Text(
-    "It depends on the device: torch.autocast has a rule for this operation on the CPU or on CUDA, and not on both.",
-    "取决于设备：对这一运算，torch.autocast 只在 CPU 或 CUDA 之一上有规则。",
-)
-
-
-def _by_operation(operation: str, device: str | None) -> Verdicts | None:
-    """The verdicts by the operation that raised; None where autocast casts it."""
-    cast = casts(operation, device)
-    if cast is None:
-        return {**FLOATS_CLASH, "autocast": (None, _BY_DEVICE)}
-    return None if cast else {**FLOATS_CLASH, "autocast": (False, NOT_LISTED)}
 
 
 def clash_unlisted(facts: Facts) -> Verdicts:
@@ -197,12 +193,6 @@ def clash_promoted_on_cuda(facts: Facts) -> Verdicts:
 def where_cured(found: Verdicts, strategy: str, cures: bool | None, why: Text) -> Verdicts:
     """`found`, with another verdict on `strategy` if that one is that it cures the failure."""
     return {**found, strategy: (cures, why)} if found[strategy][0] else found
-
-
-FLOAT32_AND_FLOAT64 = Text(
-    "PyTorch computes it in float32 and float64 only: with two half tensors a kernel is missing.",
-    "PyTorch 只以 float32 和 float64 计算它：两个半精度张量会遇到缺失的内核。",
-)
 
 
 def clash_of_floats(facts: Facts, cures: bool | None, why: Text) -> Verdicts:

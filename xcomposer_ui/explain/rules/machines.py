@@ -16,13 +16,10 @@ _LARGE_BYTES = 4 * GIB
 """A single allocation of this size or more is an operation's result: a 7B model's largest weight is 0.7 GiB."""
 
 _OOM = (
-    r"CUDA out of memory\. Tried to allocate (?P<asked>[\d.]+ \w+)",
+    r"(?:CUDA|XPU|HIP|NPU) out of memory\. Tried to allocate (?P<asked>[\d.]+ \w+)",
     r"MPS backend out of memory \(.{0,200}?Tried to allocate (?P<asked>[\d.]+ \w+)",
     r"DefaultCPUAllocator: (?:can't allocate memory: you tried to allocate (?P<asked>\d+ bytes)|not enough memory)",
     r"Tried to allocate (?P<asked>[\d.]+ [KMGT]iB)\.? ?\(?GPU \d+",
-    r"XPU out of memory\. Tried to allocate (?P<asked>[\d.]+ \w+)",
-    r"HIP out of memory\. Tried to allocate (?P<asked>[\d.]+ \w+)",
-    r"NPU out of memory\. Tried to allocate (?P<asked>[\d.]+ \w+)",
     r"CUDA runtime error: out of memory",
     r"Invalid buffer size: (?P<asked>[\d.]+ [KMGT]i?B)",  # Metal
 )

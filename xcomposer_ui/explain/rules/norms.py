@@ -14,8 +14,6 @@ _CPU_AUTOCAST = Text(
     "cure it.",
     "在 CPU 上 torch.autocast 不处理归一化层；在 CUDA 上它以 float32 计算 layer_norm，可以解决。",
 )
-
-
 CPU_HALF_WEIGHTS = Rule(
     family="norm_dtype_mismatch",
     title=Text(
