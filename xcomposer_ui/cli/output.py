@@ -59,7 +59,7 @@ def tell(text: str, *, as_json: bool) -> None:
         print(text, flush=True)
 
 
-def followed(events: Generator[Event, None, None], line_of: Callable[[Event], str | None]) -> tuple[Event | None, bool]:
+def followed(events: Generator[Event, None, None], line_of: Callable[[Any], str | None]) -> tuple[Event | None, bool]:
     """(the last of `events`, whether an interrupt stopped them), with each line that differs from the last on stderr.
 
     line_of: None for an event that is passed over; where every one is, the last is None.

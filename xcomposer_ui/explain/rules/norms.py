@@ -54,17 +54,16 @@ _ON_CUDA = Text(
     "在 CUDA 上 torch.autocast 以 float32 计算 layer_norm 和 group_norm，可以解决；在 CPU 上它不处理，"
     "batch_norm 在两者上都不处理。",
 )
-_CAST_ON_CUDA = frozenset({"layer_norm", "group_norm"})
+_CAST_ON_CUDA = {"layer_norm", "group_norm"}
+_NORMS = {*_CAST_ON_CUDA, "batch_norm", "instance_norm"}
+_FILES = {"normalization.py": "layer_norm", "batchnorm.py": "batch_norm"}
 
 
 def _norms(facts: Facts) -> set[str]:
     """The normalisation in the traceback's last frame: torch's function for it, or the file of its module."""
     functions = {frame.function for frame in facts.frames[-2:]}
-    named = functions & {*_CAST_ON_CUDA, "batch_norm", "instance_norm"}
-    if not named and facts.frames:
-        named |= {"layer_norm"} if facts.frames[-1].file.endswith("normalization.py") else set()
-        named |= {"batch_norm"} if facts.frames[-1].file.endswith("batchnorm.py") else set()
-    return named
+    file = facts.frames[-1].file if facts.frames else ""
+    return functions & _NORMS or {norm for ending, norm in _FILES.items() if file.endswith(ending)}
 
 
 def _by_device(facts: Facts) -> Verdicts:
