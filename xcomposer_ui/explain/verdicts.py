@@ -209,6 +209,6 @@ def _unusual(facts: Facts) -> Verdicts | None:
         return same_for_all(False, QUANTISED)
     if facts.has_integers:
         return INTEGERS_CLASH
-    if facts.has_double or any(dtype.startswith("complex") for dtype in facts.dtypes):
+    if facts.has_double or facts.has_complex:
         return DOUBLES_CLASH
     return None

@@ -124,7 +124,7 @@ _IF_HALF = Text(
 
 def _float32_only(facts: Facts) -> Verdicts:
     """By the dtype that met. A message that lists what the routine takes does not tell it."""
-    if any(dtype.startswith("complex") for dtype in facts.dtypes):
+    if facts.has_complex:
         return same_for_all(False, STAYS_COMPLEX)
     unified = False, _NEITHER_HALF
     if facts.has_integers:
