@@ -11,6 +11,7 @@ from xcomposer_ui.core.strategies import HALF_DTYPES, STRATEGIES
 from xcomposer_ui.explain.autocast_operations import operation_in, operation_named
 from xcomposer_ui.explain.dtype_names import completed, dtypes_in
 from xcomposer_ui.explain.locate import place
+from xcomposer_ui.explain.references import DTYPES
 from xcomposer_ui.explain.remedy_code import remedy_code
 from xcomposer_ui.explain.rule import Facts, Rule
 from xcomposer_ui.explain.rules import RULES
@@ -102,7 +103,7 @@ def _explanation(rule: Rule, facts: Facts) -> Explanation:
         cause=_with_facts(rule, facts),
         dtypes=facts.dtypes,
         fixes=_fixes(rule, facts),
-        references=rule.references,
+        references=rule.references or ((DTYPES,) if facts.dtypes else ()),
         where=place(facts.frames),
         clash=rule.is_clash(facts),
     )

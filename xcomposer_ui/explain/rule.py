@@ -10,7 +10,6 @@ from functools import cached_property
 from xcomposer_ui.core.messages import Text
 from xcomposer_ui.core.result import Reference
 from xcomposer_ui.explain.dtype_names import HALVES, INTEGERS
-from xcomposer_ui.explain.references import DTYPES
 from xcomposer_ui.explain.traceback_parser import Frame
 
 DTYPE = r"((?:(?:struct|class) )?(?:(?:unsigned|signed) )?[A-Za-z_][\w:.]*(?:<[\w: .]+>)?(?: long| int| char)*)"
@@ -114,7 +113,7 @@ class Rule:
     cause: `{dtypes}` in it stands for the dtypes that met.
     verdicts: by strategy, or a function of the facts. applies: a further condition.
     names_dtypes: False where the message may name dtypes that are no part of the failure.
-    references: PyTorch's page on dtypes, unless others say more.
+    references: without any, PyTorch's page on dtypes where the message names some.
     """
 
     family: str
@@ -125,7 +124,7 @@ class Rule:
     whole: tuple[str, ...] = ()
     applies: Callable[[Facts], bool] | None = None
     names_dtypes: bool = True
-    references: tuple[Reference, ...] = (DTYPES,)
+    references: tuple[Reference, ...] = ()
 
     @cached_property
     def anywhere(self) -> tuple[re.Pattern[str], ...]:

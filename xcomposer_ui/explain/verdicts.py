@@ -180,6 +180,12 @@ def clash_unlisted(facts: Facts) -> Verdicts:
     return clash_of_floats(facts, False, NOT_LISTED)
 
 
+def clash_partly_listed(facts: Facts, why: Text) -> Verdicts:
+    """As `clash_unlisted`, but whether autocast cures a clash of 16 and 32 bits depends on what `why` names."""
+    usual = not facts.has_integers and not facts.has_double
+    return {**clash_unlisted(facts), **({"autocast": (None, why)} if usual else {})}
+
+
 def clash_promoted_on_cuda(facts: Facts) -> Verdicts:
     """Two dtypes in an operation that autocast casts on CUDA but not on the CPU."""
     cures = {"cpu": False, "cuda": True}.get(facts.device or "")

@@ -13,7 +13,7 @@ from xcomposer_ui.explain.verdicts import (
     GRADIENTS_ARE_HALF,
     IF_OVERFLOW,
     ONE_HALF,
-    clash_of_floats,
+    clash_partly_listed,
     same_for_all,
     verdicts,
 )
@@ -122,7 +122,7 @@ BACKWARD = Rule(
         "target to the prediction's dtype.",
         "损失函数比较了两种 dtype，或传回的梯度与张量 dtype 不同：{dtypes}。请把目标转换成预测值的 dtype。",
     ),
-    verdicts=lambda facts: clash_of_floats(facts, None, _LOSS),
+    verdicts=lambda facts: clash_partly_listed(facts, _LOSS),
     patterns=(
         rf"Found dtype {DTYPE} but expected {DTYPE}",
         rf"expected dtype {DTYPE} but got dtype {DTYPE}",  # PyTorch 1.5

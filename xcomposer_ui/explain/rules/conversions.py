@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xcomposer_ui.core.messages import Text
 from xcomposer_ui.explain.dtype_names import EIGHT_BITS, HALVES
-from xcomposer_ui.explain.references import NUMERICS
+from xcomposer_ui.explain.references import DTYPES, NUMERICS
 from xcomposer_ui.explain.rule import DTYPE, Facts, Rule, Verdicts
 from xcomposer_ui.explain.verdicts import (
     IF_PICTURE,
@@ -102,6 +102,7 @@ TO_NUMPY = Rule(
     ),
     verdicts=_to_numpy,
     patterns=(r"Got unsupported ScalarType (\w+)",),
+    references=(DTYPES,),
 )
 
 FROM_NUMPY = Rule(
@@ -118,6 +119,7 @@ FROM_NUMPY = Rule(
         r"Cannot cast ufunc '\w+' output from dtype\('(\w+)'\) to dtype\('(\w+)'\)",
         r"Cannot handle this data type: \([\d, ]+\), ([<|]\w\d)",
     ),
+    references=(DTYPES,),
 )
 
 _RESULT = Text(
@@ -168,6 +170,7 @@ RESULT = Rule(
         rf"expects a complex output tensor, but got {DTYPE}",
         r"Integer division with addcdiv is no longer supported",
     ),
+    references=(DTYPES,),
 )
 
 _INTEGER = "Long|Int|Short|Char|Byte|Bool"
@@ -209,6 +212,7 @@ FLOAT_NEEDED = Rule(
         r"For integral input tensors, argument (?:beta|alpha) must not be a floating point number",
         r"Expected \w+ to have floating point type, but got ([\w.]+)",
     ),
+    references=(DTYPES,),
 )
 
 _FLOATS_ONLY = Text(
@@ -226,6 +230,7 @@ MODULE_CAST = Rule(
     ),
     verdicts=same_for_all(None, _FLOATS_ONLY),
     patterns=(r"nn\.Module\.to only accepts floating point or complex dtypes, but got desired dtype=(torch\.\w+)",),
+    references=(DTYPES,),
 )
 
 INTEGER_NEEDED = Rule(
@@ -244,6 +249,7 @@ INTEGER_NEEDED = Rule(
         r"torch\.iinfo\(\) requires an integer input type",
         r"(?:input_lengths|target_lengths) must be integral",
     ),
+    references=(DTYPES,),
 )
 
 ARGUMENT = Rule(
@@ -261,6 +267,7 @@ ARGUMENT = Rule(
         r"received an invalid combination of arguments - got \([^()]*\bdtype=(?!torch\.dtype|NoneType)(\w+)",
         r"Invalid device string: '(b?float(?:16|32|64)|half|u?int\d+)'",
     ),
+    references=(DTYPES,),
 )
 
 BOOLEAN = Rule(
@@ -273,6 +280,7 @@ BOOLEAN = Rule(
     verdicts=INTEGERS_UNCHANGED,
     patterns=(r"(?:Subtraction|Negation), the `-` operator, (?:with two bool tensors|on a bool tensor|with a bool)",),
     names_dtypes=False,
+    references=(DTYPES,),
 )
 
 RULES = (OVERFLOW, TO_NUMPY, FROM_NUMPY, ARGUMENT, RESULT, FLOAT_NEEDED, MODULE_CAST, INTEGER_NEEDED, BOOLEAN)

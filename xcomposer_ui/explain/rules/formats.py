@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from xcomposer_ui.core.messages import Text
-from xcomposer_ui.explain.references import BITSANDBYTES
+from xcomposer_ui.explain.references import BITSANDBYTES, DTYPES
 from xcomposer_ui.explain.rule import DTYPE, STATED, Rule
 from xcomposer_ui.explain.verdicts import FLOATS_CLASH, STAYS_COMPLEX, same_for_all
 
@@ -35,6 +35,7 @@ COMPLEX = Rule(
         r"(Complex\w+)",
     ),
     whole=(rf"{_NO_COMPLEX}(?: on \w+)?",),
+    references=(DTYPES,),
 )
 
 _MAKES_NO_COMPLEX = Text(
@@ -55,6 +56,7 @@ COMPLEX_NEEDED = Rule(
         r"istft requires a complex-valued input tensor",
         r"Only supports complex dtypes, but found: (\w+)",
     ),
+    references=(DTYPES,),
 )
 
 _SOME_IN_HALF = Text(
@@ -86,6 +88,7 @@ FLOAT8 = Rule(
         rf"Trying to convert {_FLOAT8} to the MPS backend but it does not have support for that dtype",
         r"Expected mat_[ab] to be (?:Float8 or Float4_x2|Float8) matrix got (\w+)",
     ),
+    references=(DTYPES,),
 )
 
 FLOAT8_MEETS = Rule(
@@ -97,6 +100,7 @@ FLOAT8_MEETS = Rule(
     ),
     verdicts=_FLOAT8_VERDICTS,
     patterns=(rf"Promotion for Float8 Types is not supported, attempted to promote {DTYPE} and {DTYPE}",),
+    references=(DTYPES,),
 )
 
 _STAYS_PACKED = Text(

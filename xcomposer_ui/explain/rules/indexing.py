@@ -8,7 +8,7 @@ from dataclasses import replace
 from xcomposer_ui.core.messages import Text
 from xcomposer_ui.explain.autocast_operations import casts
 from xcomposer_ui.explain.dtype_names import HALVES
-from xcomposer_ui.explain.references import AUTOCAST
+from xcomposer_ui.explain.references import AUTOCAST, DTYPES
 from xcomposer_ui.explain.rule import DTYPE, Facts, Rule, Verdicts
 from xcomposer_ui.explain.verdicts import (
     ALL_FLOAT32,
@@ -99,6 +99,7 @@ WRITE = Rule(
     ),
     verdicts=_write,
     patterns=_WRITES,
+    references=(DTYPES,),
 )
 
 SCATTER = replace(
@@ -156,6 +157,7 @@ INDEX = Rule(
     ),
     whole=(r"only integer tensors of a single element can be converted to an index",),
     applies=_indexes,
+    references=(DTYPES,),
 )
 
 
@@ -176,6 +178,7 @@ MASK = Rule(
         rf"Expected mask to be of ScalarType Bool, but got {DTYPE}",
         r"expected condition to be a boolean tensor",
     ),
+    references=(DTYPES,),
 )
 
 
@@ -194,6 +197,7 @@ TARGET = Rule(
         # CUDA's kernels of this name dispatch on the targets; the others, and the CPU's, on the scores.
         r"\"nll_loss\w*_index\" not implemented for '(Int|Float|Half|BFloat16|Double|Short)'",
     ),
+    references=(DTYPES,),
 )
 
 RULES = (AUTOCAST_WRITE, WRITE, SCATTER, INDEX, MASK, TARGET)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from xcomposer_ui.core.messages import Text
+from xcomposer_ui.explain.references import DTYPES
 from xcomposer_ui.explain.rule import DTYPE, Facts, Rule, Verdicts
 from xcomposer_ui.explain.rules.operands import OPERANDS
 from xcomposer_ui.explain.verdicts import (
@@ -12,7 +13,7 @@ from xcomposer_ui.explain.verdicts import (
     FLOAT32_AND_FLOAT64,
     IF_BOTH_FLOATS,
     clash,
-    clash_of_floats,
+    clash_partly_listed,
     verdicts,
     where_cured,
 )
@@ -50,6 +51,7 @@ QUANTILE = Rule(
         **({"autocast": (False, _QUANTILE_ON_CPU)} if facts.device == "cuda" else {}),
     },
     whole=(r"quantile\(\) q tensor must be same dtype as the input tensor",),
+    references=(DTYPES,),
 )
 
 _COMPLEX_OF_HALVES = Text(
@@ -66,7 +68,7 @@ _POLAR = Text(
 
 
 def _complex(facts: Facts) -> Verdicts:
-    return where_cured(clash_of_floats(facts, None, _POLAR), "unified", None, _COMPLEX_OF_HALVES)
+    return where_cured(clash_partly_listed(facts, _POLAR), "unified", None, _COMPLEX_OF_HALVES)
 
 
 MADE_COMPLEX = Rule(
@@ -82,6 +84,7 @@ MADE_COMPLEX = Rule(
         rf"Expected both inputs to be Half, Float or Double tensors but got {DTYPE} and {DTYPE}",
     ),
     applies=lambda facts: len(facts.dtypes) != 1,
+    references=(DTYPES,),
 )
 
 LINALG = Rule(
@@ -98,6 +101,7 @@ LINALG = Rule(
         r"Expected input and \w+ to have the same dtype, but input has dtype ?(\w+) and \w+ has dtype (\w+)",
         rf"tau dtype {DTYPE} does not match input dtype {DTYPE}",
     ),
+    references=(DTYPES,),
 )
 
 RULES = (MADE_COMPLEX, LINALG, QUANTILE)

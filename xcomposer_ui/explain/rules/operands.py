@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from xcomposer_ui.core.messages import Text
-from xcomposer_ui.explain.references import AUTOCAST, MPS
+from xcomposer_ui.explain.references import AUTOCAST, DTYPES, MPS
 from xcomposer_ui.explain.rule import DTYPE, Facts, Rule, Verdicts
 from xcomposer_ui.explain.verdicts import (
     AS_IS,
@@ -83,6 +83,7 @@ QUANTISED_LAYER = Rule(
     verdicts=verdicts((False, AS_IS), (False, IN_AN_EXTENSION), (False, _ONLY_FLOAT32), (True, _FLOAT32_IN)),
     patterns=(rf"\bscalar type {DTYPE} but found {DTYPE}",),
     applies=lambda facts: facts.dtypes[:1] == ("float32",) and not facts.has_integers and _is_quantised(facts),
+    references=(DTYPES,),
 )
 
 
@@ -147,6 +148,7 @@ UNLISTED = Rule(
         r"Expected self\.dtype\(\) == other\.dtype\(\)(?: to be true, but got false.*)?",
     ),
     applies=_is_one_operation_s,
+    references=(DTYPES,),
 )
 
 

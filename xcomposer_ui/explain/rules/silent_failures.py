@@ -58,7 +58,6 @@ EMPTY = Rule(
     ),
     verdicts=same_for_all(None, _NOT_ALWAYS_PRECISION),
     patterns=(r"the model ended its answer before its first word", r"模型在写出第一个字之前就结束了答案"),
-    references=(),
 )
 
 _OTHER_RECIPE = Text(
