@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from xcomposer_ui.cli.serve import add_serve_arguments, settings_from_arguments
+from xcomposer_ui.cli.serve import add_arguments, settings_from_arguments
 from xcomposer_ui.core.errors import UserError
 
 USERS_MISTAKE = 2
@@ -16,7 +16,7 @@ INTERRUPTED = 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve the page until it is interrupted, and return the exit status. A user's mistake is one line on stderr."""
     parser = argparse.ArgumentParser(prog="app.py", description="Serve the XComposer precision lab.")
-    add_serve_arguments(parser)
+    add_arguments(parser)
     chosen = parser.parse_args(arguments)
     try:
         settings = settings_from_arguments(chosen)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from importlib import import_module
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from xcomposer_ui import __version__
 from xcomposer_ui.cli.output import note
@@ -29,8 +29,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     given = sys.argv[1:] if arguments is None else list(arguments)
-    for module in _modules(given):
-        module.add_to(commands)
+    # The command that is named first, and no other: each module costs time at the start. Else all.
+    for name in given[:1] if given and given[0] in COMMANDS else COMMANDS:
+        module = import_module(f"xcomposer_ui.cli.{name.replace('-', '_')}")
+        command = commands.add_parser(name, help=module.HELP)
+        module.add_arguments(command)
+        command.set_defaults(execute=module.execute)
     chosen = parser.parse_args(given)
     try:
         status: int = chosen.execute(chosen)
@@ -40,12 +44,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     return status
-
-
-def _modules(given: Sequence[str]) -> Iterator[Any]:
-    """The module of the command that is named first, and of no other: each costs time at the start. Else all."""
-    for name in given[:1] if given and given[0] in COMMANDS else COMMANDS:
-        yield import_module(f"xcomposer_ui.cli.{name.replace('-', '_')}")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from xcomposer_ui.core.errors import UserError
-from xcomposer_ui.core.image_metadata import MOST_PARTS, orientation_of, without_metadata
+from xcomposer_ui.core.image_headers import MOST_PARTS
+from xcomposer_ui.core.image_metadata import orientation_of, without_metadata
 from xcomposer_ui.core.images import open_picture
 
 MIB = 1 << 20

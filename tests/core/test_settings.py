@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import app
-from xcomposer_ui.cli.serve import add_serve_arguments, settings_from_arguments
+from xcomposer_ui.cli.serve import add_arguments, settings_from_arguments
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.settings import EMBEDDED, Settings, settings_from
 
@@ -20,7 +20,7 @@ ROOT = Path(app.__file__).resolve().parent
 
 def parsed(*flags: str) -> Settings:
     parser = argparse.ArgumentParser()
-    add_serve_arguments(parser)
+    add_arguments(parser)
     return settings_from_arguments(parser.parse_args(flags))
 
 

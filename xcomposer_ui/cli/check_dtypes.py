@@ -7,7 +7,6 @@ Exit 0: no strategy clashes. 3: some do. 4: no tiny model of the architecture ca
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 from xcomposer_ui.cli.output import FAILED, UNKNOWN, add_json_flag, note, print_json, show
 from xcomposer_ui.core.strategies import HALF_DTYPES, checked_half
@@ -16,8 +15,10 @@ from xcomposer_ui.tracing.lint import Boundary, Lint, LintCase, lint_as_json
 BOTH = "both"
 
 
-def add_to(commands: Any) -> None:
-    parser = commands.add_parser("check-dtypes", help="will this transformers model's dtypes clash, and where")
+HELP = "will this transformers model's dtypes clash, and where"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "model",
         metavar="FOLDER_OR_CLASS",
@@ -25,7 +26,6 @@ def add_to(commands: Any) -> None:
     )
     parser.add_argument("--half", default=BOTH, metavar=f"{'|'.join(HALF_DTYPES)}|{BOTH}", help="the 16-bit type")
     add_json_flag(parser)
-    parser.set_defaults(execute=execute)
 
 
 def execute(arguments: argparse.Namespace) -> int:

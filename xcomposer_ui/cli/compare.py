@@ -7,15 +7,13 @@ printed.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Generator
-from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from xcomposer_ui.cli.batch import BatchProgress, add_pool_flags, pool_from, refuse_pool
-from xcomposer_ui.cli.output import FAILED, INTERRUPTED, figures, loading_line, note, print_json, tell
+from xcomposer_ui.cli.output import FAILED, INTERRUPTED, figures, followed, loading_line, print_json, tell
 from xcomposer_ui.cli.request_arguments import (
     add_request_arguments,
     add_settings,
@@ -24,7 +22,7 @@ from xcomposer_ui.cli.request_arguments import (
     runner_from,
     settings_given,
 )
-from xcomposer_ui.compare.batch import Results, compare_file, compare_file_in, shared_settings
+from xcomposer_ui.compare.batch import Results, compare_file, compare_file_in
 from xcomposer_ui.compare.comparison import Comparison, comparison_as_json
 from xcomposer_ui.compare.document import context_as_json
 from xcomposer_ui.compare.execution import ComparisonProgress, ComparisonSettings, compare, memory_queries
@@ -36,14 +34,14 @@ from xcomposer_ui.core.jsonl import first_request
 from xcomposer_ui.core.strategies import HALF_DTYPES
 from xcomposer_ui.runtime.runner import Runner
 
+HELP = "ask one question, or many, under every strategy"
 
-def add_to(commands: Any) -> None:
-    parser = commands.add_parser("compare", help="ask one question, or many, under every strategy")
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_compare_arguments(parser)
     parser.add_argument("--batch", metavar="FILE", help="JSONL, a question a line; results go to --output, resumably")
     parser.add_argument("--output", metavar="STEM", help="of the batch's .jsonl and .csv; beside its file by default")
     add_pool_flags(parser)
-    parser.set_defaults(execute=execute)
 
 
 def add_compare_arguments(parser: argparse.ArgumentParser) -> None:
@@ -91,7 +89,10 @@ def compared(
     request = request_given(arguments)
     settings = settings_of(arguments)
     refuse_what_does_not_fit(runner, arguments, memory_queries(runner, request, settings))
-    comparison, interrupted = _finished(compare(runner, request, settings))
+    step, interrupted = followed(compare(runner, request, settings), _line)
+    comparison = Comparison(()) if step is None else step.comparison
+    if interrupted:
+        comparison = replace(comparison, stopped=True)
     context = context_as_json(request, comparison, with_picture=with_picture)
     return comparison, comparison_as_json(comparison, context), interrupted
 
@@ -111,20 +112,6 @@ def describe(comparison: Comparison, *, as_json: bool) -> None:
     tell("\n".join(filter(None, [*lines, verdict(comparison), host_bound(comparison)])), as_json=as_json)
 
 
-def _finished(steps: Generator[ComparisonProgress, None, None]) -> tuple[Comparison, bool]:
-    """(comparison, whether an interrupt stopped it), with progress on stderr."""
-    comparison, shown = Comparison(()), ""
-    try:
-        with closing(steps):
-            for step in steps:
-                comparison = step.comparison
-                if (line := _line(step)) != shown:
-                    note(shown := line)
-    except KeyboardInterrupt:
-        return replace(comparison, stopped=True), True
-    return comparison, False
-
-
 def _line(step: ComparisonProgress) -> str:
     if isinstance(step.event, Loading):
         return loading_line(step.event)
@@ -136,7 +123,15 @@ def _batch(runner: Runner, arguments: argparse.Namespace) -> int:
     file = Path(arguments.batch)
     stem = Path(arguments.output) if arguments.output else file.with_name(file.stem + ".compared")
     settings, defaults, lab = settings_of(arguments), settings_given(arguments), runner.settings
-    results = Results(stem, shared_settings(settings, defaults, lab.model, lab.device, runner.half()))
+    shared = {
+        "model": lab.model,
+        "device": lab.device,
+        "halves": list(settings.halves or (runner.half(),)),
+        "repeats": settings.repeats,
+        "divergence": settings.divergence,
+        **defaults,
+    }
+    results = Results(stem, shared)
     if first := first_request(file, defaults, results):
         refuse_what_does_not_fit(runner, arguments, memory_queries(runner, first, settings))
     progress = BatchProgress(lambda record: " done", keep=lambda record: record)

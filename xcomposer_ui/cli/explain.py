@@ -9,7 +9,6 @@ import argparse
 import sys
 from pathlib import Path
 from textwrap import indent
-from typing import Any
 
 from xcomposer_ui.cli.output import UNKNOWN, add_json_flag, show
 from xcomposer_ui.core.files import read_text
@@ -21,12 +20,13 @@ LONGEST_TEXT = 1_000_000
 """Characters, the last ones of a pasted log, because the error is at its end."""
 
 
-def add_to(commands: Any) -> None:
-    parser = commands.add_parser("explain", help="explain a pasted error message or traceback")
+HELP = "explain a pasted error message or traceback"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", nargs="?", metavar="FILE", help="a text file; without it, standard input")
     parser.add_argument("--lang", choices=LANGUAGES, default="en")
     add_json_flag(parser)
-    parser.set_defaults(execute=execute)
 
 
 def execute(arguments: argparse.Namespace) -> int:

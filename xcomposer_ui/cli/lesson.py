@@ -22,9 +22,10 @@ from xcomposer_ui.lesson.step import Step, lesson
 from xcomposer_ui.planning.fit import FitChecker
 from xcomposer_ui.planning.planner_process import PlannerProcess
 
+HELP = "run the lesson's steps here, and write its papers"
 
-def add_to(commands: Any) -> None:
-    parser = commands.add_parser("lesson", help="run the lesson's steps here, and write its papers")
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--check", action="store_true", help="run every step, and compare with its expected answer")
     parser.add_argument("--answers", metavar="FILE", help="write the teacher's page, with the figures of --check")
     parser.add_argument("--worksheet", metavar="FILE", help="write the worksheet without answers")
@@ -38,7 +39,6 @@ def add_to(commands: Any) -> None:
     )
     add_options(parser, ("half", "model", "device"))
     add_json_flag(parser)
-    parser.set_defaults(execute=execute)
 
 
 def execute(arguments: argparse.Namespace) -> int:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Generator, Mapping
+from contextlib import closing
+from typing import Any, TypeVar
 
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.events import Loading
 from xcomposer_ui.core.metrics import Record, Source, metrics
+
+Event = TypeVar("Event")
 
 FAILED = 3
 UNKNOWN = 4
@@ -35,7 +38,7 @@ def print_json(document: Mapping[str, Any]) -> None:
     sys.stdout.flush()
 
 
-def note(text: str = "") -> None:
+def note(text: str) -> None:
     sys.stderr.write(text + "\n")
     sys.stderr.flush()
 
@@ -54,6 +57,25 @@ def tell(text: str, *, as_json: bool) -> None:
         note(text)
     else:
         print(text, flush=True)
+
+
+def followed(events: Generator[Event, None, None], line_of: Callable[[Any], str | None]) -> tuple[Event | None, bool]:
+    """(the last of `events`, whether an interrupt stopped them), with each line that differs from the last on stderr.
+
+    line_of: None for an event that is passed over; where every one is, the last is None.
+    """
+    last, shown = None, ""
+    try:
+        with closing(events):
+            for event in events:
+                if (line := line_of(event)) is None:
+                    continue
+                last = event
+                if line != shown:
+                    note(shown := line)
+    except KeyboardInterrupt:
+        return last, True
+    return last, False
 
 
 def figures(record: Record, source: Source = "run") -> str:

@@ -44,8 +44,10 @@ RECIPE_HEAD = (
 )
 
 
-def add_to(commands: Any) -> None:
-    parser = commands.add_parser("plan", help="how much memory a run will need, before it is run")
+HELP = "how much memory a run will need, before it is run"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", metavar="PATH_OR_ID", help="“embedded”, a folder, a config.json, or a hub id")
     parser.add_argument("--image", default="1024x768", metavar="WxH", help="the picture's pixels; “none” for text only")
     add_settings(parser, TrainingPlanRequest)
@@ -61,7 +63,6 @@ def add_to(commands: Any) -> None:
         "--calibrate", action="store_true", help="run a few sizes here, and print the errors of the predictions"
     )
     add_json_flag(parser)
-    parser.set_defaults(execute=execute)
 
 
 def execute(arguments: argparse.Namespace) -> int:

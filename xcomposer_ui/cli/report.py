@@ -20,16 +20,16 @@ from xcomposer_ui.compare.report import FORMATS, as_document
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.files import read_text, write_whole
 
+HELP = "write down a run or a comparison, or a bug report from it"
 
-def add_to(commands: Any) -> None:
-    parser = commands.add_parser("report", help="write down a run or a comparison, or a bug report from it")
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", nargs="?", metavar="FILE", help="JSON of run or compare; without it, standard input")
     add_compare_arguments(parser)
     parser.add_argument("--format", default="md", metavar="|".join(FORMATS), help="md is the default, py the script")
     parser.add_argument("--issue", action="store_true", help="the text of a bug report instead")
     parser.add_argument("--with-picture", action="store_true", help="put the picture itself in, when comparing")
     parser.add_argument("--output", metavar="FILE", help="without it, standard output")
-    parser.set_defaults(execute=execute)
 
 
 def execute(arguments: argparse.Namespace) -> int:

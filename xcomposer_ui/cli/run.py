@@ -35,16 +35,16 @@ from xcomposer_ui.core.strategies import STRATEGIES
 from xcomposer_ui.runtime.batches import BATCH_SIZE, Results, StreamedResults, run_file, run_file_in
 from xcomposer_ui.runtime.runner import Runner
 
+HELP = "ask one question, or a file of them, under one strategy"
 
-def add_to(commands: Any) -> None:
-    parser = commands.add_parser("run", help="ask one question, or a file of them, under one strategy")
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_request_arguments(parser)
     parser.add_argument("--strategy", required=True, metavar="|".join(STRATEGIES), help="how dtypes are handled")
     parser.add_argument("--batch", metavar="FILE", help="JSONL, a question a line, instead of --question")
     parser.add_argument("--batch-size", type=int, default=BATCH_SIZE, metavar="N", help="questions per batch")
     parser.add_argument("--output", metavar="FILE", help="of the batch, JSONL, resumed if there; without it, stdout")
     add_pool_flags(parser)
-    parser.set_defaults(execute=execute)
 
 
 def execute(arguments: argparse.Namespace) -> int:

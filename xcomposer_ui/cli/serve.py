@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from typing import Any
 
 from xcomposer_ui.core.settings import Settings, options_of, settings_from
+
+HELP = "serve the page"
 
 
 def add_options(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
@@ -20,19 +21,13 @@ def add_options(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
         )  # fmt: skip
 
 
-def add_serve_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_options(parser, [option.name for option in options_of(Settings)])
 
 
 def settings_from_arguments(arguments: argparse.Namespace) -> Settings:
     """Settings from the flags, then the environment. Raises UserError as `settings_from` does."""
     return settings_from(**{option.name: getattr(arguments, option.name, None) for option in options_of(Settings)})
-
-
-def add_to(commands: Any) -> None:
-    parser = commands.add_parser("serve", help="serve the page")
-    add_serve_arguments(parser)
-    parser.set_defaults(execute=execute)
 
 
 def execute(arguments: argparse.Namespace) -> int:

@@ -34,8 +34,10 @@ BETWEEN = {
 }
 
 
-def add_to(commands: Any) -> None:
-    parser = commands.add_parser("trace", help="follow the dtypes of one run, module by module")
+HELP = "follow the dtypes of one run, module by module"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_request_arguments(parser, question_required=True)
     names = "|".join(STRATEGIES)
     parser.add_argument("--strategy", required=True, metavar=names, help="how dtypes are handled")
@@ -43,7 +45,6 @@ def add_to(commands: Any) -> None:
     parser.add_argument(
         "--depth", type=int, default=1, metavar="N", help="of the table: 0 stages, 1 their parts (default), …"
     )
-    parser.set_defaults(execute=execute)
 
 
 def execute(arguments: argparse.Namespace) -> int:
@@ -71,7 +72,7 @@ def traced_run(runner: Runner, request: Request) -> Traced:
     raise AssertionError("a traced run ended without its Traced event")
 
 
-def traced_as_json(traced: Traced, other: Traced | None = None) -> dict[str, Any]:
+def traced_as_json(traced: Traced, other: Traced | None) -> dict[str, Any]:
     """The flow in the field names that scripts rely on; with `other`, also `against` and `aligned`."""
     document = _as_json(traced)
     if other is not None:

@@ -7,24 +7,23 @@ printed.
 from __future__ import annotations
 
 import argparse
-from contextlib import closing
 from dataclasses import replace
-from typing import Any
 
-from xcomposer_ui.cli.output import FAILED, INTERRUPTED, add_json_flag, figures, note, print_json, tell
+from xcomposer_ui.cli.output import FAILED, INTERRUPTED, add_json_flag, figures, followed, print_json, tell
 from xcomposer_ui.cli.request_arguments import add_settings, runner_from, settings_given
 from xcomposer_ui.cli.serve import add_options
+from xcomposer_ui.core.events import Waiting
 from xcomposer_ui.core.messages import text
 from xcomposer_ui.finetuning.recipes import OPTIMIZERS, RECIPES
 from xcomposer_ui.finetuning.report import document_of
 from xcomposer_ui.finetuning.request import QUESTION_KINDS, FinetuningRequest
 from xcomposer_ui.finetuning.result import Finetuned, Finetuning, recipe_as_json
 from xcomposer_ui.finetuning.verdicts import verdict
-from xcomposer_ui.runtime.runner import Runner
+
+HELP = "fine-tune the embedded model under several recipes"
 
 
-def add_to(commands: Any) -> None:
-    parser = commands.add_parser("train", help="fine-tune the embedded model under several recipes")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     defaults = FinetuningRequest()
     parser.add_argument(
         "--recipes",
@@ -37,7 +36,6 @@ def add_to(commands: Any) -> None:
     add_options(parser, ("device",))
     add_settings(parser, FinetuningRequest)
     add_json_flag(parser)
-    parser.set_defaults(execute=execute)
 
 
 def execute(arguments: argparse.Namespace) -> int:
@@ -47,9 +45,10 @@ def execute(arguments: argparse.Namespace) -> int:
         optimizer=arguments.optimizer,
         **settings_given(arguments, FinetuningRequest),
     )
-    finetuning, interrupted = _finished(runner_from(arguments), request)
-    if finetuning is None:
+    last, interrupted = followed(runner_from(arguments).finetune(request), _line)
+    if not isinstance(last, Finetuned):
         return INTERRUPTED
+    finetuning = replace(last.finetuning, stopped=True) if interrupted else last.finetuning
     if arguments.json:
         print_json(document_of(finetuning))
     describe(finetuning, as_json=arguments.json)
@@ -69,23 +68,11 @@ def describe(finetuning: Finetuning, *, as_json: bool) -> None:
     tell("\n".join(lines), as_json=as_json)
 
 
-def _finished(runner: Runner, request: FinetuningRequest) -> tuple[Finetuning | None, bool]:
-    """(the results, None before there are any; whether an interrupt stopped it), with progress on stderr."""
-    finetuning, shown = None, ""
-    try:
-        with closing(runner.finetune(request)) as steps:
-            for event in steps:
-                if isinstance(event, Finetuned):
-                    finetuning = event.finetuning
-                    if (line := _line(finetuning)) != shown:
-                        note(shown := line)
-    except KeyboardInterrupt:
-        return (None if finetuning is None else replace(finetuning, stopped=True)), True
-    return finetuning, False
-
-
-def _line(finetuning: Finetuning) -> str:
+def _line(event: Waiting | Finetuned) -> str | None:
     """The progress; the line changes with each tenth of a recipe's steps."""
+    if isinstance(event, Waiting):
+        return None
+    finetuning = event.finetuning
     if not finetuning.recipes:
         return finetuning.stage
     last, total = finetuning.recipes[-1], finetuning.request.steps

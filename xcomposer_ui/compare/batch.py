@@ -16,6 +16,7 @@ from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.files import append_whole, write_whole
 from xcomposer_ui.core.jsonl import Line, Pending, Recorded, ResultLines, Skipped, read_requests
 from xcomposer_ui.core.request import Request
+from xcomposer_ui.runtime.batches import BatchQueue
 from xcomposer_ui.runtime.worker_pool import WorkerPool
 
 BatchEvent = Skipped | ComparisonProgress | Recorded
@@ -63,44 +64,21 @@ def compare_file_in(
     pool: WorkerPool, file: Path, results: Results, settings: ComparisonSettings, defaults: Mapping[str, Any]
 ) -> Generator[Skipped | Recorded, None, None]:
     """`compare_file` by the workers of `pool`: the same records, in any order, with the worker of each."""
-    passed_over: list[Skipped | Recorded] = []
-    lines = read_requests(file, results, defaults)
-
-    def take() -> Pending | None:
-        for event in lines:
-            if isinstance(event, Pending):
-                return event
-            passed_over.append(event)
-        return None
-
-    for done in pool.completed(finished_comparison, take, lambda pending: (pending.request, settings)):
+    queue = BatchQueue(file, results, defaults, size=1)
+    for done in pool.completed(finished_comparison, queue.take, lambda batch: (batch[0].request, settings)):
+        (pending,) = done.task
         if isinstance(done.result, UserError):
-            yield Skipped(done.task.line.number, str(done.result))
+            yield Skipped(pending.line.number, str(done.result))
         else:
-            yield _recorded(done.task, done.result, results, worker=done.worker_as_json)
-        while passed_over:
-            yield passed_over.pop(0)
-    yield from passed_over
+            yield _recorded(pending, done.result, results, worker=done.worker_as_json)
+        yield from queue.passed_over()
+    yield from queue.passed_over()
 
 
 def finished_comparison(runner: Runs, question: tuple[Request, ComparisonSettings]) -> Comparison:
     """The comparison of a request with its settings, computed in this process."""
     *_, last = compare(runner, *question)
     return last.comparison
-
-
-def shared_settings(
-    settings: ComparisonSettings, defaults: Mapping[str, Any], model: str, device: str, half: str
-) -> dict[str, Any]:
-    """The settings that all records of one output have in common. defaults: of the request, where a line has none."""
-    return {
-        "model": model,
-        "device": device,
-        "halves": list(settings.halves or (half,)),
-        "repeats": settings.repeats,
-        "divergence": settings.divergence,
-        **defaults,
-    }
 
 
 def _recorded(pending: Pending, comparison: Comparison, results: Results, **facts: Any) -> Recorded:

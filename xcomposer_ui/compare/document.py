@@ -24,8 +24,6 @@ from xcomposer_ui.core.versions import installed
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-NO_REASONS: Mapping[str, Sentence] = {}
-
 LIBRARIES = ("torch", "transformers", "gradio")
 
 

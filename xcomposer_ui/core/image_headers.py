@@ -9,7 +9,7 @@ screen).
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 UNSUPPORTED = (
@@ -41,6 +41,12 @@ END_MARKS = {"PNG": b"IEND", "JPEG": b"\xff\xd9", "GIF": b"\x3b"}
 
 JPEG_WITHOUT_LENGTH = frozenset((0x01, *range(0xD0, 0xD9)))
 """Markers without a length: TEM, RST0 to RST7, SOI."""
+
+JPEG_SCAN = 0xDA
+"""The marker of a scan: the rest of the file is pixels."""
+
+MOST_PARTS = 100_000
+"""Segments or chunks of a file; 50 MiB in a PNG's usual chunks of 8 KiB are 6,400."""
 
 
 @dataclass(frozen=True)
@@ -129,21 +135,30 @@ def _webp(data: bytes) -> ImageHeader:
     raise ValueError("no VP8, VP8L or VP8X chunk in the WebP container")
 
 
-def _jpeg(data: bytes) -> ImageHeader:
+def jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """(marker, start, end) of each segment before the scans, or before the first that is damaged.
+
+    Raises ValueError where there are more than MOST_PARTS.
+    """
     at = 2
-    while True:
-        if data[at] != 0xFF:
-            raise ValueError("a JPEG marker is missing")
-        marker = data[at + 1]
-        if marker in JPEG_SIZES:
-            height, width = struct.unpack_from(">HH", data, at + 5)
-            return ImageHeader("JPEG", width, height)
-        if marker == 0xFF:  # fill before a marker
+    for _ in range(MOST_PARTS):
+        while data[at : at + 2] == b"\xff\xff":  # fill before a marker
             at += 1
-        elif marker in JPEG_WITHOUT_LENGTH:
-            at += 2
-        else:
-            at += 2 + max(2, int(struct.unpack_from(">H", data, at + 2)[0]))
+        if len(data) <= at + 4 or data[at] != 0xFF or data[at + 1] == JPEG_SCAN:
+            return
+        marker, start = data[at + 1], at
+        length = 0 if marker in JPEG_WITHOUT_LENGTH else max(2, int.from_bytes(data[at + 2 : at + 4], "big"))
+        at += 2 + length
+        yield marker, start, at
+    raise ValueError("too many parts")
+
+
+def _jpeg(data: bytes) -> ImageHeader:
+    for marker, start, _ in jpeg_segments(data):
+        if marker in JPEG_SIZES:
+            height, width = struct.unpack_from(">HH", data, start + 5)
+            return ImageHeader("JPEG", width, height)
+    raise ValueError("a JPEG without a frame")
 
 
 READERS: tuple[tuple[bytes, Callable[[bytes], ImageHeader]], ...] = (

@@ -10,13 +10,10 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterator
 
-from xcomposer_ui.core.image_headers import JPEG_WITHOUT_LENGTH
+from xcomposer_ui.core.image_headers import MOST_PARTS, jpeg_segments
 
 LONGEST_EXIF = 65_536
 """Bytes that are looked at; a JPEG's segment has no more."""
-
-MOST_PARTS = 100_000
-"""Segments or chunks of a file; 50 MiB in a PNG's usual chunks of 8 KiB are 6,400."""
 
 _ORIENTATION = 0x0112
 _SHORT = 3
@@ -67,21 +64,13 @@ def _parts(data: bytes, start: int, end_of: Callable[[int], int]) -> Iterator[tu
 
 
 def _jpeg(data: bytes) -> tuple[bytes, int]:
-    kept, orientation, at = [data[:2]], 1, 2
-    for _ in range(MOST_PARTS):
-        while data[at : at + 2] == b"\xff\xff":  # fill before a marker
-            at += 1
-        marker = data[at + 1] if len(data) > at + 4 and data[at] == 0xFF else 0xDA
-        if marker == 0xDA:  # the scans: all the rest
-            return b"".join([*kept, data[at:]]), orientation
-        bare = marker in JPEG_WITHOUT_LENGTH
-        end = at + 2 if bare else at + 2 + max(2, int.from_bytes(data[at + 2 : at + 4], "big"))
-        if marker == 0xE1 and orientation == 1 and data[at + 4 : at + 10] == b"Exif\0\0":
-            orientation = orientation_of(data[at + 10 : end])
+    kept, orientation, end = [data[:2]], 1, 2
+    for marker, start, end in jpeg_segments(data):
+        if marker == 0xE1 and orientation == 1 and data[start + 4 : start + 10] == b"Exif\0\0":
+            orientation = orientation_of(data[start + 10 : end])
         if not (0xE0 <= marker <= 0xEF or marker == 0xFE) or marker in _JPEG_KEPT:
-            kept.append(data[at:end])
-        at = end
-    raise ValueError("too many parts")
+            kept.append(data[start:end])
+    return b"".join([*kept, data[end:]]), orientation
 
 
 def _png(data: bytes) -> tuple[bytes, int]:

@@ -6,7 +6,6 @@ settings of a request by its name}. A bad line is reported and skipped.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
@@ -78,11 +77,8 @@ def read_lines(file: Path) -> list[Line]:
 
 def first_request(file: Path, defaults: Mapping[str, Any], results: EarlierResults) -> Request | None:
     """The first request of `file` without a result; None where each has one. Raises UserError as `read_lines` does."""
-    for line in read_lines(file):
-        if results.done(line) is None:
-            with contextlib.suppress(UserError):  # the batch reports it at its line
-                return request_of(line, file.parent, defaults)[0]
-    return None
+    events = read_requests(file, results, defaults)
+    return next((event.request for event in events if isinstance(event, Pending)), None)
 
 
 def read_requests(

@@ -40,14 +40,13 @@ def ordinal(index: float) -> str:
     return f"{index + 1:g}"
 
 
-def plain_figure(value: object) -> Figure:
-    """`value` unchanged, without a unit."""
-    return str(value), ""
+def unitless(shown: Callable[[Any], str]) -> Callable[[Any], Figure]:
+    """The function that gives the figure of a value without a unit, as `shown` writes it."""
+    return lambda value: (shown(value), "")
 
 
-def _percent(value: float) -> Figure:
-    """The figure of an accuracy, in whole percent."""
-    return f"{value:.0%}", ""
+plain_figure = unitless(str)
+_percent = "{:.0%}".format
 
 
 def weights_share(run: Record) -> float | None:
@@ -160,18 +159,18 @@ METRICS = (
     Metric("device_latency_sec", figure=units.seconds, places=CSV, repeated=True),
     Metric("device_time_to_first_token_sec", figure=units.seconds, places=CSV, repeated=True),
     Metric("device_tokens_per_sec", figure=units.rate, places=CSV, repeated=True),
-    Metric("bandwidth_share", figure=lambda value: (f"{value:.0%}", ""), places=CSV, repeated=True),
+    Metric("bandwidth_share", figure=unitless(_percent), places=CSV, repeated=True),
     Metric("record_sec", figure=units.seconds, places=CSV),
     Metric("decoder", heading="decoder", cell=str, places=CSV | {"markdown"}),
     Metric("weights_bytes", figure=units.memory, places=frozenset({"csv"})),
     Metric(
-        "weights_share", figure=lambda value: (f"{value:.0%}", ""), heading="weights' share",
-        cell=lambda value: f"{value:.0%}", places=frozenset(("csv", "markdown")), compute=weights_share,
+        "weights_share", figure=unitless(_percent), heading="weights' share",
+        cell=_percent, places=frozenset(("csv", "markdown")), compute=weights_share,
     ),
     Metric("reused_tokens", places=frozenset({"runs.csv"})),
     Metric("reused_picture", places=frozenset({"runs.csv"})),
     Metric(
-        "max_abs_logit_difference", "metric.max_logit", lambda value: (units.small(value), ""), "max |Δ logit|",
+        "max_abs_logit_difference", "metric.max_logit", unitless(units.small), "max |Δ logit|",
         source="divergence", places=DIVERGENCE, unknown="compare.not_finite", distributed=True,
     ),
     Metric(
@@ -180,37 +179,37 @@ METRICS = (
         distributed=True, summary="compare.batch.kl", summary_range=True,
     ),
     Metric(
-        "top1_agreement", "metric.top1", lambda value: (f"{value:.1%}", ""), "top-1 agreement",
+        "top1_agreement", "metric.top1", unitless("{:.1%}".format), "top-1 agreement",
         source="divergence", places=DIVERGENCE, distributed=True,
     ),
     Metric(
-        "first_different_token", "metric.different", lambda index: (ordinal(index), ""), "first different token",
+        "first_different_token", "metric.different", unitless(ordinal), "first different token",
         ordinal, source="divergence",
         places=frozenset(("csv", "markdown", "terminal")), unknown="metric.none", distributed=True,
     ),
     Metric(
-        "largest_activation_share", "metric.activation", lambda value: (units.share(value), ""),
+        "largest_activation_share", "metric.activation", unitless(units.share),
         "largest activation / dtype's limit", units.share,
         source="divergence", places=DIVERGENCE, distributed=True,
     ),
     Metric("largest_activation_module", source="divergence", places=frozenset({"csv"})),
     Metric("non_finite_positions", source="divergence", places=frozenset({"csv"})),
     Metric(
-        "final_loss", "metric.final_loss", lambda value: (units.significant(value), ""),
+        "final_loss", "metric.final_loss", unitless(units.significant),
         "final loss (mean of up to 5 steps)", source="training", places=TRAINING,
     ),
-    Metric("accuracy_before", "metric.before", _percent, "right before", source="training", places=TRAINING),
-    Metric("accuracy_after", "metric.after", _percent, "right after", source="training", places=TRAINING),
+    Metric("accuracy_before", "metric.before", unitless(_percent), "right before", source="training", places=TRAINING),
+    Metric("accuracy_after", "metric.after", unitless(_percent), "right after", source="training", places=TRAINING),
     Metric(
-        "gradient_underflow", "metric.underflow", lambda value: (units.share(value), ""), "gradient underflow",
+        "gradient_underflow", "metric.underflow", unitless(units.share), "gradient underflow",
         units.share, source="training", places=TRAINING,
     ),
     Metric(
-        "swallowed_updates", "metric.swallowed", lambda value: (units.share(value), ""), "swallowed updates",
+        "swallowed_updates", "metric.swallowed", unitless(units.share), "swallowed updates",
         units.share, source="training", places=TRAINING,
     ),
     Metric(
-        "loss_scale", "metric.loss_scale", lambda value: (f"{value:.0f}", ""), "loss scale",
+        "loss_scale", "metric.loss_scale", unitless("{:.0f}".format), "loss scale",
         source="training", places=TRAINING - {"terminal"},
     ),
     Metric(

@@ -41,16 +41,14 @@ def share(value: float) -> str:
     return f"{value:.2%}" if value == 0 or value >= 1e-4 else "< 0.01%"
 
 
-def seconds(value: float | None) -> Figure:
+def seconds(value: float) -> Figure:
     """The figure of a time in seconds; below a second in milliseconds."""
-    if value is None:
-        return UNKNOWN, "s"
     return (significant(value), "s") if value >= 1 else (significant(value * 1000), "ms")
 
 
-def rate(value: float | None) -> Figure:
+def rate(value: float) -> Figure:
     """The figure of tokens per second."""
-    return (UNKNOWN if value is None else significant(value)), "tok/s"
+    return significant(value), "tok/s"
 
 
 def memory(value: float | None, decimals: int | None = None) -> Figure:

@@ -3,6 +3,5 @@
 from __future__ import annotations
 
 from xcomposer_ui.explain.matcher import explain
-from xcomposer_ui.explain.rules import FAMILIES
 
-__all__ = ["FAMILIES", "explain"]
+__all__ = ["explain"]

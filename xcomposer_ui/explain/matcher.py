@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from xcomposer_ui.core.messages import Message, Sentence, Text, text
+from xcomposer_ui.core.messages import Message, Text, text
 from xcomposer_ui.core.result import Explanation, Fix
 from xcomposer_ui.core.strategies import HALF_DTYPES, STRATEGIES
 from xcomposer_ui.explain.autocast_operations import operation_in, operation_named
@@ -15,7 +15,7 @@ from xcomposer_ui.explain.references import DTYPES
 from xcomposer_ui.explain.remedy_code import remedy_code
 from xcomposer_ui.explain.rule import Facts, Rule
 from xcomposer_ui.explain.rules import RULES
-from xcomposer_ui.explain.traceback_parser import Pasted, Raised, read
+from xcomposer_ui.explain.traceback_parser import Raised, read
 
 NOT_KNOWN = Message("explain.not_known")
 _CUT_OFF = re.compile(r" ?(?:\.\.\.|…) ?$")
@@ -34,32 +34,24 @@ def explain(text: str, *, device: str | None = None, operation: str | None = Non
     named in `also`, as they usually follow from it. Where no rule matches, `recognised` is False: nothing is guessed.
     """
     pasted = read(text)
-    known: Explanation | None = None
-    also: dict[str, Sentence] = {}
-    seen: set[str] = set()
-    for error in pasted.errors or [[]]:
-        message = error[0].text if error else ""
-        if message in seen:
-            continue
-        seen.add(message)
-        found = _explained(error, pasted, device, operation)
-        if found is not None and known is None:
-            known = found
-        elif found is not None and str(found.title) != str(known and known.title):
-            also[str(found.title)] = found.title
-    if known is not None:
-        return replace(known, also=tuple(also.values()))
-    last = pasted.errors[-1][0].frames if pasted.errors else pasted.frames
+    errors: dict[str, list[Raised]] = {}
+    for error in pasted.errors:
+        errors.setdefault(error[0].text, error)
+    explained = (_explained(error, pasted.text, device, operation) for error in errors.values())
+    known = [explanation for explanation in explained if explanation is not None]
+    if known:
+        titles = {str(explanation.title): explanation.title for explanation in known}
+        return replace(known[0], also=tuple(titles.values())[1:])
     return Explanation(
         recognised=False,
         family=None,
         title=Message("explain.unknown"),
         cause=Message("explain.unknown.cause"),
-        where=place(last),
+        where=place(pasted.errors[-1][0].frames),
     )
 
 
-def _explained(error: list[Raised], pasted: Pasted, device: str | None, operation: str | None) -> Explanation | None:
+def _explained(error: list[Raised], pasted: str, device: str | None, operation: str | None) -> Explanation | None:
     for raised in _candidates(error, pasted):
         message = _CUT_OFF.sub("", re.sub(r"\s+", " ", raised.text))
         seen = (operation_in(frame.code, frame.file) for frame in reversed(raised.frames[-2:]))
@@ -75,13 +67,9 @@ def _explained(error: list[Raised], pasted: Pasted, device: str | None, operatio
     return None
 
 
-def _candidates(error: list[Raised], pasted: Pasted) -> list[Raised]:
-    """What may be the message: the error's exceptions, the last one first; the whole text where there are none."""
-    if not error:
-        return [Raised("", pasted.text, pasted.frames)]
-    if _ASSERT.search(error[0].message):
-        return [*error, Raised("", pasted.text, error[0].frames)]
-    return error
+def _candidates(error: list[Raised], pasted: str) -> list[Raised]:
+    """What may be the message: the error's exceptions, the last one first; after them the text around an assertion."""
+    return [*error, Raised("", pasted, error[0].frames)] if _ASSERT.search(error[0].message) else error
 
 
 def _dtypes(match: re.Match[str]) -> tuple[str, ...]:

@@ -64,6 +64,10 @@ class Facts:
         return "float64" in self.dtypes
 
     @property
+    def has_complex(self) -> bool:
+        return any(dtype.startswith("complex") for dtype in self.dtypes)
+
+    @property
     def source_is_half(self) -> bool:
         """Of a write whose message names destination and source: half values go into something that is not."""
         return len(self.dtypes) == 2 and self.dtypes[1] in HALVES and not INTEGERS & {self.dtypes[0]}
@@ -109,6 +113,7 @@ class Rule:
     cause: `{dtypes}` in it stands for the dtypes that met.
     verdicts: by strategy, or a function of the facts. applies: a further condition.
     names_dtypes: False where the message may name dtypes that are no part of the failure.
+    references: without any, PyTorch's page on dtypes where the message names some.
     """
 
     family: str

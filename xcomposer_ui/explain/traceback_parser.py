@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from xcomposer_ui.explain.plain_text import plain_text
 
@@ -50,7 +51,10 @@ class Frame:
 
 @dataclass(frozen=True)
 class Raised:
-    """One exception: its class's name, its message (of several lines perhaps), its frames, outermost first."""
+    """One exception: its class's name, its message (of several lines perhaps), its frames, outermost first.
+
+    type: "" of a text that holds no exception.
+    """
 
     type: str
     message: str
@@ -61,18 +65,16 @@ class Raised:
         return f"{self.type}: {self.message}" if self.type else self.message
 
 
-@dataclass
+@dataclass(frozen=True)
 class Pasted:
     """The errors of a paste.
 
     text: all of it, without colours, prefixes and markup. errors: independent ones in the order in which they stand;
-    each is a chain, the last exception first, then those it was raised from. Without any, `frames` and `text` are all
-    there is to go by.
+    each is a chain, the last exception first, then those it was raised from. Without any, the text is the only one.
     """
 
     text: str
-    errors: list[list[Raised]] = field(default_factory=list)
-    frames: tuple[Frame, ...] = ()
+    errors: list[list[Raised]]
 
 
 def read(text: str) -> Pasted:
@@ -101,12 +103,14 @@ def read(text: str) -> Pasted:
         elif _looks_like_frame(line):
             unreadable = True  # its source line is not the frame's before it
         elif arrow := _ARROW.match(line):
-            frames = [*frames[:-1], _with_code(frames[-1], arrow)] if frames and not unreadable else frames
+            if frames and not unreadable:
+                line_number = frames[-1].line or int(arrow["line"])
+                frames[-1] = replace(frames[-1], line=line_number, code=arrow["code"].strip())
         elif frames and line.expandtabs(4).startswith("    ") and not frames[-1].code and line.strip(" ^~"):
             if not unreadable:
-                frames[-1] = Frame(frames[-1].file, frames[-1].line, frames[-1].function, line.strip())
+                frames[-1] = replace(frames[-1], code=line.strip())
         elif exception := _exception(lines, index, bool(frames)):
-            raised = Raised(exception.type, exception.message, tuple(frames))
+            raised = replace(exception, frames=tuple(frames))
             if not ignored:
                 errors = _added(errors, raised, joined=chained or not frames or _is_wrapper(exception))
             frames, chained, in_traceback, ignored = [], False, False, False
@@ -114,7 +118,8 @@ def read(text: str) -> Pasted:
         elif not in_traceback and _SUPERSEDED.match(line):
             errors = []
         index += 1
-    return Pasted(plain, _with_stack(errors, frames, in_traceback)[-MOST:], tuple(_outermost_first(frames)))
+    errors = _with_stack(errors, frames, in_traceback)[-MOST:]
+    return Pasted(plain, errors or [[Raised("", plain, _outermost_first(frames))]])
 
 
 def _added(errors: list[list[Raised]], raised: Raised, *, joined: bool) -> list[list[Raised]]:
@@ -125,7 +130,7 @@ def _added(errors: list[list[Raised]], raised: Raised, *, joined: bool) -> list[
     before = last[0]
     if before.type == raised.type and raised.frames and not before.frames and before.message.startswith(raised.message):
         # Some print the message before the stack, and again, cut short, after it.
-        whole = Raised(before.type, before.message, tuple(_outermost_first(list(raised.frames))))
+        whole = replace(before, frames=_outermost_first(raised.frames))
         return [*earlier, [whole, *last[1:]]]
     return [*earlier, [raised, *last][:MOST]] if joined else [*errors, [raised]]
 
@@ -135,12 +140,12 @@ def _with_stack(errors: list[list[Raised]], frames: list[Frame], in_traceback: b
     if not errors or not frames or in_traceback or errors[-1][0].frames:
         return errors
     first, *rest = errors[-1]
-    return [*errors[:-1], [Raised(first.type, first.message, tuple(_outermost_first(frames))), *rest]]
+    return [*errors[:-1], [replace(first, frames=_outermost_first(frames)), *rest]]
 
 
-def _outermost_first(frames: list[Frame]) -> list[Frame]:
+def _outermost_first(frames: Sequence[Frame]) -> tuple[Frame, ...]:
     """`frames` in Python's order: a stack that ends with the module's own code was printed the other way round."""
-    return frames[::-1] if len(frames) > 1 and frames[-1].function == "<module>" else frames
+    return tuple(frames[::-1] if len(frames) > 1 and frames[-1].function == "<module>" else frames)
 
 
 def _unboxed(line: str) -> str:
@@ -160,10 +165,6 @@ def _frame(line: str) -> Frame | None:
 def _looks_like_frame(line: str) -> bool:
     """Whether `line` begins a frame in some form that `_frame` does not know."""
     return re.match(r"^(?:File |Cell |Input In |\S+\.py\b.{0,80} in )", line) is not None
-
-
-def _with_code(frame: Frame, arrow: re.Match[str]) -> Frame:
-    return Frame(frame.file, frame.line or int(arrow["line"]), frame.function, arrow["code"].strip())
 
 
 def _exception(lines: list[str], index: int, after_frames: bool) -> Raised | None:

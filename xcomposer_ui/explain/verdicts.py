@@ -60,6 +60,10 @@ IF_BOTH_FLOATS = Text(
     "stay integers.",
     "取决于报错没有写明的两种 dtype：两种浮点类型会统一，整数仍是整数。",
 )
+FLOAT32_AND_FLOAT64 = Text(
+    "PyTorch computes it in float32 and float64 only: with two half tensors a kernel is missing.",
+    "PyTorch 只以 float32 和 float64 计算它：两个半精度张量会遇到缺失的内核。",
+)
 STAYS_COMPLEX = Text(
     "No strategy changes a complex dtype: take `.real`, `.abs()` or `torch.view_as_real` where it is made.",
     "没有策略会改变复数 dtype：请在生成处取 `.real`、`.abs()` 或 `torch.view_as_real`。",
@@ -102,6 +106,10 @@ WITHOUT_BFLOAT16 = verdicts(
     (None, _FLOAT16_UNCAST), (None, _FLOAT16_INSTEAD), (None, _FLOAT16_INSTEAD), (True, FLOAT32_RUNS)
 )
 
+GRADIENTS_ARE_HALF = Text(
+    "Its weights are half, so their gradients are half, which GradScaler does not unscale.",
+    "它的权重是半精度，梯度也是半精度，而 GradScaler 不会还原。",
+)
 QUANTISED = Text(
     "The weight is stored quantised: its own layer must unpack it, no cast does.",
     "权重以量化形式存储：须由它自己的层来解包，转换 dtype 无济于事。",
@@ -127,6 +135,10 @@ WITHIN_AUTOCAST = Text(
     "one further out changes nothing here.",
     "从回溯可见，这一运算所在的代码自己设置了 torch.autocast（开启或关闭）：在更外层再用它不起作用。",
 )
+_BY_DEVICE = Text(
+    "It depends on the device: torch.autocast has a rule for this operation on the CPU or on CUDA, and not on both.",
+    "取决于设备：对这一运算，torch.autocast 只在 CPU 或 CUDA 之一上有规则。",
+)
 
 
 def _writes_in_place(code: str) -> bool:
@@ -143,9 +155,11 @@ def clash(facts: Facts) -> Verdicts:
     """Two dtypes in an operation that autocast casts on CPU and CUDA, unless the facts show another kind of call."""
     if unusual := _unusual(facts):
         return unusual
-    if facts.operation is not None and (found := _by_operation(facts.operation, facts.device)) is not None:
-        return found
+    cast = facts.operation is None or casts(facts.operation, facts.device)
+    if cast is None:
+        return {**FLOATS_CLASH, "autocast": (None, _BY_DEVICE)}
     for applies, why in (
+        (not cast, NOT_LISTED),
         (_writes_in_place(facts.call), WRITES_IN_PLACE),
         (EXTENSION.search(facts.call), IN_AN_EXTENSION),
         (facts.under_autocast, WITHIN_AUTOCAST),
@@ -161,23 +175,9 @@ def clash_told(facts: Facts) -> Verdicts:
     return clash(replace(facts, operation=None) if seen_in_source else facts)
 
 
-_BY_DEVICE = Text(
-    "It depends on the device: torch.autocast has a rule for this operation on the CPU or on CUDA, and not on both.",
-    "取决于设备：对这一运算，torch.autocast 只在 CPU 或 CUDA 之一上有规则。",
-)
-
-
-def _by_operation(operation: str, device: str | None) -> Verdicts | None:
-    """The verdicts by the operation that raised; None where autocast casts it."""
-    cast = casts(operation, device)
-    if cast is None:
-        return {**FLOATS_CLASH, "autocast": (None, _BY_DEVICE)}
-    return None if cast else {**FLOATS_CLASH, "autocast": (False, NOT_LISTED)}
-
-
 def clash_unlisted(facts: Facts) -> Verdicts:
     """Two dtypes in an operation that autocast casts neither on the CPU nor on CUDA."""
-    return _clash_of_floats(facts, False, NOT_LISTED)
+    return clash_of_floats(facts, False, NOT_LISTED)
 
 
 def clash_partly_listed(facts: Facts, why: Text) -> Verdicts:
@@ -193,35 +193,15 @@ def clash_promoted_on_cuda(facts: Facts) -> Verdicts:
         "On CUDA torch.autocast brings both operands to one dtype; on the CPU it has no rule for this operation.",
         "在 CUDA 上 torch.autocast 会统一两个操作数的 dtype；在 CPU 上它没有这一运算的规则。",
     )
-    return _clash_of_floats(facts, cures, why)
+    return clash_of_floats(facts, cures, why)
 
 
-def clash_of_vectors(facts: Facts) -> Verdicts:
-    """Two dtypes in a product of vectors: torch.matmul is cast; torch.mv (on the CPU) and torch.dot are not."""
-    why = Text(
-        "torch.matmul and `@` are cast; torch.mv on the CPU and torch.dot are not.",
-        "torch.matmul 和 `@` 会被转换；CPU 上的 torch.mv 以及 torch.dot 不会。",
-    )
-    return _clash_of_floats(facts, None, why)
+def where_cured(found: Verdicts, strategy: str, cures: bool | None, why: Text) -> Verdicts:
+    """`found`, with another verdict on `strategy` if that one is that it cures the failure."""
+    return {**found, strategy: (cures, why)} if found[strategy][0] else found
 
 
-def where_cast(found: Verdicts, cures: bool | None, why: Text) -> Verdicts:
-    """`found`, with another verdict on autocast if that one is that it cures the failure."""
-    return {**found, "autocast": (cures, why)} if found["autocast"][0] else found
-
-
-FLOAT32_AND_FLOAT64 = Text(
-    "PyTorch computes it in float32 and float64 only: with two half tensors a kernel is missing.",
-    "PyTorch 只以 float32 和 float64 计算它：两个半精度张量会遇到缺失的内核。",
-)
-
-
-def without_halves(found: Verdicts) -> Verdicts:
-    """`found`, of an operation that has no half kernel: one half type for all does not cure it."""
-    return {**found, "unified": (False, FLOAT32_AND_FLOAT64)} if found["unified"][0] else found
-
-
-def _clash_of_floats(facts: Facts, cures: bool | None, why: Text) -> Verdicts:
+def clash_of_floats(facts: Facts, cures: bool | None, why: Text) -> Verdicts:
     """Two dtypes in an operation, with the verdict on autocast for two floating-point ones of 16 or 32 bits."""
     if not facts.dtypes:
         unnamed = (None, IF_BOTH_FLOATS)
@@ -235,6 +215,6 @@ def _unusual(facts: Facts) -> Verdicts | None:
         return same_for_all(False, QUANTISED)
     if facts.has_integers:
         return INTEGERS_CLASH
-    if facts.has_double or any(dtype.startswith("complex") for dtype in facts.dtypes):
+    if facts.has_double or facts.has_complex:
         return DOUBLES_CLASH
     return None

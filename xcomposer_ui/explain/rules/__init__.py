@@ -30,5 +30,3 @@ _MODULES = (
 )  # fmt: skip
 
 RULES: tuple[Rule, ...] = tuple(rule for module in _MODULES for rule in module.RULES)
-
-FAMILIES: tuple[str, ...] = tuple(dict.fromkeys(rule.family for rule in RULES))

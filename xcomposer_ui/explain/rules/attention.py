@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from xcomposer_ui.core.messages import Text
 from xcomposer_ui.explain.dtype_names import INTEGERS, dtypes_in
 from xcomposer_ui.explain.references import ATTENTION, AUTOCAST, FLASH_ATTENTION, xcomposer
@@ -69,9 +71,8 @@ MASK = Rule(
     references=(ATTENTION,),
 )
 
-BIAS = Rule(
-    family="attention_mask_dtype",
-    title=MASK.title,
+BIAS = replace(
+    MASK,
     cause=Text(
         "The memory-efficient kernel adds the mask to the scores and takes one of the query's dtype only: the query is "
         "half and the mask was made in float32, or the reverse. Cast the mask to `query.dtype`.",
@@ -80,7 +81,6 @@ BIAS = Rule(
     ),
     verdicts=verdicts((False, AS_IS), (True, CASTS), (None, _UNIFIED_MASK), (True, ALL_FLOAT32)),
     patterns=(r"invalid dtype for bias - should match query's dtype",),
-    references=(ATTENTION,),
 )
 
 # In a message it says no more; a person goes on: "…, so I use SDPA."

@@ -10,6 +10,7 @@ from xcomposer_ui.explain.rule import DTYPE, Rule
 from xcomposer_ui.explain.verdicts import (
     ALL_FLOAT32,
     AS_IS,
+    GRADIENTS_ARE_HALF,
     IF_OVERFLOW,
     ONE_HALF,
     clash_partly_listed,
@@ -91,10 +92,6 @@ UNSAFE_LOSS = Rule(
     references=(AUTOCAST,),
 )
 
-_HALF_WEIGHTS = Text(
-    "Its weights are half, so their gradients are half, which GradScaler does not unscale.",
-    "它的权重是半精度，梯度也是半精度，而 GradScaler 不会还原。",
-)
 _FLOAT32_WEIGHTS = Text(
     "Float32 weights have float32 gradients. For mixed precision keep these weights and put autocast around the "
     "forward pass.",
@@ -107,7 +104,7 @@ HALF_GRADIENTS = Rule(
         "Mixed-precision training keeps its weights in float32; these were loaded in float16, or called `.half()`.",
         "混合精度训练的权重应保持 float32；这里的权重以 float16 加载，或调用过 `.half()`。",
     ),
-    verdicts=verdicts((False, _HALF_WEIGHTS), (False, _HALF_WEIGHTS), (False, _HALF_WEIGHTS), (True, _FLOAT32_WEIGHTS)),
+    verdicts={**same_for_all(False, GRADIENTS_ARE_HALF), "full": (True, _FLOAT32_WEIGHTS)},
     patterns=(r"Attempting to unscale (FP16) gradients",),
     references=(AUTOCAST,),
 )
@@ -200,17 +197,15 @@ FLATTENED = Rule(
     references=(FSDP,),
 )
 
-EXCHANGED = Rule(
-    family="sharded_dtype_mismatch",
+EXCHANGED = replace(
+    FLATTENED,
     title=Text("Ranks exchange tensors of one dtype only", "各进程之间只能交换同一种 dtype 的张量"),
     cause=Text(
         "A collective call of torch.distributed got a list with {dtypes}: weights or gradients of which a part was "
         "cast and the rest was not. Cast them to one dtype before the call.",
         "torch.distributed 的集合通信收到的列表中有 {dtypes}：权重或梯度只转换了一部分。请在调用前统一 dtype。",
     ),
-    verdicts=FLATTENED.verdicts,
     patterns=(rf"Invalid usage of tensors with different dtypes ?Found {DTYPE} and +{DTYPE}",),
-    references=(FSDP,),
 )
 
 _OVERFLOWS = Text(

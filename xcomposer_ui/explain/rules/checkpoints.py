@@ -27,32 +27,6 @@ def _rule(
 _OUTDATED = Text(
     "The checkpoint's remote code is older than this transformers", "检查点的远程代码比当前的 transformers 旧"
 )
-_OUTDATED_CAUSE = Text(
-    "The model's code comes with the checkpoint (`trust_remote_code`) and was written for an older transformers; newer "
-    "ones changed what it builds on. Published members of this family load here without remote code, by classes of the "
-    "lab's own; elsewhere install the transformers that the checkpoint's config.json names.",
-    "模型代码随检查点下载（`trust_remote_code`），是为旧版 transformers 写的；新版改动了它依赖的接口。"
-    "本实验室用自己的类加载该系列已发布的模型，不需要远程代码；"
-    "在别处请安装检查点 config.json 所写的 transformers 版本。",
-)
-
-REMOTE_CODE = _rule(
-    "remote_code_outdated",
-    _OUTDATED,
-    _OUTDATED_CAUSE,
-    r"'InternLM\w*' object has no attribute '\w+'",
-    r"'\w+(?:ForCausalLM|ForConditionalGeneration|ChatModel|LMHeadModel)' object has no attribute "
-    r"'(?:generate|_extract_past_from_model_output|prepare_inputs_for_generation|all_tied_weights_keys)'",
-    r"'(?P<tokenizer>\w*Tokenizer)' object has no attribute '(?:sp_model|vocab|tokenizer|_extra_special_tokens)'",
-    r"'\w*FlashAttention2' object has no attribute '_flash_attention_forward'",
-    r"'DynamicCache' object has no attribute '(?:seen_tokens|get_max_length|get_usable_length|to_legacy_cache)'",
-    r"cannot import name '(?!\w*(?:ForCausalLM|ForConditionalGeneration|Processor|Config|Model)')\w+' from "
-    r"'transformers(?:\.[\w.]+)?'",
-    r"No module named 'transformers\.(?!_modules)\w[\w.]*'",
-    applies=lambda facts: _is_remote(facts),
-    references=(xcomposer(33), Reference("ms-swift#4324", "https://github.com/modelscope/ms-swift/issues/4324")),
-)
-
 _REMOTE_TOKENIZERS = re.compile(
     r"InternLM|QWen|ChatGLM|Baichuan|XVERSE|Orion|Aquila|Skywork|Yi|MiniCPM|Moonshot|TikToken"
 )
@@ -65,6 +39,30 @@ def _is_remote(facts: Facts) -> bool:
     remote = any("transformers_modules" in frame.file for frame in facts.frames)
     return name is None or remote or _REMOTE_TOKENIZERS.match(name) is not None
 
+
+REMOTE_CODE = _rule(
+    "remote_code_outdated",
+    _OUTDATED,
+    Text(
+        "The model's code comes with the checkpoint (`trust_remote_code`) and was written for an older transformers; "
+        "newer ones changed what it builds on. Published members of this family load here without remote code, by "
+        "classes of the lab's own; elsewhere install the transformers that the checkpoint's config.json names.",
+        "模型代码随检查点下载（`trust_remote_code`），是为旧版 transformers 写的；新版改动了它依赖的接口。"
+        "本实验室用自己的类加载该系列已发布的模型，不需要远程代码；"
+        "在别处请安装检查点 config.json 所写的 transformers 版本。",
+    ),
+    r"'InternLM\w*' object has no attribute '\w+'",
+    r"'\w+(?:ForCausalLM|ForConditionalGeneration|ChatModel|LMHeadModel)' object has no attribute "
+    r"'(?:generate|_extract_past_from_model_output|prepare_inputs_for_generation|all_tied_weights_keys)'",
+    r"'(?P<tokenizer>\w*Tokenizer)' object has no attribute '(?:sp_model|vocab|tokenizer|_extra_special_tokens)'",
+    r"'\w*FlashAttention2' object has no attribute '_flash_attention_forward'",
+    r"'DynamicCache' object has no attribute '(?:seen_tokens|get_max_length|get_usable_length|to_legacy_cache)'",
+    r"cannot import name '(?!\w*(?:ForCausalLM|ForConditionalGeneration|Processor|Config|Model)')\w+' from "
+    r"'transformers(?:\.[\w.]+)?'",
+    r"No module named 'transformers\.(?!_modules)\w[\w.]*'",
+    applies=_is_remote,
+    references=(xcomposer(33), Reference("ms-swift#4324", "https://github.com/modelscope/ms-swift/issues/4324")),
+)
 
 _MODEL_CODE = re.compile(r"transformers_modules|modeling_\w+\.py$")
 _PICTURE_TOKENS = 1225

@@ -134,12 +134,12 @@ _OUT_OF_ONE_DTYPE = Text(
 
 def _result(facts: Facts) -> Verdicts:
     """A strategy may cure an `out=` tensor of another floating-point type, but not one of integers."""
-    if facts.has_integers or len(facts.dtypes) != 2 or "out" not in facts.match[0]:
-        return same_for_all(False, _RESULT)
-    if any(dtype.startswith("complex") for dtype in facts.dtypes):
-        return same_for_all(False, _RESULT)
+    stays = same_for_all(False, _RESULT)
+    two_floats = len(facts.dtypes) == 2 and not facts.has_integers and not facts.has_complex
+    if "out" not in facts.match[0] or not two_floats:
+        return stays
     one = True, _OUT_OF_ONE_DTYPE
-    return {**same_for_all(False, _RESULT), "unified": one, "full": one}
+    return {**stays, "unified": one, "full": one}
 
 
 RESULT = Rule(

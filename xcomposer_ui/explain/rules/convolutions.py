@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from xcomposer_ui.core.messages import Text
 from xcomposer_ui.explain.references import AUTOCAST
@@ -16,19 +17,16 @@ def _same_dtype_elsewhere(facts: Facts) -> bool:
     return len(facts.dtypes) == 1 and facts.match.lastindex == 2
 
 
-_CONVOLUTION = Text("A convolution was given two dtypes", "卷积收到了两种 dtype")
-_CONVOLUTION_CAUSE = Text(
-    "A convolution got {dtypes}: its input and its weights must have one dtype. In a vision model this is most "
-    "often the patch embedding, the first layer that sees the picture; unsigned char is a picture that was never "
-    "turned into floating-point numbers.",
-    "卷积收到了 {dtypes}：输入与权重须为同一种 dtype。在视觉模型中，这往往是最先接触图片的 patch 嵌入层；"
-    "unsigned char 表示图片从未被转换为浮点数。",
-)
-
 CONVOLUTION = Rule(
     family="conv_dtype_mismatch",
-    title=_CONVOLUTION,
-    cause=_CONVOLUTION_CAUSE,
+    title=Text("A convolution was given two dtypes", "卷积收到了两种 dtype"),
+    cause=Text(
+        "A convolution got {dtypes}: its input and its weights must have one dtype. In a vision model this is most "
+        "often the patch embedding, the first layer that sees the picture; unsigned char is a picture that was never "
+        "turned into floating-point numbers.",
+        "卷积收到了 {dtypes}：输入与权重须为同一种 dtype。在视觉模型中，这往往是最先接触图片的 patch 嵌入层；"
+        "unsigned char 表示图片从未被转换为浮点数。",
+    ),
     verdicts=clash_told,
     patterns=(
         rf"\({DTYPE}\) and (?:weight|bias) type \({DTYPE}\) "
@@ -57,14 +55,10 @@ def _is_a_convolution(frame: Frame) -> bool:
 # The messages of convolutions without bias, and of all transposed ones, name no operation. For a bfloat16 input the
 # message depends on the processor: "Input type (CPUBFloat16Type) and weight type …" where oneDNN has bfloat16 kernels
 # (AVX-512 on x86), this one where it has none. The input's dtype is first in both.
-IN_A_CONVOLUTION = Rule(
-    family="conv_dtype_mismatch",
-    title=_CONVOLUTION,
-    cause=_CONVOLUTION_CAUSE,
-    verdicts=clash_told,
+IN_A_CONVOLUTION = replace(
+    CONVOLUTION,
     patterns=(rf"\bscalar type {DTYPE} but found {DTYPE}",),
     applies=lambda facts: len(facts.dtypes) == 2 and any(map(_is_a_convolution, facts.frames[-2:])),
-    references=(AUTOCAST,),
 )
 
 RULES = (CONVOLUTION, IN_A_CONVOLUTION)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from xcomposer_ui.core.messages import Text
 from xcomposer_ui.explain.references import BITSANDBYTES, DTYPES
 from xcomposer_ui.explain.rule import DTYPE, STATED, Rule
-from xcomposer_ui.explain.verdicts import ALL_FLOAT32, AS_IS, ONE_HALF, STAYS_COMPLEX, same_for_all, verdicts
+from xcomposer_ui.explain.verdicts import FLOATS_CLASH, STAYS_COMPLEX, same_for_all
 
 _FLOAT8 = r"(Float8_\w+)"
 _NO_PRONOUN = r"(?!(?:It|This|That|They|We|You|I)\b)"
@@ -65,7 +65,7 @@ _SOME_IN_HALF = Text(
     "取决于运算：torch.autocast 在它知道的运算（矩阵乘法、卷积、cat、损失函数）中会像其他浮点一样转换 8 位浮点，"
     "加法则不处理。",
 )
-_FLOAT8_VERDICTS = verdicts((False, AS_IS), (None, _SOME_IN_HALF), (True, ONE_HALF), (True, ALL_FLOAT32))
+_FLOAT8_VERDICTS = {**FLOATS_CLASH, "autocast": (None, _SOME_IN_HALF)}
 FLOAT8 = Rule(
     family="float8_arithmetic",
     title=Text("8-bit floats are for storing", "8 位浮点只用于存储"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from xcomposer_ui.core.messages import Text
 from xcomposer_ui.explain.autocast_operations import casts
@@ -101,21 +102,26 @@ WRITE = Rule(
     references=(DTYPES,),
 )
 
-SCATTER = Rule(
-    family="index_write_dtype_mismatch",
+SCATTER = replace(
+    WRITE,
     title=Text("Values were scattered into a tensor of another dtype", "散布写入的值与目标张量 dtype 不同"),
     cause=Text(
         "scatter and its kin take values of the tensor's own dtype only. The message does not say which they were; "
         "print `.dtype` of the tensor and of `src`.",
         "scatter 一类运算要求值与张量同一 dtype。报错没有写明是哪两种；请打印张量和 `src` 的 `.dtype`。",
     ),
-    verdicts=_write,
     patterns=(
         r"scatter\w*\(\): Expected self\.dtype to be equal to src\.dtype",
         r"index_\w+\(\): self and source must have the same scalar type",
     ),
-    references=(DTYPES,),
 )
+
+
+def _indexes(facts: Facts) -> bool:
+    """False for index_select and gather on half *values*, which old versions had no kernels for."""
+    missing = "not implemented for" in facts.match.group()
+    return not missing or "bincount" in facts.message or "repeat_interleave" in facts.message
+
 
 INDEX = Rule(
     family="index_dtype",
@@ -150,15 +156,9 @@ INDEX = Rule(
         r"BFloat16|Double)'",
     ),
     whole=(r"only integer tensors of a single element can be converted to an index",),
-    applies=lambda facts: _indexes(facts),
+    applies=_indexes,
     references=(DTYPES,),
 )
-
-
-def _indexes(facts: Facts) -> bool:
-    """False for index_select and gather on half *values*, which old versions had no kernels for."""
-    missing = "not implemented for" in facts.match.group()
-    return not missing or "bincount" in facts.message or "repeat_interleave" in facts.message
 
 
 MASK = Rule(

@@ -39,9 +39,9 @@ _SOME_CAST = Text(
 )
 _HAS_FLOAT32 = Text("Every kernel exists for float32.", "所有内核都支持 float32。")
 
-_NOT_IMPLEMENTED = r"\"[^\"]{1,120}\" not implemented for '([\w.]+)'"
-# PyTorch 0.4 to 1.4, and code that words it by hand
-_OLDER = (
+_NOT_IMPLEMENTED = (
+    r"\"[^\"]{1,120}\" not implemented for '([\w.]+)'",
+    # PyTorch 0.4 to 1.4, and code that words it by hand
     r"\b\w*_\w{1,80} not implemented for '?((?:torch\.(?:cuda\.)?)?(?:Half|BFloat16|Float|Double|Long|Int|Byte)"
     r"(?:Tensor)?)\b",
     r"\b\w*_\w{1,80} is not[ _]implemented for type (torch\.(?:cuda\.)?\w+Tensor)",
@@ -78,8 +78,7 @@ NO_HALF_KERNEL = Rule(
     ),
     verdicts=_no_half_kernel,
     patterns=(
-        _NOT_IMPLEMENTED,
-        *_OLDER,
+        *_NOT_IMPLEMENTED,
         r"Unsupported dtype (Half|BFloat16)\b",
         r"MKL FFT doesn't support tensors of type: (\w+)",
         r"cuFFT doesn't support tensor of type: (\w+)",
@@ -125,7 +124,7 @@ _IF_HALF = Text(
 
 def _float32_only(facts: Facts) -> Verdicts:
     """By the dtype that met. A message that lists what the routine takes does not tell it."""
-    if any(dtype.startswith("complex") for dtype in facts.dtypes):
+    if facts.has_complex:
         return same_for_all(False, STAYS_COMPLEX)
     unified = False, _NEITHER_HALF
     if facts.has_integers:
@@ -208,7 +207,7 @@ STORED = Rule(
         "对 {dtypes} 调用了报错中的运算，而它不支持。计算前请把 8 位浮点转换为半精度，把半精度复数转换为 complex64。",
     ),
     verdicts=same_for_all(None, _STORAGE_ONLY),
-    patterns=(_NOT_IMPLEMENTED, *_OLDER),
+    patterns=_NOT_IMPLEMENTED,
     applies=lambda facts: not _STORED.isdisjoint(facts.dtypes),
 )
 
@@ -222,8 +221,7 @@ NO_KERNEL = Rule(
     ),
     verdicts=_other_kernel,
     patterns=(
-        _NOT_IMPLEMENTED,
-        *_OLDER,
+        *_NOT_IMPLEMENTED,
         r"computation on CPU is not implemented for (\w+) \+ (\w+)",
         r"data type is not supported for \w+ process group: (\w+)",
         r"MPS does not support \w+ op with (\w+) input",

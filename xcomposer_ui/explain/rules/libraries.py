@@ -7,8 +7,9 @@ from xcomposer_ui.core.result import Reference
 from xcomposer_ui.explain.references import AUTOCAST, BITSANDBYTES, FLASH_ATTENTION, FSDP, MPS, NUMERICS, ONNX
 from xcomposer_ui.explain.rule import DTYPE, Facts, Rule, Verdicts
 from xcomposer_ui.explain.verdicts import (
-    ALL_FLOAT32,
     AS_IS,
+    FLOATS_CLASH,
+    GRADIENTS_ARE_HALF,
     IF_OVERFLOW,
     NO_FLOAT64,
     NOT_LISTED,
@@ -31,7 +32,7 @@ ROTARY = Rule(
         "flash-attn 的旋转编码内核收到了 {dtypes}：query 或 key 是一种，cos、sin 表是另一种。"
         "请把表转换为 query 的 dtype（`cos.to(q.dtype)`）。",
     ),
-    verdicts=verdicts((False, AS_IS), (False, _EXTENSION), (True, ONE_HALF), (True, ALL_FLOAT32)),
+    verdicts={**FLOATS_CLASH, "autocast": (False, _EXTENSION)},
     patterns=(rf"[Ii]nput and cos/sin must have the same dtype, got {DTYPE} and {DTYPE}",),
     references=(FLASH_ATTENTION,),
 )
@@ -174,16 +175,12 @@ _SCALER = Text(
     "bfloat16 has float32's range and needs no loss scaling: leave GradScaler out (`enabled=False`).",
     "bfloat16 的范围与 float32 相同，不需要损失缩放：请去掉 GradScaler（`enabled=False`）。",
 )
-_HALF_GRADIENTS = Text(
-    "Its weights are half, so their gradients are half, which GradScaler does not unscale.",
-    "它的权重是半精度，梯度也是半精度，而 GradScaler 不会还原。",
-)
 _NO_SCALER_NEEDED = Text("Float32 gradients can be unscaled.", "float32 的梯度可以还原。")
 
 
 def _unscaled(facts: Facts) -> Verdicts:
     if "float16" in facts.dtypes:
-        return {**same_for_all(False, _HALF_GRADIENTS), "full": (True, _NO_SCALER_NEEDED)}
+        return {**same_for_all(False, GRADIENTS_ARE_HALF), "full": (True, _NO_SCALER_NEEDED)}
     return verdicts((None, _SCALER), (None, _SCALER), (None, _SCALER), (True, _NO_SCALER_NEEDED))
 
 

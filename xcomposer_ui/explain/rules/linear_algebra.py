@@ -15,8 +15,7 @@ from xcomposer_ui.explain.verdicts import (
     clash,
     clash_partly_listed,
     verdicts,
-    where_cast,
-    without_halves,
+    where_cured,
 )
 
 _LINALG = Text(
@@ -29,7 +28,8 @@ def _linalg(facts: Facts) -> Verdicts:
     # solve raises solve_ex's message, and cholesky_solve ldl_solve's; autocast casts the first of each pair.
     known = not re.search("lu_solve|Expected b and A", facts.message) and "linalg.solve" not in facts.message
     cures = {"cpu": True if known else None, "cuda": False}.get(facts.device or "")
-    return without_halves(where_cast(clash(facts), cures, _LINALG))
+    found = where_cured(clash(facts), "autocast", cures, _LINALG)
+    return where_cured(found, "unified", False, FLOAT32_AND_FLOAT64)
 
 
 _QUANTILE_ON_CPU = Text(
@@ -68,8 +68,7 @@ _POLAR = Text(
 
 
 def _complex(facts: Facts) -> Verdicts:
-    found = clash_partly_listed(facts, _POLAR)
-    return {**found, "unified": (None, _COMPLEX_OF_HALVES)} if found["unified"][0] else found
+    return where_cured(clash_partly_listed(facts, _POLAR), "unified", None, _COMPLEX_OF_HALVES)
 
 
 MADE_COMPLEX = Rule(

@@ -3,33 +3,23 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from xcomposer_ui.core.messages import Text
+from xcomposer_ui.core.units import BINARY_UNITS, GIB
 from xcomposer_ui.explain.references import CUDA_MEMORY, LOADING, xcomposer
 from xcomposer_ui.explain.rule import Facts, Rule
 from xcomposer_ui.explain.verdicts import PRECISION_UNRELATED, same_for_all, verdicts
 
-_GIB = {
-    "B": 2**-30,
-    "KiB": 2**-20,
-    "MiB": 2**-10,
-    "GiB": 1.0,
-    "TiB": 2.0**10,
-    "bytes": 2**-30,
-    "MB": 1e6 / 2**30,
-    "GB": 1e9 / 2**30,
-}
-_LARGE_GIB = 4.0
+_BYTES = {**dict(BINARY_UNITS), "TiB": 1 << 40, "bytes": 1, "MB": 1_000_000, "GB": 1_000_000_000}
+_LARGE_BYTES = 4 * GIB
 """A single allocation of this size or more is an operation's result: a 7B model's largest weight is 0.7 GiB."""
 
 _OOM = (
-    r"CUDA out of memory\. Tried to allocate (?P<asked>[\d.]+ \w+)",
+    r"(?:CUDA|XPU|HIP|NPU) out of memory\. Tried to allocate (?P<asked>[\d.]+ \w+)",
     r"MPS backend out of memory \(.{0,200}?Tried to allocate (?P<asked>[\d.]+ \w+)",
     r"DefaultCPUAllocator: (?:can't allocate memory: you tried to allocate (?P<asked>\d+ bytes)|not enough memory)",
     r"Tried to allocate (?P<asked>[\d.]+ [KMGT]iB)\.? ?\(?GPU \d+",
-    r"XPU out of memory\. Tried to allocate (?P<asked>[\d.]+ \w+)",
-    r"HIP out of memory\. Tried to allocate (?P<asked>[\d.]+ \w+)",
-    r"NPU out of memory\. Tried to allocate (?P<asked>[\d.]+ \w+)",
     r"CUDA runtime error: out of memory",
     r"Invalid buffer size: (?P<asked>[\d.]+ [KMGT]i?B)",  # Metal
 )
@@ -38,7 +28,7 @@ _OOM = (
 def _asks_much(facts: Facts) -> bool:
     asked = facts.match.groupdict().get("asked")
     found = re.match(r"([\d.]+) (\w+)", asked or "")
-    return found is not None and float(found[1]) * _GIB.get(found[2], 0.0) >= _LARGE_GIB
+    return found is not None and float(found[1]) * _BYTES.get(found[2], 0) >= _LARGE_BYTES
 
 
 _SMALLER = Text(
@@ -62,8 +52,8 @@ LARGE_ALLOCATION = Rule(
     references=(CUDA_MEMORY, xcomposer(436)),
 )
 
-IN_SDPA = Rule(
-    family="out_of_memory",
+IN_SDPA = replace(
+    LARGE_ALLOCATION,
     title=Text("Attention does not fit into memory", "注意力放不进内存"),
     cause=Text(
         "scaled_dot_product_attention itself ran out of memory: the fallback kernel computes all scores at once where "
@@ -72,8 +62,6 @@ IN_SDPA = Rule(
         "scaled_dot_product_attention 自身耗尽了内存：没有其他内核接受其操作数时（带掩码的 float32、头维度、旧 GPU），"
         "后备内核会一次算出全部分数。请减少图像词元或批大小，或使用半精度且不带掩码，由 flash 内核计算。",
     ),
-    verdicts=verdicts((None, _SMALLER), (None, _SMALLER), (None, _SMALLER), (False, _LARGER)),
-    patterns=_OOM,
     applies=lambda facts: any("scaled_dot_product_attention" in frame.code for frame in facts.frames[-2:]),
     references=(CUDA_MEMORY,),
 )
@@ -137,8 +125,8 @@ _NO_CAST_MOVES = Text(
     "No cast moves a tensor to another device. Move it first; then this strategy may still be needed for the dtype.",
     "转换 dtype 不会把张量移到另一设备。请先移动；之后可能仍需本策略来统一 dtype。",
 )
-DEVICES_AND_DTYPES = Rule(
-    family="device_mismatch",
+DEVICES_AND_DTYPES = replace(
+    TYPES_TELL_DEVICES,
     title=Text("Two tensors differ in device and dtype", "两个张量的设备与 dtype 都不同"),
     cause=Text(
         "One tensor is on the GPU and the other on the CPU, and their dtypes are {dtypes}. Move and cast the input in "
@@ -147,7 +135,6 @@ DEVICES_AND_DTYPES = Rule(
         "请一步完成移动与转换：`x.to(weight.device, weight.dtype)`。",
     ),
     verdicts=same_for_all(False, _NO_CAST_MOVES),
-    patterns=_TYPES,
     applies=lambda facts: len(facts.dtypes) == 2 and facts.on_two_devices,
 )
 

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from xcomposer_ui.core.messages import Text
 from xcomposer_ui.explain.references import AUTOCAST
 from xcomposer_ui.explain.rule import DTYPE, Facts, Rule, Verdicts
-from xcomposer_ui.explain.verdicts import ALL_FLOAT32, AS_IS, IF_PICTURE, ONE_HALF, clash, verdicts, where_cast
+from xcomposer_ui.explain.verdicts import AS_IS, FLOATS_CLASH, IF_PICTURE, clash, verdicts, where_cured
 
 _CPU_AUTOCAST = Text(
     "On the CPU torch.autocast does not touch normalisation layers; on CUDA it runs layer_norm in float32 and would "
     "cure it.",
     "在 CPU 上 torch.autocast 不处理归一化层；在 CUDA 上它以 float32 计算 layer_norm，可以解决。",
 )
-
-
-def _half_weights(facts: Facts) -> Verdicts:
-    """The message of group_norm contains "(CPU)" on CUDA too, where autocast computes it in float32."""
-    cured = facts.device == "cuda"
-    return verdicts((False, AS_IS), (cured, _CPU_AUTOCAST), (True, ONE_HALF), (True, ALL_FLOAT32))
-
-
 CPU_HALF_WEIGHTS = Rule(
     family="norm_dtype_mismatch",
     title=Text(
@@ -32,7 +26,8 @@ CPU_HALF_WEIGHTS = Rule(
         "LayerNorm、GroupNorm 或 BatchNorm 的权重是半精度，输入却是 float32（或另一种半精度）。"
         "CPU 只接受两种组合：两者 dtype 相同，或半精度输入配 float32 权重。",
     ),
-    verdicts=_half_weights,
+    # The message of group_norm contains "(CPU)" on CUDA too, where autocast computes it in float32.
+    verdicts=lambda facts: {**FLOATS_CLASH, "autocast": (facts.device == "cuda", _CPU_AUTOCAST)},
     patterns=(rf"mixed dtype \(CPU\): expect (?:\w+ )+to have scalar type of {DTYPE}",),
     references=(AUTOCAST,),
 )
@@ -59,23 +54,22 @@ _ON_CUDA = Text(
     "在 CUDA 上 torch.autocast 以 float32 计算 layer_norm 和 group_norm，可以解决；在 CPU 上它不处理，"
     "batch_norm 在两者上都不处理。",
 )
-_CAST_ON_CUDA = frozenset({"layer_norm", "group_norm"})
+_CAST_ON_CUDA = {"layer_norm", "group_norm"}
+_NORMS = {*_CAST_ON_CUDA, "batch_norm", "instance_norm"}
+_FILES = {"normalization.py": "layer_norm", "batchnorm.py": "batch_norm"}
 
 
 def _norms(facts: Facts) -> set[str]:
     """The normalisation in the traceback's last frame: torch's function for it, or the file of its module."""
     functions = {frame.function for frame in facts.frames[-2:]}
-    named = functions & {*_CAST_ON_CUDA, "batch_norm", "instance_norm"}
-    if not named and facts.frames:
-        named |= {"layer_norm"} if facts.frames[-1].file.endswith("normalization.py") else set()
-        named |= {"batch_norm"} if facts.frames[-1].file.endswith("batchnorm.py") else set()
-    return named
+    file = facts.frames[-1].file if facts.frames else ""
+    return functions & _NORMS or {norm for ending, norm in _FILES.items() if file.endswith(ending)}
 
 
 def _by_device(facts: Facts) -> Verdicts:
     on_cuda = bool(_norms(facts) & _CAST_ON_CUDA)
     cures = {"cpu": False, "cuda": on_cuda}.get(facts.device or "", None if on_cuda else False)
-    return where_cast(clash(facts), cures, _ON_CUDA)
+    return where_cured(clash(facts), "autocast", cures, _ON_CUDA)
 
 
 IN_A_NORM = Rule(
@@ -96,13 +90,11 @@ _NO_RULE = Text(
     "torch.autocast has no rule for batch_norm: both operands stay as they are.",
     "torch.autocast 没有 batch_norm 的规则：两个操作数保持原样。",
 )
-NATIVE_BATCH_NORM = Rule(
-    family="norm_dtype_mismatch",
-    title=IN_A_NORM.title,
-    cause=IN_A_NORM.cause,
-    verdicts=verdicts((False, AS_IS), (False, _NO_RULE), (True, ONE_HALF), (True, ALL_FLOAT32)),
+NATIVE_BATCH_NORM = replace(
+    IN_A_NORM,
+    verdicts={**FLOATS_CLASH, "autocast": (False, _NO_RULE)},
     patterns=(rf"Expected (?:weight|bias|running_mean|running_var) to have type {DTYPE} but got {DTYPE}",),
-    references=(AUTOCAST,),
+    applies=None,
 )
 
 

@@ -9,6 +9,7 @@ from xcomposer_ui.explain.references import AUTOCAST, DTYPES, MPS
 from xcomposer_ui.explain.rule import DTYPE, Facts, Rule, Verdicts
 from xcomposer_ui.explain.verdicts import (
     AS_IS,
+    FLOAT32_AND_FLOAT64,
     FLOATS_CLASH,
     IN_AN_EXTENSION,
     NO_FLOAT64,
@@ -17,8 +18,7 @@ from xcomposer_ui.explain.verdicts import (
     clash_unlisted,
     same_for_all,
     verdicts,
-    where_cast,
-    without_halves,
+    where_cured,
 )
 
 _SOME_OPERATIONS = Text(
@@ -33,8 +33,8 @@ def _listed(facts: Facts) -> Verdicts:
     """The verdicts of the operation in the facts; without one, the verdict on autocast is None."""
     found = clash(facts)
     if facts.operation in ("cdist", "aten._cdist_forward"):
-        return without_halves(found)
-    return where_cast(found, None, _SOME_OPERATIONS) if facts.operation is None else found
+        return where_cured(found, "unified", False, FLOAT32_AND_FLOAT64)
+    return where_cured(found, "autocast", None, _SOME_OPERATIONS) if facts.operation is None else found
 
 
 def _is_one_operation_s(facts: Facts) -> bool:

@@ -13,17 +13,11 @@ from xcomposer_ui.explain.verdicts import (
     ALL_FLOAT32,
     AS_IS,
     IF_FLOATS,
-    clash_of_vectors,
+    clash_of_floats,
     clash_promoted_on_cuda,
     clash_told,
     verdicts,
-    where_cast,
-)
-
-_PRODUCT = Text("A matrix product was given two dtypes", "矩阵乘法收到了两种 dtype")
-_PRODUCT_CAUSE = Text(
-    "A linear layer or a matrix product got {dtypes}; PyTorch multiplies only what has one dtype.",
-    "线性层或矩阵乘法收到了 {dtypes}；PyTorch 只计算 dtype 相同的乘法。",
+    where_cured,
 )
 
 _BIAS_OR_IN_PLACE = Text(
@@ -49,7 +43,7 @@ def _in_a_layer(facts: Facts) -> Verdicts:
     meets_norm = bool(layers) and "_mha_block" not in layers[-1].function and facts.dtypes[1:2] in _HALF_WEIGHT
     if not meets_norm or facts.device == "cuda":
         return found
-    return where_cast(found, False if facts.device == "cpu" else None, _NORM_IS_NEXT)
+    return where_cured(found, "autocast", False if facts.device == "cpu" else None, _NORM_IS_NEXT)
 
 
 _HALF_WEIGHT = tuple((half,) for half in HALVES)
@@ -58,16 +52,35 @@ _HALF_WEIGHT = tuple((half,) for half in HALVES)
 def _product(facts: Facts) -> Verdicts:
     found = _in_a_layer(facts)
     unclear = facts.operation is None and not facts.call and re.match("self and mat|(?:mat)?2 must", facts.match[0])
-    return where_cast(found, None, _BIAS_OR_IN_PLACE) if unclear else found
+    return where_cured(found, "autocast", None, _BIAS_OR_IN_PLACE) if unclear else found
 
 
 _INPUT_AND_WEIGHT = (
     rf"mat1 and mat2 must have the same dtype, but got {DTYPE} and {DTYPE}",
     rf"\b(?:m2|mat2) to have the same dtype, but got: ?{DTYPE}\s*!=\s*{DTYPE}",
 )
-PICTURE_MATMUL = Rule(
+MATMUL = Rule(
     family="matmul_dtype_mismatch",
-    title=_PRODUCT,
+    title=Text("A matrix product was given two dtypes", "矩阵乘法收到了两种 dtype"),
+    cause=Text(
+        "A linear layer or a matrix product got {dtypes}; PyTorch multiplies only what has one dtype.",
+        "线性层或矩阵乘法收到了 {dtypes}；PyTorch 只计算 dtype 相同的乘法。",
+    ),
+    verdicts=_product,
+    patterns=(
+        *_INPUT_AND_WEIGHT,
+        rf"(?:self|mat2) and mat[12] must have the same dtype, but got {DTYPE} and {DTYPE}",
+        rf"(?<![\w.])(?:mat)?2 must have the same dtype, but got {DTYPE} and {DTYPE}",  # its beginning is cut
+        rf"Input dtypes must be the same, got: input {DTYPE}, batch1: {DTYPE}, batch2: {DTYPE}",
+        # PyTorch 1.0 to 1.6
+        rf"Expected object of scalar type {DTYPE} but got scalar type {DTYPE} for argument #\d+ '(?:mat|batch|vec)\d?'",
+    ),
+    whole=(rf"mat1 and mat2 must have the same dtype(?:{cut(', but got ')}|, but got [A-Z]\w{{0,20}})",),
+    references=(AUTOCAST, xcomposer(317)),
+)
+
+PICTURE_MATMUL = replace(
+    MATMUL,
     cause=Text(
         "A linear layer or a matrix product got {dtypes}; PyTorch multiplies only what has one dtype. With half "
         "weights this is usually a float32 picture, or features that some module cast back to float32, meeting the "
@@ -77,8 +90,8 @@ PICTURE_MATMUL = Rule(
     ),
     verdicts=_in_a_layer,
     patterns=_INPUT_AND_WEIGHT,
+    whole=(),
     applies=lambda facts: facts.dtypes[:1] == ("float32",) and facts.dtypes[1:] in _HALF_WEIGHT,
-    references=(AUTOCAST, xcomposer(317)),
 )
 HALF_INPUT_MATMUL = replace(
     PICTURE_MATMUL,
@@ -99,39 +112,19 @@ def _with_one_missing(facts: Facts) -> Verdicts:
     return {**found, **missing} if found["autocast"][0] else found
 
 
-CUT_MATMUL = Rule(
-    family="matmul_dtype_mismatch",
-    title=_PRODUCT,
+CUT_MATMUL = replace(
+    PICTURE_MATMUL,
     cause=Text(
         "A linear layer or a matrix product got {dtypes} and a second dtype, which this text does not tell; PyTorch "
         "multiplies only what has one dtype.",
         "线性层或矩阵乘法收到了 {dtypes} 和另一种 dtype，此处的文字没有写明后者；PyTorch 只计算 dtype 相同的乘法。",
     ),
     verdicts=_with_one_missing,
-    patterns=_INPUT_AND_WEIGHT,
     whole=(
         rf"mat1 and mat2 must have the same dtype, but got {DTYPE}{cut(' and ')}",
         rf"expected (?:m1|mat1) and (?:m2|mat2) to have the same dtype, but got: ?{DTYPE}{cut(' != ')}",
     ),
     applies=lambda facts: len(facts.dtypes) == 1,
-    references=(AUTOCAST, xcomposer(317)),
-)
-
-MATMUL = Rule(
-    family="matmul_dtype_mismatch",
-    title=_PRODUCT,
-    cause=_PRODUCT_CAUSE,
-    verdicts=_product,
-    patterns=(
-        *_INPUT_AND_WEIGHT,
-        rf"(?:self|mat2) and mat[12] must have the same dtype, but got {DTYPE} and {DTYPE}",
-        rf"(?<![\w.])(?:mat)?2 must have the same dtype, but got {DTYPE} and {DTYPE}",  # its beginning is cut
-        rf"Input dtypes must be the same, got: input {DTYPE}, batch1: {DTYPE}, batch2: {DTYPE}",
-        # PyTorch 1.0 to 1.6
-        rf"Expected object of scalar type {DTYPE} but got scalar type {DTYPE} for argument #\d+ '(?:mat|batch|vec)\d?'",
-    ),
-    whole=(rf"mat1 and mat2 must have the same dtype(?:{cut(', but got ')}|, but got [A-Z]\w{{0,20}})",),
-    references=(AUTOCAST, xcomposer(317)),
 )
 
 _IN_A_KERNEL = Text(
@@ -158,10 +151,8 @@ TRITON = Rule(
     ),
 )
 
-OTHER_PRODUCTS = Rule(
-    family="matmul_dtype_mismatch",
-    title=_PRODUCT,
-    cause=_PRODUCT_CAUSE,
+OTHER_PRODUCTS = replace(
+    MATMUL,
     verdicts=clash_promoted_on_cuda,
     patterns=(
         rf"Expected (?:mat1|result) and (?:mat2|self) to have the same dtype,? but got {DTYPE} and {DTYPE}",
@@ -188,6 +179,10 @@ MATMUL_ON_MPS = Rule(
     references=(MPS, AUTOCAST),
 )
 
+_VECTORS = Text(
+    "torch.matmul and `@` are cast; torch.mv on the CPU and torch.dot are not.",
+    "torch.matmul 和 `@` 会被转换；CPU 上的 torch.mv 以及 torch.dot 不会。",
+)
 VECTORS = Rule(
     family="vector_product_dtype_mismatch",
     title=Text("A product with a vector was given two dtypes", "与向量的乘积收到了两种 dtype"),
@@ -195,7 +190,7 @@ VECTORS = Rule(
         "A dot product or a matrix-vector product got {dtypes}; both must have one dtype.",
         "点积或矩阵与向量的乘积收到了 {dtypes}；两者须为同一种 dtype。",
     ),
-    verdicts=clash_of_vectors,
+    verdicts=lambda facts: clash_of_floats(facts, None, _VECTORS),
     patterns=(
         rf"addmv input tensors must have the same dtype, but got {DTYPE}, {DTYPE}, and {DTYPE}",
         rf"expected both vectors to have same dtype, but found {DTYPE} and {DTYPE}",
@@ -228,7 +223,7 @@ def _recurrent(facts: Facts) -> Verdicts:
         "那里请用 bfloat16，或 torch.no_grad()。",
     )
     found = clash_told(facts)
-    return found if facts.device == "cuda" else where_cast(found, None, why)
+    return found if facts.device == "cuda" else where_cured(found, "autocast", None, why)
 
 
 RECURRENT = Rule(
