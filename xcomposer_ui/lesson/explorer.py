@@ -95,6 +95,13 @@ class Held:
         """The code as zeros and ones, the sign first."""
         return f"{self.code:0{self.result_format.bits}b}"
 
+    @property
+    def parts(self) -> list[tuple[str, str]]:
+        """("sign", "exponent" or "mantissa", "0" or "1") of each of `bits`."""
+        form = self.result_format
+        names = ["sign", *["exponent"] * form.exponent_bits, *["mantissa"] * form.mantissa_bits]
+        return list(zip(names, self.bits, strict=True))
+
 
 def number(text: str) -> Number:
     """The number in `text`. Raises UserError where it is none, or too long, or far beyond every format."""

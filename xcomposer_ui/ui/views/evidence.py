@@ -62,10 +62,10 @@ def fact_text(name: str, value: Fact) -> str:
     return f"{value:,}" if isinstance(value, int) else small(value) if "_logit_" in name else number_text(value)
 
 
-def number_text(value: float) -> str:
+def number_text(value: float | None) -> str:
     """A value of a format: exact where that is short, else with nine digits, and an ellipsis if there are more."""
-    if not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "−∞" if value < 0 else "∞"
+    if value is None:
+        return UNKNOWN
     exact = exact_text(value)
     if len(exact) <= LONGEST_EXACT:
         return exact
@@ -75,7 +75,9 @@ def number_text(value: float) -> str:
 
 
 def exact_text(value: float) -> str:
-    """All digits of a finite value."""
+    """All digits of a value."""
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "−∞" if value < 0 else "∞"
     if value == int(value):
         return f"{value:.0f}".replace("-", "−")
     return f"{Decimal(value):f}".replace("-", "−")
