@@ -14,6 +14,7 @@ from jinja2.runtime import Context
 from markupsafe import Markup, escape
 
 from xcomposer_ui.core.messages import Message, Text, text
+from xcomposer_ui.core.strategies import strategy_title
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 
@@ -75,7 +76,7 @@ def _environment() -> Environment:
         extensions=[_Layout],
     )
     environment.filters["short_name"] = short_name
-    environment.globals |= {"text": _text, "colour_name": colour_name}
+    environment.globals |= {"text": _text, "colour_name": colour_name, "strategy_title": strategy_title}
     environment.filters["labelled_rows"] = _labelled_rows
     return environment
 

@@ -111,15 +111,17 @@ def calculations_view(shown: Calculations, language: str) -> Markup:
 
 def runs_view(shown: LabelledRuns, language: str) -> Markup:
     """The picture, the question, and the answer or the error of each run."""
-    results = list(shown.values())
+    results, metrics = list(shown.values()), [metric_of(field) for field in RUN_FIGURES]
     return render(
         "evidence_runs",
         language,
         picture=example_thumbnail(results[0].request.file or ""),
         question=results[0].request.text,
-        heads=[Message(metric_of(field).label) for field in RUN_FIGURES],
-        rows=[_run_row(result, language) for result in results],
-        failures=[result.failure for result in results if result.failure],
+        heads=[Message(metric.label) for metric in metrics],
+        rows=[
+            (result, _outcome(result, language), [metric.of(vars(result.measurement), language) for metric in metrics])
+            for result in results
+        ],
     )
 
 
@@ -193,17 +195,6 @@ def _merged(shown: Traced) -> Iterator[list[PathStep]]:
         enumerate(stages), lambda n: (n[1].dtypes_in, n[1].dtypes_out) if n[1].stage == BLOCK else n[0]
     ):
         yield [step for _, step in alike]
-
-
-def _run_row(result: RunResult, language: str) -> dict[str, Any]:
-    """One run: its strategy, its weights' type, its answer, and its figures."""
-    return {
-        "name": strategy_name(result.strategy, language),
-        "dtype": result.weights_dtype,
-        "answer": _outcome(result, language),
-        "failed": result.failure is not None,
-        "figures": [metric_of(field).of(vars(result.measurement), language) for field in RUN_FIGURES],
-    }
 
 
 def _outcome(result: RunResult, language: str) -> str:
