@@ -58,7 +58,7 @@ class Calculation:
 class Held:
     """A calculation in one format.
 
-    operands: as held in the format. result_format: of the result, which is float32 for tfloat32 operands.
+    result_format: of the result, which is float32 for tfloat32 operands.
     value: of the result. code: its bits.
     exact: of the calculation, in exact arithmetic; None where an operand is infinite or NaN.
     below, above: the neighbours of `value`; None beyond the largest value.
@@ -68,7 +68,6 @@ class Held:
 
     format: FloatFormat
     result_format: FloatFormat
-    operands: tuple[float, ...]
     value: float
     code: int
     exact: Fraction | None
@@ -137,7 +136,7 @@ def held(calculation: Calculation, form: FloatFormat) -> Held:
     value = target.decode(code)
     exact = _exact(calculation.operation, [one.exact for one in numbers])
     below, above = target.neighbours(value)
-    return Held(form, target, operands, value, code, exact, below, above, _state(target, value, exact))
+    return Held(form, target, value, code, exact, below, above, _state(target, value, exact))
 
 
 def number_of(name: str, bits: str) -> str:

@@ -155,7 +155,7 @@ def memory_view(shown: PredictedMemory, language: str) -> Markup:
 
 def training_view(shown: Finetuning, language: str) -> Markup:
     """The gradients of both recipes over the range of their type."""
-    return gradient_histograms(shown.recipes, language) or Markup()
+    return gradient_histograms(shown.recipes, language)
 
 
 _VIEWS: dict[str, Callable[[Any, str], Markup]] = {

@@ -101,11 +101,11 @@ class Region:
         return self.right - self.left
 
 
-def gradient_histograms(results: Sequence[RecipeResult], language: str) -> Markup | None:
-    """The chart; None where no recipe of 16 bits was measured yet."""
+def gradient_histograms(results: Sequence[RecipeResult], language: str) -> Markup:
+    """The chart; empty where no recipe of 16 bits was measured yet."""
     shown = [r for r in results if r.probes and r.method.computed_dtype != "float32"]
     if not shown:
-        return None
+        return Markup()
     ticks = [(f"1e{power}", AXIS.share(10.0**power)) for power in range(AXIS.lowest, AXIS.highest + 1, 2)]
     return render(
         "gradient_histogram",
