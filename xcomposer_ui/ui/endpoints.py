@@ -60,7 +60,6 @@ def setting_parameters(*records: type) -> list[Parameter]:
 
 
 def number_parameter(name: str, default: float, *, whole: bool = True) -> Parameter:
-    """A parameter that is a number."""
     return Parameter(name, default, gr.Number(default, precision=0 if whole else None))
 
 

@@ -141,15 +141,13 @@ def distance_view(found: Divergences, language: str) -> Markup:
 
 def memory_view(shown: PredictedMemory, language: str) -> Markup:
     """The peak in both precisions, weights and the rest, with the card's capacity across."""
-    figures = {name: value for name, value in shown.figures.items() if isinstance(value, int)}
     bars = [
-        MemoryBar(strategy_name(strategy, language), (weights, figures[f"{name}_peak_bytes"] - weights))
-        for name, strategy in (("full", "full"), ("half", "unified"))
-        for weights in [figures.get(f"{name}_weights_bytes", 0)]
+        MemoryBar(strategy_name(strategy, language), (weights, peak - weights))
+        for strategy, (weights, peak) in shown.sizes.items()
     ]
     legend = [text(code, language) for code in ("plan.weights", "lesson.memory.rest")]
-    capacity = figures["card_bytes"]
-    line = (capacity, f"{shown.card} ({joined(memory(capacity))})")
+    capacity = shown.card.usable_bytes
+    line = (capacity, f"{shown.card.name} ({joined(memory(capacity))})")
     return memory_bars(text("lesson.memory.chart", language), legend, bars, line)
 
 
