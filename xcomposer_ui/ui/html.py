@@ -15,6 +15,7 @@ from markupsafe import Markup, escape
 
 from xcomposer_ui.core.messages import Message, Text, text
 from xcomposer_ui.core.strategies import strategy_title
+from xcomposer_ui.core.units import joined, memory
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 
@@ -76,6 +77,7 @@ def _environment() -> Environment:
         extensions=[_Layout],
     )
     environment.filters["short_name"] = short_name
+    environment.filters["memory"] = lambda size_bytes: joined(memory(size_bytes))
     environment.globals |= {"text": _text, "colour_name": colour_name, "strategy_title": strategy_title}
     environment.filters["labelled_rows"] = _labelled_rows
     return environment

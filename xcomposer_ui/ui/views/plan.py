@@ -63,12 +63,8 @@ def pairs_view(pairs: Sequence[PredictionError], language: str) -> Markup:
     """Predicted and measured memory of each run, newest first. pairs: oldest first."""
     if not pairs:
         return Markup()
-    rows = [
-        (pair, joined(memory(pair.predicted_bytes)), joined(memory(pair.measured_bytes)), _percent(pair.error))
-        for pair in reversed(pairs)
-    ]
     heads = [Message(f"prediction_error.{name}") for name in ERROR_COLUMNS]
-    return render("prediction_errors", language, heads=heads, rows=rows)
+    return render("prediction_errors", language, heads=heads, pairs=pairs[::-1], percent=_percent)
 
 
 def _headline(session: PlanSession, plan: Plan, language: str) -> str:
