@@ -7,7 +7,7 @@ from typing import Any
 from markupsafe import Markup
 
 from xcomposer_ui.core.messages import text
-from xcomposer_ui.core.units import UNKNOWN, joined, memory, share, small
+from xcomposer_ui.core.units import UNKNOWN, share, small
 from xcomposer_ui.finetuning.probe import Largest
 from xcomposer_ui.finetuning.recipes import Recipe
 from xcomposer_ui.finetuning.report import FIGURES, FORMATS
@@ -132,24 +132,12 @@ def _memory(found: Finetuning, language: str) -> dict[str, Any] | None:
         if r.memory is not None
     ]
     legend = [text(f"train.memory.{part}", language) for part in MEMORY_PARTS]
-    rows = [
-        (r.method, [_bytes_of(r, name, language) for name in MEMORY_FIGURES])
-        for r in found.recipes
-        if r.memory is not None or r.predicted_memory is not None
-    ]
+    rows = [r for r in found.recipes if r.memory is not None or r.predicted_memory is not None]
     if not rows:
         return None
     heads = [text("train.recipe", language), *(text(f"train.memory.{name}", language) for name in MEMORY_FIGURES)]
     chart = memory_bars(text("train.memory", language), legend, bars) if bars else ""
-    return {"chart": chart, "heads": heads, "rows": rows}
-
-
-def _bytes_of(result: RecipeResult, name: str, language: str) -> tuple[str, str]:
-    """A measured figure of the memory, and the predicted one in words."""
-    measured, predicted = (
-        None if one is None else getattr(one, name) for one in (result.memory, result.predicted_memory)
-    )
-    return joined(memory(measured)), text("train.memory.predicted", language, bytes=joined(memory(predicted)))
+    return {"chart": chart, "heads": heads, "figures": MEMORY_FIGURES, "rows": rows}
 
 
 def _name(result: RecipeResult, language: str) -> str:

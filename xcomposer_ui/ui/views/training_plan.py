@@ -27,10 +27,8 @@ def training_plan_view(plan: TrainingPlan, about: str, line: tuple[int, str] | N
         about=f"{about} · {_about(plan, language)}",
         answers=tuple(answers(plan, language)),
         methods=[method_name(method, language) for method in plan.methods],
-        overview=[
-            (recipe_name(entries[0].recipe, language), [_on_card(entry) for entry in entries])
-            for entries in zip(*by_method, strict=True)
-        ],
+        overview=[(recipe_name(entries[0].recipe, language), entries) for entries in zip(*by_method, strict=True)],
+        smallest=_smallest,
         details=[
             (
                 method_name(method, language),
@@ -57,12 +55,8 @@ def _about(plan: TrainingPlan, language: str) -> str:
     )
 
 
-def _on_card(entry: RecipePlan) -> tuple[str, str | None]:
-    """(memory on a card, the smallest card that holds it)."""
-    return joined(memory(entry.on_card.total_bytes)), _smallest(entry)
-
-
 def _smallest(entry: RecipePlan) -> str | None:
+    """The name of the smallest card that holds it."""
     return next((card for card, enough in entry.fits.items() if enough), None)
 
 
