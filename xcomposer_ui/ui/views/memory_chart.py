@@ -11,7 +11,7 @@ from xcomposer_ui.core.memory_timeline import MemoryTimeline
 from xcomposer_ui.core.messages import text
 from xcomposer_ui.core.units import joined, memory, seconds
 from xcomposer_ui.ui.html import render
-from xcomposer_ui.ui.views.axis import Axis, memory_axis, time_axis
+from xcomposer_ui.ui.views.axis import memory_axis, time_axis
 
 WIDTH, HEIGHT = 1000, 100
 """In the drawing's own units; it is stretched to the available space, so texts are outside it."""
@@ -29,7 +29,7 @@ def memory_chart(timeline: MemoryTimeline | None, predicted_bytes: int | None, l
         width=WIDTH,
         height=HEIGHT,
         legend=plot.legend(language),
-        phases=[_phase(plot.time, language, *span) for span in _spans(timeline)],
+        phases=list(_spans(timeline)),
         paths=[*(("grid", f"M0 {plot.y(tick.value):.2f}H{WIDTH}") for tick in plot.memory.ticks), *plot.paths()],
         figures=" · ".join(plot.figures(language)),
     )
@@ -104,14 +104,6 @@ class _Plot:
         samples = zip(self.timeline.samples, sizes_bytes, strict=True)
         steps = "".join(f"V{self.y(size):.2f}H{self.x(sample.at_sec):.1f}" for sample, size in samples)
         return f"M0 {self.y(sizes_bytes[0]):.2f}{steps}"
-
-
-def _phase(time: Axis, language: str, phase: str, begin_sec: float, end_sec: float) -> dict[str, str]:
-    """A phase's name and its place, as CSS lengths; the names of late phases start from the right edge."""
-    left = time.percent(begin_sec)
-    name_at = f"left:{left}" if time.share(begin_sec) < 0.8 else f"right:{time.percent(time.end - begin_sec)}"
-    width, name = time.percent(end_sec - begin_sec), text(f"plan.column.{phase}", language)
-    return {"name": name, "left": left, "width": width, "name_at": name_at}
 
 
 def _spans(timeline: MemoryTimeline) -> Iterator[tuple[str, float, float]]:
