@@ -45,7 +45,8 @@ def short_name(model: str) -> str:
 def render(template: str, language: str = "", **context: Any) -> Markup:
     """The template `template`.html with `context`.
 
-    In it `text(code, **facts)` is the text in `language`, and a `Message` or a `Text` is shown in `language`.
+    In it `text(code, **facts)` is the text in `language`, a `Message` or a `Text` is shown in `language`, and a number
+    of bytes through the filter `memory` with its unit.
     """
     return Markup(_environment().get_template(f"{template}.html").render(language=language, **context))
 
