@@ -11,7 +11,7 @@ import pytest
 from xcomposer_ui.core.messages import LANGUAGES, sentences
 from xcomposer_ui.core.settings import Settings
 from xcomposer_ui.lesson.experiments import EXPERIMENTS, Findings, Lab, experiment
-from xcomposer_ui.lesson.step import Prediction, Step, lesson, steps
+from xcomposer_ui.lesson.step import Prediction, Step, lesson
 from xcomposer_ui.planning.fit import FitChecker
 from xcomposer_ui.planning.planner_process import PlannerProcess, plan_request, predict_shape
 from xcomposer_ui.runtime.runner import Runner
@@ -116,13 +116,13 @@ def write(folder: Path, text: str, name: str = "01_new.json") -> Path:
 
 def test_a_malformed_step_is_refused_with_its_file(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"01_new.json.*choices"):
-        steps(write(tmp_path, '{"experiment": "runs", "expected": "a", "opens": "ask"}'))
+        lesson(write(tmp_path, '{"experiment": "runs", "expected": "a", "opens": "ask"}'))
     with pytest.raises(ValueError, match="'b' is no choice"):
-        steps(write(tmp_path, '{"experiment": "runs", "choices": {"a": []}, "expected": "b", "opens": "ask"}'))
+        lesson(write(tmp_path, '{"experiment": "runs", "choices": {"a": []}, "expected": "b", "opens": "ask"}'))
 
 
 def test_a_step_is_one_file(tmp_path: Path) -> None:
-    (step,) = steps(
+    (step,) = lesson(
         write(
             tmp_path,
             '{"experiment": "arithmetic", "parameters": {"sum": ["1", "+", "1"]}, "opens": "floats", "expected": "two",'

@@ -253,7 +253,7 @@ def test_the_conversation_shows_failures_stops_and_the_draft() -> None:
 
 def test_each_turn_has_its_strategy_dtype_and_picture_and_the_last_one_its_buttons() -> None:
     turns = (
-        SessionRun(Request("one?", file="a.png"), FAILED, "data:image/jpeg;base64,AA"),
+        SessionRun(Request("one?", strategy="as_is", file="a.png"), FAILED, "data:image/jpeg;base64,AA"),
         SessionRun(Request("two?", file="b.png"), result(answer="Two."), "data:image/jpeg;base64,BB"),
     )
     shown = conversation(Session(turns=turns), "en")

@@ -6,15 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from xcomposer_ui.compare.document import environment
-from xcomposer_ui.compare.report import (
-    as_csv,
-    as_json,
-    environment_section,
-    failure_line,
-    fenced,
-    inline,
-    table,
-)
+from xcomposer_ui.compare.report import as_csv, as_json, environment_section, failure_line, fenced, inline, table
 from xcomposer_ui.core.messages import LANGUAGES, text
 from xcomposer_ui.core.metrics import metric_of, metrics
 from xcomposer_ui.core.units import joined, memory

@@ -41,7 +41,10 @@ class TrainingMemory:
 
 @dataclass(frozen=True)
 class NonFinite:
-    """Where NaN or infinity came first. step: from 0. cause: "weights", "activations" or "loss". module: its name."""
+    """Where NaN or infinity came first. step: from 0. module: its name; None for the loss.
+
+    cause: "activations", "loss", "gradients" or "update".
+    """
 
     step: int
     cause: str

@@ -19,7 +19,7 @@ from xcomposer_ui.finetuning.request import FinetuningRequest
 from xcomposer_ui.finetuning.result import Finetuned, Finetuning
 from xcomposer_ui.lesson.explorer import Calculation, Held, explored
 from xcomposer_ui.lesson.step import Fact, Step
-from xcomposer_ui.planning.cards import CARDS
+from xcomposer_ui.planning.cards import CARDS, Card
 from xcomposer_ui.planning.catalogue import entry_of
 from xcomposer_ui.planning.fit import FitChecker, refuse_unless_fits
 from xcomposer_ui.planning.plan import RunShape
@@ -49,10 +49,10 @@ LabelledRuns = Mapping[str, RunResult]
 
 @dataclass(frozen=True)
 class PredictedMemory:
-    """The figures of `memory`, and the name of the card."""
+    """The card, and by strategy the bytes of the weights and of the peak."""
 
-    figures: Mapping[str, Fact]
-    card: str
+    card: Card
+    sizes: Mapping[str, tuple[int, int]]
 
 
 Evidence = Calculations | LabelledRuns | Traced | Divergences | PredictedMemory | Finetuning
@@ -155,6 +155,7 @@ def memory(lab: Lab, parameters: Mapping[str, Any]) -> Findings:
     count = entry_of(parameters["model"]).parameters
     card = next(card for card in CARDS if card.name == parameters["card"])
     figures: dict[str, Fact] = {"parameters": count, "card_bytes": card.usable_bytes}
+    sizes: dict[str, tuple[int, int]] = {}
     for name, strategy in (("full", "full"), ("half", "unified")):
         peak = lab.plans.predict(
             RunShape(
@@ -162,11 +163,12 @@ def memory(lab: Lab, parameters: Mapping[str, Any]) -> Findings:
                 parameters["text_length"], parameters["new_tokens"], device="cuda",
             )
         )  # fmt: skip
-        bytes_each = STRATEGIES[strategy].weights.bytes_per_parameter
-        figures[f"{name}_weights_bytes"] = None if count is None else round(count * bytes_each)
+        weights = None if count is None else round(count * STRATEGIES[strategy].weights.bytes_per_parameter)
+        figures[f"{name}_weights_bytes"] = weights
         figures[f"{name}_peak_bytes"] = peak
         figures[f"{name}_fits"] = peak <= card.usable_bytes
-    return Findings(figures, PredictedMemory(figures, card.name))
+        sizes[strategy] = weights or 0, peak
+    return Findings(figures, PredictedMemory(card, sizes))
 
 
 def training(lab: Lab, parameters: Mapping[str, Any]) -> Findings:

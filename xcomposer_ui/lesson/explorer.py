@@ -58,7 +58,7 @@ class Calculation:
 class Held:
     """A calculation in one format.
 
-    operands: as held in the format. result_format: of the result, which is float32 for tfloat32 operands.
+    result_format: of the result, which is float32 for tfloat32 operands.
     value: of the result. code: its bits.
     exact: of the calculation, in exact arithmetic; None where an operand is infinite or NaN.
     below, above: the neighbours of `value`; None beyond the largest value.
@@ -68,7 +68,6 @@ class Held:
 
     format: FloatFormat
     result_format: FloatFormat
-    operands: tuple[float, ...]
     value: float
     code: int
     exact: Fraction | None
@@ -94,6 +93,13 @@ class Held:
     def bits(self) -> str:
         """The code as zeros and ones, the sign first."""
         return f"{self.code:0{self.result_format.bits}b}"
+
+    @property
+    def parts(self) -> list[tuple[str, str]]:
+        """("sign", "exponent" or "mantissa", "0" or "1") of each of `bits`."""
+        form = self.result_format
+        names = ["sign", *["exponent"] * form.exponent_bits, *["mantissa"] * form.mantissa_bits]
+        return list(zip(names, self.bits, strict=True))
 
 
 def number(text: str) -> Number:
@@ -130,7 +136,7 @@ def held(calculation: Calculation, form: FloatFormat) -> Held:
     value = target.decode(code)
     exact = _exact(calculation.operation, [one.exact for one in numbers])
     below, above = target.neighbours(value)
-    return Held(form, target, operands, value, code, exact, below, above, _state(target, value, exact))
+    return Held(form, target, value, code, exact, below, above, _state(target, value, exact))
 
 
 def number_of(name: str, bits: str) -> str:

@@ -47,17 +47,24 @@ class _Waiting:
 
 
 class _Line:
-    """Steps in the order in which one thread computes them; it ends when none is left."""
+    """Steps in the order in which one thread computes them, which ends when none is left; and what it has computed."""
 
-    def __init__(self, compute: Callable[[Step], Findings], done: Callable[[StepResult], None]) -> None:
-        self._compute, self._done = compute, done
+    def __init__(self, compute: Callable[[Step], Findings]) -> None:
+        self._compute = compute
         self._waiting: list[_Waiting] = []
+        self._computed: dict[str, Future[StepResult]] = {}
         self._lock = threading.Lock()
         self._running = False
 
-    def add(self, step: Step, *, prepared: bool) -> Future[StepResult]:
-        """The future of `step`, which is in the line already or joins it; a visitor's goes before the prepared ones."""
+    def kept(self, step: Step) -> StepResult | None:
+        future = self._computed.get(step.name)
+        return future.result() if future is not None and future.done() else None
+
+    def future(self, step: Step, *, prepared: bool) -> Future[StepResult]:
+        """The future of `step`, which joins the line where it is new; a visitor's goes before the prepared ones."""
         with self._lock:
+            if step.name in self._computed:
+                return self._computed[step.name]
             known = next((one for one in self._waiting if one.step.name == step.name), None)
             if known is None:
                 known = _Waiting(step, Future(), prepared)
@@ -87,22 +94,23 @@ class _Line:
             started = time.monotonic()
             try:
                 findings = self._compute(first.step)
-                result = StepResult(first.step, findings, datetime.now(), time.monotonic() - started)
-                self._done(result)
-                self._end(first)
-                first.future.set_result(result)
             except BaseException as error:  # raised again for everyone who waits
                 self._end(first)
                 first.future.set_exception(error)
+            else:
+                self._end(first, computed=True)
+                first.future.set_result(StepResult(first.step, findings, datetime.now(), time.monotonic() - started))
 
     def _first(self) -> _Waiting | None:
         with self._lock:
             self._running = bool(self._waiting)
             return self._waiting[0] if self._waiting else None
 
-    def _end(self, one: _Waiting) -> None:
+    def _end(self, one: _Waiting, *, computed: bool = False) -> None:
         with self._lock:
             self._waiting.remove(one)
+            if computed:
+                self._computed[one.step.name] = one.future
 
 
 class KeptResults:
@@ -114,16 +122,15 @@ class KeptResults:
     """
 
     def __init__(self, compute: Callable[[Step], Findings]) -> None:
-        self._kept: dict[str, StepResult] = {}
-        self._model, self._planner = _Line(compute, self._keep), _Line(compute, self._keep)
+        self._model, self._planner = _Line(compute), _Line(compute)
 
     def kept(self, step: Step) -> StepResult | None:
         """The result of `step`; None while there is none."""
-        return self._kept.get(step.name)
+        return self._line(step).kept(step)
 
     def future(self, step: Step) -> Future[StepResult]:
         """The result of `step`, now or later; it raises what the experiment raised."""
-        return self._asked(step, prepared=False)
+        return self._line(step).future(step, prepared=False)
 
     def ahead(self, step: Step) -> int:
         return self._line(step).ahead(step)
@@ -131,17 +138,7 @@ class KeptResults:
     def prepare(self, steps: Sequence[Step]) -> None:
         """Compute `steps` after what visitors wait for. Does not wait; what raises is computed again when asked for."""
         for step in steps:
-            self._asked(step, prepared=True)
-
-    def _asked(self, step: Step, *, prepared: bool) -> Future[StepResult]:
-        if (kept := self.kept(step)) is None:
-            return self._line(step).add(step, prepared=prepared)
-        ready: Future[StepResult] = Future()
-        ready.set_result(kept)
-        return ready
-
-    def _keep(self, result: StepResult) -> None:
-        self._kept[result.step.name] = result
+            self._line(step).future(step, prepared=True)
 
     def _line(self, step: Step) -> _Line:
         return self._planner if step.experiment in PLANNED_EXPERIMENTS else self._model

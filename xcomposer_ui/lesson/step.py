@@ -64,7 +64,7 @@ class Step:
     choices: Mapping[str, tuple[Prediction, ...]]
     expected: str
     opens: str
-    calculation: tuple[str, ...] = ("0.1",)
+    calculation: tuple[str, ...]
 
     def right(self, figures: Figures) -> str | None:
         """The answer that holds of `figures`; None where none does, or more than one."""
@@ -76,14 +76,10 @@ class Step:
         return holding[0] if len(holding) == 1 else None
 
 
-def steps(folder: Path = STEPS) -> tuple[Step, ...]:
+@cache
+def lesson(folder: Path = STEPS) -> tuple[Step, ...]:
     """The steps of `folder` in the order of their files' names. Raises ValueError where one is malformed."""
     return tuple(_read(file) for file in sorted(folder.glob("*.json")))
-
-
-@cache
-def lesson() -> tuple[Step, ...]:
-    return steps()
 
 
 def step_named(name: str) -> Step | None:
@@ -100,10 +96,9 @@ def _read(file: Path) -> Step:
     choices = {choice: tuple(map(_prediction, listed)) for choice, listed in written["choices"].items()}
     if not choices.get(written["expected"]):
         raise ValueError(f"{file.name}: the expected answer {written['expected']!r} is no choice with a prediction")
-    optional = {"calculation": tuple(written["calculation"])} if "calculation" in written else {}
     return Step(
         name, written["experiment"], written.get("parameters", {}), choices, written["expected"], written["opens"],
-        **optional,
+        tuple(written.get("calculation", ("0.1",))),
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,9 +82,10 @@ def _checked_event(blocks: Any, given: Mapping[str, Any]) -> CheckedCall:
     trigger = given.get("trigger_id")
     joined = session | {"fn_index": index, "trigger_id": trigger if isinstance(trigger, int) else None}
     try:
-        event_data = checked_event_data(given.get("event_data"))
+        event_data = given.get("event_data")  # such as which picture of a gallery was chosen
+        _check_value("event_data", event_data)
         values = checked_values(function, given.get("data"))
-        return CheckedCall(function, joined | {"data": values, "event_data": event_data})
+        return CheckedCall(function, joined | {"data": values, "event_data": _cached(event_data)})
     except UserError as error:
         return refused_event(blocks, joined, error)
 
@@ -116,19 +117,14 @@ def parsed(body: bytes) -> dict[str, Any]:
 
 def checked_values(function: BlockFunction, values: Any) -> list[Any]:
     """The values of a call by position, its pictures in the upload cache. Raises UserError where one is wrong."""
-    components = list(function.inputs)
     names = parameter_names(function)
     public = function.api_visibility == "public"
-    if not isinstance(values, list) or (not public and len(values) < len(components)):
+    if not isinstance(values, list) or (not public and len(values) < len(names)):
         raise UserError("call_form")
-    if public and len(values) != len(components):
+    if public and len(values) != len(names):
         facts = {"endpoint": function.api_name, "names": ", ".join(names)}
-        raise UserError("argument_count", **facts, count=len(components), found=len(values))
-    given = list(zip(names, components, values, strict=False))
-    for name, component, value in given:
-        _check(name, component, value)
-    _check_together(function, {name: value for name, _, value in given})
-    return [None if component.stateful else _cached(value, _file_test(component)) for _, component, value in given]
+        raise UserError("argument_count", **facts, count=len(names), found=len(values))
+    return _checked(function, list(zip(names, function.inputs, values, strict=False)))
 
 
 def checked_named_values(function: BlockFunction, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -139,17 +135,9 @@ def checked_named_values(function: BlockFunction, values: Mapping[str, Any]) -> 
     missing = next((n for n in names if n not in values and signature[n].default is inspect.Parameter.empty), None)
     if unknown is not None or missing is not None:
         raise UserError("argument_names", endpoint=function.api_name, names=", ".join(names))
-    for name, component in zip(names, function.inputs, strict=True):
-        if name in values:
-            _check(name, component, values[name])
-    _check_together(function, values)
-    return {name: _cached(value) for name, value in values.items()}
-
-
-def checked_event_data(data: Any) -> Any:
-    """The data of the page's own events, such as which picture of a gallery was chosen. Raises UserError."""
-    _check_value("event_data", data)
-    return _cached(data)
+    components = dict(zip(names, function.inputs, strict=True))
+    checked = _checked(function, [(name, components[name], value) for name, value in values.items()])
+    return dict(zip(values, checked, strict=True))
 
 
 def parameter_names(function: BlockFunction) -> list[str]:
@@ -157,6 +145,15 @@ def parameter_names(function: BlockFunction) -> list[str]:
     if function.api_visibility == "public" and function.fn is not None:
         return list(inspect.signature(function.fn).parameters)
     return [str(block.elem_id or block.get_block_name()) for block in function.inputs]
+
+
+def _checked(function: BlockFunction, given: Sequence[tuple[str, Any, Any]]) -> list[Any]:
+    """The values of a call, its pictures in the upload cache. given: (name, component, value) of each."""
+    for name, component, value in given:
+        _check(name, component, value)
+    if (check := getattr(function.fn, "check_values", None)) is not None:  # an endpoint's own
+        check({name: value for name, _, value in given})
+    return [None if component.stateful else _cached(value, _file_test(component)) for _, component, value in given]
 
 
 def _check(name: str, component: Any, value: Any) -> None:
@@ -174,12 +171,6 @@ def _check(name: str, component: Any, value: Any) -> None:
 def _file_test(component: Any) -> FileTest:
     """What the browser kept holds the links of explained errors, as {"url": ...}: nobody opens or requests them."""
     return has_path if isinstance(component, gr.BrowserState) else is_file
-
-
-def _check_together(function: BlockFunction, values: Mapping[str, Any]) -> None:
-    """Call the endpoint's own check, the picture as it was sent."""
-    if (check := getattr(function.fn, "check_values", None)) is not None:
-        check(values)
 
 
 def _kind(component: Any) -> str | None:

@@ -39,12 +39,10 @@ class ComparisonDoesNotFit:
 
     @property
     def without(self) -> tuple[Variant, ...]:
-        """The variants that do not fit."""
         return tuple(Variant(misfit.request.strategy, misfit.request.half) for misfit in self.misfits)
 
     @property
     def fitting(self) -> tuple[Variant, ...]:
-        """The variants that fit."""
         variants = (Variant(query.strategy, query.half) for query in self.queries)
         return tuple(variant for variant in variants if variant not in self.without)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -144,19 +144,13 @@ class CompareTab(RunTab[CompareSession]):
         self.gallery.fill(self.picture, self.question)
         runner, checks, examples = self.page.runner, self.page.checks, self.page.examples
 
-        def on(listen: Callable[..., Any], handler: Callable[[CompareSession, Fields], Sessions]) -> Any:
-            return self._on(listen, handler, "comparison")
-
-        def compared(session: CompareSession, fields: Fields) -> Sessions:
-            return compare_handlers.steps(runner, session, fields, preflight=checks)
-
-        def batch(session: CompareSession, fields: Fields) -> Sessions:
-            return compare_handlers.batch_steps(runner, session, fields, examples, preflight=checks)
-
         def of_misfit(session: CompareSession, _: Fields, *, only_fitting: bool = False) -> Sessions:
             return compare_handlers.steps_of_misfit(runner, session, examples, only_fitting=only_fitting)
 
+        compared = partial(compare_handlers.steps, runner, preflight=checks)
+        batch = partial(compare_handlers.batch_steps, runner, examples=examples, preflight=checks)
         filled = self.difference.click(self._difference, None, self.inputs(), **QUIET)
+        on = partial(self._on, name="comparison")
         events = [
             on(partial(gr.on, [self.run.click, self.question.submit]), compared),
             on(filled.then, compared),

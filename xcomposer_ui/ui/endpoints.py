@@ -60,7 +60,6 @@ def setting_parameters(*records: type) -> list[Parameter]:
 
 
 def number_parameter(name: str, default: float, *, whole: bool = True) -> Parameter:
-    """A parameter that is a number."""
     return Parameter(name, default, gr.Number(default, precision=0 if whole else None))
 
 
@@ -94,12 +93,9 @@ def add_endpoint(
         except UserError as error:
             raise gr.Error(str(error), print_exception=False) from None
 
-    def check_values(values: Mapping[str, Any]) -> None:
-        if check is not None:
-            check(**{p.name: p.default for p in parameters} | dict(values))
-
-    call.check_values = check_values  # type: ignore[attr-defined]
-
+    if check is not None:
+        defaults = {p.name: p.default for p in parameters}
+        call.check_values = lambda values: check(**defaults | dict(values))  # type: ignore[attr-defined]
     call.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # Gradio names the arguments after it
         [inspect.Parameter(p.name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=p.default) for p in parameters]
     )

@@ -14,6 +14,8 @@ from jinja2.runtime import Context
 from markupsafe import Markup, escape
 
 from xcomposer_ui.core.messages import Message, Text, text
+from xcomposer_ui.core.strategies import strategy_title
+from xcomposer_ui.core.units import joined, memory
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 
@@ -43,7 +45,8 @@ def short_name(model: str) -> str:
 def render(template: str, language: str = "", **context: Any) -> Markup:
     """The template `template`.html with `context`.
 
-    In it `text(code, **facts)` is the text in `language`, and a `Message` or a `Text` is shown in `language`.
+    In it `text(code, **facts)` is the text in `language`, a `Message` or a `Text` is shown in `language`, and a number
+    of bytes through the filter `memory` with its unit.
     """
     return Markup(_environment().get_template(f"{template}.html").render(language=language, **context))
 
@@ -75,7 +78,8 @@ def _environment() -> Environment:
         extensions=[_Layout],
     )
     environment.filters["short_name"] = short_name
-    environment.globals |= {"text": _text, "colour_name": colour_name}
+    environment.filters["memory"] = lambda size_bytes: joined(memory(size_bytes))
+    environment.globals |= {"text": _text, "colour_name": colour_name, "strategy_title": strategy_title}
     environment.filters["labelled_rows"] = _labelled_rows
     return environment
 

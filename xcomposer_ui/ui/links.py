@@ -67,7 +67,7 @@ def compare_fields(query: Mapping[str, str], models: Sequence[str], examples: Se
 
 def plan_link(model: str) -> str:
     """The address of the Plan tab with `model` chosen."""
-    return "?" + urlencode({"plan": model})
+    return _address({"plan": model})
 
 
 def train_link(request: FinetuningRequest) -> str:
@@ -143,9 +143,7 @@ def _named(examples: Sequence[Example]) -> dict[str, str]:
 
 def calculation_link(calculation: Calculation) -> str:
     """The address of the explorer with `calculation` in it."""
-    return "?" + urlencode(
-        {"learn": FLOATS, "first": calculation.first, "operation": calculation.operation, "second": calculation.second}
-    )
+    return _address({"learn": FLOATS, **vars(calculation)})
 
 
 def calculation_linked(query: Mapping[str, str]) -> Calculation | None:

@@ -12,7 +12,6 @@ WHOLE_PAGE = ("copy", "press", "runs", "roving", "paste", "tabs", "connection")
 
 
 def script(name: str) -> str:
-    """The text of the script `name`."""
     return (SCRIPTS / f"{name}.js").read_text(encoding="utf-8")
 
 

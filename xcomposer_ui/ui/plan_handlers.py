@@ -14,11 +14,7 @@ from xcomposer_ui.core.settings import Settings, is_hub_id
 from xcomposer_ui.core.strategies import HALF_DTYPES
 from xcomposer_ui.planning.cards import CARDS, Card
 from xcomposer_ui.planning.plan import Plan, PlanRequest, memory_bytes, picture_size
-from xcomposer_ui.planning.training_plan import (
-    TRAINING_FIELDS,
-    TrainingPlan,
-    TrainingPlanRequest,
-)
+from xcomposer_ui.planning.training_plan import TRAINING_FIELDS, TrainingPlan, TrainingPlanRequest
 from xcomposer_ui.ui.preflight import CallersPlans
 
 PICTURE = "1024x768"

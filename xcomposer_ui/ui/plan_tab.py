@@ -16,16 +16,7 @@ from xcomposer_ui.ui.controls import NumberInput, model_choices
 from xcomposer_ui.ui.html import short_name
 from xcomposer_ui.ui.localization import QUIET, Localization
 from xcomposer_ui.ui.page import Page
-from xcomposer_ui.ui.plan_handlers import (
-    COUNTS,
-    DEFAULTS,
-    PICTURE,
-    WHAT,
-    PlanSession,
-    filled_in,
-    offered,
-    planned,
-)
+from xcomposer_ui.ui.plan_handlers import COUNTS, DEFAULTS, PICTURE, WHAT, PlanSession, filled_in, offered, planned
 from xcomposer_ui.ui.views.notices import notice
 from xcomposer_ui.ui.views.plan import check_panel, plan_view
 

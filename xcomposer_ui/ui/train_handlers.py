@@ -90,17 +90,19 @@ def remedy_steps(runner: Runner, session: TrainSession, remedy: str) -> Sessions
     if before is None or remedy not in session.remedies:  # a second click
         return
     try:
-        yield from _trained(runner, replace(session.idle(), earlier=session.idle()), before.request, remedy)
+        request = replace(before.request, recipes=(remedy,))
+        yield from _trained(runner, replace(session.idle(), earlier=session.idle()), request)
     except UserError as error:
         yield replace(session.idle(), notice=error)
 
 
-def _trained(runner: Runner, session: TrainSession, request: FinetuningRequest, remedy: str = "") -> Sessions:
-    before = session.finetuning if remedy else None
+def _trained(runner: Runner, session: TrainSession, request: FinetuningRequest) -> Sessions:
+    """As `steps`; the results join those that `session` has already. Raises UserError."""
+    before = session.finetuning
     now = replace(session, running=True, document=None)
     yield now
     latest: Waiting | Finetuning | None = None
-    with closing(runner.finetune(replace(request, recipes=(remedy,)) if remedy else request)) as events:
+    with closing(runner.finetune(request)) as events:
         for event in events:
             shown = event if isinstance(event, Waiting) else event.finetuning
             if shown is not latest:

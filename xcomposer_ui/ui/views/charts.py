@@ -11,7 +11,6 @@ from markupsafe import Markup
 
 from xcomposer_ui.compare.divergence import LayerDivergence
 from xcomposer_ui.core.messages import text
-from xcomposer_ui.core.units import joined, memory
 from xcomposer_ui.ui.html import render
 from xcomposer_ui.ui.views.axis import LogAxis, curve_class, log_axis, memory_axis, plain_axis, unbroken_lines
 
@@ -99,19 +98,12 @@ def memory_bars(
     # A distant limit would leave no space for the bars.
     limit = line[0] if line is not None and line[0] <= 2 * most else None
     entries = [(f"xl-part-{n}", name) for n, name in enumerate(legend)]
-    rows = [
-        (
-            bar.label,
-            joined(memory(sum(bar.parts))),
-            [(size, f"{name}: {joined(memory(size))}") for size, name in zip(bar.parts, legend, strict=True)],
-        )
-        for bar in values
-    ]
     return render(
         "memory_bars",
         title=title,
+        parts=legend,
         legend=entries if line is None else [*entries, ("xl-limit", line[1])],
-        bars=rows,
+        bars=values,
         limit=limit,
         axis=memory_axis(max(most, limit or 0)),
     )

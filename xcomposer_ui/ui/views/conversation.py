@@ -12,7 +12,7 @@ from xcomposer_ui.compare.token_difference import TokenDifference, token_differe
 from xcomposer_ui.core.messages import text
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.result import AnswerTokens
-from xcomposer_ui.core.strategies import REFERENCE, strategy_name
+from xcomposer_ui.core.strategies import REFERENCE
 from xcomposer_ui.core.units import significant
 from xcomposer_ui.ui.html import render
 from xcomposer_ui.ui.session import Session, SessionRun
@@ -35,7 +35,6 @@ class Turn:
     request: Request
     thumbnail: str | None
     new_picture: bool
-    strategy: str
     answer: str | None = None
     dtype: str | None = None
     note: str = ""
@@ -54,11 +53,10 @@ def conversation(session: Session, language: str) -> Markup:
     if session.running is not None:
         request = session.running
         new = bool(shown) and request.file != file
-        name = strategy_name(request.strategy, language)
         note = "" if session.trials is None else text("chat.failed", language, type=session.trials.failure.type)
         waits = request.strategy != REFERENCE and session.full_precision_of(request, session.thumbnail) is not None
         place = Markup() if waits and not note else None  # so that nothing moves when it arrives
-        shown.append(Turn(request, session.thumbnail, new, name, session.draft or None, note=note, strip=place))
+        shown.append(Turn(request, session.thumbnail, new, session.draft or None, note=note, strip=place))
     return render("conversation", language, turns=shown, busy=session.running is not None, restored=session.restored)
 
 
@@ -73,7 +71,7 @@ def _finished(run: SessionRun, full: SessionRun | None, language: str, *, new_pi
         exact = None if full is None else full.result.tokens
         facts["strip"] = None if exact is None else difference_strip(result.tokens, exact, language)
         facts["offers_difference"] = exact is None
-    return Turn(run.request, run.thumbnail, new_picture, strategy_name(result.strategy, language), **facts)
+    return Turn(run.request, run.thumbnail, new_picture, **facts)
 
 
 def difference_strip(own: AnswerTokens, full: AnswerTokens, language: str) -> Markup:

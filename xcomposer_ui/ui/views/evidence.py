@@ -62,10 +62,10 @@ def fact_text(name: str, value: Fact) -> str:
     return f"{value:,}" if isinstance(value, int) else small(value) if "_logit_" in name else number_text(value)
 
 
-def number_text(value: float) -> str:
+def number_text(value: float | None) -> str:
     """A value of a format: exact where that is short, else with nine digits, and an ellipsis if there are more."""
-    if not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "−∞" if value < 0 else "∞"
+    if value is None:
+        return UNKNOWN
     exact = exact_text(value)
     if len(exact) <= LONGEST_EXACT:
         return exact
@@ -75,7 +75,9 @@ def number_text(value: float) -> str:
 
 
 def exact_text(value: float) -> str:
-    """All digits of a finite value."""
+    """All digits of a value."""
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "−∞" if value < 0 else "∞"
     if value == int(value):
         return f"{value:.0f}".replace("-", "−")
     return f"{Decimal(value):f}".replace("-", "−")
@@ -109,15 +111,17 @@ def calculations_view(shown: Calculations, language: str) -> Markup:
 
 def runs_view(shown: LabelledRuns, language: str) -> Markup:
     """The picture, the question, and the answer or the error of each run."""
-    results = list(shown.values())
+    results, metrics = list(shown.values()), [metric_of(field) for field in RUN_FIGURES]
     return render(
         "evidence_runs",
         language,
         picture=example_thumbnail(results[0].request.file or ""),
         question=results[0].request.text,
-        heads=[Message(metric_of(field).label) for field in RUN_FIGURES],
-        rows=[_run_row(result, language) for result in results],
-        failures=[result.failure for result in results if result.failure],
+        heads=[Message(metric.label) for metric in metrics],
+        rows=[
+            (result, _outcome(result, language), [metric.of(vars(result.measurement), language) for metric in metrics])
+            for result in results
+        ],
     )
 
 
@@ -137,21 +141,19 @@ def distance_view(found: Divergences, language: str) -> Markup:
 
 def memory_view(shown: PredictedMemory, language: str) -> Markup:
     """The peak in both precisions, weights and the rest, with the card's capacity across."""
-    figures = {name: value for name, value in shown.figures.items() if isinstance(value, int)}
     bars = [
-        MemoryBar(strategy_name(strategy, language), (weights, figures[f"{name}_peak_bytes"] - weights))
-        for name, strategy in (("full", "full"), ("half", "unified"))
-        for weights in [figures.get(f"{name}_weights_bytes", 0)]
+        MemoryBar(strategy_name(strategy, language), (weights, peak - weights))
+        for strategy, (weights, peak) in shown.sizes.items()
     ]
     legend = [text(code, language) for code in ("plan.weights", "lesson.memory.rest")]
-    capacity = figures["card_bytes"]
-    line = (capacity, f"{shown.card} ({joined(memory(capacity))})")
+    capacity = shown.card.usable_bytes
+    line = (capacity, f"{shown.card.name} ({joined(memory(capacity))})")
     return memory_bars(text("lesson.memory.chart", language), legend, bars, line)
 
 
 def training_view(shown: Finetuning, language: str) -> Markup:
     """The gradients of both recipes over the range of their type."""
-    return gradient_histograms(shown.recipes, language) or Markup()
+    return gradient_histograms(shown.recipes, language)
 
 
 _VIEWS: dict[str, Callable[[Any, str], Markup]] = {
@@ -191,17 +193,6 @@ def _merged(shown: Traced) -> Iterator[list[PathStep]]:
         enumerate(stages), lambda n: (n[1].dtypes_in, n[1].dtypes_out) if n[1].stage == BLOCK else n[0]
     ):
         yield [step for _, step in alike]
-
-
-def _run_row(result: RunResult, language: str) -> dict[str, Any]:
-    """One run: its strategy, its weights' type, its answer, and its figures."""
-    return {
-        "name": strategy_name(result.strategy, language),
-        "dtype": result.weights_dtype,
-        "answer": _outcome(result, language),
-        "failed": result.failure is not None,
-        "figures": [metric_of(field).of(vars(result.measurement), language) for field in RUN_FIGURES],
-    }
 
 
 def _outcome(result: RunResult, language: str) -> str:

@@ -9,14 +9,13 @@ from markupsafe import Markup
 
 from xcomposer_ui.core.messages import Message
 from xcomposer_ui.core.result import Explanation, Failure, Fix
-from xcomposer_ui.core.strategies import strategy_name
 from xcomposer_ui.core.units import UNKNOWN
 from xcomposer_ui.ui.html import render
 
 
 def explanation_card(explanation: Explanation, language: str) -> Markup:
     """A card for a pasted error; an error that no rule recognises is shown as unknown."""
-    return render("explanation", language, explanation=explanation, remedies=_remedies(explanation.fixes, language, ""))
+    return render("explanation", language, explanation=explanation, remedies=_remedies(explanation.fixes))
 
 
 def failure_card(
@@ -41,11 +40,11 @@ def failure_card(
         failure=failure,
         explanation=explanation,
         clash=dtypes if explanation.clash and len(dtypes) == 2 else (),
-        remedies=_remedies(others, language, buttons, pending),
+        remedies=_remedies(others, buttons, pending),
     )
 
 
-def _remedies(fixes: Sequence[Fix], language: str, buttons: str, pending: Sequence[str] = ()) -> list[dict[str, Any]]:
+def _remedies(fixes: Sequence[Fix], buttons: str = "", pending: Sequence[str] = ()) -> list[dict[str, Any]]:
     """A row for each of `fixes`: those that cure first, those that do not last; in their order while one is pending.
 
     verdict: what came of it, or what is expected. state: whether it cures, or that it is being tried, for the row's
@@ -55,7 +54,6 @@ def _remedies(fixes: Sequence[Fix], language: str, buttons: str, pending: Sequen
     return [
         {
             "fix": fix,
-            "name": strategy_name(fix.strategy, language),
             "verdict": Message("fix.trying") if fix.strategy in pending else _verdict(fix),
             "reason": _failed_with(fix) if fix.tried and not fix.cures else fix.why,
             "state": "trying" if fix.strategy in pending else str(fix.cures).lower(),

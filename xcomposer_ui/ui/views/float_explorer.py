@@ -10,8 +10,6 @@ from typing import Any
 from markupsafe import Markup
 
 from xcomposer_ui.core.errors import UserError
-from xcomposer_ui.core.messages import Message
-from xcomposer_ui.core.units import UNKNOWN
 from xcomposer_ui.lesson.explorer import Calculation, Held, explored
 from xcomposer_ui.lesson.formats import FORMATS, FloatFormat
 from xcomposer_ui.ui.html import colour_name, render
@@ -33,8 +31,11 @@ def explorer_view(calculation: Calculation, language: str, link: str) -> Markup:
         language,
         notice=None,
         calculation=calculation,
-        presets=[preset.text for preset in PRESETS],
-        rows=[_row(held, clickable=not calculation.operation) for held in rows],
+        presets=PRESETS,
+        rows=rows,
+        number_text=number_text,
+        exact_text=exact_text,
+        error_text=error_text,
         line=number_line(rows),
         link=link,
     )
@@ -42,33 +43,7 @@ def explorer_view(calculation: Calculation, language: str, link: str) -> Markup:
 
 def explorer_mistake(mistake: UserError, language: str) -> Markup:
     """Why the fields' calculation is not shown, and the offered ones."""
-    presets = [preset.text for preset in PRESETS]
-    return render("float_explorer", language, notice=mistake.message, calculation=None, presets=presets)
-
-
-def _row(held: Held, *, clickable: bool) -> dict[str, Any]:
-    """One format's row. clickable: whether its bits are those of the number, and can be changed."""
-    finite = math.isfinite(held.value)
-    below, above = (UNKNOWN if each is None else number_text(each) for each in (held.below, held.above))
-    return {
-        "dtype": held.format.name,
-        "value": number_text(held.value),
-        "exact": exact_text(held.value) if finite else number_text(held.value),
-        "error": error_text(held.error),
-        "below": below,
-        "above": above,
-        "spacing": UNKNOWN if held.spacing is None else number_text(held.spacing),
-        "state": held.state,
-        "bits": _bits(held),
-        "clickable": clickable,
-    }
-
-
-def _bits(held: Held) -> list[tuple[str, str, Message]]:
-    """(part, "0" or "1", what the bit is worth) of each bit, the sign first."""
-    form = held.result_format
-    parts = ["sign", *["exponent"] * form.exponent_bits, *["mantissa"] * form.mantissa_bits]
-    return [(part, bit, Message(f"float.bit.{part}")) for part, bit in zip(parts, held.bits, strict=True)]
+    return render("float_explorer", language, notice=mistake.message, calculation=None, presets=PRESETS)
 
 
 @dataclass(frozen=True)

@@ -20,16 +20,11 @@ DEPTHS = (0, 1, 2, 6)
 
 
 @dataclass(frozen=True)
-class _Side:
-    """One run's part of a row. step: None where the run does not have it. clash: of the module that raised it."""
-
-    step: PathStep | None
-    clash: dict[str, Any] | None
-
-
-@dataclass(frozen=True)
 class _Row:
-    """short_name: the name without that of the module around. stage: of an outermost row. sides: one a run."""
+    """short_name: the name without that of the module around. stage: of an outermost row.
+
+    steps: one a run, None where the run does not have it.
+    """
 
     name: str
     short_name: str
@@ -37,12 +32,12 @@ class _Row:
     stage: Message | None
     level: int
     lane: str
-    sides: Sequence[_Side]
+    steps: Sequence[PathStep | None]
     differs: bool
 
     @property
     def broken(self) -> bool:
-        return any(side.step is not None and side.step.failed for side in self.sides)
+        return any(step is not None and step.failed for step in self.steps)
 
 
 def flow_view(traced: Sequence[Traced], language: str) -> Markup:
@@ -66,6 +61,7 @@ def flow_view(traced: Sequence[Traced], language: str) -> Markup:
         columns=columns,
         names=names,
         rows=list(_rows(traced)),
+        clashes=[_clash(each) for each in traced],
         endings=[(name, *_ending(each)) for name, each in zip(names, traced, strict=True)],
     )
 
@@ -94,7 +90,7 @@ def _rows(traced: Sequence[Traced]) -> Iterator[_Row]:
             stage=stage_name(step) if step.level == 0 else None,
             level=min(step.level, DEPTHS[-1]),
             lane=_lane(step),
-            sides=[_Side(each, _clash(each, run)) for each, run in zip(steps, traced, strict=True)],
+            steps=steps,
             differs=len({_dtypes(each) for each in steps}) > 1,
         )
 
@@ -120,15 +116,16 @@ def stage_name(step: PathStep) -> Message:
     return Message(f"flow.stage.{step.stage}", **facts)
 
 
-def _clash(step: PathStep | None, traced: Traced) -> dict[str, Any] | None:
-    """The operation that failed and its operands, (name, dtype) of the first of each dtype, where it was in `step`."""
+def _clash(traced: Traced) -> dict[str, Any] | None:
+    """The operation that failed, its module and its operands, (name, dtype) of the first of each dtype."""
     clash = traced.flow.clash
-    if clash is None or step is None or clash.module != step.name:
+    if clash is None:
         return None
     names: dict[str, Sentence] = {}
     for operand in reversed(clash.operands):  # the weight comes last, after its bias
         names.setdefault(operand.dtype, operand.name)
-    return {"operation": clash.operation or "", "operands": [(name, dtype) for dtype, name in names.items()][::-1]}
+    operands = [(name, dtype) for dtype, name in names.items()][::-1]
+    return {"module": clash.module, "operation": clash.operation or "", "operands": operands}
 
 
 def _ending(traced: Traced) -> tuple[str, Message]:

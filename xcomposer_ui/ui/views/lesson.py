@@ -26,11 +26,9 @@ def lesson_view(session: LearnSession, progress: Progress, results: KeptResults,
     return render(
         "lesson",
         language,
-        steps=[_mark(step, session, progress, language) for step in lesson()],
-        place=session.place,
-        score=_score(progress, language),
-        notice=session.notice.message if session.notice else None,
-        answered=bool(progress.answers),
+        steps=lesson(),
+        session=session,
+        progress=progress,
         teacher=teacher_view(session, results, language) if session.place == TEACHER else "",
         **shown,
     )
@@ -48,19 +46,19 @@ def teacher_view(session: LearnSession, results: KeptResults, language: str) -> 
             ("page", "lesson-answers", answers_page(results, language)),
         )
     ]
-    return render("lesson_teacher", language, measuring=measuring, files=files, steps=_papers(results, language))
+    return render("lesson_teacher", language, measuring=measuring, files=files, papers=_papers(results, language))
 
 
 def worksheet(language: str) -> str:
     """The questions and answers to choose from, with space to write, as an HTML document to print."""
     title = text("lesson.sheet.title", language)
-    return render("lesson_sheet", language, title=title, steps=_papers(None, language), with_answers=False)
+    return render("lesson_sheet", language, title=title, papers=_papers(None, language), with_answers=False)
 
 
 def answers_page(results: KeptResults, language: str) -> str:
     """The questions with right answers and the figures measured here, as an HTML document to print."""
     title = f"{text('lesson', language)}: {text('lesson.teacher', language)}"
-    return render("lesson_sheet", language, title=title, steps=_papers(results, language), with_answers=True)
+    return render("lesson_sheet", language, title=title, papers=_papers(results, language), with_answers=True)
 
 
 def step_text(step: Step, part: str, language: str, facts: Mapping[str, Any] | None = None) -> str:
@@ -86,52 +84,14 @@ def _step(step: Step, session: LearnSession, progress: Progress, results: KeptRe
     result = results.kept(step) if session.ahead is None else None
     earlier = progress.answers.get(step.name)
     chosen = session.choice or (earlier.choice if earlier else None)
-    answer = _answer(result, chosen, language) if result and chosen else None
-    finished = answer and number == len(names)
     return {
-        "step": {"name": step.name, **_asked(step, language)},
+        "step": step,
         "number": number,
-        "choices": [_choice(step, name, chosen, result if answer else None, language) for name in step.choices],
-        "waiting": None if session.ahead is None else {"ahead": session.ahead},
-        "answer": answer,
+        "chosen": chosen,
+        "answer": _answer(result, chosen, language) if result and chosen else None,
         "picture": example_thumbnail(step.parameters["picture"]) if "picture" in step.parameters else None,
-        "asked": step.parameters.get("question"),
         "link": step_link(step),
-        "opens": step.opens,
         "next": names[number] if number < len(names) else None,
-        "finished": Message("lesson.finished", right=progress.right, total=len(names)) if finished else None,
-    }
-
-
-def _asked(step: Step, language: str) -> dict[str, str]:
-    return {part: step_text(step, part, language) for part in ("title", "before", "question")}
-
-
-def _mark(step: Step, session: LearnSession, progress: Progress, language: str) -> dict[str, Any]:
-    answer = progress.answers.get(step.name)
-    return {
-        "name": step.name,
-        "title": step_text(step, "title", language),
-        "mark": None if answer is None else "right" if answer.right else "wrong",
-        "current": session.step is step,
-    }
-
-
-def _score(progress: Progress, language: str) -> str:
-    if not progress.answers:
-        return text("lesson.score.none", language, total=len(lesson()))
-    return text("lesson.score", language, right=progress.right, answered=len(progress.answers))
-
-
-def _choice(step: Step, name: str, chosen: str | None, result: StepResult | None, language: str) -> dict[str, Any]:
-    mark = None
-    if result is not None:
-        mark = "right" if name == result.right else "wrong" if name == chosen else None
-    return {
-        "name": name,
-        "label": step_text(step, f"choice.{name}", language),
-        "chosen": name == chosen,
-        "mark": mark,
     }
 
 
@@ -148,7 +108,7 @@ def _answer(result: StepResult, chosen: str, language: str) -> dict[str, Any]:
     tempting = right is not None and chosen != right and chosen != step.expected
     reason = step_text(step, f"tempting.{chosen}", language, facts) if tempting else ""
     return {
-        "mark": "right" if chosen == right else "wrong",
+        "right": right,
         "verdict": verdict,
         "tempting": text("lesson.tempting", language, reason=reason) if tempting else "",
         "evidence": evidence_view(result, language),
@@ -167,10 +127,8 @@ def _paper(step: Step, result: StepResult | None, language: str) -> dict[str, An
     right = step.expected if result is None else result.right
     facts = facts_of(result.findings.figures) if result else dict.fromkeys(_placeholders(step, language), "…")
     return {
-        **_asked(step, language),
-        "choices": [
-            {"label": step_text(step, f"choice.{name}", language), "right": name == right} for name in step.choices
-        ],
+        "step": step,
+        "right": right,
         "showed": showed(result, language) if result else "",
         "differs": result is not None and not result.as_expected,
         "why": step_text(step, "why", language, facts),

@@ -11,7 +11,7 @@ from xcomposer_ui.core.memory_timeline import MemoryTimeline
 from xcomposer_ui.core.messages import text
 from xcomposer_ui.core.units import joined, memory, seconds
 from xcomposer_ui.ui.html import render
-from xcomposer_ui.ui.views.axis import Axis, memory_axis, time_axis
+from xcomposer_ui.ui.views.axis import memory_axis, time_axis
 
 WIDTH, HEIGHT = 1000, 100
 """In the drawing's own units; it is stretched to the available space, so texts are outside it."""
@@ -28,15 +28,21 @@ def memory_chart(timeline: MemoryTimeline | None, predicted_bytes: int | None, l
         plot=plot,
         width=WIDTH,
         height=HEIGHT,
-        legend=plot.legend(language),
-        phases=[_phase(plot.time, language, *span) for span in _spans(timeline)],
+        legend=[
+            ("xl-allocated", text(f"memory.{timeline.kind}", language)),
+            *((f"xl-{kind}", text(key, language)) for kind, key, _ in plot.sizes),
+        ],
+        phases=list(_spans(timeline)),
         paths=[*(("grid", f"M0 {plot.y(tick.value):.2f}H{WIDTH}") for tick in plot.memory.ticks), *plot.paths()],
         figures=" · ".join(plot.figures(language)),
     )
 
 
 class _Plot:
-    """The scales and the paths of one figure."""
+    """The scales and the paths of one figure.
+
+    sizes: (kind of the line, text's key, bytes) of what is drawn beside the allocated memory.
+    """
 
     def __init__(self, timeline: MemoryTimeline, predicted_bytes: int | None) -> None:
         self.timeline = timeline
@@ -44,9 +50,13 @@ class _Plot:
         self.end_sec = timeline.samples[-1].at_sec
         reserved = [sample.reserved_bytes for sample in timeline.samples]
         self.reserved_bytes = [size or 0 for size in reserved] if reserved[-1] is not None else None
-        self.most_reserved_bytes = max((size for size in reserved if size is not None), default=None)
-        peaks = (timeline.peak.allocated_bytes, predicted_bytes or 0, self.most_reserved_bytes or 0)
-        self.memory = memory_axis(max(peaks))
+        sizes = (
+            ("weights", "plan.weights", timeline.weights_bytes),
+            ("reserved", "timeline.reserved", max(self.reserved_bytes) if self.reserved_bytes else None),
+            ("predicted", "timeline.predicted", predicted_bytes),
+        )
+        self.sizes = [(kind, key, size) for kind, key, size in sizes if size is not None]
+        self.memory = memory_axis(max(timeline.peak.allocated_bytes, *(size for *_, size in self.sizes)))
         self.time = time_axis(self.end_sec)
 
     def x(self, at_sec: float) -> float:
@@ -54,18 +64,6 @@ class _Plot:
 
     def y(self, size_bytes: float) -> float:
         return HEIGHT * (1 - self.memory.share(size_bytes))
-
-    def legend(self, language: str) -> list[tuple[str, str]]:
-        """(CSS class, name) of every curve."""
-        entries = [
-            ("xl-allocated", text(f"memory.{self.timeline.kind}", language)),
-            ("xl-weights", text("plan.weights", language)),
-        ]
-        if self.reserved_bytes is not None:
-            entries.append(("xl-reserved", text("timeline.reserved", language)))
-        if self.predicted_bytes is not None:
-            entries.append(("xl-predicted", text("timeline.predicted", language)))
-        return entries
 
     def figures(self, language: str) -> list[str]:
         """Every figure of the chart as text."""
@@ -79,12 +77,7 @@ class _Plot:
             )
             for phase, sample in self.timeline.phase_peaks().items()
         ]
-        sizes = (
-            ("plan.weights", self.timeline.weights_bytes),
-            ("timeline.reserved", self.most_reserved_bytes),
-            ("timeline.predicted", self.predicted_bytes),
-        )
-        return parts + [f"{text(key, language)} {joined(memory(size))}" for key, size in sizes if size is not None]
+        return parts + [f"{text(key, language)} {joined(memory(size))}" for _, key, size in self.sizes]
 
     def paths(self) -> Iterator[tuple[str, str]]:
         """(kind, SVG path) of every area and line, the lowest layer first."""
@@ -104,14 +97,6 @@ class _Plot:
         samples = zip(self.timeline.samples, sizes_bytes, strict=True)
         steps = "".join(f"V{self.y(size):.2f}H{self.x(sample.at_sec):.1f}" for sample, size in samples)
         return f"M0 {self.y(sizes_bytes[0]):.2f}{steps}"
-
-
-def _phase(time: Axis, language: str, phase: str, begin_sec: float, end_sec: float) -> dict[str, str]:
-    """A phase's name and its place, as CSS lengths; the names of late phases start from the right edge."""
-    left = time.percent(begin_sec)
-    name_at = f"left:{left}" if time.share(begin_sec) < 0.8 else f"right:{time.percent(time.end - begin_sec)}"
-    width, name = time.percent(end_sec - begin_sec), text(f"plan.column.{phase}", language)
-    return {"name": name, "left": left, "width": width, "name_at": name_at}
 
 
 def _spans(timeline: MemoryTimeline) -> Iterator[tuple[str, float, float]]:

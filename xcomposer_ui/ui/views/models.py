@@ -10,7 +10,7 @@ from xcomposer_ui.core.events import Status
 from xcomposer_ui.core.messages import Message, sentences
 from xcomposer_ui.core.settings import is_hub_id
 from xcomposer_ui.core.strategies import HALF_WEIGHTS, STRATEGIES, WeightsFormat, strategy_name, weights_formats
-from xcomposer_ui.core.units import UNKNOWN, joined, memory
+from xcomposer_ui.core.units import UNKNOWN
 from xcomposer_ui.planning.catalogue import TEXT_TOKENS, Entry
 from xcomposer_ui.ui.html import render
 
@@ -30,8 +30,7 @@ def models_table(entries: Sequence[Entry], status: Status, fitting: Fitting, lan
     for entry in entries:
         sizes = (entry.disk_bytes, *(entry.needed_bytes(weights) for weights in formats))
         loaded = [dtype for model, dtype in status.loaded if model == entry.name]
-        figures = [joined(memory(size)) for size in sizes]
-        rows.append((entry, figures, _fits(fitting.get(entry.name), language), loaded, _state(entry)))
+        rows.append((entry, sizes, _fits(fitting.get(entry.name), language), loaded, _state(entry)))
     needs = [_needs(weights) for weights in formats]
     heads = [Message("models.name"), Message("models.disk"), *needs, Message("models.fits"), Message("models.state")]
     return render("models", language, heads=heads, rows=rows, notes=Message("models.note", tokens=TEXT_TOKENS))

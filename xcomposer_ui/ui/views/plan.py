@@ -38,8 +38,6 @@ def plan_view(session: PlanSession, language: str) -> Markup:
     more = ("tiles",) if tiled else ()
     columns = ("strategy", "weights", "cache", *PHASES, "total", "peak", "card", "batch", *more)
     charts = [_allocated(plan, language)] if _on_cpu(plan) else [_allocated(plan, language), _on_card(plan, language)]
-    cards = list(plan.strategies[0].fits)
-    names = [strategy_name(strategy.strategy, language) for strategy in plan.strategies]
     return render(
         "plan",
         language,
@@ -48,17 +46,10 @@ def plan_view(session: PlanSession, language: str) -> Markup:
         about=_about(plan, language),
         charts=charts,
         figure_heads=[Message(f"plan.column.{name}") for name in columns],
-        figure_rows=[
-            (name, strategy.strategy, _figures(strategy, tiled), _phase_of_failure(strategy, language))
-            for name, strategy in zip(names, plan.strategies, strict=True)
-        ],
+        figure_rows=[(strategy, _figures(strategy, tiled)) for strategy in plan.strategies],
         card_heads=[
             Message("plan.column.strategy"),
-            *(card.replace("(here)", text("plan.here", language)) for card in cards),
-        ],
-        card_rows=[
-            (name, [None if strategy.fails_in else strategy.fits[card] for card in cards])
-            for name, strategy in zip(names, plan.strategies, strict=True)
+            *(card.replace("(here)", text("plan.here", language)) for card in plan.strategies[0].fits),
         ],
     )
 
@@ -72,15 +63,8 @@ def pairs_view(pairs: Sequence[PredictionError], language: str) -> Markup:
     """Predicted and measured memory of each run, newest first. pairs: oldest first."""
     if not pairs:
         return Markup()
-    last = pairs[-1]
-    predicted, measured = joined(memory(last.predicted_bytes)), joined(memory(last.measured_bytes))
-    return render(
-        "prediction_errors",
-        language,
-        summary=Message("prediction_error.last", predicted=predicted, measured=measured, error=_percent(last.error)),
-        heads=[Message(f"prediction_error.{name}") for name in ERROR_COLUMNS],
-        rows=[(strategy_name(pair.strategy, language), pair.half, _error_figures(pair)) for pair in reversed(pairs)],
-    )
+    heads = [Message(f"prediction_error.{name}") for name in ERROR_COLUMNS]
+    return render("prediction_errors", language, heads=heads, pairs=pairs[::-1], percent=_percent)
 
 
 def _headline(session: PlanSession, plan: Plan, language: str) -> str:
@@ -178,19 +162,6 @@ def _figures(plan: StrategyPlan, tiled: bool) -> list[str | Message]:
         largest_shown(plan.largest_batch, MOST_BATCH),
         *tiles,
     ]
-
-
-def _phase_of_failure(plan: StrategyPlan, language: str) -> str | None:
-    return None if plan.fails_in is None else text(f"plan.column.{plan.fails_in}", language).lower()
-
-
-def _error_figures(pair: PredictionError) -> tuple[str, ...]:
-    return (
-        f"{pair.prompt_tokens} + {pair.new_tokens}",
-        joined(memory(pair.predicted_bytes)),
-        joined(memory(pair.measured_bytes)),
-        _percent(pair.error),
-    )
 
 
 def _percent(share: float) -> str:

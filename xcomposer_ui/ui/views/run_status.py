@@ -61,7 +61,6 @@ def answered(result: RunResult, with_picture: bool, language: str) -> Markup:
         "answered",
         language,
         result=result,
-        strategy=strategy_name(strategy.name, language),
         picture=strategy.image_dtype(result.half) if with_picture else None,
         autocast=strategy.autocast,
         products=result.half if strategy.autocast else result.weights_dtype,

@@ -11,7 +11,6 @@ from xcomposer_ui.core.messages import sentences, text
 from xcomposer_ui.core.metrics import metrics
 from xcomposer_ui.core.request import OPTIONAL_SETTINGS
 from xcomposer_ui.core.result import Measurement, result_as_json
-from xcomposer_ui.core.strategies import strategy_name
 from xcomposer_ui.ui.html import render
 from xcomposer_ui.ui.session import SessionRun
 from xcomposer_ui.ui.views.downloads import data_url
@@ -41,21 +40,15 @@ def _csv_row(number: int, run: SessionRun) -> dict[str, Any]:
     return {**record, **figures, "run": number, "question": run.request.text, "failure": failure}
 
 
-def _row(number: int, run: SessionRun, language: str) -> dict[str, Any]:
+def _row(number: int, run: SessionRun, language: str) -> tuple[int, SessionRun, str, list[str]]:
+    """(number, run, its answer or what stands for it, figures)."""
     result = run.result
     answer = result.answer or ""
     if result.failure is not None:
         answer = result.failure.line(language)
     elif result.stopped:
         answer = f"{answer} ({text('runs.stopped', language)})".strip()
-    return {
-        "number": number,
-        "question": run.request.text,
-        "strategy": strategy_name(result.strategy, language),
-        "result": result,
-        "answer": answer,
-        "figures": [metric.of(vars(result.measurement), language) for metric in metrics("runs")],
-    }
+    return number, run, answer, [metric.of(vars(result.measurement), language) for metric in metrics("runs")]
 
 
 def metric_tiles(measurement: Measurement | None, language: str) -> Markup:

@@ -7,9 +7,9 @@ from typing import Any
 from markupsafe import Markup
 
 from xcomposer_ui.core.messages import text
-from xcomposer_ui.core.units import UNKNOWN, joined, memory, share, small
+from xcomposer_ui.core.units import UNKNOWN, share, small
 from xcomposer_ui.finetuning.probe import Largest
-from xcomposer_ui.finetuning.recipes import Recipe, recipe_named
+from xcomposer_ui.finetuning.recipes import Recipe
 from xcomposer_ui.finetuning.report import FIGURES, FORMATS
 from xcomposer_ui.finetuning.result import MEMORY_FIGURES, MEMORY_PARTS, Finetuning, RecipeResult, recipe_as_json
 from xcomposer_ui.finetuning.verdicts import verdict
@@ -58,28 +58,22 @@ def _stage(session: TrainSession, language: str) -> dict[str, Any]:
 
 def _results(found: Finetuning, language: str) -> dict[str, Any]:
     return {
-        "stopped": found.stopped,
-        "notes": found.notes,
-        "verdicts": [
-            {"name": _name(r, language), "dtype": r.method.computed_dtype, "sentence": sentence}
-            for r in found.recipes
-            if (sentence := verdict(r, found)) is not None
-        ],
+        "finetuning": found,
+        "verdicts": [(r.method, sentence) for r in found.recipes if (sentence := verdict(r, found)) is not None],
         "histograms": gradient_histograms(found.recipes, language),
         "curves": [_losses(found, language), _norms(found, language)] if any(r.losses for r in found.recipes) else [],
         "heads": [text("train.recipe", language), *(text(metric.label, language) for metric in FIGURES)],
-        "rows": [(_name(r, language), r.method.computed_dtype, _figures(r, language)) for r in found.recipes],
+        "rows": [(r.method, _figures(r, language)) for r in found.recipes],
         "ranges": _ranges(found, language),
         "modules": _modules(found, language),
         "memory": _memory(found, language),
-        "failures": [
-            (_name(r, language), failure_card(r.failure, language)) for r in found.recipes if r.failure is not None
-        ],
+        "failures": [(r.method, failure_card(r.failure, language)) for r in found.recipes if r.failure is not None],
     }
 
 
 def _figures(result: RecipeResult, language: str) -> list[str]:
-    return [metric.of(recipe_as_json(result), language) for metric in FIGURES]
+    record = recipe_as_json(result)
+    return [metric.of(record, language) for metric in FIGURES]
 
 
 def _losses(found: Finetuning, language: str) -> Markup:
@@ -102,9 +96,7 @@ def _curve(result: RecipeResult, values: tuple[float | None, ...], language: str
 def _ranges(found: Finetuning, language: str) -> dict[str, Any]:
     """The largest gradient and activation of each recipe against its dtype's limit."""
     columns = ("largest_gradient", "largest_activation")
-    rows = [
-        (_name(r, language), [_largest(r.largest(column)) for column in columns]) for r in found.recipes if r.probes
-    ]
+    rows = [(r.method, [_largest(r.largest(column)) for column in columns]) for r in found.recipes if r.probes]
     return {"heads": [text(f"train.{name}", language) for name in ("recipe", *columns)], "rows": rows}
 
 
@@ -140,25 +132,13 @@ def _memory(found: Finetuning, language: str) -> dict[str, Any] | None:
         if r.memory is not None
     ]
     legend = [text(f"train.memory.{part}", language) for part in MEMORY_PARTS]
-    rows = [
-        (_name(r, language), [_bytes_of(r, name, language) for name in MEMORY_FIGURES])
-        for r in found.recipes
-        if r.memory is not None or r.predicted_memory is not None
-    ]
+    rows = [r for r in found.recipes if r.memory is not None or r.predicted_memory is not None]
     if not rows:
         return None
     heads = [text("train.recipe", language), *(text(f"train.memory.{name}", language) for name in MEMORY_FIGURES)]
     chart = memory_bars(text("train.memory", language), legend, bars) if bars else ""
-    return {"chart": chart, "heads": heads, "rows": rows}
-
-
-def _bytes_of(result: RecipeResult, name: str, language: str) -> tuple[str, str]:
-    """A measured figure of the memory, and the predicted one in words."""
-    measured, predicted = (
-        None if one is None else getattr(one, name) for one in (result.memory, result.predicted_memory)
-    )
-    return joined(memory(measured)), text("train.memory.predicted", language, bytes=joined(memory(predicted)))
+    return {"chart": chart, "heads": heads, "figures": MEMORY_FIGURES, "rows": rows}
 
 
 def _name(result: RecipeResult, language: str) -> str:
-    return text(recipe_named(result.recipe).key, language)
+    return text(result.method.key, language)

@@ -17,7 +17,7 @@ from xcomposer_ui.core.units import share, significant
 from xcomposer_ui.finetuning.probe import Histogram, summed
 from xcomposer_ui.finetuning.result import RecipeResult
 from xcomposer_ui.lesson.formats import FloatFormat, format_named
-from xcomposer_ui.ui.html import colour_name, render
+from xcomposer_ui.ui.html import render
 from xcomposer_ui.ui.views.axis import Axis, LogAxis, curve_class, number_axis, unbroken_lines
 
 WIDTH, HEIGHT = 420, 210
@@ -101,11 +101,11 @@ class Region:
         return self.right - self.left
 
 
-def gradient_histograms(results: Sequence[RecipeResult], language: str) -> Markup | None:
-    """The chart; None where no recipe of 16 bits was measured yet."""
+def gradient_histograms(results: Sequence[RecipeResult], language: str) -> Markup:
+    """The chart; empty where no recipe of 16 bits was measured yet."""
     shown = [r for r in results if r.probes and r.method.computed_dtype != "float32"]
     if not shown:
-        return None
+        return Markup()
     ticks = [(f"1e{power}", AXIS.share(10.0**power)) for power in range(AXIS.lowest, AXIS.highest + 1, 2)]
     return render(
         "gradient_histogram",
@@ -137,12 +137,10 @@ def _row(result: RecipeResult, language: str) -> dict[str, object]:
     parts = regions(format_named(method.computed_dtype))
     scales = [probe.loss_scale for probe in result.probes]
     return {
-        "name": text(method.key, language),
-        "dtype": method.computed_dtype,
-        "colour": colour_name(method.computed_dtype),
+        "recipe": method,
         "scale": f"× {max(scales):.0f}" if max(scales) > 1 else "",
         "bars": _bars(histogram, parts),
-        "regions": [(part, text(f"train.region.{part.name}", language)) for part in parts],
+        "regions": parts,
         "figures": _figures(result, language),
     }
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from markupsafe import Markup
 
 from xcomposer_ui.core.messages import Message, text
 from xcomposer_ui.core.units import joined, memory, seconds
 from xcomposer_ui.planning.training_answer import answers, method_name, recipe_name
-from xcomposer_ui.planning.training_plan import RecipePlan, TrainingMethod, TrainingPlan
+from xcomposer_ui.planning.training_plan import RecipePlan, TrainingPlan
 from xcomposer_ui.ui.html import render
 from xcomposer_ui.ui.views.charts import MemoryBar, memory_bars
 
@@ -17,7 +19,7 @@ COLUMNS = (*PARTS, "total", "peak", "card", "smallest")
 
 def training_plan_view(plan: TrainingPlan, about: str, line: tuple[int, str] | None, language: str) -> Markup:
     """`plan`, the answer first. about: the model's size. line: (bytes, label) of the host's memory, if it counts."""
-    first = plan.by(plan.methods[0])
+    by_method = [plan.by(method) for method in plan.methods]
     return render(
         "training_plan",
         language,
@@ -25,17 +27,15 @@ def training_plan_view(plan: TrainingPlan, about: str, line: tuple[int, str] | N
         about=f"{about} · {_about(plan, language)}",
         answers=tuple(answers(plan, language)),
         methods=[method_name(method, language) for method in plan.methods],
-        overview=[
-            (recipe_name(entry.recipe, language), [_on_card(plan, method, entry.recipe) for method in plan.methods])
-            for entry in first
-        ],
+        overview=[(recipe_name(entries[0].recipe, language), entries) for entries in zip(*by_method, strict=True)],
+        smallest=_smallest,
         details=[
             (
                 method_name(method, language),
-                _chart(plan, method, line, language),
-                [(recipe_name(e.recipe, language), e.recipe, _figures(e, language)) for e in plan.by(method)],
+                _chart(entries, line, language),
+                [(recipe_name(e.recipe, language), e.recipe, _figures(e, language)) for e in entries],
             )
-            for method in plan.methods
+            for method, entries in zip(plan.methods, by_method, strict=True)
         ],
         heads=[Message("train.recipe"), *(Message(f"plan.column.{name}") for name in COLUMNS)],
     )
@@ -55,19 +55,14 @@ def _about(plan: TrainingPlan, language: str) -> str:
     )
 
 
-def _on_card(plan: TrainingPlan, method: TrainingMethod, recipe: str) -> tuple[str, str | None]:
-    """(memory on a card, the smallest card that holds it)."""
-    entry = next(entry for entry in plan.by(method) if entry.recipe == recipe)
-    return joined(memory(entry.on_card.total_bytes)), _smallest(entry)
-
-
 def _smallest(entry: RecipePlan) -> str | None:
+    """The name of the smallest card that holds it."""
     return next((card for card, enough in entry.fits.items() if enough), None)
 
 
-def _chart(plan: TrainingPlan, method: TrainingMethod, line: tuple[int, str] | None, language: str) -> Markup:
+def _chart(entries: Sequence[RecipePlan], line: tuple[int, str] | None, language: str) -> Markup:
     bars = []
-    for entry in plan.by(method):
+    for entry in entries:
         peak = entry.phases[entry.peak_phase]
         parts = entry.weights_bytes, peak.gradient_bytes, entry.optimizer_bytes, peak.activation_bytes
         bars.append(MemoryBar(recipe_name(entry.recipe, language), parts))
