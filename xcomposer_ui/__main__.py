@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit status. The one place where the command line words the user's mistakes."""
     parser = _Parser(prog="xcomposer_ui", description=__doc__)
     parser.add_argument("--version", action="version", version=__version__)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     given = sys.argv[1:] if arguments is None else list(arguments)
     # The command that is named first, and no other: each module costs time at the start. Else all.
     for name in given[:1] if given and given[0] in COMMANDS else COMMANDS:
@@ -35,7 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command = commands.add_parser(name, help=module.HELP)
         module.add_arguments(command)
         command.set_defaults(execute=module.execute)
-    chosen = parser.parse_args(given)
+    chosen, unknown = parser.parse_known_args(given)
+    if unknown:  # argparse itself would point to the help of all commands
+        commands.choices[chosen.command].error(f"unrecognized arguments: {' '.join(unknown)}")
     try:
         status: int = chosen.execute(chosen)
     except UserError as mistake:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -75,14 +76,17 @@ def test_as_is_fails_in_the_model_and_says_where(backend: LocalBackend, half: st
 def test_a_prompt_that_the_model_cannot_read_whole_is_refused(backend: LocalBackend, monkeypatch: Any) -> None:
     backend.load("float16", Progress())
     config = backend.weights("float16")[0].config
-    tokens = ask(backend, "unified").measurement.prompt_tokens
-    monkeypatch.setattr(config, "max_prompt_tokens", tokens)
-    assert ask(backend, "unified").answer is not None
-    monkeypatch.setattr(config, "max_prompt_tokens", tokens - 1)
-    for refused in (backend.generate, backend.trace_dtypes):
-        with pytest.raises(UserError) as raised:
-            refused(under(ASK, "unified", "float16"), Progress())
-        assert (raised.value.code, raised.value.facts) == ("long_prompt", {"tokens": tokens, "longest": tokens - 1})
+    longest = config.max_prompt_tokens
+    for question in (ASK, replace(ASK, image=None)):
+        monkeypatch.setattr(config, "max_prompt_tokens", longest)
+        tokens = ask(backend, "unified", question=question).measurement.prompt_tokens
+        monkeypatch.setattr(config, "max_prompt_tokens", tokens)
+        assert ask(backend, "unified", question=question).answer is not None
+        monkeypatch.setattr(config, "max_prompt_tokens", tokens - 1)
+        for refused in (backend.generate, backend.trace_dtypes):
+            with pytest.raises(UserError) as raised:
+                refused(under(question, "unified", "float16"), Progress())
+            assert (raised.value.code, raised.value.facts) == ("long_prompt", {"tokens": tokens, "longest": tokens - 1})
 
 
 def test_float32_weights_take_twice_the_bytes(backend: LocalBackend) -> None:

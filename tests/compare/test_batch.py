@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,9 @@ from xcomposer_ui.compare.batch import BatchEvent, Results, compare_file
 from xcomposer_ui.compare.execution import ComparisonProgress, ComparisonSettings
 from xcomposer_ui.compare.summary import distribution, summarize
 from xcomposer_ui.core.errors import UserError
+from xcomposer_ui.core.events import Event
 from xcomposer_ui.core.jsonl import Recorded, Skipped
+from xcomposer_ui.core.request import Request
 
 PLAN = ComparisonSettings(repeats=1)
 SETTINGS = {"model": "embedded"}
@@ -56,6 +59,19 @@ def test_good_lines_are_compared_and_bad_ones_named_and_skipped(file: Path) -> N
     assert "Line 2 is no question" in reasons[2]
     assert "missing.png" in reasons[4]
     assert "seed" in reasons[6]
+
+
+@pytest.mark.parametrize("code", ["long_prompt", "no_tiles"])
+def test_a_mistake_that_only_the_run_finds_is_its_lines(file: Path, code: str) -> None:
+    class Refusing(ScriptedRunner):
+        def run(self, request: Request) -> Generator[Event, None, None]:
+            if request.seed == 3:
+                raise UserError(code, tokens=2, longest=1)
+            yield from super().run(request)
+
+    told = batch(file, Refusing())
+    assert [event.line for event in told if isinstance(event, Recorded)] == [1]
+    assert str(UserError(code, tokens=2, longest=1)) in [e.reason for e in told if isinstance(e, Skipped)]
 
 
 def test_both_files_hold_every_run(file: Path) -> None:

@@ -54,7 +54,7 @@ def test_full_precision_is_called_float32_and_one_run_has_no_median() -> None:
 def test_a_stopped_comparison_says_so_and_how_often_it_was_repeated() -> None:
     found = document(repeats=3)
     assert "stopped" not in markdown(found)
-    found["runs"][0]["repeats"], found["stopped"] = 2, True
+    found["runs"][1]["repeats"], found["stopped"] = 2, True
     text = markdown(found)
     assert "\n\nThe comparison was stopped before everything was measured.\n\n" in text
     assert "; medians of 2 to 3 repeats." in text

@@ -136,7 +136,7 @@ def test_an_svg(tmp_path: Path) -> None:
     ],
 )
 def test_another_format_is_named(data: bytes, kind: str) -> None:
-    assert f"is a {kind} file" in str(refusal(data))
+    assert f"is a file of the kind {kind}," in str(refusal(data))
 
 
 def test_bytes_of_no_known_kind() -> None:

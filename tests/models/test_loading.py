@@ -32,6 +32,16 @@ def test_a_configuration_reads_back_the_same(tmp_path: Path) -> None:
     assert (again.rope_base, again.rope_dynamic_factor, again.max_prompt_tokens) == (1e6, 1.0, 4096)
 
 
+def test_labels_give_the_loss_as_in_any_language_model() -> None:
+    model = tiny_model()
+    ids = torch.tensor([[1, 5, 6, 7]])
+    labels = torch.tensor([[-100, 5, 6, 7]])
+    found = model(input_ids=ids, labels=labels)
+    expected = torch.nn.functional.cross_entropy(found.logits[0, :-1], ids[0, 1:])
+    torch.testing.assert_close(found.loss, expected)
+    assert model(input_ids=ids).loss is None
+
+
 def test_a_missing_tensor_is_an_error_that_names_it(tmp_path: Path) -> None:
     write_checkpoint(tmp_path)
     tensors = load_file(tmp_path / "model.safetensors")

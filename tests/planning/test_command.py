@@ -57,6 +57,7 @@ def test_the_table_is_planned_with_a_runs_threads_and_names_the_type(
     [
         ["--lora-rank", "8"],
         ["--optimizer", "sgd"],
+        ["--model", "internlm/internlm-xcomposer2-vl-7b", "--hd-num", "4"],
         ["--memory", "nan"],
         ["--memory", "1e300"],
         ["--image", "big"],

@@ -177,6 +177,26 @@ def test_a_prompt_that_is_too_long_is_its_lines_mistake_and_the_others_are_answe
     assert "line 2 skipped: " in captured.err and "tokens" in last["skipped"][0]["reason"]
 
 
+def test_tiles_of_a_line_are_its_mistake_and_those_of_a_flag_are_refused(
+    model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "questions.jsonl"
+    lines: list[dict[str, object]] = [
+        {"question": "One?", "hd_num": 4},
+        {"question": "Two?"},
+        {"question": "3", "hd_num": 4},
+    ]
+    file.write_text("\n".join(map(json.dumps, lines)), "utf-8")
+    assert batch_command(file, model, "--json") == 0
+    captured = capsys.readouterr()
+    *records, last = [json.loads(line) for line in captured.out.splitlines()]
+    assert [record["line"] for record in records] == [2]
+    assert [skipped["line"] for skipped in last["skipped"]] == [1, 3]
+    assert "line 1 skipped: hd_num is for tiled models" in captured.err
+    assert batch_command(file, model, "--hd-num", "4") == 2
+    assert "hd_num is for tiled models" in capsys.readouterr().err
+
+
 def test_failures_are_results_and_the_exit_status_says_so(
     file: Path, model: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -174,6 +174,9 @@ def test_plan_answers_in_the_command_lines_words(client: Client) -> None:
     assert told == plan_as_json(a_plan(PlanRequest("embedded", (640, 480), batch=2, device="cpu")))
     with pytest.raises(AppError, match="picture size"):
         client.predict(image="large", api_name="/plan")
+    for more in ({"lora_rank": 4}, {"optimizer": "sgd"}, {"train_tower": True}):
+        with pytest.raises(AppError, match=f"{next(iter(more))} is for planning fine-tuning: add train"):
+            client.predict(**more, api_name="/plan")
 
 
 def test_plan_of_a_fine_tuning_answers_in_the_command_lines_words(client: Client) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from typing import Any
 
 from xcomposer_ui.cli.output import FAILED, INTERRUPTED, loading_line, note, refuse_flags
+from xcomposer_ui.cli.request_arguments import refuse_what_does_not_fit, settings_given
 from xcomposer_ui.compare.execution import ComparisonProgress
+from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.events import Loading
-from xcomposer_ui.core.jsonl import Recorded, Skipped
+from xcomposer_ui.core.jsonl import OF_ONE_LINE, Recorded, Skipped
+from xcomposer_ui.core.request import MemoryRequest, Request
 from xcomposer_ui.runtime.batches import Halved
 from xcomposer_ui.runtime.runner import Runner
 from xcomposer_ui.runtime.worker_pool import WorkerPool
@@ -36,6 +39,28 @@ def pool_from(runner: Runner, arguments: argparse.Namespace) -> AbstractContextM
     if arguments.workers is None and not arguments.ray:
         return nullcontext()
     return WorkerPool(runner.settings, 1 if arguments.workers is None else arguments.workers, arguments.ray)
+
+
+def refuse_first(
+    runner: Runner,
+    arguments: argparse.Namespace,
+    first: Request | None,
+    queries: Callable[[Request], Sequence[MemoryRequest]],
+) -> None:
+    """Raise UserError where the flags suit no line, or the `first` request of the file will not fit into memory.
+
+    queries: what the memory of its runs depends on. A mistake of that line alone is reported when the line is reached.
+    """
+    runner.resolved(Request("?", **settings_given(arguments)))
+    if first is None:
+        return
+    try:
+        runs = queries(first)
+    except UserError as mistake:
+        if mistake.code in OF_ONE_LINE:
+            return
+        raise
+    refuse_what_does_not_fit(runner, arguments, runs)
 
 
 class BatchProgress:

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from xcomposer_ui.cli.batch import BatchProgress, add_pool_flags, pool_from, refuse_pool
+from xcomposer_ui.cli.batch import BatchProgress, add_pool_flags, pool_from, refuse_first, refuse_pool
 from xcomposer_ui.cli.output import FAILED, INTERRUPTED, figures, followed, loading_line, print_json, tell
 from xcomposer_ui.cli.request_arguments import (
     add_request_arguments,
@@ -132,8 +132,9 @@ def _batch(runner: Runner, arguments: argparse.Namespace) -> int:
         **defaults,
     }
     results = Results(stem, shared)
-    if first := first_request(file, defaults, results):
-        refuse_what_does_not_fit(runner, arguments, memory_queries(runner, first, settings))
+    refuse_first(
+        runner, arguments, first_request(file, defaults, results), lambda one: memory_queries(runner, one, settings)
+    )
     progress = BatchProgress(lambda record: " done", keep=lambda record: record)
     with pool_from(runner, arguments) as pool:
         compare_lines = partial(compare_file, runner) if pool is None else partial(compare_file_in, pool)

@@ -25,11 +25,14 @@ def add_json_flag(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="one JSON document as the last line of stdout")
 
 
-def refuse_flags(code: str, given: Mapping[str, object]) -> None:
-    """Raise UserError `code` for the first flag of `given` that has a value: of those that need another one."""
+def refuse_flags(code: str, given: Mapping[str, object], **facts: str) -> None:
+    """Raise UserError `code` for the first flag of `given` that has a value: of those that need another one.
+
+    facts: of the error, besides the flag.
+    """
     for flag, value in given.items():
         if value is not None:
-            raise UserError(code, flag=flag)
+            raise UserError(code, flag=flag, **facts)
 
 
 def print_json(document: Mapping[str, Any]) -> None:

@@ -97,7 +97,7 @@ def request_from(arguments: argparse.Namespace) -> PlanRequest:
             "--lora-rank": arguments.lora_rank, "--optimizer": arguments.optimizer,
             "--train-tower": arguments.train_tower or None,
         }  # fmt: skip
-        refuse_flags("only_with_train", given)
+        refuse_flags("only_with_train", given, train="--train")
         return PlanRequest(**fields, **settings_given(arguments, PlanRequest))
     if arguments.calibrate:
         raise UserError("calibrated_training")
@@ -173,6 +173,7 @@ def training_as_text(plan: TrainingPlan) -> str:
         "",
         *(f"{answer.memory}: {answer.sentence}" for answer in answers(plan, "en")),
     ]
+    lines.append("Each part at its largest; “total” is that of the phase in “peak in”, where not all of them are.")
     for method in plan.methods:
         lines += ["", method_name(method, "en"), RECIPE_HEAD, *(_recipe_line(entry) for entry in plan.by(method))]
     return "\n".join([*lines, "", f"planned in {plan.planned_sec:.1f} s; GiB are 1,073,741,824 bytes"])

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from xcomposer_ui.cli.batch import BatchProgress, add_pool_flags, pool_from, refuse_pool
+from xcomposer_ui.cli.batch import BatchProgress, add_pool_flags, pool_from, refuse_first, refuse_pool
 from xcomposer_ui.cli.output import FAILED, figures, loading_line, note, print_json
 from xcomposer_ui.cli.request_arguments import (
     add_request_arguments,
@@ -114,8 +114,9 @@ def _batch(runner: Runner, arguments: argparse.Namespace) -> int:
     if arguments.output:
         results = ResultLines(Path(arguments.output), settings)
     shared = {"strategy": arguments.strategy, "half": arguments.half, **given}
-    if first := first_request(file, shared, results):
-        refuse_what_does_not_fit(runner, arguments, [runner.resolved(first).memory_query()])
+    refuse_first(
+        runner, arguments, first_request(file, shared, results), lambda one: [runner.resolved(one).memory_query()]
+    )
     progress = BatchProgress(_outcome, keep=lambda record: record["failure"] is not None)
     with pool_from(runner, arguments) as pool:
         run_lines = partial(run_file, runner) if pool is None else partial(run_file_in, pool)

@@ -14,7 +14,7 @@ from xcomposer_ui.compare.execution import ComparisonProgress, ComparisonSetting
 from xcomposer_ui.compare.report import as_csv, csv_fields, csv_rows
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.files import append_whole, write_whole
-from xcomposer_ui.core.jsonl import Line, Pending, Recorded, ResultLines, Skipped, read_requests
+from xcomposer_ui.core.jsonl import OF_ONE_LINE, Line, Pending, Recorded, ResultLines, Skipped, read_requests
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.runtime.batches import BatchQueue
 from xcomposer_ui.runtime.worker_pool import WorkerPool
@@ -53,9 +53,15 @@ def compare_file(
         if not isinstance(event, Pending):
             yield event
             continue
-        with closing(compare(runner, event.request, settings)) as steps:
-            for step in steps:
-                yield step
+        try:
+            with closing(compare(runner, event.request, settings)) as steps:
+                for step in steps:
+                    yield step
+        except UserError as mistake:
+            if mistake.code not in OF_ONE_LINE:
+                raise
+            yield Skipped(event.line.number, str(mistake))
+            continue
         settings = replace(settings, warm_up=False)
         yield _recorded(event, step.comparison, results)
 

@@ -163,7 +163,8 @@ def _figures(document: Mapping[str, Any]) -> str:
             columns.append([_range(metric, run) for run in runs])
     heads.append("like full precision")
     columns.append([{True: "yes", False: "no"}.get(run.get("same_as_full"), UNKNOWN) for run in runs])
-    fewest, most = min(counts := [run.get("repeats", 1) for run in runs]), max(counts)
+    counts = [run.get("repeats", 1) for run in runs if not run.get("failure")] or [1]  # a failure is not repeated
+    fewest, most = min(counts), max(counts)
     medians = f"; medians of {most if fewest == most else f'{fewest} to {most}'} repeats" if most > 1 else ""
     kinds = {run.get("peak_memory_kind") for run in runs} - {None}
     return (

@@ -17,7 +17,7 @@ def read_text(file: Path, *, errors: str = "strict", newline: str | None = None)
         with file.open(encoding="utf-8-sig", errors=errors, newline=newline) as opened:
             return opened.read()
     except OSError as error:
-        raise UserError("unreadable_text", file=file.name, what=error.strerror or "") from error
+        raise UserError("unreadable_text", file=file.name or str(file), what=error.strerror or "") from error
 
 
 def write_whole(file: Path, text: str) -> None:
@@ -49,4 +49,4 @@ def append_whole(file: Path, text: str) -> None:
 
 
 def _unwritable(file: Path, error: OSError) -> UserError:
-    return UserError("unwritable_file", file=file.name, what=error.strerror or "")
+    return UserError("unwritable_file", file=file.name or str(file), what=error.strerror or "")

@@ -17,6 +17,9 @@ from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.files import append_whole, read_text, write_whole
 from xcomposer_ui.core.request import Request, settings_of, with_defaults
 
+OF_ONE_LINE = ("long_prompt", "no_tiles")
+"""Mistakes of one line that are found when its request is run; any other one affects every line."""
+
 EXAMPLE = '{"image": "circle.png", "question": "What is there?"}'
 
 

@@ -28,7 +28,7 @@ def significant(value: float) -> str:
 
 def plain(value: float) -> str:
     """All digits of `value`, never in exponents: 5, 0.0000001."""
-    return f"{Decimal(str(value)):f}" if math.isfinite(value) else str(value)
+    return f"{Decimal(str(value)).normalize():f}" if math.isfinite(value) else str(value)
 
 
 def small(value: float) -> str:

@@ -112,6 +112,7 @@ class FamilyModel(GenerationInputs, PromptTurns):
         past_key_values: Cache | None = None,
         use_cache: bool | None = None,
         logits_to_keep: int = 0,
+        labels: Tensor | None = None,
         **kwargs: Any,
     ) -> CausalLMOutputWithPast:
         """Logits (B, T, vocabulary) for `input_ids` (B, T) or `inputs_embeds` (B, T, width), whichever is given.
@@ -119,6 +120,7 @@ class FamilyModel(GenerationInputs, PromptTurns):
         attention_mask: (B, cached tokens + T), 0 at padding; None without padding.
         im_mask: (B, T) bool, True at image tokens. logits_to_keep: number of last positions with logits; 0 for all.
         cache: keys and values of earlier tokens; `past_key_values` is its older name.
+        labels: (B, T) ids, -100 where there is none; `loss` is the mean cross-entropy of each, given the tokens before.
         """
         cache = past_key_values if cache is None else cache
         if use_cache and cache is None:
@@ -129,7 +131,8 @@ class FamilyModel(GenerationInputs, PromptTurns):
         else:
             hidden = self.hidden_states(embeds, im_mask, attention_mask, cache)
         logits = self.get_output_embeddings()(hidden[:, -logits_to_keep:] if logits_to_keep else hidden)
-        return CausalLMOutputWithPast(logits=logits, **{CACHE_NAME: cache})
+        loss = None if labels is None else self.loss_function(logits, labels, vocab_size=logits.shape[-1])
+        return CausalLMOutputWithPast(loss=loss, logits=logits, **{CACHE_NAME: cache})
 
     def layer_stacks(self) -> dict[str, nn.ModuleList]:
         """The model's repeated layers by kind, "tower" and "language": all layers of a kind are alike."""

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.events import FinishedBatch, Loading, Waiting
-from xcomposer_ui.core.jsonl import EarlierResults, Line, Pending, Recorded, Skipped, read_requests
+from xcomposer_ui.core.jsonl import OF_ONE_LINE, EarlierResults, Line, Pending, Recorded, Skipped, read_requests
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.result import result_as_json
 from xcomposer_ui.runtime.runner import Runner
@@ -21,9 +21,6 @@ BATCH_SIZE = 8
 
 MOST_AT_ONCE = 1024
 """Largest batch size that is accepted."""
-
-OF_ONE_LINE = ("long_prompt",)
-"""Mistakes of one line that are found when its batch is run; any other one affects every line."""
 
 
 class Results(EarlierResults, Protocol):

@@ -159,6 +159,10 @@ def build_endpoints(page: Page) -> None:
         return explanation_as_json(explain(text or ""), language)
 
     def checked_plan(model: str, memory: float, train: bool, train_tower: bool, **values: Any) -> PlanRequest:
+        changed = values["optimizer"] != plan_handlers.DEFAULTS.optimizer
+        given = {"optimizer": changed, "lora_rank": values["lora_rank"], "train_tower": train_tower}
+        if not train and (flag := next((name for name, value in given.items() if value), None)):
+            raise UserError("only_with_train", flag=flag, train="train")
         named = {"model": model or settings.model, "memory_gib": memory, "trains_tower": train_tower}
         fields = plan_handlers.filled_in({**values, **named, "what": plan_handlers.WHAT[bool(train)]})
         return plan_handlers.request_of(fields, settings, runner.status())

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from PIL import Image
 
 from xcomposer_ui.backends.local import open_local
-from xcomposer_ui.backends.planning.configuration import configuration_of
+from xcomposer_ui.backends.planning.configuration import planned_configuration
 from xcomposer_ui.backends.planning.planner import predicted_bytes
 from xcomposer_ui.core.request import Request, tile_settings
 from xcomposer_ui.core.result import Measurement, RunResult
@@ -24,7 +24,7 @@ QUESTIONS = (("What is there?", 4), ("What is in the picture? Describe every sha
 def calibrate(request: PlanRequest) -> Iterator[PredictionError]:
     """Compare each strategy on `request`'s model and device, with and without picture. Raises what loading raises."""
     backend = open_local(request.model, request.device)
-    config = configuration_of(request.model)
+    config = planned_configuration(request)
     picture = Image.radial_gradient("L").convert("RGB").resize(request.image or (256, 256))
     for strategy in STRATEGIES.values():
         backend.load(strategy.weights_dtype(request.half), Progress())

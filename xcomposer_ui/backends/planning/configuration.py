@@ -38,6 +38,14 @@ def configuration_of(name: str) -> FamilyConfig:
     return _read(hub.configuration(name), name)
 
 
+def planned_configuration(request: PlanRequest) -> FamilyConfig:
+    """The configuration of the request's model. Raises UserError as `configuration_of`, and for tiles it cannot cut."""
+    config = configuration_of(request.model)
+    if request.hd_num is not None and not config.cuts_tiles:
+        raise UserError("no_tiles")
+    return config
+
+
 def pixel_size(config: FamilyConfig, request: PlanRequest) -> PixelSize | None:
     """(height, width) of the request's picture as the model's `preprocess` returns it; None for text only."""
     return None if request.image is None else config.pixel_size(request.image, **tile_settings(request))

@@ -11,7 +11,7 @@ import torch
 
 from xcomposer_ui.backends.devices import choose_device, free_bytes
 from xcomposer_ui.backends.planning.card_memory import decoder_bytes, on_card
-from xcomposer_ui.backends.planning.configuration import configuration_of, image_tokens
+from xcomposer_ui.backends.planning.configuration import configuration_of, image_tokens, planned_configuration
 from xcomposer_ui.backends.planning.dry_run import DryRun, dry_run
 from xcomposer_ui.backends.planning.fake_model import FakeModel, fake_model
 from xcomposer_ui.backends.planning.recording import peaks
@@ -44,7 +44,7 @@ def plan(request: PlanRequest) -> Plan:
     """
     started = time.perf_counter()
     device = planned_device(request)
-    planner = Planner(configuration_of(request.model), request, device, memory_here(request, device))
+    planner = Planner(planned_configuration(request), request, device, memory_here(request, device))
     strategies = tuple(planner.planned(strategy) for strategy in PLANNED.values())
     picture_tokens = image_tokens(planner.config, request)
     return Plan(

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from xcomposer_ui.backends.planning.card_memory import training_on_card
-from xcomposer_ui.backends.planning.configuration import configuration_of, image_tokens
+from xcomposer_ui.backends.planning.configuration import image_tokens, planned_configuration
 from xcomposer_ui.backends.planning.fake_model import FakeModel, fake_model
 from xcomposer_ui.backends.planning.planner import AvailableMemory, memory_here, planned_device
 from xcomposer_ui.backends.planning.recording import peaks
@@ -43,7 +43,7 @@ def plan_training(request: TrainingPlanRequest) -> TrainingPlan:
     """
     started = time.perf_counter()
     device = planned_device(request)
-    planner = TrainingPlanner(configuration_of(request.model), request, device)
+    planner = TrainingPlanner(planned_configuration(request), request, device)
     memory = memory_here(request, device)
     recipes = tuple(
         planner.planned(recipe, method, memory) for method in planner.methods() for recipe in RECIPES.values()

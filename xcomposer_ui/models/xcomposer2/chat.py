@@ -144,10 +144,8 @@ class ChatMixin:
         """Inputs of `generate` and `forward`: inputs_embeds (1, T, width), im_mask (1, T); input_ids for text only."""
         pictures = [] if image is None else list(image) if isinstance(image, (list, tuple)) else [image]
         if not pictures:
-            # The published code writes <s> into the text, and the tokenizer adds another: the prompt starts with two.
-            text = "<s>" + prompt_text(query, history, self._meta_instruction(meta_instruction))
-            ids = tokenizer(text, return_tensors="pt").input_ids[:, : self.config.max_prompt_tokens]
-            return {"input_ids": ids.to(self.text_device)}
+            (ids,) = self.prompt_parts(tokenizer, query, history, meta_instruction)
+            return {"input_ids": torch.tensor([ids[: self.config.max_prompt_tokens]], device=self.text_device)}
         if self.config.tiles is not None and len(pictures) > 1:
             hd_num = HD_NUM_OF_MANY
         pixels = [p if isinstance(p, Tensor) else self.preprocess(p, hd_num) for p in pictures]
@@ -156,6 +154,9 @@ class ChatMixin:
     def prompt_parts(
         self, tokenizer: Any, query: str, history: History = (), meta_instruction: str | None = None, pictures: int = 0
     ) -> list[list[int]]:
+        if not pictures:
+            # The published code writes <s> into the text, and the tokenizer adds another: the prompt starts with two.
+            return [tokenizer("<s>" + prompt_text(query, history, self._meta_instruction(meta_instruction))).input_ids]
         tiled = self.config.tiles is not None
         query, history = with_marks(query, history, pictures, leave_out=tiled)
         text = prompt_text(query, history, self._meta_instruction(meta_instruction))
