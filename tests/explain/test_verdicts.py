@@ -67,6 +67,12 @@ CASES: list[tuple[str, str, tuple[str, ...], Verdicts]] = [
     ("Quantize only works on Float Tensor, got Long", "float32_required", ("int64",), (NO, NO, NO, MAYBE)),
     ("Quantize only works on Float Tensor, got Half", "float32_required", ("float16",), (NO, MAYBE, NO, YES)),
     ("Quantize only works on Float Tensor, got ComplexFloat", "float32_required", ("complex64",), NONE_CURES),
+    (
+        "Found dtype ComplexFloat but expected Float",
+        "backward_dtype_mismatch",
+        ("complex64", "float32"),
+        (NO, NO, None, None),
+    ),
     # quantised tensors
     ("\"max_pool2d\" not implemented for 'QInt8'", "not_implemented_for_dtype", ("qint8",), NONE_CURES),
     # values that do not fit: which half type holds them depends on the value

@@ -182,8 +182,7 @@ def clash_unlisted(facts: Facts) -> Verdicts:
 
 def clash_partly_listed(facts: Facts, why: Text) -> Verdicts:
     """As `clash_unlisted`, but whether autocast cures a clash of 16 and 32 bits depends on what `why` names."""
-    usual = not facts.has_integers and not facts.has_double
-    return {**clash_unlisted(facts), **({"autocast": (None, why)} if usual else {})}
+    return {**clash_unlisted(facts), **({} if _unusual(facts) else {"autocast": (None, why)})}
 
 
 def clash_promoted_on_cuda(facts: Facts) -> Verdicts:

@@ -30,6 +30,11 @@ class Recipe:
     remedy: str | None = None
 
     @property
+    def dtypes(self) -> tuple[str, str, str | None]:
+        """(weights, pixels, autocast): what the forward and the backward pass depend on."""
+        return self.weights, self.pixels, self.autocast
+
+    @property
     def updated_dtype(self) -> str:
         """The dtype of the weights that the optimizer updates, and of its state."""
         return "float32" if self.master_weights else self.weights

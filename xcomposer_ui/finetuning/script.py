@@ -112,6 +112,5 @@ def script(document: Mapping[str, Any]) -> str:
 
 def _recipe(name: str) -> str:
     recipe = recipe_named(name)
-    dtypes = (recipe.weights, recipe.pixels, recipe.autocast)
-    named = ", ".join("None" if dtype is None else f"torch.{dtype}" for dtype in dtypes)
+    named = ", ".join("None" if dtype is None else f"torch.{dtype}" for dtype in recipe.dtypes)
     return f"({recipe.name!r}, {named}, {recipe.scaled}, {recipe.master_weights})"

@@ -98,8 +98,7 @@ class FinetuningRun:
 
     def accuracy_before(self, learner: Learner) -> float:
         """The accuracy before the first step, which is the same to the bit for recipes of the same dtypes."""
-        recipe = learner.recipe
-        dtypes = recipe.weights, recipe.pixels, recipe.autocast
+        dtypes = learner.recipe.dtypes
         if dtypes not in self._accuracies:
             self._accuracies[dtypes] = learner.accuracy()
         return self._accuracies[dtypes]
@@ -170,19 +169,18 @@ class MemoryPredictor:
 
     def _dry_run(self, recipe: Recipe) -> TrainingDryRun:
         """The dry run of a step; recipes that differ in the loss and the update alone share one."""
-        key = recipe.weights, recipe.pixels, recipe.autocast
-        if key not in self._dry_runs:
+        if recipe.dtypes not in self._dry_runs:
             config, pixels = self._config, getattr(torch, recipe.pixels)
             examples = self._data.batch(self._step)  # drawn here, with real numbers, as it is kept for the training
             with self._mode:
                 fake = fake_model(config, getattr(torch, recipe.weights), kept=max(config.layer_counts().values()))
                 tune(fake.model, TrainingMethod(), None, trains_tower=False)
                 batch = self._batch(examples)
-            self._dry_runs[key] = training_dry_run(
+            self._dry_runs[recipe.dtypes] = training_dry_run(
                 fake, recipe, self._mode, lambda: batch,
                 lambda model, given: forward(model, given.examples, self._data, pixels), loss_of,
             )  # fmt: skip
-        return self._dry_runs[key]
+        return self._dry_runs[recipe.dtypes]
 
     def _batch(self, examples: Examples) -> _Batch:
         pictures, _, height, width = examples.pixels.shape

@@ -117,9 +117,8 @@ class TrainingPlanner:
         Recipes that differ in the 16-bit type alone share one, but not on the CPU, whose kernels need other scratch
         memory for float16 than for bfloat16.
         """
-        names = recipe.weights, recipe.pixels, recipe.autocast
-        widths = (None if name is None else getattr(torch, name).itemsize for name in names)
-        key = method, *(names if self.device == "cpu" else widths)
+        widths = (None if name is None else getattr(torch, name).itemsize for name in recipe.dtypes)
+        key = method, *(recipe.dtypes if self.device == "cpu" else widths)
         if key not in self._dry_runs:
             fake = self._tuned(recipe, method)
             pixels_dtype = getattr(torch, recipe.pixels)
