@@ -288,6 +288,23 @@ def test_the_keyboard_reaches_run_soon_and_nothing_is_hidden_by_the_bar(lab: Lab
     assert [found for found in small if "icon" not in found] == []
 
 
+def test_a_row_of_tabs_is_one_stop_and_the_arrow_keys_open_its_tabs(lab: Lab, open_page: Open) -> None:
+    page = open_page(lab.address)
+    rows = page.locator("[role=tablist]:visible")
+    for row, last in ((rows.first, "Learn"), (rows.last, "Draw")):
+        tabs = row.get_by_role("tab")
+        tabs.first.focus()
+        page.keyboard.press("ArrowLeft")
+        expect(row.get_by_role("tab", name=last, exact=True)).to_be_focused()
+        for key, place in (("Home", 0), ("ArrowRight", 1), ("End", tabs.count() - 1), ("ArrowRight", 0)):
+            page.keyboard.press(key)
+            expect(tabs.nth(place)).to_be_focused()
+            expect(tabs.nth(place)).to_have_attribute("aria-selected", "true")
+        expect(row.locator("[role=tab]:not([tabindex='-1'])")).to_have_count(1)
+        page.keyboard.press("Tab")
+        expect(row.locator(":focus")).to_have_count(0)
+
+
 def test_a_drawing_has_its_questions_and_its_hint_in_the_pages_language(lab: Lab, open_page: Open) -> None:
     page = open_page(lab.address, locale="zh-CN")
     page.get_by_role("tab", name="手绘").click()
