@@ -62,10 +62,22 @@
     }, 50);
   };
 
+  // A view is drawn anew as a whole, but a screen reader says what changes in an element that stays: there goes what is
+  // marked data-announced, after the attribute's own words.
+  const announcer = document.createElement('p');
+  announcer.className = 'xl-visually-hidden';
+  announcer.setAttribute('role', 'status');
+  const announce = (parts) => {
+    if (!announcer.isConnected) document.querySelector('.gradio-container').append(announcer);
+    announcer.textContent = parts.map((part) => `${part.dataset.announced} ${part.innerText}`.trim()).join(' ');
+  };
+
   new MutationObserver((changes) => {
-    const notice = changes.flatMap((change) => [...change.addedNodes])
-      .map((node) => node.nodeType === 1 && (node.matches('.xl-notice') ? node : node.querySelector?.('.xl-notice')))
-      .find((found) => found && found.closest('.xl-notice-place'));
+    const added = changes.flatMap((change) => [...change.addedNodes]).filter((node) => node.nodeType === 1);
+    const drawn = (mark) => added.flatMap((node) => [...(node.matches(mark) ? [node] : []), ...node.querySelectorAll(mark)]);
+    const notice = drawn('.xl-notice-place .xl-notice')[0];
+    const ended = drawn('[data-announced]').filter(isShown);
+    if (ended.length) announce(ended);
     if (notice) return refuse(notice);
     if (!expected) return;
     const result = changes.map((change) => change.target.nodeType === 1 && change.target.closest(results))

@@ -97,6 +97,9 @@ def test_see_a_difference_fills_the_form_in_and_compares_both_halves(open_page: 
     expect(page.locator("#compared .xl-downloads")).to_be_visible()
     expect(page.locator("#compared .xl-table").first.locator("tbody tr")).to_have_count(6)
     assert {half for strategy, half, _ in runner.asked if strategy == "unified"} == {"float16", "bfloat16"}
+    expect(page.locator("p[role=status]")).to_have_text(page.locator("#compared .xl-headline").inner_text())
+    page.locator("#compare-batch").click()
+    expect(page.locator("p[role=status]")).to_have_text(re.compile(r"^On the examples (\d+) / \1$"))
 
 
 class HeldBackend(ScriptedBackend):

@@ -32,6 +32,7 @@ def test_a_plan_is_shown_with_its_figures_and_the_machine(address: str, open_pag
     page.get_by_role("tab", name="Plan", exact=True).click()
     page.locator("#plan").click()
     expect(page.locator(".xl-memory-bars")).to_have_count(2)
+    expect(page.locator("p[role=status]")).to_have_text(page.locator("#planned .xl-headline").inner_text())
     expect(page.locator('[data-strategy="unified"]')).to_contain_text("19.0 GiB")
     page.locator("#check-section button").first.click()
     expect(page.locator("#check tbody tr").first).to_contain_text("Python")
