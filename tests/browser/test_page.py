@@ -432,6 +432,32 @@ def test_the_head_line_tells_once_the_lab_knows(lab: Lab, open_page: Open) -> No
     expect(page.locator("#head-line")).to_contain_text("because there is no CUDA device")
 
 
+def test_the_panel_behind_the_head_line_closes(lab: Lab, open_page: Open, picture: str) -> None:
+    page = open_page(lab.address)
+    panel = page.locator("#head-line dl")
+    for close in (
+        lambda: page.keyboard.press("Escape"),
+        lambda: page.locator("#title").click(),
+        lambda: page.get_by_role("tab", name="Explain").click(),
+        page.go_back,
+    ):
+        page.locator("#head-line summary").click()
+        panel.locator("dt").first.click()
+        expect(panel).to_be_visible()
+        close()
+        expect(panel).to_be_hidden()
+    lab.runner.held_at = 1
+    show(page, picture)
+    ask(page, "one two three four")
+    expect(answers(page)).to_have_text(["You"])
+    page.locator("#head-line summary").click()
+    page.keyboard.press("Escape")
+    expect(panel).to_be_hidden()
+    expect(page.locator("#run")).to_have_text("Running…")
+    page.keyboard.press("Escape")
+    expect(answers(page)).to_have_text([re.compile("stopped")])
+
+
 def test_chosen_strategies_say_what_is_cast_where(lab: Lab, open_page: Open) -> None:
     page = open_page(lab.address)
     expect(page.locator("#strategy label")).to_have_count(4)
