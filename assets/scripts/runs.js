@@ -4,6 +4,7 @@
   const results = '#does-not-fit, #chat, #compare-does-not-fit, #compared, #explained, #planned, .xl-result';
   const panel = (element) => element.closest('[role="tabpanel"]') || document;
   const isShown = (element) => element.offsetParent !== null;
+  const all = (selector) => [...document.querySelectorAll(selector)];
 
   // A small model's run may end before the second click of a double click, which would then start another run.
   let pressed = null, at = 0;
@@ -29,7 +30,7 @@
     const question = event.target.closest?.('#question');
     if (question && isEnter(event)) once(event, question);
     if (isEnter(event) && event.target.closest?.('#question, #compare-question')) expected = panel(event.target);
-    if (event.key === 'Escape') [...document.querySelectorAll('.xl-buttons button.stop')].find(isShown)?.click();
+    if (event.key === 'Escape') all('.xl-buttons button.stop').find(isShown)?.click();
   }, true);
   document.addEventListener('input', () => { pressed = null; }, true);
 
@@ -44,6 +45,7 @@
   // A refusal: the field that it is about gets the focus and the sentence beside it.
   const refuse = (notice) => {
     expected = null;
+    notice.told = true;
     const name = notice.dataset.field;
     const field = name && [...panel(notice).querySelectorAll(`[id="${name}"], [id$="-${name}"]`)]
       .find((element) => element.querySelector('input, textarea, button'));
@@ -72,12 +74,13 @@
     announcer.textContent = parts.map((part) => `${part.dataset.announced} ${part.innerText}`.trim()).join(' ');
   };
 
+  // Where Gradio draws a view again, it keeps elements and changes their texts.
+  const isFresh = (part) => part.told !== part.textContent && Object.assign(part, {told: part.textContent});
+
   new MutationObserver((changes) => {
-    const added = changes.flatMap((change) => [...change.addedNodes]).filter((node) => node.nodeType === 1);
-    const drawn = (mark) => added.flatMap((node) => [...(node.matches(mark) ? [node] : []), ...node.querySelectorAll(mark)]);
-    const notice = drawn('.xl-notice-place .xl-notice')[0];
-    const ended = drawn('[data-announced]').filter(isShown);
-    if (ended.length) announce(ended);
+    const ended = all('[data-announced]').filter(isShown);
+    if (ended.filter(isFresh).length) announce(ended);
+    const notice = all('.xl-notice-place .xl-notice').find((found) => !found.told);
     if (notice) return refuse(notice);
     if (!expected) return;
     const result = changes.map((change) => change.target.nodeType === 1 && change.target.closest(results))
@@ -86,5 +89,5 @@
       expected = null;
       show(result);
     }
-  }).observe(document, {childList: true, subtree: true});
+  }).observe(document, {characterData: true, childList: true, subtree: true});
 })();
