@@ -52,8 +52,8 @@
     if (!field) return;
     const closed = field.closest('.hide, [style*="display: none"]');
     if (!isShown(field) && closed) closed.parentElement.querySelector('button')?.click();
-    const control = field.querySelector('textarea, input[type="number"], button.upload-container, button, input');
     setTimeout(() => {
+      const control = field.querySelector('textarea, input[type="number"], button.upload-container, button, input');
       control.focus({preventScroll: true});
       field.scrollIntoView({block: 'nearest'});
       if (!notice.id) notice.id = `refusal-${Date.now()}`;

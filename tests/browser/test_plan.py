@@ -60,6 +60,8 @@ def test_a_wrong_value_is_refused_in_words_at_its_field(
     expect(page.locator("#plan-notice [role=alert]")).to_contain_text(sentence)
     expect(box).to_be_focused()
     expect(page.locator(".toast-body")).to_have_count(0)
+    box.fill("3")
+    expect(page.locator("#plan-notice [role=alert]")).to_have_count(0)
 
 
 def test_fine_tuning_is_planned_with_its_own_controls_and_answered_first(address: str, open_page: Open) -> None:

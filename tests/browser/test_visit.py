@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import urllib.request
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -62,6 +63,30 @@ def test_a_refusal_is_seen_and_its_field_has_the_focus(lab: Lab, open_page: Open
     assert notice.evaluate(IN_VIEW)
     page.keyboard.type("What?")
     expect(page.locator("[aria-invalid]")).to_have_count(0)
+
+
+def test_a_refusal_goes_with_its_cause_and_the_next_one_has_the_focus(
+    lab: Lab, open_page: Open, tmp_path: Path
+) -> None:
+    page = open_page(lab.address)
+    notice = page.locator("#notice .xl-notice")
+    for name in ("one.png", "two.png", "two.png"):
+        (tmp_path / name).write_text("this is a text file")
+        page.locator("#run").focus()
+        page.locator("#picture input[type=file]").set_input_files(tmp_path / name)
+        expect(notice).to_contain_text(name)
+        expect(page.locator("#picture .upload-container:focus")).to_have_count(1)
+    for change in (
+        lambda: page.locator("#examples button").first.click(),
+        lambda: page.locator("#suggestions button").first.click(),
+        lambda: page.locator("#question textarea").press("W"),
+        lambda: page.locator("#strategy label").first.click(),
+    ):
+        change()
+        expect(notice).to_have_count(0)
+        page.locator("#question textarea").fill("")
+        page.locator("#run").click()
+        expect(notice).to_contain_text("The question is empty")
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -17,7 +17,7 @@ from xcomposer_ui.core.strategies import HALF_DTYPES
 from xcomposer_ui.ui import compare_handlers
 from xcomposer_ui.ui.compare_handlers import Sessions
 from xcomposer_ui.ui.compare_session import CompareSession
-from xcomposer_ui.ui.controls import PictureInput, filled_in, request_controls, setting_controls
+from xcomposer_ui.ui.controls import PictureInput, clear_notice, filled_in, request_controls, setting_controls
 from xcomposer_ui.ui.example_gallery import ExampleGallery
 from xcomposer_ui.ui.handlers import Fields
 from xcomposer_ui.ui.links import COMPARED, compare_fields, compare_link
@@ -141,7 +141,8 @@ class CompareTab(RunTab[CompareSession]):
         }  # fmt: skip
 
     def _wire(self) -> None:
-        self.gallery.fill(self.picture, self.question)
+        self.gallery.fill(self.picture, self.question, {self.notice: ""})
+        clear_notice(self.notice, self.inputs())
         runner, checks, examples = self.page.runner, self.page.checks, self.page.examples
 
         def of_misfit(session: CompareSession, _: Fields, *, only_fitting: bool = False) -> Sessions:

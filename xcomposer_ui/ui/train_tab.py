@@ -15,7 +15,7 @@ from xcomposer_ui.finetuning.recipes import MISTAKES, OPTIMIZERS, RECIPES
 from xcomposer_ui.finetuning.request import QUESTION_KINDS, FinetuningRequest
 from xcomposer_ui.runtime.runner import Runner
 from xcomposer_ui.ui import train_handlers
-from xcomposer_ui.ui.controls import setting_controls
+from xcomposer_ui.ui.controls import clear_notice, setting_controls
 from xcomposer_ui.ui.links import train_fields, train_link
 from xcomposer_ui.ui.localization import Localization
 from xcomposer_ui.ui.page import Page
@@ -117,6 +117,7 @@ class TrainTab(RunTab[TrainSession]):
         return setting_controls(self.page, (s for s in settings_of(FinetuningRequest) if s.name in names), "train-")
 
     def _wire(self) -> None:
+        clear_notice(self.notice, self.inputs())
         runner = self.page.runner
         handlers = [(self.run.click, partial(train_handlers.steps, runner))]
         handlers += [(button.click, partial(_remedied, runner, recipe)) for recipe, button in self.remedies.items()]
