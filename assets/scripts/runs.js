@@ -42,7 +42,7 @@
     }
   };
 
-  // A refusal: the field that it is about gets the focus and the sentence beside it.
+  // A refusal: the field that it is about gets the focus and the sentence beside it, until the sentence goes.
   const refuse = (notice) => {
     expected = null;
     notice.told = true;
@@ -56,13 +56,13 @@
       const control = field.querySelector('textarea, input[type="number"], button.upload-container, button, input');
       control.focus({preventScroll: true});
       field.scrollIntoView({block: 'nearest'});
-      if (!notice.id) notice.id = `refusal-${Date.now()}`;
       control.setAttribute('aria-invalid', 'true');
-      control.setAttribute('aria-describedby', notice.id);
-      const settle = () => { control.removeAttribute('aria-invalid'); control.removeAttribute('aria-describedby'); };
-      field.addEventListener('input', settle, {once: true});
+      control.setAttribute('aria-describedby', notice.closest('[id$="notice"]').id);
     }, 50);
   };
+  const settle = () => all('[aria-invalid][aria-describedby]')
+    .filter((control) => !document.querySelector(`#${control.getAttribute('aria-describedby')} .xl-notice`))
+    .forEach((control) => { control.removeAttribute('aria-invalid'); control.removeAttribute('aria-describedby'); });
 
   // A view is drawn anew as a whole, but a screen reader says what changes in an element that stays: there goes what is
   // marked data-announced, after the attribute's own words.
@@ -80,6 +80,7 @@
   new MutationObserver((changes) => {
     const ended = all('[data-announced]').filter(isShown);
     if (ended.filter(isFresh).length) announce(ended);
+    settle();
     const notice = all('.xl-notice-place .xl-notice').find((found) => !found.told);
     if (notice) return refuse(notice);
     if (!expected) return;
