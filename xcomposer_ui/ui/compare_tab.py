@@ -15,6 +15,7 @@ from xcomposer_ui.core.request import Request, settings_of
 from xcomposer_ui.core.settings import DEVICES
 from xcomposer_ui.core.strategies import HALF_DTYPES
 from xcomposer_ui.ui import compare_handlers
+from xcomposer_ui.ui.ask_form import choices
 from xcomposer_ui.ui.compare_handlers import Sessions
 from xcomposer_ui.ui.compare_session import CompareSession
 from xcomposer_ui.ui.controls import PictureInput, clear_notice, filled_in, request_controls, setting_controls
@@ -132,8 +133,10 @@ class CompareTab(RunTab[CompareSession]):
             asked = settings_of(Request, flagged=True)
             numbers, self.model = request_controls(self.page, asked, "compare-", FIRST_VALUES)
             self.numbers |= numbers
-            devices = [(name, name) for name in DEVICES]
-            self.device = words.make(gr.Radio, {"label": "device", "choices": devices}, value=self.page.settings.device)
+            self.device = words.make(
+                gr.Radio, {"label": "device", "choices": choices(DEVICES)},
+                value=self.page.settings.device, elem_id="compare-device",
+            )  # fmt: skip
             self.with_picture = words.make(gr.Checkbox, {"label": "compare.with_picture"}, value=False)
         self.controls = {
             "file": self.picture, "text": self.question, "halves": self.halves, "model": self.model,
