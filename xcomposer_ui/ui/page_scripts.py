@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 from xcomposer_ui.core.settings import ASSETS
 
@@ -16,8 +17,9 @@ def script(name: str) -> str:
 
 
 def head() -> str:
-    """The scripts of the whole page, for its head."""
-    return "".join(f"<script>{script(name)}</script>" for name in WHOLE_PAGE)
+    """The scripts of the whole page, for its head, without the lines that are comments."""
+    scripts = "".join(f"<script>\n{script(name)}</script>" for name in WHOLE_PAGE)
+    return re.sub(r"^ *//.*\n", "", scripts, flags=re.MULTILINE)
 
 
 def triggers(*events: str) -> str:
