@@ -4,6 +4,7 @@
   const results = '#does-not-fit, #chat, #compare-does-not-fit, #compared, #explained, #planned, .xl-result';
   const panel = (element) => element.closest('[role="tabpanel"]') || document;
   const isShown = (element) => element.offsetParent !== null;
+  const all = (selector) => [...document.querySelectorAll(selector)];
 
   // A small model's run may end before the second click of a double click, which would then start another run.
   let pressed = null, at = 0;
@@ -29,7 +30,7 @@
     const question = event.target.closest?.('#question');
     if (question && isEnter(event)) once(event, question);
     if (isEnter(event) && event.target.closest?.('#question, #compare-question')) expected = panel(event.target);
-    if (event.key === 'Escape') [...document.querySelectorAll('.xl-buttons button.stop')].find(isShown)?.click();
+    if (event.key === 'Escape') all('.xl-buttons button.stop').find(isShown)?.click();
   }, true);
   document.addEventListener('input', () => { pressed = null; }, true);
 
@@ -41,31 +42,46 @@
     }
   };
 
-  // A refusal: the field that it is about gets the focus and the sentence beside it.
+  // A refusal: the field that it is about gets the focus and the sentence beside it, until the sentence goes.
   const refuse = (notice) => {
     expected = null;
+    notice.told = true;
     const name = notice.dataset.field;
     const field = name && [...panel(notice).querySelectorAll(`[id="${name}"], [id$="-${name}"]`)]
       .find((element) => element.querySelector('input, textarea, button'));
     if (!field) return;
     const closed = field.closest('.hide, [style*="display: none"]');
     if (!isShown(field) && closed) closed.parentElement.querySelector('button')?.click();
-    const control = field.querySelector('textarea, input[type="number"], button.upload-container, button, input');
     setTimeout(() => {
+      const control = field.querySelector('textarea, input[type="number"], button.upload-container, button, input');
       control.focus({preventScroll: true});
       field.scrollIntoView({block: 'nearest'});
-      if (!notice.id) notice.id = `refusal-${Date.now()}`;
       control.setAttribute('aria-invalid', 'true');
-      control.setAttribute('aria-describedby', notice.id);
-      const settle = () => { control.removeAttribute('aria-invalid'); control.removeAttribute('aria-describedby'); };
-      field.addEventListener('input', settle, {once: true});
+      control.setAttribute('aria-describedby', notice.closest('[id$="notice"]').id);
     }, 50);
   };
+  const settle = () => all('[aria-invalid][aria-describedby]')
+    .filter((control) => !document.querySelector(`#${control.getAttribute('aria-describedby')} .xl-notice`))
+    .forEach((control) => { control.removeAttribute('aria-invalid'); control.removeAttribute('aria-describedby'); });
+
+  // A view is drawn anew as a whole, but a screen reader says what changes in an element that stays: there goes what is
+  // marked data-announced, after the attribute's own words.
+  const announcer = document.createElement('p');
+  announcer.className = 'xl-visually-hidden';
+  announcer.setAttribute('role', 'status');
+  const announce = (parts) => {
+    if (!announcer.isConnected) document.querySelector('.gradio-container').append(announcer);
+    announcer.textContent = parts.map((part) => `${part.dataset.announced} ${part.innerText}`.trim()).join(' ');
+  };
+
+  // Where Gradio draws a view again, it keeps elements and changes their texts.
+  const isFresh = (part) => part.told !== part.textContent && Object.assign(part, {told: part.textContent});
 
   new MutationObserver((changes) => {
-    const notice = changes.flatMap((change) => [...change.addedNodes])
-      .map((node) => node.nodeType === 1 && (node.matches('.xl-notice') ? node : node.querySelector?.('.xl-notice')))
-      .find((found) => found && found.closest('.xl-notice-place'));
+    const ended = all('[data-announced]').filter(isShown);
+    if (ended.filter(isFresh).length) announce(ended);
+    settle();
+    const notice = all('.xl-notice-place .xl-notice').find((found) => !found.told);
     if (notice) return refuse(notice);
     if (!expected) return;
     const result = changes.map((change) => change.target.nodeType === 1 && change.target.closest(results))
@@ -74,5 +90,5 @@
       expected = null;
       show(result);
     }
-  }).observe(document, {childList: true, subtree: true});
+  }).observe(document, {characterData: true, childList: true, subtree: true});
 })();

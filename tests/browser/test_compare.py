@@ -97,6 +97,9 @@ def test_see_a_difference_fills_the_form_in_and_compares_both_halves(open_page: 
     expect(page.locator("#compared .xl-downloads")).to_be_visible()
     expect(page.locator("#compared .xl-table").first.locator("tbody tr")).to_have_count(6)
     assert {half for strategy, half, _ in runner.asked if strategy == "unified"} == {"float16", "bfloat16"}
+    expect(page.locator("p[role=status]")).to_have_text(page.locator("#compared .xl-headline").inner_text())
+    page.locator("#compare-batch").click()
+    expect(page.locator("p[role=status]")).to_have_text(re.compile(r"^On the examples (\d+) / \1$"))
 
 
 class HeldBackend(ScriptedBackend):
@@ -170,6 +173,19 @@ def test_the_ask_tabs_picture_and_question_come_along_and_replace_nothing(
     expect(page.locator("#compare-picture img")).to_be_visible()
     page.locator("#compare").click()
     expect(page.locator("#compared .xl-table").first.locator("tbody tr")).to_have_count(4)
+
+
+def test_a_field_is_marked_as_wrong_only_as_long_as_its_refusal_stands(open_page: Open, serve: Serve) -> None:
+    page = open_page(serve(ScriptedRunner()) + "?compare=What%3F")
+    page.locator("#compare").click()
+    wrong = page.locator("#compare-picture [aria-invalid]")
+    expect(wrong).to_have_attribute("aria-describedby", "compare-notice")
+    page.locator("#language label").nth(1).click()
+    expect(page.locator("#compare-notice")).to_contain_text("还没有图片")
+    expect(wrong).to_have_count(1)
+    page.locator("#compare-batch").click()
+    expect(page.locator("#compared .xl-downloads")).to_be_visible()
+    expect(page.locator("[aria-invalid]")).to_have_count(0)
 
 
 def test_what_does_not_fit_is_said_and_those_that_fit_are_compared(open_page: Open, serve: Serve, picture: str) -> None:

@@ -412,11 +412,14 @@ def test_explain_reads_a_pasted_error(lab: Lab, open_page: Open) -> None:
     page.locator("#pasted textarea").fill(f"RuntimeError: {MESSAGE}")
     page.locator("#explain").click()
     expect(page.locator("#explained .xl-known")).to_contain_text("Autocast")
+    said, title = page.locator("p[role=status]:not(.xl-stage)"), page.locator("#explained h3")
+    expect(said).to_contain_text(title.inner_text())
     page.locator("#language label").nth(1).click()
     expect(page.locator("#explained .xl-known")).to_contain_text("自动混合精度")
     page.locator("#pasted textarea").fill("<img src=x onerror=alert(1)> a poem")
     page.locator("#explain").click()
     expect(page.locator("#explained .xl-unknown")).to_be_visible()
+    expect(said).to_contain_text(title.inner_text())
     assert page.locator("#explained img").count() == 0
 
 
@@ -428,6 +431,32 @@ def test_the_head_line_tells_once_the_lab_knows(lab: Lab, open_page: Open) -> No
     expect(page.locator("#head-line")).to_contain_text("CPU")
     page.locator("#head-line summary").click()
     expect(page.locator("#head-line")).to_contain_text("because there is no CUDA device")
+
+
+def test_the_panel_behind_the_head_line_closes(lab: Lab, open_page: Open, picture: str) -> None:
+    page = open_page(lab.address)
+    panel = page.locator("#head-line dl")
+    for close in (
+        lambda: page.keyboard.press("Escape"),
+        lambda: page.locator("#title").click(),
+        lambda: page.get_by_role("tab", name="Explain").click(),
+        page.go_back,
+    ):
+        page.locator("#head-line summary").click()
+        panel.locator("dt").first.click()
+        expect(panel).to_be_visible()
+        close()
+        expect(panel).to_be_hidden()
+    lab.runner.held_at = 1
+    show(page, picture)
+    ask(page, "one two three four")
+    expect(answers(page)).to_have_text(["You"])
+    page.locator("#head-line summary").click()
+    page.keyboard.press("Escape")
+    expect(panel).to_be_hidden()
+    expect(page.locator("#run")).to_have_text("Running…")
+    page.keyboard.press("Escape")
+    expect(answers(page)).to_have_text([re.compile("stopped")])
 
 
 def test_chosen_strategies_say_what_is_cast_where(lab: Lab, open_page: Open) -> None:

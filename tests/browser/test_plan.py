@@ -32,6 +32,7 @@ def test_a_plan_is_shown_with_its_figures_and_the_machine(address: str, open_pag
     page.get_by_role("tab", name="Plan", exact=True).click()
     page.locator("#plan").click()
     expect(page.locator(".xl-memory-bars")).to_have_count(2)
+    expect(page.locator("p[role=status]")).to_have_text(page.locator("#planned .xl-headline").inner_text())
     expect(page.locator('[data-strategy="unified"]')).to_contain_text("19.0 GiB")
     page.locator("#check-section button").first.click()
     expect(page.locator("#check tbody tr").first).to_contain_text("Python")
@@ -59,6 +60,8 @@ def test_a_wrong_value_is_refused_in_words_at_its_field(
     expect(page.locator("#plan-notice [role=alert]")).to_contain_text(sentence)
     expect(box).to_be_focused()
     expect(page.locator(".toast-body")).to_have_count(0)
+    box.fill("3")
+    expect(page.locator("#plan-notice [role=alert]")).to_have_count(0)
 
 
 def test_fine_tuning_is_planned_with_its_own_controls_and_answered_first(address: str, open_page: Open) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import urllib.request
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -62,6 +63,30 @@ def test_a_refusal_is_seen_and_its_field_has_the_focus(lab: Lab, open_page: Open
     assert notice.evaluate(IN_VIEW)
     page.keyboard.type("What?")
     expect(page.locator("[aria-invalid]")).to_have_count(0)
+
+
+def test_a_refusal_goes_with_its_cause_and_the_next_one_has_the_focus(
+    lab: Lab, open_page: Open, tmp_path: Path
+) -> None:
+    page = open_page(lab.address)
+    notice = page.locator("#notice .xl-notice")
+    for name in ("one.png", "two.png", "two.png"):
+        (tmp_path / name).write_text("this is a text file")
+        page.locator("#run").focus()
+        page.locator("#picture input[type=file]").set_input_files(tmp_path / name)
+        expect(notice).to_contain_text(name)
+        expect(page.locator("#picture .upload-container:focus")).to_have_count(1)
+    for change in (
+        lambda: page.locator("#examples button").first.click(),
+        lambda: page.locator("#suggestions button").first.click(),
+        lambda: page.locator("#question textarea").press("W"),
+        lambda: page.locator("#strategy label").first.click(),
+    ):
+        change()
+        expect(notice).to_have_count(0)
+        page.locator("#question textarea").fill("")
+        page.locator("#run").click()
+        expect(notice).to_contain_text("The question is empty")
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -286,6 +311,23 @@ def test_the_keyboard_reaches_run_soon_and_nothing_is_hidden_by_the_bar(lab: Lab
       .filter(e => { const box = e.getBoundingClientRect(); return box.height < 24 || box.width < 24; })
       .map(e => e.outerHTML.slice(0, 120))""")
     assert [found for found in small if "icon" not in found] == []
+
+
+def test_a_row_of_tabs_is_one_stop_and_the_arrow_keys_open_its_tabs(lab: Lab, open_page: Open) -> None:
+    page = open_page(lab.address)
+    rows = page.locator("[role=tablist]:visible")
+    for row, last in ((rows.first, "Learn"), (rows.last, "Draw")):
+        tabs = row.get_by_role("tab")
+        tabs.first.focus()
+        page.keyboard.press("ArrowLeft")
+        expect(row.get_by_role("tab", name=last, exact=True)).to_be_focused()
+        for key, place in (("Home", 0), ("ArrowRight", 1), ("End", tabs.count() - 1), ("ArrowRight", 0)):
+            page.keyboard.press(key)
+            expect(tabs.nth(place)).to_be_focused()
+            expect(tabs.nth(place)).to_have_attribute("aria-selected", "true")
+        expect(row.locator("[role=tab]:not([tabindex='-1'])")).to_have_count(1)
+        page.keyboard.press("Tab")
+        expect(row.locator(":focus")).to_have_count(0)
 
 
 def test_a_drawing_has_its_questions_and_its_hint_in_the_pages_language(lab: Lab, open_page: Open) -> None:

@@ -67,6 +67,8 @@ def test_steps_are_told_as_they_come(form: dict[str, Any]) -> None:
     assert "Warming up" in views[0]
     assert any("Measuring: unified bfloat16" in view for view in views)
     assert "<progress" not in views[-1]
+    headed = [view for view in views if "xl-headline" in view]
+    assert ["data-announced" in view for view in headed] == [False] * (len(headed) - 1) + [True]
 
 
 @pytest.mark.parametrize("changes", [{"text": " "}, {"file": None}, {"model": "no-such"}, {"repeats": 0}])
@@ -99,7 +101,7 @@ def test_a_stop_before_anything_was_measured_brings_back_what_was_there(form: di
 
 def test_the_view_shows_figures_marks_the_first_different_token_and_opens_the_failure(form: dict[str, Any]) -> None:
     view = comparison_view(last(form), "en")
-    assert '<p class="xl-headline">2 of 4 answered differently from full precision; 1 failed</p>' in view
+    assert '<p class="xl-headline" data-announced>2 of 4 answered differently from full precision; 1 failed</p>' in view
     assert '<mark class="xl-different" title="first different token: 3"> square</mark>' in view
     assert "another answer from token 3 on" in view
     assert "fails (RuntimeError)" in view

@@ -70,6 +70,12 @@ def test_the_page_offers_the_settings_models() -> None:
     assert "org/some-model" in config(Settings(model="org/some-model"))
 
 
+def test_auto_is_in_the_page_s_language_wherever_it_is_a_choice() -> None:
+    page = json.loads(config(Settings(language="zh")))
+    offered = [choice for part in page["components"] for choice in part["props"].get("choices") or ()]
+    assert {label for label, value in offered if value == "auto"} == {text("choice.auto", "zh")}
+
+
 def test_no_row_of_tabs_is_empty() -> None:
     """An update that is written as a component while the page is built becomes a part of it, and breaks it."""
     page = json.loads(config(Settings(language="en")))

@@ -21,7 +21,7 @@ from xcomposer_ui.core.result import Explanation, Fix, Measurement, Operand, Ref
 from xcomposer_ui.core.strategies import STRATEGIES
 from xcomposer_ui.core.units import memory, seconds, significant
 from xcomposer_ui.explain import explain
-from xcomposer_ui.ui.html import macro, visible
+from xcomposer_ui.ui.html import TEMPLATES, macro, visible
 from xcomposer_ui.ui.session import Session, SessionRun
 from xcomposer_ui.ui.views.conversation import conversation, difference_strip
 from xcomposer_ui.ui.views.explanation import explanation_card, failure_card
@@ -217,6 +217,16 @@ def test_runs_are_newest_first_and_failures_say_so() -> None:
     shown = words(runs_table((SessionRun(Request("one?"), result()), SessionRun(Request("two?"), FAILED)), "en"))
     assert shown.index("two?") < shown.index("one?")
     assert f"RuntimeError: {MESSAGE}" in shown
+
+
+def test_each_row_of_a_table_has_its_header() -> None:
+    """A screen reader says it with each of the row's cells."""
+    for template in TEMPLATES.glob("*.html"):
+        rows = re.findall("<tr.*?</tr>", template.read_text("utf-8"), re.DOTALL)
+        headed = [row.count('<th scope="row"') for row in rows if 'scope="col"' not in row]
+        assert headed == [1] * len(headed), template.name
+    shown = runs_table((SessionRun(Request("one?"), result()),), "en")
+    assert re.search('<th role="rowheader"[^>]*>1</th>', shown)
 
 
 def test_the_csv_in_the_page_is_the_csv_of_the_runs() -> None:

@@ -16,7 +16,14 @@ from xcomposer_ui.core.messages import Message, text, worded
 from xcomposer_ui.core.request import Request, settings_of
 from xcomposer_ui.core.settings import DEVICES, HALVES
 from xcomposer_ui.core.strategies import STRATEGIES, strategy_choices, strategy_name
-from xcomposer_ui.ui.controls import DrawingInput, PictureInput, drawing_tools, filled_in, request_controls
+from xcomposer_ui.ui.controls import (
+    DrawingInput,
+    PictureInput,
+    clear_notice,
+    drawing_tools,
+    filled_in,
+    request_controls,
+)
 from xcomposer_ui.ui.example_gallery import ExampleGallery, question_of, questions_view
 from xcomposer_ui.ui.handlers import Fields
 from xcomposer_ui.ui.html import macro, render
@@ -167,11 +174,12 @@ class AskForm:
             [control.change for control in controls], None, controls, self.kept,
             js=KEEP_FORM % json.dumps(list(self.controls)), api_visibility="private",
         )  # fmt: skip
+        clear_notice(self.notice, [*controls, self.drawing])
         self.strategy.input(lambda: True, outputs=self.strategy_chosen, **QUIET)
         self.upload_tab.select(lambda: UPLOAD, outputs=self.source, **QUIET)
         self.draw_tab.select(lambda: DRAW, outputs=self.source, **QUIET)
         # `gr.Tabs(...)` here, where the page is built, would add a second, empty row of tabs to it.
-        more = {self.tabs: gr.update(selected=UPLOAD), self.source: UPLOAD}
+        more = {self.tabs: gr.update(selected=UPLOAD), self.source: UPLOAD, self.notice: ""}
         self.gallery.fill(self.picture, self.question, more)
         self.drawing_questions.select(question_of, None, self.question, **QUIET)
         self.picture.upload(self._refused_picture, [self.picture, language], [self.picture, self.notice], **QUIET)

@@ -15,9 +15,10 @@ from xcomposer_ui.core.request import Request, settings_of
 from xcomposer_ui.core.settings import DEVICES
 from xcomposer_ui.core.strategies import HALF_DTYPES
 from xcomposer_ui.ui import compare_handlers
+from xcomposer_ui.ui.ask_form import choices
 from xcomposer_ui.ui.compare_handlers import Sessions
 from xcomposer_ui.ui.compare_session import CompareSession
-from xcomposer_ui.ui.controls import PictureInput, filled_in, request_controls, setting_controls
+from xcomposer_ui.ui.controls import PictureInput, clear_notice, filled_in, request_controls, setting_controls
 from xcomposer_ui.ui.example_gallery import ExampleGallery
 from xcomposer_ui.ui.handlers import Fields
 from xcomposer_ui.ui.links import COMPARED, compare_fields, compare_link
@@ -132,8 +133,10 @@ class CompareTab(RunTab[CompareSession]):
             asked = settings_of(Request, flagged=True)
             numbers, self.model = request_controls(self.page, asked, "compare-", FIRST_VALUES)
             self.numbers |= numbers
-            devices = [(name, name) for name in DEVICES]
-            self.device = words.make(gr.Radio, {"label": "device", "choices": devices}, value=self.page.settings.device)
+            self.device = words.make(
+                gr.Radio, {"label": "device", "choices": choices(DEVICES)},
+                value=self.page.settings.device, elem_id="compare-device",
+            )  # fmt: skip
             self.with_picture = words.make(gr.Checkbox, {"label": "compare.with_picture"}, value=False)
         self.controls = {
             "file": self.picture, "text": self.question, "halves": self.halves, "model": self.model,
@@ -141,7 +144,8 @@ class CompareTab(RunTab[CompareSession]):
         }  # fmt: skip
 
     def _wire(self) -> None:
-        self.gallery.fill(self.picture, self.question)
+        self.gallery.fill(self.picture, self.question, {self.notice: ""})
+        clear_notice(self.notice, self.inputs())
         runner, checks, examples = self.page.runner, self.page.checks, self.page.examples
 
         def of_misfit(session: CompareSession, _: Fields, *, only_fitting: bool = False) -> Sessions:

@@ -143,6 +143,16 @@ def may_have_tiles(model: str) -> bool:
     return tiled(model) is not False
 
 
+def clear_notice(notice: gr.HTML, controls: Iterable[Any]) -> None:
+    """Take a refusal away as soon as a visitor changes one of `controls`: it was about what they were before.
+
+    In the browser alone. An example changes a question too, and a canvas has no other event.
+    """
+    changed = (gr.Textbox, DrawingInput)
+    changes = [control.change if isinstance(control, changed) else control.input for control in controls]
+    gr.on(changes, None, None, notice, js="() => ['']", api_visibility="private")
+
+
 def filled_in(settings: Sequence[Setting], values: Mapping[str, Any]) -> dict[str, Any]:
     """The settings among `values` that are filled in; for the others the record has defaults."""
     found = {s.name: values.get(s.name) for s in settings}

@@ -23,7 +23,8 @@ COLOURED = ("float32", "float16", "bfloat16", "tfloat32", "float8_e4m3fn", "floa
 """The dtypes that have a colour of their own (in `assets/style.css`); any other one is grey."""
 
 _HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f\u200b-\u200f\u202a-\u202e\u2066-\u2069]")
-_ROW, _CELL = re.compile("<tr.*?</tr>", re.DOTALL), re.compile("<td(?=[ >])")
+_ROW, _CELL = re.compile("<tr.*?</tr>", re.DOTALL), re.compile("<(td|th)(?=[ >])")
+_ROLES = {"th": "rowheader", "td": "cell"}
 _LAYOUT = re.compile(r"(?<=[>}])\s*\n\s*(?=[<{])")
 
 
@@ -103,7 +104,7 @@ def _labelled_rows(context: Context, rows: Markup, heads: Sequence[object]) -> M
 
     def row(found: re.Match[str]) -> str:
         columns = iter(labels)
-        cells = _CELL.sub(lambda cell: f'<td role="cell" data-label="{next(columns, "")}"', found[0])
+        cells = _CELL.sub(lambda cell: f'{cell[0]} role="{_ROLES[cell[1]]}" data-label="{next(columns, "")}"', found[0])
         return cells.replace(">", ' role="row">', 1)
 
     return Markup(_ROW.sub(row, rows))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 
 from xcomposer_ui.core.settings import ASSETS
 
 SCRIPTS = ASSETS / "scripts"
-WHOLE_PAGE = ("copy", "press", "runs", "roving", "paste", "tabs", "connection")
+WHOLE_PAGE = ("copy", "head", "press", "runs", "roving", "paste", "tabs", "connection")
 """The scripts that listen on the whole page."""
 
 
@@ -16,8 +17,9 @@ def script(name: str) -> str:
 
 
 def head() -> str:
-    """The scripts of the whole page, for its head."""
-    return "".join(f"<script>{script(name)}</script>" for name in WHOLE_PAGE)
+    """The scripts of the whole page, for its head, without the lines that are comments."""
+    scripts = "".join(f"<script>\n{script(name)}</script>" for name in WHOLE_PAGE)
+    return re.sub(r"^ *//.*\n", "", scripts, flags=re.MULTILINE)
 
 
 def triggers(*events: str) -> str:

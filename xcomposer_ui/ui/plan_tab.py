@@ -12,7 +12,7 @@ from xcomposer_ui.core.settings import HALVES
 from xcomposer_ui.finetuning.recipes import OPTIMIZERS
 from xcomposer_ui.planning.cards import CARDS
 from xcomposer_ui.ui.ask_form import choices
-from xcomposer_ui.ui.controls import NumberInput, model_choices
+from xcomposer_ui.ui.controls import NumberInput, clear_notice, model_choices
 from xcomposer_ui.ui.html import short_name
 from xcomposer_ui.ui.localization import QUIET, Localization
 from xcomposer_ui.ui.page import Page
@@ -136,6 +136,7 @@ class PlanTab:
             show_progress="hidden", api_visibility="private",
             concurrency_id=PLAN_QUEUE, concurrency_limit=1, trigger_mode="once",
         )  # fmt: skip
+        clear_notice(self.notice, self.controls.values())
         what = self.controls["what"]
         what.change(self._shown_controls, what, [*self.training.values(), self.controls["half"]], **QUIET)
         tab.select(self._checked, language, self.check, **QUIET)

@@ -15,7 +15,8 @@ from xcomposer_ui.finetuning.recipes import MISTAKES, OPTIMIZERS, RECIPES
 from xcomposer_ui.finetuning.request import QUESTION_KINDS, FinetuningRequest
 from xcomposer_ui.runtime.runner import Runner
 from xcomposer_ui.ui import train_handlers
-from xcomposer_ui.ui.controls import setting_controls
+from xcomposer_ui.ui.ask_form import choices
+from xcomposer_ui.ui.controls import clear_notice, setting_controls
 from xcomposer_ui.ui.links import train_fields, train_link
 from xcomposer_ui.ui.localization import Localization
 from xcomposer_ui.ui.page import Page
@@ -107,7 +108,7 @@ class TrainTab(RunTab[TrainSession]):
             )  # fmt: skip
             numbers |= self._number_controls(("epsilon", "seed"))
             device = words.make(
-                gr.Radio, {"label": "device", "choices": [(name, name) for name in DEVICES]},
+                gr.Radio, {"label": "device", "choices": choices(DEVICES)},
                 value=self.page.settings.device, elem_id="train-device",
             )  # fmt: skip
         chosen = {"recipes": recipes, "mistakes": mistakes, "kind": kind, "optimizer": optimizer, "device": device}
@@ -117,6 +118,7 @@ class TrainTab(RunTab[TrainSession]):
         return setting_controls(self.page, (s for s in settings_of(FinetuningRequest) if s.name in names), "train-")
 
     def _wire(self) -> None:
+        clear_notice(self.notice, self.inputs())
         runner = self.page.runner
         handlers = [(self.run.click, partial(train_handlers.steps, runner))]
         handlers += [(button.click, partial(_remedied, runner, recipe)) for recipe, button in self.remedies.items()]
