@@ -151,6 +151,8 @@ def test_the_worksheet_has_no_answers_and_the_teachers_page_has(language: str, r
     for step in lesson():
         why = text(f"lesson.{step.name}.why", language)
         assert why not in sheet and text(f"lesson.{step.name}.choice.{step.expected}", language) in str(sheet)
+        assert all(text(f"lesson.{step.name}.before", language) in paper.unescape() for paper in (sheet, page))
+        assert not re.search("chart|图中", why)  # papers have none
     assert "✓" not in sheet and page.count("✓") == len(lesson())
     assert "@media print" in sheet and sheet.lstrip().startswith("<!doctype html>")
 
