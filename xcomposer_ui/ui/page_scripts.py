@@ -7,7 +7,7 @@ import json
 from xcomposer_ui.core.settings import ASSETS
 
 SCRIPTS = ASSETS / "scripts"
-WHOLE_PAGE = ("copy", "press", "runs", "roving", "paste", "tabs", "connection")
+WHOLE_PAGE = ("copy", "press", "runs", "roving", "paste", "files", "tabs", "connection")
 """The scripts that listen on the whole page."""
 
 
