@@ -1,4 +1,5 @@
-// The tab is part of the address: a reload stays on it, and Back goes to the one before.
+// The tab is part of the address: a reload stays on it, and Back goes to the one before. A link that opens a tab is no
+// tab before it.
 (() => {
   const tabs = () => [...document.querySelectorAll('#tabs > .tab-wrapper [role="tab"]')];
   const named = (name) => tabs().find((tab) => tab.dataset.tabId === name);
@@ -14,7 +15,9 @@
     const atStart = current === null;
     current = selected;
     if (atStart && location.hash) return restore();
-    if (selected !== (location.hash.slice(1) || first())) history.pushState(null, '', `${location.pathname}#${selected}`);
+    if (selected === (location.hash.slice(1) || first())) return;
+    const linked = !location.hash && new URLSearchParams(location.search).has(selected);
+    history[linked ? 'replaceState' : 'pushState'](null, '', `${location.pathname}#${selected}`);
   }).observe(document, {attributes: true, attributeFilter: ['aria-selected'], childList: true, subtree: true});
   addEventListener('popstate', restore);
   addEventListener('hashchange', restore);

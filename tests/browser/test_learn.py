@@ -77,8 +77,18 @@ def test_two_steps_by_keyboard_and_the_score_after_a_reload(address: str, open_p
     expect(page.locator(".xl-score")).to_have_text("1 of 2 predicted correctly")
     page.reload()
     expect(page.locator(".xl-score")).to_have_text("1 of 2 predicted correctly")
+    expect(page.locator("#xl-step-title")).to_contain_text(text("lesson.full_precision.title", "en"))
     page.get_by_role("button", name=text("lesson.again", "en")).click()
     expect(page.locator(".xl-score")).to_contain_text("about twenty minutes")
+
+
+def test_back_from_a_link_is_what_was_before_it(address: str, open_page: Open) -> None:
+    page = open_page(address)
+    page.goto(f"{address}?learn=clash")
+    expect(page).to_have_url(f"{address}#learn")
+    page.go_back()
+    expect(page).to_have_url(address)
+    expect(page.get_by_role("tab", name="Ask", exact=True)).to_have_attribute("aria-selected", "true")
 
 
 def test_the_language_of_an_answered_step_changes(address: str, open_page: Open) -> None:

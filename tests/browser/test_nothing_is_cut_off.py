@@ -55,7 +55,8 @@ CUT_OFF = """(places) => {
   }
   for (const text of document.querySelectorAll('.xl-depth svg text')) {
     const box = text.getBoundingClientRect();
-    if (shown(box) && box.height < 10) cut.push('small: ' + box.height.toFixed(1) + ' px ' + named(text));
+    const right = box.height >= 10 && box.height <= 19;
+    if (shown(box) && !right) cut.push('small or large: ' + box.height.toFixed(1) + ' px ' + named(text));
   }
   for (const track of document.querySelectorAll('.xl-track')) {
     const box = track.getBoundingClientRect();

@@ -286,6 +286,7 @@ def test_a_chinese_browser_gets_the_page_in_chinese(lab: Lab, open_page: Open, p
     expect(page.locator("#start")).to_contain_text("重现报错")
     expect(page.locator("#title")).to_contain_text("精度实验室")
     expect(page.locator("html")).to_have_attribute("lang", "zh")
+    expect(page).to_have_title("XComposer 精度实验室")
     page.locator("#run").click()
     expect(page.locator(".xl-notice")).to_contain_text("还没有图片")
 
@@ -307,6 +308,7 @@ def test_the_switch_changes_everything_cards_too(lab: Lab, open_page: Open, pict
     page.locator("#language label").first.click()
     expect(page.locator("#run")).to_have_text("Run")
     expect(page.locator("html")).to_have_attribute("lang", "en")
+    expect(page).to_have_title("XComposer precision lab")
 
 
 def test_a_phone_shows_it_all_without_scrolling_sideways(lab: Lab, open_page: Open, picture: str) -> None:
@@ -503,10 +505,13 @@ CONTRAST = """() => {
   const fill = e => rgba(getComputedStyle(e).backgroundColor);
   const ground = e => { const layers = []; for (; e; e = e.parentElement) layers.push(fill(e));
                         return layers.reverse().reduce((below, layer) => over(layer, below), [255,255,255,1]); };
+  const opacity = e => { let share = 1; for (; e; e = e.parentElement) share *= getComputedStyle(e).opacity;
+                         return share; };
   return [...document.querySelectorAll('.gradio-container *')]
-    .filter(e => e.offsetParent && [...e.childNodes].some(n => n.nodeType === 3 && n.textContent.trim()))
-    .filter(e => !e.closest('footer, .xl-visually-hidden, [disabled], [aria-hidden=true]'))
-    .map(e => { const g = ground(e), t = over(rgba(getComputedStyle(e).color), g), [a, b] = [light(t), light(g)];
+    .filter(e => e.offsetParent && opacity(e) && [...e.childNodes].some(n => n.nodeType === 3 && n.textContent.trim()))
+    .filter(e => !e.closest('.xl-visually-hidden, [disabled], [aria-hidden=true]'))
+    .map(e => { const g = ground(e), [red, green, blue, alpha] = rgba(getComputedStyle(e).color),
+                t = over([red, green, blue, alpha * opacity(e)], g), [a, b] = [light(t), light(g)];
                 return [(Math.max(a,b)+.05) / (Math.min(a,b)+.05), e.textContent.trim().slice(0, 40), e.className]; })
     .filter(([ratio]) => ratio < 4.5).map(r => r.join(' | '));
 }"""

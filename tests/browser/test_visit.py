@@ -247,6 +247,29 @@ def test_a_link_is_copied_and_opens_in_the_state_that_it_names(lab: Lab, open_pa
     expect(other.locator("#picture img")).to_be_visible()
 
 
+def test_a_file_that_is_no_picture_is_refused_in_the_labs_words(lab: Lab, open_page: Open, picture: str) -> None:
+    page = open_page(lab.address, locale="zh-CN")
+    page.locator("#picture input[type=file]").set_input_files(
+        {"name": "d.pdf", "mimeType": "application/pdf", "buffer": b"%PDF-1.4"}
+    )
+    expect(page.locator("#notice")).to_contain_text("“d.pdf”是 PDF 文件")
+    page.evaluate(
+        """() => {
+          const files = new DataTransfer();
+          files.items.add(new File(['words'], 'dropped', {type: ''}));
+          const drop = new DragEvent('drop', {dataTransfer: files, bubbles: true, cancelable: true});
+          document.querySelector('#picture button').dispatchEvent(drop);
+        }"""
+    )
+    expect(page.locator("#notice")).to_contain_text("“dropped”是文本文件")
+    page.locator("#picture input[type=file]").set_input_files(
+        {"name": "noext", "mimeType": "", "buffer": Path(picture).read_bytes()}
+    )
+    page.locator("#picture img").wait_for()
+    expect(page.locator("#notice .xl-notice")).to_have_count(0)
+    expect(page.locator(".toast-body")).to_have_count(0)
+
+
 def test_a_pasted_picture_is_taken_and_replaces_the_one_there(lab: Lab, open_page: Open, picture: str) -> None:
     paste = """async (colour) => {
       const canvas = new OffscreenCanvas(40, 30), pen = canvas.getContext('2d');

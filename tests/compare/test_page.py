@@ -20,7 +20,9 @@ from PIL import Image
 
 from tests.compare.scripted import ScriptedRunner, divergence, layers
 from tests.ui.scripted import FAILURE
+from xcomposer_ui.compare.comparison import Comparison
 from xcomposer_ui.compare.divergence import Divergences
+from xcomposer_ui.compare.execution import ComparisonProgress
 from xcomposer_ui.core.events import Loading
 from xcomposer_ui.core.messages import worded
 from xcomposer_ui.core.settings import Settings
@@ -32,6 +34,7 @@ from xcomposer_ui.ui.serve import launch
 from xcomposer_ui.ui.views.charts import Bar, Box, Curve, bars, boxes, depth, strip
 from xcomposer_ui.ui.views.comparison import comparison_view
 
+STARTING = ComparisonProgress(Comparison(()), "warm_up")
 NASTY = '<img src=x onerror="alert(1)">'
 
 
@@ -96,7 +99,26 @@ def test_a_stop_before_anything_was_measured_brings_back_what_was_there(form: di
     warming = next(session for session in going if session.step is not None)
     going.close()
     assert not (warming.comparison and warming.comparison.runs)
-    assert warming.ended(stopped=True) == done
+    stopped = warming.stopped()
+    assert replace(stopped, stopped_early=False) == done
+    assert "Stopped before there was a result. Below" in comparison_view(stopped, "en")
+    assert "Stopped" not in comparison_view(stopped.idle(), "en")
+
+
+def test_a_stop_in_the_first_example_brings_back_what_was_there(form: dict[str, Any], picture: str) -> None:
+    done = last(form)
+    going = compare_handlers.batch_steps(ScriptedRunner(), done, form, (Example(picture, "What?", "en"),))
+    first = next(session for session in going if session.step is not None)
+    going.close()
+    assert first.stopped().document == done.document
+
+
+def test_a_first_comparison_that_is_stopped_early_says_so() -> None:
+    for going in (CompareSession(checking_fit=True), CompareSession(step=STARTING, earlier=CompareSession())):
+        view = comparison_view(going.stopped(), "en")
+        assert "Stopped before there was a result.</p>" in view
+        assert "One question under every strategy" in view
+    assert not CompareSession().stopped().stopped_early
 
 
 def test_the_view_shows_figures_marks_the_first_different_token_and_opens_the_failure(form: dict[str, Any]) -> None:

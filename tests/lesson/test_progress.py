@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from xcomposer_ui.lesson.progress import Answer, Progress
 from xcomposer_ui.lesson.step import lesson
@@ -12,7 +13,7 @@ FIRST, SECOND = lesson()[:2]
 
 def test_progress_survives_the_browsers_json() -> None:
     progress = Progress().with_answer(FIRST.name, Answer(FIRST.expected, True))
-    progress = progress.with_answer(SECOND.name, Answer("busy", False))
+    progress = replace(progress.with_answer(SECOND.name, Answer("busy", False)), place=SECOND.name)
     assert Progress.from_browser(json.loads(json.dumps(progress.for_browser()))) == progress
     assert progress.right == 1
 

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.planning.scripted import ScriptedPlans
+from tests.planning.scripted import ScriptedPlans, a_plan
 from tests.runtime.test_runner import ScriptedBackend
 from tests.ui.calls import awaited, compare_values, values
+from tests.ui.scripted import ScriptedRunner
 from tests.ui.visitor import Visitor, config_of
+from xcomposer_ui.core.errors import UserError
 from xcomposer_ui.core.request import Request
 from xcomposer_ui.core.result import Measurement
 from xcomposer_ui.core.settings import Settings
+from xcomposer_ui.planning.plan import Plan, PlanRequest
 from xcomposer_ui.runtime.backend import CallResult, Progress
 from xcomposer_ui.runtime.runner import Runner
 from xcomposer_ui.ui.serve import launch
@@ -81,3 +85,40 @@ def test_a_call_ends_when_its_script_disconnects(
     awaited(call())
     assert silent.ended.wait(WAIT_SEC / 2)
     assert len(silent.asked) == 1  # a comparison goes on to no other run
+
+
+class SlowPlans(ScriptedPlans):
+    """Plans the model “org/slow” until its caller is gone."""
+
+    def plan(self, request: PlanRequest, gone: Callable[[], bool] = lambda: False) -> Plan:
+        self.asked.append(request)
+        deadline = time.monotonic() + WAIT_SEC
+        while request.model == "org/slow" and time.monotonic() < deadline:
+            if gone():
+                raise UserError("given_up")
+            time.sleep(0.05)
+        return a_plan(request)
+
+
+def test_a_second_press_plans_what_the_form_says_then(runner: ScriptedRunner) -> None:
+    plans = SlowPlans()
+    app, address, _ = launch(Settings(port=0), runner, plans)  # type: ignore[arg-type]  # the double has its interface
+
+    async def visit() -> Visitor:
+        async with Visitor(address, await config_of(address)) as visitor:
+            visitor.set(plan_model="org/slow")
+            first = visitor.press("plan")
+            await anext(first)
+            assert "Planning slow" in visitor.shown("planned") and visitor.html("plan") == "Planning…"
+            visitor.set(plan_model="org/other")
+            async for _ in visitor.press("plan"):
+                pass
+            return visitor
+
+    try:
+        visitor = awaited(visit())
+    finally:
+        app.close()
+    assert [request.model for request in plans.asked] == ["org/slow", "org/other"]
+    assert "org/other" in visitor.shown("planned") and not visitor.html("plan-notice")
+    assert visitor.html("plan") == "Plan"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+from types import SimpleNamespace
 
 import pytest
 
@@ -24,6 +25,7 @@ from xcomposer_ui.ui.learn_handlers import (
     TEACHER,
     LearnSession,
     answered,
+    back_at,
     calculation_from_page,
     calculation_of,
     measured,
@@ -109,6 +111,18 @@ def test_places_of_links() -> None:
     assert opened("").step is FIRST
     unknown = opened("no-such-step")
     assert unknown.step is FIRST and unknown.notice is not None
+    assert back_at("clash") == opened("clash") and back_at("of another version") == LearnSession()
+
+
+def test_a_reload_stays_at_the_step_and_a_link_goes_before_it(runner: ScriptedRunner) -> None:
+    app, _ = build_app(Settings(), runner)  # type: ignore[arg-type]
+    events = {function.name: function.fn for function in app.fns.values()}
+    go = events["_opened"](LearnSession(), {}, "en", SimpleNamespace(_data={"go": "clash"}))  # type: ignore[misc]
+    (stored,) = (value for value in go.values() if isinstance(value, dict) and "place" in value)
+    for query, place in (({}, "clash"), ({"learn": ""}, "clash"), ({"learn": "memory"}, "memory")):
+        visit = SimpleNamespace(query_params=query)
+        loaded = events["_linked"]("en", LearnSession(), stored, visit, "1", "", "")  # type: ignore[misc]
+        assert LearnSession(place) in loaded.values()
 
 
 def test_a_run_that_none_of_the_answers_describes(results: KeptResults) -> None:
@@ -137,6 +151,8 @@ def test_the_worksheet_has_no_answers_and_the_teachers_page_has(language: str, r
     for step in lesson():
         why = text(f"lesson.{step.name}.why", language)
         assert why not in sheet and text(f"lesson.{step.name}.choice.{step.expected}", language) in str(sheet)
+        assert all(text(f"lesson.{step.name}.before", language) in paper.unescape() for paper in (sheet, page))
+        assert not re.search("chart|图中", why)  # papers have none
     assert "✓" not in sheet and page.count("✓") == len(lesson())
     assert "@media print" in sheet and sheet.lstrip().startswith("<!doctype html>")
 

@@ -8,6 +8,9 @@ from typing import Any
 
 from xcomposer_ui.lesson.step import lesson
 
+PLACE = "place"
+"""The key of the place among the steps' names."""
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -19,9 +22,10 @@ class Answer:
 
 @dataclass(frozen=True)
 class Progress:
-    """The answers so far, by the steps' names."""
+    """The answers so far, by the steps' names. place: where the visitor is; it may be unknown, from another version."""
 
     answers: Mapping[str, Answer] = field(default_factory=dict)
+    place: str = ""
 
     @classmethod
     def from_browser(cls, stored: Any) -> Progress:
@@ -32,11 +36,11 @@ class Progress:
             entry = listed.get(step.name)
             if isinstance(entry, Mapping) and entry.get("choice") in step.choices:
                 found[step.name] = Answer(entry["choice"], entry.get("right") is True)
-        return cls(found)
+        return cls(found, str(listed.get(PLACE) or ""))
 
     def for_browser(self) -> dict[str, Any]:
         """The progress in JSON's types."""
-        return {name: vars(answer) for name, answer in self.answers.items()}
+        return {PLACE: self.place} | {name: vars(answer) for name, answer in self.answers.items()}
 
     def with_answer(self, step: str, answer: Answer) -> Progress:
         """The progress with `answer`; an earlier answer to the step stays, because its run was seen since."""

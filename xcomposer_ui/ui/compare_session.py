@@ -53,7 +53,7 @@ class CompareSession:
 
     request: of the comparison in progress or the last one. step: of the one in progress, None when idle.
     comparison, document: of the same, as far as it was run.
-    earlier: the session before; a stop before the first measurement restores it.
+    earlier: the session before; a stop before the first result restores it, with `stopped_early` set.
     checking_fit: whether the variants are being planned. misfit: a comparison not started because it does not fit.
     batch: the documents of the examples compared so far, without their layers. batch_total: the number of examples.
     """
@@ -66,6 +66,7 @@ class CompareSession:
     batch_total: int = 0
     notice: UserError | None = None
     earlier: CompareSession | None = None
+    stopped_early: bool = False
     checking_fit: bool = False
     misfit: ComparisonDoesNotFit | None = None
 
@@ -76,14 +77,14 @@ class CompareSession:
 
     def idle(self) -> CompareSession:
         """The session with nothing in progress and no notice."""
-        return replace(self, step=None, notice=None, earlier=None, checking_fit=False, misfit=None)
+        return replace(self, step=None, notice=None, earlier=None, stopped_early=False, checking_fit=False, misfit=None)
 
     def ended(self, stopped: bool = False) -> CompareSession:
         """The idle session, with the document of what was measured."""
         comparison = self.comparison
-        measured = comparison is not None and comparison.runs
-        if stopped and not measured and not self.batch_total and self.earlier is not None:
-            return self.earlier
+        measured = self.batch if self.batch_total else comparison is not None and comparison.runs
+        if stopped and not measured and self.earlier is not None:
+            return replace(self.earlier, stopped_early=True)
         if comparison is not None and self.step is not None:
             comparison = replace(comparison, stopped=stopped)
         ended = replace(self, step=None, comparison=comparison, earlier=None)
@@ -93,7 +94,9 @@ class CompareSession:
 
     def stopped(self) -> CompareSession:
         """The idle session, with the document of what was measured until a stop."""
-        return replace(self, checking_fit=False) if self.step is None else self.ended(stopped=True)
+        if self.step is None:
+            return replace(self, checking_fit=False, stopped_early=self.running or self.stopped_early)
+        return self.ended(stopped=True)
 
 
 def document_of(request: ComparisonRequest, comparison: Comparison) -> dict[str, Any]:

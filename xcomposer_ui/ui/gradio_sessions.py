@@ -114,12 +114,32 @@ def caller_gone() -> Gone:
 
     False for a call that was not queued: Gradio notices its end only when it answers.
     """
+    event, _ = _current_event()
+    return lambda: event is not None and not event.alive
+
+
+def caller_gone_or_back() -> Gone:
+    """As `caller_gone`; also whether the caller has triggered the same event again, which waits for this one's end."""
+    event, events = _current_event()
+    triggered = (event and event.fn, event and event.session_hash)
+
+    def gone_or_back() -> bool:
+        if event is None or not event.alive:
+            return event is not None
+        others = (other for other in list(events.values()) if other is not event)
+        return any((other.fn, other.session_hash) == triggered for other in others)
+
+    return gone_or_back
+
+
+def _current_event() -> tuple[Any, dict[str, Any]]:
+    """The event being handled, None for a call that was not queued, and all that wait or run, by id."""
     request = LocalContext.request.get(None)
     if request is None or request.request is None:
-        return lambda: False
+        return None, {}
     app: Any = request.request.scope["app"]
-    event = app.get_blocks()._queue.event_ids_to_events.get(LocalContext.event_id.get(None))
-    return lambda: event is not None and not event.alive
+    events = app.get_blocks()._queue.event_ids_to_events
+    return events.get(LocalContext.event_id.get(None)), events
 
 
 def calls_in(blocks: Any, queue: str) -> int:

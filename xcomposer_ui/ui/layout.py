@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import gradio as gr
@@ -32,7 +33,12 @@ HEAD_EVERY_SEC = 1.0
 CACHE_SEC = (3600, 86400)
 """How often Gradio deletes old uploads, and the age at which it does."""
 
-SAY_LANGUAGE = "(language) => { document.documentElement.lang = language; return [language]; }"
+TITLES = json.dumps({language: text("title", language) for language in LANGUAGES}, ensure_ascii=False)
+SAY_LANGUAGE = f"""(language) => {{
+  document.documentElement.lang = language;
+  document.title = {TITLES}[language];
+  return [language];
+}}"""
 FOCUS_COMPARE = """() => {
   const focus = () => {
     const run = document.querySelector('#compare');

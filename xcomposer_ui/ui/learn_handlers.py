@@ -61,6 +61,11 @@ def opened(place: str) -> LearnSession:
     return LearnSession(notice=UserError("unknown_step", name=place[:40], known=known))
 
 
+def back_at(place: str) -> LearnSession:
+    """The session at `place` as a browser kept it; at the first step where there is no such place."""
+    return replace(opened(place), notice=None)
+
+
 async def answered(
     results: KeptResults, session: LearnSession, progress: Progress, choice: str
 ) -> AsyncGenerator[tuple[LearnSession, Progress], None]:

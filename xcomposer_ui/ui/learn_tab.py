@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
@@ -66,7 +67,7 @@ class LearnTab:
         """Show the tab in the page's language, and at the place in its address once the page is `loaded`."""
         given = [self.language, self.session, self.progress, *self.calculation]
         changed = [self.session, self.page, self.explorer, *self.calculation, self.drawn, self.floats]
-        loaded.then(self._linked, given, [self.tabs, *changed], **QUIET)
+        loaded.then(self._linked, given, [self.tabs, self.progress, *changed], **QUIET)
         self.language.input(self._shown, given, changed, **QUIET)
 
     def _shown(self, language: str, session: LearnSession, stored: Any, *fields: str) -> dict[Any, Any]:
@@ -76,16 +77,20 @@ class LearnTab:
     def _linked(
         self, language: str, session: LearnSession, stored: Any, request: gr.Request, *fields: str
     ) -> dict[Any, Any]:
-        """As `_shown`, at the place in the page's address; the tab is selected where the address names one."""
-        query = dict(request.query_params)
-        if "learn" not in query:
-            return self._shown(language, session, stored, *fields)
-        session = learn_handlers.opened(query["learn"])
+        """As `_shown`, at the place in the page's address, else the visitor's last one.
+
+        The tab is selected where the address names it.
+        """
+        query, progress = dict(request.query_params), Progress.from_browser(stored)
+        place = query.get("learn")
+        session = learn_handlers.opened(place) if place else learn_handlers.back_at(progress.place)
+        if place is None:
+            return {self.session: session} | self._shown(language, session, stored, *fields)
         self.results.prepare(self.steps_to_prepare)
         calculation = calculation_linked(query)
         floats = self._explored(language, *fields) if calculation is None else self._filled(language, calculation)
-        tab = {self.session: session, self.tabs: gr.Tabs(selected="learn")}
-        return tab | self._page(session, Progress.from_browser(stored), language) | floats
+        kept = {self.session: session, self.progress: replace(progress, place=session.place).for_browser()}
+        return kept | {self.tabs: gr.Tabs(selected="learn")} | self._page(session, progress, language) | floats
 
     def _fields(self, words: Localization) -> None:
         first = words.make(gr.Textbox, {"label": "float.number"}, value=FIRST_CALCULATION.first, elem_id="float-first")
@@ -120,9 +125,8 @@ class LearnTab:
             stored, session = {}, LearnSession()
         else:
             session = learn_handlers.opened(str(sent.get("go", "")))
-        return {self.session: session, self.progress: stored} | self._page(
-            session, Progress.from_browser(stored), language
-        )
+        progress = replace(Progress.from_browser(stored), place=session.place)
+        return {self.session: session, self.progress: progress.for_browser()} | self._page(session, progress, language)
 
     async def _answered(
         self, session: LearnSession, stored: Any, language: str, event: gr.EventData, request: gr.Request

@@ -8,7 +8,7 @@ import re
 from xcomposer_ui.core.settings import ASSETS
 
 SCRIPTS = ASSETS / "scripts"
-WHOLE_PAGE = ("copy", "head", "press", "runs", "roving", "paste", "tabs", "connection")
+WHOLE_PAGE = ("copy", "head", "press", "runs", "roving", "paste", "files", "tabs", "connection")
 """The scripts that listen on the whole page."""
 
 

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
 
+from xcomposer_ui.core.messages import text
 from xcomposer_ui.core.request import TILE_SETTINGS
 from xcomposer_ui.core.settings import HALVES
 from xcomposer_ui.finetuning.recipes import OPTIMIZERS
 from xcomposer_ui.planning.cards import CARDS
 from xcomposer_ui.ui.ask_form import choices
 from xcomposer_ui.ui.controls import NumberInput, clear_notice, model_choices
+from xcomposer_ui.ui.gradio_sessions import caller_gone_or_back
 from xcomposer_ui.ui.html import short_name
 from xcomposer_ui.ui.localization import QUIET, Localization
 from xcomposer_ui.ui.page import Page
 from xcomposer_ui.ui.plan_handlers import COUNTS, DEFAULTS, PICTURE, WHAT, PlanSession, filled_in, offered, planned
+from xcomposer_ui.ui.preflight import CallersPlans
 from xcomposer_ui.ui.views.notices import notice
 from xcomposer_ui.ui.views.plan import check_panel, plan_view
 
@@ -31,6 +35,7 @@ class PlanTab:
 
     def __init__(self, page: Page, tab: gr.Tab) -> None:
         self.page, words = page, page.words
+        self.plans = CallersPlans(page.checks.shared_plans, caller_gone_or_back)
         self.session = gr.State(PlanSession())
         with gr.Row(elem_classes="xl-ask"):
             with gr.Column(scale=4, min_width=300, elem_classes="xl-left"):
@@ -43,13 +48,14 @@ class PlanTab:
 
     def outputs(self) -> list[Any]:
         """Components that the tab's events change."""
-        return [self.session, self.notice, self.planned, self.check]
+        return [self.session, self.notice, self.planned, self.run, self.check]
 
     def shown(self, session: PlanSession, language: str) -> dict[Any, Any]:
         """Component -> value that shows `session` and the machine's check in `language`."""
         return {
             self.notice: notice(session.notice, language),
             self.planned: plan_view(session, language),
+            self.run: gr.update(value=text("plan.run" if session.planning is None else "plan.busy", language)),
             self.check: self._checked(language),
         }
 
@@ -132,9 +138,9 @@ class PlanTab:
     def _wire(self, language: gr.Radio, tab: gr.Tab) -> None:
         gr.on(
             [self.run.click, self.controls["image"].submit], self._planned,
-            [self.session, language, *self.controls.values()], [self.session, self.notice, self.planned],
+            [self.session, language, *self.controls.values()], [self.session, self.notice, self.planned, self.run],
             show_progress="hidden", api_visibility="private",
-            concurrency_id=PLAN_QUEUE, concurrency_limit=1, trigger_mode="once",
+            concurrency_id=PLAN_QUEUE, concurrency_limit=1, trigger_mode="multiple",
         )  # fmt: skip
         clear_notice(self.notice, self.controls.values())
         what = self.controls["what"]
@@ -142,17 +148,20 @@ class PlanTab:
         tab.select(self._checked, language, self.check, **QUIET)
 
     def _planned(self, before: PlanSession, language: str, request: gr.Request, *values: Any) -> Steps:
+        """Component -> value while planning and after; a second press gives up the plan of the first one."""
         language_now = self.page.words.languages.current(request.session_hash, language)
         fields = filled_in(dict(zip(self.controls, values, strict=True)))
-        yield self._step(PlanSession(planning=short_name(fields.get("model", ""))), language_now())
-        session = planned(self.page.checks.plans, fields, self.page.settings, self.page.runner.status())
+        yield self._step(replace(before, planning=short_name(fields.get("model", "")), notice=None), language_now())
+        session = planned(self.plans, fields, self.page.settings, self.page.runner.status())
+        if session.notice is not None and session.notice.code == "given_up":
+            return
         if session.notice is not None:  # the last plan stays visible beside the mistake
             session = PlanSession(plan=before.plan, notice=session.notice, card=before.card)
         yield self._step(session, language_now())
 
     def _step(self, session: PlanSession, language: str) -> dict[Any, Any]:
         shown = self.shown(session, language)
-        return {self.session: session, self.notice: shown[self.notice], self.planned: shown[self.planned]}
+        return {self.session: session, **{part: shown[part] for part in (self.notice, self.planned, self.run)}}
 
 
 def _id_of(name: str) -> str:

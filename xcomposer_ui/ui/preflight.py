@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
@@ -36,19 +36,19 @@ class EndablePlans(Plans, Protocol):
 
 
 class CallersPlans:
-    """`plans` that end when the caller of the event being handled has left the page."""
+    """`plans` that end when the caller of the event being handled is `gone`: has left the page."""
 
-    def __init__(self, plans: EndablePlans) -> None:
-        self._plans = plans
+    def __init__(self, plans: EndablePlans, gone: Callable[[], Gone] = caller_gone) -> None:
+        self._plans, self._gone = plans, gone
 
     def plan(self, request: PlanRequest) -> Plan:
-        return self._plans.plan(request, caller_gone())
+        return self._plans.plan(request, self._gone())
 
     def plan_training(self, request: TrainingPlanRequest) -> TrainingPlan:
-        return self._plans.plan_training(request, caller_gone())
+        return self._plans.plan_training(request, self._gone())
 
     def predict(self, shape: RunShape) -> int:
-        return self._plans.predict(shape, caller_gone())
+        return self._plans.predict(shape, self._gone())
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,8 @@ class Preflight:
     """Shared by all sessions of a page, so that equal runs of two visitors are predicted once."""
 
     plans: CallersPlans
-    shared_plans: Plans
-    """Plans whose results every visitor sees, so that they do not end with the caller."""
+    shared_plans: EndablePlans
+    """The same without an end of their own, for results that every visitor sees."""
     predictions: Predictions
     fitting: FitChecker
     pending: set[RunShape] = field(default_factory=set)

@@ -35,6 +35,7 @@ def comparison_view(session: CompareSession, language: str, link: str = "") -> M
         "comparison",
         language,
         stage=_stage(session, language),
+        stopped_early=session.stopped_early,
         facts=" · ".join(optional_facts(session.request.question, language)) if session.request else "",
         batch=_batch(session, language) if batch else None,
         results=_results(comparison, language) if comparison is not None and has_runs else None,
