@@ -31,7 +31,11 @@ from xcomposer_ui.ui.views.plan import check_panel
 
 HEAD_EVERY_SEC = 1.0
 CACHE_SEC = (3600, 86400)
-"""How often Gradio deletes old uploads, and the age at which it does."""
+"""How often Gradio deletes old uploads, and the age at which it does.
+
+`UploadCache` has deleted them long before. With these set, Gradio also deletes all uploads at an orderly end, which
+matters where GRADIO_TEMP_DIR names the folder: the lab removes only a folder of its own.
+"""
 
 TITLES = json.dumps({language: text("title", language) for language in LANGUAGES}, ensure_ascii=False)
 SAY_LANGUAGE = f"""(language) => {{
