@@ -58,7 +58,7 @@ class PLoRALinear(nn.Linear):
 class RMSNorm(nn.Module):
     """RMS normalisation, computed in float32 (float64 for float64 inputs), cast back, then multiplied by the weight.
 
-    `F.rms_norm` computes so, in one kernel on a card; some releases of PyTorch return float32 of it under autocast.
+    Not by `F.rms_norm`: a trace would take the casts inside of it for autocast's.
     """
 
     def __init__(self, width: int, eps: float) -> None:
@@ -67,7 +67,9 @@ class RMSNorm(nn.Module):
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.weight * F.rms_norm(x, x.shape[-1:], eps=self.eps).to(x.dtype)
+        wide = x.to(torch.promote_types(x.dtype, torch.float32))
+        wide = wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.eps)
+        return self.weight * wide.to(x.dtype)
 
 
 def rotary_table(config: InternLMXComposer2Config, positions: Tensor, length: int) -> tuple[Tensor, Tensor]:
