@@ -60,7 +60,9 @@ def test_every_strategy_does_what_it_says(address: str, open_page: Open, picture
 
 def test_two_clicks_to_a_right_answer(address: str, open_page: Open) -> None:
     page = open_page(address)
-    page.locator("#examples button").first.click()
+    example = page.locator("#examples button").first
+    example.click()
+    expect(example).to_have_css("background-image", re.compile("^url"))  # under the pointer too
     expect(page.locator("#question textarea")).to_have_value(examples()[0].question)
     page.locator("#run").click()
     listed = json.loads((ASSETS / "examples" / "examples.json").read_text(encoding="utf-8"))

@@ -82,7 +82,8 @@ def examples_style(pictures: Sequence[str]) -> str:
     rules = ""
     for index, picture in enumerate(pictures):
         image = thumbnail(open_picture(picture), THUMBNAIL_PIXELS)
-        rules += f".gradio-container .xl-examples .xl-example-{index}{{background-image:url({image})}}"
+        # More specific than Gradio's background of any button under the pointer.
+        rules += f".gradio-container .xl-examples button.xl-example.xl-example-{index}{{background-image:url({image})}}"
     return f"<style>{rules}</style>"
 
 

@@ -81,6 +81,9 @@ class PlanTab:
             {"label": "plan.card", "choices": [("plan.card.here", ""), *cards]},
             value="", elem_id="plan-card",
         )  # fmt: skip
+        self.controls["memory_gib"] = words.make(
+            NumberInput, {"label": "plan.memory", "info": "plan.memory.info"}, value=0, minimum=0, elem_id="plan-memory"
+        )
         self.controls["what"] = words.make(
             gr.Radio, {"label": "plan.what", "choices": [(f"plan.what.{name}", name) for name in WHAT]},
             value=WHAT[0], elem_id="plan-what",
@@ -105,9 +108,6 @@ class PlanTab:
         )  # fmt: skip
         self.training = self._training_controls(words)
         self.controls |= self.training
-        self.controls["memory_gib"] = words.make(
-            NumberInput, {"label": "plan.memory", "info": "plan.memory.info"}, value=0, minimum=0, elem_id="plan-memory"
-        )
         self.notice = gr.HTML("", elem_id="plan-notice", elem_classes="xl-notice-place")
         with gr.Row(elem_classes="xl-buttons"):
             self.run = words.make(gr.Button, {"value": "plan.run"}, variant="primary", elem_id="plan")
