@@ -148,7 +148,7 @@ def test_stop_keeps_what_is_done(open_page: Open, serve: Serve, picture: str) ->
     expect(rows).to_have_count(4, timeout=60_000)  # every strategy once; many repeats are still to come
     page.locator("#compare-stop").click()
     expect(page.locator(".xl-downloads")).to_be_visible()
-    expect(page.get_by_text("Stopped. What was measured")).to_be_visible()
+    expect(page.get_by_text("Stopped. What was measured by then is kept.", exact=True)).to_be_visible()
     expect(page.locator("#compared progress")).to_have_count(0)
 
 

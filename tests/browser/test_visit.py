@@ -378,7 +378,7 @@ def test_the_page_is_compressed_and_loads_with_few_requests(lab: Lab, open_page:
     request = urllib.request.Request(lab.address, headers={"Accept-Encoding": "gzip"})
     with urllib.request.urlopen(request) as answer:
         assert answer.headers["Content-Encoding"] == "gzip"
-        assert len(answer.read()) < 120_000
+        assert len(answer.read()) < 80_000
     page = open_page(lab.address)
     loaded = page.evaluate("performance.getEntriesByType('resource').map(entry => entry.transferSize)")
     assert len(loaded) <= 85

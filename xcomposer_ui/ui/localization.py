@@ -88,9 +88,11 @@ class Localization:
         return part
 
     def i18n(self) -> gr.I18n:
-        """The texts for `launch(i18n=)`."""
+        """The texts of the components, for `launch(i18n=)`: the page is sent all of them."""
+        labels = [key for _, texts in self._bound for key in texts.values()]
+        keys = {label for key in labels for label in ([key] if isinstance(key, str) else dict(key))}
         languages = {
-            language: {key: text(key, language) for key in sentences(language)}
+            language: {key: text(key, language) for key in sorted(keys & sentences(language).keys())}
             | {name: shown(language) for name, shown in self._views.items()}
             for language in LANGUAGES
         }
