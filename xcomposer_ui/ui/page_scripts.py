@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 
 from xcomposer_ui.core.settings import ASSETS
 
@@ -17,9 +16,8 @@ def script(name: str) -> str:
 
 
 def head() -> str:
-    """The scripts of the whole page, for its head, without the lines that are comments."""
-    scripts = "".join(f"<script>\n{script(name)}</script>" for name in WHOLE_PAGE)
-    return re.sub(r"^ *//.*\n", "", scripts, flags=re.MULTILINE)
+    """The scripts of the whole page, for its head."""
+    return "".join(f"<script>\n{script(name)}</script>" for name in WHOLE_PAGE)
 
 
 def triggers(*events: str) -> str:
