@@ -23,6 +23,7 @@ from xcomposer_ui.models.xcomposer2 import InternLMXComposer2Config, InternLMXCo
 ROOT = Path(__file__).parents[2]
 SCRIPT = """
 import re, sys, time
+from pathlib import Path
 import torch
 from xcomposer_ui.backends import checkpoint
 def told(name):
