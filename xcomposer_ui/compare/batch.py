@@ -72,11 +72,10 @@ def compare_file_in(
     """`compare_file` by the workers of `pool`: the same records, in any order, with the worker of each."""
     queue = BatchQueue(file, results, defaults, size=1)
     for done in pool.completed(finished_comparison, queue.take, lambda batch: (batch[0].request, settings)):
-        (pending,) = done.task
         if isinstance(done.result, UserError):
-            yield Skipped(pending.line.number, str(done.result))
+            yield from queue.refused(done.task, done.result)
         else:
-            yield _recorded(pending, done.result, results, worker=done.worker_as_json)
+            yield _recorded(done.task[0], done.result, results, worker=done.worker_as_json)
         yield from queue.passed_over()
     yield from queue.passed_over()
 

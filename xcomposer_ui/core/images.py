@@ -94,7 +94,7 @@ def thumbnail(image: Image.Image, side: int) -> str:
     small = image.copy()
     small.thumbnail((side, side))
     file = io.BytesIO()
-    small.save(file, "JPEG", quality=80, optimize=True)
+    small.save(file, "JPEG", quality=80)
     return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 

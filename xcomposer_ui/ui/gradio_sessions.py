@@ -120,16 +120,16 @@ def caller_gone() -> Gone:
 
 def caller_gone_or_back() -> Gone:
     """As `caller_gone`; also whether the caller has triggered the same event again, which waits for this one's end."""
+    gone = caller_gone()
     event, events = _current_event()
-    triggered = (event and event.fn, event and event.session_hash)
+    if event is None:
+        return gone
 
-    def gone_or_back() -> bool:
-        if event is None or not event.alive:
-            return event is not None
+    def back() -> bool:
         others = (other for other in list(events.values()) if other is not event)
-        return any((other.fn, other.session_hash) == triggered for other in others)
+        return any((other.fn, other.session_hash) == (event.fn, event.session_hash) for other in others)
 
-    return gone_or_back
+    return lambda: gone() or back()
 
 
 def _current_event() -> tuple[Any, dict[str, Any]]:
